@@ -1,0 +1,52 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+// Ignored when the package is a dependency, so a newer compiler's warnings never break a user.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+  name: "EmbedKernel",
+  platforms: [.macOS(.v26)],
+  products: [
+    .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
+    .library(name: "EmbedData", targets: ["EmbedData"]),
+  ],
+  targets: [
+    // MARK: Libraries
+    .target(
+      name: "EmbedKernel",
+      dependencies: ["COpenBLAS", "CMicrokernels"],
+      swiftSettings: strict,
+      linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
+    .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
+
+    // MARK: C
+    .target(name: "CMicrokernels"),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
+    .systemLibrary(
+      name: "CPCRE2", pkgConfig: "libpcre2-8",
+      providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+
+    // MARK: Tests
+    .target(
+      name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
+    .testTarget(
+      name: "EmbedKernelTests", dependencies: ["EmbedKernel", "ReferenceKernels"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17,
+  cxxLanguageStandard: .cxx17
+)
