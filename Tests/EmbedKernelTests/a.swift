@@ -10,8 +10,11 @@ import Testing
     var s = out.mutableSpan
     let clock = ContinuousClock()
     let start = clock.now
-    for _ in 0..<10000 { 
-    try k.embed(ids: ids.span, tokens: t.span, positions: p.span, shape: .init(vocabulary: 50257, batch: 8, context: 4, dim: 256), into: &s) } 
+    for _ in 0..<10000 {
+      try k.embed(
+        ids: ids.span, tokens: t.span, positions: p.span,
+        shape: .init(vocabulary: 50257, batch: 8, context: 4, dim: 256), into: &s)
+    }
     print(k, (clock.now - start) / 10000)
     let o = (0..<out.count).map { out[$0] }
     if reference.isEmpty { reference = o }

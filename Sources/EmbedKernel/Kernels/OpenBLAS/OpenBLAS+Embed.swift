@@ -13,7 +13,7 @@ internal import COpenBLAS
 enum OpenBLASKernels: KernelBackend {
   static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
     let dim = pass.dim
-    pass.split(pass.tokenCount, threads) { range in
+    Threads.split(pass.tokenCount, threads) { range in
       for token in range {
         unsafe (pass.output + token &* dim)
           .update(from: pass.tokens + pass.ids[token] &* dim, count: dim)

@@ -22,7 +22,8 @@ enum SIMDKernels: KernelBackend {
           continue
         }
         let place = o &* tile.outer.positions &+ i &* tile.inner.positions
-        let position = unsafe positions + (tile.positionIDs.map { unsafe Int($0[place]) } ?? place) &* dim
+        let position =
+          unsafe positions + (tile.positionIDs.map { unsafe Int($0[place]) } ?? place) &* dim
         if scale == 1 {
           unsafe addRows(row, position, output, dim)
         } else {
