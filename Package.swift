@@ -23,13 +23,14 @@ let package = Package(
     // MARK: Libraries
     .target(
       name: "EmbedKernel",
-      dependencies: ["COpenBLAS", "CMicrokernels"],
+      dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool"],
       swiftSettings: strict,
       linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
     .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
 
     // MARK: C
     .target(name: "CMicrokernels"),
+    .target(name: "CThreadPool"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas",
       providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
@@ -41,9 +42,12 @@ let package = Package(
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .executableTarget(
+      name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
+      path: "Tests/AllocationProbe", swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
-      dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationCounter", "COpenBLAS"],
+      dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationProbe", "COpenBLAS"],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
