@@ -18,6 +18,7 @@ let package = Package(
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
+    .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
   ],
   targets: [
     // MARK: Libraries
@@ -37,6 +38,18 @@ let package = Package(
       name: "CPCRE2", pkgConfig: "libpcre2-8",
       providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
 
+    // MARK: Benchmarks
+    // Debian's libbenchmark-dev; a system library has no C++ sources, so the shim is a target.
+    .target(
+      name: "CGoogleBenchmark", path: "Benchmarks/CGoogleBenchmark",
+      linkerSettings: [
+        .linkedLibrary("benchmark"), .linkedLibrary("pthread", .when(platforms: [.linux])),
+      ]),
+    .target(
+      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark"],
+      path: "Benchmarks/BenchmarkHarness", swiftSettings: strict),
+    .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
+
     // MARK: Tests
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
@@ -45,6 +58,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
+    .testTarget(
+      name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
