@@ -1,6 +1,73 @@
-#ifndef C_MICROKERNELS_H
-#define C_MICROKERNELS_H
+// The native backend's C microkernels: one file per instruction set, chosen at run time.
+//
+// Dimension letters: V vocabulary, B batch, T context, D dim, N = B*T tokens.
+// Nothing here allocates, keeps state or checks: the Swift layer has checked every argument.
+#ifndef EMBEDKERNEL_CMICROKERNELS_H
+#define EMBEDKERNEL_CMICROKERNELS_H
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-int ek_probe(void);
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// A loop over tokens: how many, and how far ids, output rows and positions move a step.
+typedef struct ek_loop {
+  size_t count;
+  size_t tokens;     ///< Step in tokens: in `ids`, and in rows of `output`.
+  size_t positions;  ///< Step in positions: in `position_ids` if given, else in rows.
+} ek_loop;
+
+/// A nest of two loops over tokens, visited outer then inner.
+///
+/// The caller chooses the order: sequence by sequence, or position by position with all sequences
+/// inside, which keeps a position row in L1.
+typedef struct ek_embed_tile {
+  const float *tokens;          ///< Token table (V, D).
+  const float *positions;       ///< Position row of the first token; NULL adds none.
+  const int32_t *position_ids;  ///< Rows of the position table; NULL: row = position.
+  const void *ids;              ///< Checked ids, `id_bytes` wide.
+  float *output;                ///< Output row of the first token.
+  ek_loop outer, inner;
+  size_t dim;
+  size_t prefetch_rows;  ///< How many rows ahead to prefetch; 0 for data that is in cache.
+  float scale;           ///< Multiplies the token row, rounded before the position is added.
+  uint8_t id_bytes;      ///< 4 or 8.
+  bool streaming;        ///< Write past the cache.
+} ek_embed_tile;
+
+/// One instruction set's kernels. All compute the same bits.
+typedef struct ek_kernels {
+  const char *name;
+
+  /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
+  ///
+  /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
+  /// position row, which the order of the nest keeps in cache.
+  void (*embed_f32)(const ek_embed_tile *tile);
+} ek_kernels;
+
+/// The instruction sets in rising order of preference; the last supported one is best.
+typedef enum ek_instruction_set {
+  EK_PLAIN,
+  EK_NEON,
+  EK_AVX2,
+  EK_AVX512,
+  EK_INSTRUCTION_SETS,
+} ek_instruction_set;
+
+/// The kernels of `set`, or NULL where this build or this CPU lacks it.
+const ek_kernels *ek_kernels_for(ek_instruction_set set);
+
+/// The CPUs this process may run on.
+size_t ek_available_cpus(void);
+
+/// The size of the last cache level in bytes, or 0 where the system does not tell.
+size_t ek_last_level_cache_bytes(void);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

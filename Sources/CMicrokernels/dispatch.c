@@ -1,0 +1,30 @@
+// The one place where an instruction set is chosen.
+#include "CMicrokernels.h"
+
+void ek_embed_f32_plain(const ek_embed_tile *tile);
+void ek_embed_f32_neon(const ek_embed_tile *tile);
+void ek_embed_f32_avx2(const ek_embed_tile *tile);
+void ek_embed_f32_avx512(const ek_embed_tile *tile);
+
+static const ek_kernels plain = {"plain C", ek_embed_f32_plain};
+#if defined(__aarch64__)
+static const ek_kernels neon = {"NEON", ek_embed_f32_neon};
+#endif
+#if defined(__x86_64__)
+static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2};
+static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512};
+#endif
+
+const ek_kernels *ek_kernels_for(ek_instruction_set set) {
+  switch (set) {
+    case EK_PLAIN: return &plain;
+#if defined(__aarch64__)
+    case EK_NEON: return &neon;
+#endif
+#if defined(__x86_64__)
+    case EK_AVX2: return __builtin_cpu_supports("avx2") ? &avx2 : NULL;
+    case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
+#endif
+    default: return NULL;
+  }
+}

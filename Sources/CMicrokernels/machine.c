@@ -1,0 +1,35 @@
+// What the machine offers: CPUs this process may use and the size of the last cache.
+#define _GNU_SOURCE
+#include "CMicrokernels.h"
+
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sched.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+size_t ek_available_cpus(void) {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+    return (size_t)CPU_COUNT(&set);
+#endif
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (size_t)online : 1;
+}
+
+size_t ek_last_level_cache_bytes(void) {
+#if defined(__linux__) && defined(_SC_LEVEL3_CACHE_SIZE)
+  long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE), l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (l3 > 0) return (size_t)l3;
+  if (l2 > 0) return (size_t)l2;
+#elif defined(__APPLE__)
+  uint64_t bytes = 0;
+  size_t size = sizeof bytes;
+  if (sysctlbyname("hw.perflevel0.l2cachesize", &bytes, &size, NULL, 0) == 0 && bytes)
+    return (size_t)bytes;
+#endif
+  return 0;
+}

@@ -1,0 +1,111 @@
+// One forward call, checked: everything a backend needs, as plain pointers and sizes.
+//
+// B batch, T context, N = B*T tokens, V vocabulary, D dim.
+
+/// A checked call: output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :].
+@safe struct ForwardPass {
+  let shape: EmbeddingShape
+  let ids: TokenIDs
+  let tokens: UnsafePointer<Float>
+  /// The position table, `maximum` rows; nil adds no positions.
+  let positions: UnsafePointer<Float>?
+  let maximum: Int
+  let place: PositionIDs
+  let options: EmbedOptions
+  let output: UnsafeMutablePointer<Float>
+  /// Every id and position is inside its table, as in all but a few calls.
+  let isRegular: Bool
+
+  var tokenCount: Int { shape.batch &* shape.context }
+  var dim: Int { shape.dim }
+  var outputBytes: Int { tokenCount &* dim &* 4 }
+
+  /// Checks the arguments against each other; nothing has been written when this throws.
+  init(
+    shape: EmbeddingShape, ids: TokenIDs, tokens: UnsafeBufferPointer<Float>,
+    positions: UnsafeBufferPointer<Float>?, place: PositionIDs, options: EmbedOptions,
+    output: UnsafeMutableBufferPointer<Float>
+  ) throws(EmbedError) {
+    let counts = try shape.check()
+    try Self.check("ids", ids.count, counts.ids, [shape.batch, shape.context])
+    try Self.check("tokens", tokens.count, counts.table, [shape.vocabulary, shape.dim])
+    try Self.check(
+      "output", output.count, counts.output, [shape.batch, shape.context, shape.dim])
+    guard options.scale.isFinite else {
+      throw .invalidValue(
+        argument: "scale", value: Double(options.scale), expected: "a finite number")
+    }
+
+    var isRegular = ids.areAll(below: shape.vocabulary)
+    if !isRegular, options.unknownIDs == .error,
+      let error = ids.firstOutside(shape.vocabulary, context: shape.context)
+    {
+      throw error
+    }
+
+    var maximum = Int.max
+    if let positions = unsafe positions {
+      maximum = positions.count / shape.dim
+      guard positions.count == maximum * shape.dim else {
+        throw .wrongElementCount(
+          argument: "positions", expected: (maximum + 1) * shape.dim,
+          shape: [maximum + 1, shape.dim], actual: positions.count)
+      }
+    }
+    if try !place.check(batch: shape.batch, context: shape.context, maximum: maximum) {
+      guard options.positionOverflow == .clamp, maximum > 0 else {
+        throw place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
+      }
+      isRegular = false
+    }
+
+    let written = unsafe Memory(output.baseAddress, output.count * 4)
+    if written.overlaps(unsafe Memory(tokens.baseAddress, tokens.count * 4)) {
+      throw .overlappingMemory(argument: "tokens")
+    }
+    if let positions = unsafe positions,
+      written.overlaps(unsafe Memory(positions.baseAddress, positions.count * 4))
+    {
+      throw .overlappingMemory(argument: "positions")
+    }
+    if written.overlaps(unsafe Memory(ids.base, ids.bytes)) {
+      throw .overlappingMemory(argument: "ids")
+    }
+
+    self.shape = shape
+    self.ids = ids
+    unsafe self.tokens = tokens.baseAddress.unsafelyUnwrapped
+    unsafe self.positions = positions?.baseAddress
+    self.maximum = maximum
+    self.place = place
+    self.options = options
+    // An empty output may have no address; then nothing is ever written.
+    unsafe self.output =
+      output.baseAddress ?? UnsafeMutablePointer(mutating: tokens.baseAddress.unsafelyUnwrapped)
+    self.isRegular = isRegular
+  }
+
+  private static func check(
+    _ argument: String, _ actual: Int, _ expected: Int, _ shape: @autoclosure () -> [Int]
+  ) throws(EmbedError) {
+    guard actual == expected else {
+      throw .wrongElementCount(
+        argument: argument, expected: expected, shape: shape(), actual: actual)
+    }
+  }
+}
+
+/// A stretch of addresses.
+private struct Memory {
+  let start: UInt
+  let end: UInt
+
+  init(_ base: UnsafeRawPointer?, _ bytes: Int) {
+    start = UInt(bitPattern: base)
+    end = start &+ UInt(bitPattern: bytes)
+  }
+
+  func overlaps(_ other: Memory) -> Bool {
+    start < other.end && other.start < end && start != end && other.start != other.end
+  }
+}

@@ -1,0 +1,26 @@
+// Forward pass of the native backend: the C microkernels of the best instruction set.
+
+internal import CMicrokernels
+
+/// Fused gather and add in C, one pass over the output.
+enum NativeKernels: KernelBackend {
+  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
+    let embed = unsafe InstructionSet.current.kernels.embed_f32.unsafelyUnwrapped
+    pass.forEachTile(threads: threads, traffic: traffic) { tile in
+      let token = tile.first
+      var tile = unsafe ek_embed_tile(
+        tokens: tile.tokens, positions: tile.positions, position_ids: tile.positionIDs,
+        ids: tile.ids.base + token * (tile.ids.isWide ? 8 : 4),
+        output: tile.output + token * tile.dim, outer: ek_loop(tile.outer),
+        inner: ek_loop(tile.inner), dim: tile.dim, prefetch_rows: tile.traffic.prefetchRows,
+        scale: tile.scale, id_bytes: tile.ids.isWide ? 8 : 4, streaming: tile.traffic.streaming)
+      unsafe embed(&tile)
+    }
+  }
+}
+
+extension ek_loop {
+  fileprivate init(_ loop: EmbedTile.Loop) {
+    self.init(count: loop.count, tokens: loop.tokens, positions: loop.positions)
+  }
+}

@@ -1,0 +1,59 @@
+// Forward pass of the OpenBLAS backend: gather the rows into the output, then one `cblas_saxpy` a
+// sample over context * dim.
+//
+// Bytes a row: D*4 read from the token table and written, then read and written again by axpy:
+// twice the traffic of a fused pass. It is the baseline that the other backends are held to.
+
+internal import COpenBLAS
+
+/// Gather, then axpy broadcast addition.
+///
+/// The gather is split over `threads`; axpy runs on OpenBLAS's own threads, whose number is the
+/// host program's and is left as found.
+enum OpenBLASKernels: KernelBackend {
+  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
+    let dim = pass.dim
+    pass.split(pass.tokenCount, threads) { range in
+      for token in range {
+        unsafe (pass.output + token &* dim)
+          .update(from: pass.tokens + pass.ids[token] &* dim, count: dim)
+      }
+    }
+    guard unsafe pass.positions != nil || pass.options.scale != 1 else { return }
+    let everyToken = 0..<pass.tokenCount
+    pass.place.forEachRun(context: pass.shape.context, in: everyToken) { start, count, position in
+      unsafe scale(pass.output + start * dim, by: pass.options.scale, count: count * dim)
+      if let positions = unsafe pass.positions {
+        unsafe add(positions + position * dim, to: pass.output + start * dim, count: count * dim)
+      }
+    }
+  }
+
+  private static func scale(_ y: UnsafeMutablePointer<Float>, by scale: Float, count: Int) {
+    guard scale != 1 else { return }
+    if scale == 0 {
+      // BLAS sets zeros here, where 0 * NaN and 0 * -1 are NaN and -0.
+      for i in 0..<count { unsafe y[i] *= scale }
+    } else {
+      eachCall(count) { start, n in unsafe cblas_sscal(n, scale, y + start, 1) }
+    }
+  }
+
+  private static func add(
+    _ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    eachCall(count) { start, n in unsafe cblas_saxpy(n, 1, x + start, 1, y + start, 1) }
+  }
+
+  /// BLAS counts in 32 bits: a longer vector takes several calls.
+  @inline(__always)
+  private static func eachCall(_ count: Int, _ call: (_ start: Int, _ n: blasint) -> Void) {
+    let longest = 1 << 30
+    var start = 0
+    while start < count {
+      let n = min(longest, count - start)
+      call(start, blasint(n))
+      start += n
+    }
+  }
+}
