@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
+    .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
   targets: [
     // MARK: Libraries
@@ -49,6 +50,10 @@ let package = Package(
       name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark"],
       path: "Benchmarks/BenchmarkHarness", swiftSettings: strict),
     .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
+    .executableTarget(
+      name: "EmbedBenchmarks",
+      dependencies: ["BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel"],
+      path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 
     // MARK: Tests
     .target(

@@ -115,7 +115,7 @@ public enum Benchmark {
   /// Runs what the arguments select, and ends the program: status 0, or 1 if an argument is
   /// unknown or nothing matches.
   ///
-  /// - Parameter interleaved: Repetitions of all selected benchmarks in random order, so that
+  /// - Parameter repetitions: Repetitions of all selected benchmarks in random order, so that
   ///   slow drift of the machine falls on all of them alike: the way to measure ratios. Nil
   ///   leaves the library's order. Arguments on the command line win over it.
   public static func main(interleaved repetitions: Int? = nil) -> Never {
@@ -124,12 +124,12 @@ public enum Benchmark {
     exit(status)
   }
 
-  /// Runs what `arguments` select and returns the exit status: 0, or 1 if an argument is unknown
-  /// or nothing matches.
+  /// Runs what `arguments` select.
   ///
   /// - Parameters:
   ///   - arguments: The program's name, then flags as on the command line.
   ///   - repetitions: As for ``main(interleaved:)``.
+  /// - Returns: The exit status: 0, or 1 if an argument is unknown or nothing matches.
   public static func run(_ arguments: [String], interleaved repetitions: Int? = nil) -> Int32 {
     var all = [arguments.first ?? "benchmark"]
     if let repetitions {
@@ -140,11 +140,7 @@ public enum Benchmark {
     // The library points into the strings for as long as it runs, and shifts the vector when it
     // takes a flag out, so the strings are freed by a list of their own.
     let strings = unsafe all.map { unsafe strdup($0) }
-    defer {
-      for unsafestring in unsafe strings {
-        unsafe free(string)
-      }
-    }
+    defer { unsafe strings.forEach { unsafe free($0) } }
     var vector = unsafe strings + [nil]
     var count = Int32(all.count)
     let recognized = unsafe vector.withUnsafeMutableBufferPointer { buffer in

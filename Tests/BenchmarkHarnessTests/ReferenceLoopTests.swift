@@ -108,7 +108,7 @@ struct ReferenceLoopTests {
       { unsafe crl_copy_streaming_team(team, $0, source.start, count) },
       { unsafe crl_copy_memcpy_team(team, $0, source.start, count) },
     ]
-    for unsafecopy in unsafe copies {
+    unsafe copies.forEach { copy in
       let destination = Floats(count, offset: offset)
       unsafe copy(destination.start)
       #expect(destination.values == source.values)
