@@ -66,7 +66,7 @@ extension ForwardPass {
         unsafe flat(threads, traffic, positions: nil, positionIDs: nil, body)
         return
       }
-      split(tokenCount, threads) { range in
+      Threads.split(tokenCount, threads) { range in
         place.forEachRun(context: shape.context, in: range) { start, count, position in
           body(unsafe run(start, count, traffic, positions: positions + position * dim))
         }
@@ -81,7 +81,7 @@ extension ForwardPass {
     positionIDs: UnsafePointer<Int32>?, _ body: (EmbedTile) -> Void
   ) {
     let byContext = shape.context >= shape.batch
-    split(byContext ? shape.context : shape.batch, threads) { range in
+    Threads.split(byContext ? shape.context : shape.batch, threads) { range in
       let (rows, columns) = byContext ? (0..<shape.batch, range) : (range, 0..<shape.context)
       let first = columns.lowerBound
       let sequences = EmbedTile.Loop(count: rows.count, tokens: shape.context)
@@ -103,7 +103,7 @@ extension ForwardPass {
     _ threads: Int, _ traffic: Traffic, positions: UnsafePointer<Float>?,
     positionIDs: UnsafePointer<Int32>?, _ body: (EmbedTile) -> Void
   ) {
-    split(tokenCount, threads) { range in
+    Threads.split(tokenCount, threads) { range in
       unsafe body(
         run(
           range.lowerBound, range.count, traffic, positions: positions,
@@ -129,13 +129,5 @@ extension ForwardPass {
     unsafe EmbedTile(
       tokens: tokens, positions: positions, positionIDs: positionIDs, ids: ids, first: first,
       outer: outer, inner: inner, dim: dim, scale: options.scale, output: output, traffic: traffic)
-  }
-
-  /// Calls `body` with `threads` nearly equal parts of `0..<count`, at once.
-  @inline(__always)
-  func split(_ count: Int, _ threads: Int, _ body: (Range<Int>) -> Void) {
-    Threads.run(min(threads, count)) { part, parts in
-      body(part * count / parts..<(part + 1) * count / parts)
-    }
   }
 }

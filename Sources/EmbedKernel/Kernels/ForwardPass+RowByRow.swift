@@ -4,7 +4,7 @@
 extension ForwardPass {
   /// The same sum, with ids and positions resolved by the options' policies.
   func embedRowByRow(threads: Int) {
-    split(tokenCount, threads) { range in
+    Threads.split(tokenCount, threads) { range in
       place.forEachRun(context: shape.context, in: range) { start, count, position in
         for i in 0..<count {
           let row = unsafe positions.map {

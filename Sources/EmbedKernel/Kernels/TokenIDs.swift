@@ -54,7 +54,10 @@ extension Int: TokenID {}
   @inline(__always)
   private func noneOutside<ID: TokenID>(_ ids: UnsafeBufferPointer<ID>, last: ID) -> Bool {
     var signs: ID = 0
-    for unsafe id in unsafe ids { signs |= id | (last &- id) }
+    for i in 0..<ids.count {
+      let id = unsafe ids[i]
+      signs |= id | (last &- id)
+    }
     return signs >= 0
   }
 

@@ -159,7 +159,8 @@ extension PositionIDs {
   /// its document does.
   @inline(__always)
   package func forEachRun(
-    context: Int, in range: Range<Int>, _ body: (_ start: Int, _ count: Int, _ position: Int) -> Void
+    context: Int, in range: Range<Int>,
+    _ body: (_ start: Int, _ count: Int, _ position: Int) -> Void
   ) {
     guard !range.isEmpty else { return }
     switch layout {
@@ -170,7 +171,9 @@ extension PositionIDs {
         body(start, count, Int(offsets[row]) + column)
       }
     case .explicit(let ids):
-      for token in range { body(token, 1, Int(ids.count == context ? ids[token % context] : ids[token])) }
+      for token in range {
+        body(token, 1, Int(ids.count == context ? ids[token % context] : ids[token]))
+      }
     case .packed(let lengths):
       var document = firstDocument(lengths, endingAfter: range.lowerBound)
       var start = range.lowerBound
@@ -182,7 +185,9 @@ extension PositionIDs {
       }
     case .mask(let mask):
       forEachRow(context, range) { row, column, start, count in
-        var position = mask[row * context..<row * context + column].reduce(0) { $0 + ($1 == 0 ? 0 : 1) }
+        var position = mask[row * context..<row * context + column].reduce(0) {
+          $0 + ($1 == 0 ? 0 : 1)
+        }
         var token = start
         while token < start + count {
           let runStart = token

@@ -2,7 +2,7 @@
 // result is the same for every thread count.
 
 /// The distribution of a new table's values.
-public enum Initialization: Sendable, Equatable {
+public enum Initialization: Hashable, Sendable {
   /// Normal with mean 0 and standard deviation `sigma`; GPT-2 takes 0.02.
   case normal(sigma: Float)
 
@@ -21,12 +21,10 @@ public enum Initialization: Sendable, Equatable {
   ) throws(EmbedError) {
     try check()
     let generator = Philox4x32(seed: seed)
-    let perThread = (elements.count / threads + 4) & ~3
-    Threads.run(elements.count < parallelThreshold ? 1 : threads) { part, parts in
-      let start = parts == 1 ? 0 : min(part * perThread, elements.count)
-      let end = parts == 1 ? elements.count : min(start + perThread, elements.count)
-      guard start < end else { return }
-      unsafe fill(elements, start..<end, generator, stream)
+    let blocks = (elements.count + 3) / 4
+    Threads.split(blocks, blocks < parallelBlocks ? 1 : threads) { range in
+      let end = min(range.upperBound * 4, elements.count)
+      unsafe fill(elements, range.lowerBound * 4..<end, generator, stream)
     }
   }
 
@@ -82,4 +80,4 @@ public enum Initialization: Sendable, Equatable {
   }
 }
 
-private let parallelThreshold = 1 << 16
+private let parallelBlocks = 1 << 14

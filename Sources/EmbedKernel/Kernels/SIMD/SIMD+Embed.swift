@@ -4,8 +4,8 @@
 
 /// Fused gather and add in Swift, one pass over the output.
 enum SIMDKernels: KernelBackend {
-  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
-    pass.forEachTile(threads: threads, traffic: traffic) { embed($0) }
+  static func embed(_ pass: ForwardPass, _ plan: Plan) {
+    pass.forEachTile(threads: plan.threads, traffic: plan.traffic) { embed($0) }
   }
 
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
@@ -22,7 +22,8 @@ enum SIMDKernels: KernelBackend {
           continue
         }
         let place = o &* tile.outer.positions &+ i &* tile.inner.positions
-        let position = unsafe positions + (tile.positionIDs.map { unsafe Int($0[place]) } ?? place) &* dim
+        let position =
+          unsafe positions + (tile.positionIDs.map { unsafe Int($0[place]) } ?? place) &* dim
         if scale == 1 {
           unsafe addRows(row, position, output, dim)
         } else {

@@ -1,0 +1,8 @@
+// The streams of one seed, so that no two parts of a model draw the same numbers.
+
+/// Which stream each part draws from.
+enum RandomStream {
+  static let tokens: UInt64 = 0
+  static let positions: UInt64 = 1
+  static let addedRows: UInt64 = 2
+}
