@@ -22,7 +22,7 @@ enum EmbedBenchmarks {
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")
-    Benchmark.addContext("instruction_set", InstructionSet.current.rawValue)
+    Benchmark.addContext("instruction_set", InstructionSet.best.rawValue)
     Benchmark.addContext("c_loops", unsafe String(cString: crl_instruction_set()))
     Benchmark.main()
   }

@@ -8,6 +8,7 @@
 internal import BenchmarkHarness
 internal import CReferenceLoops
 internal import EmbedKernel
+internal import Foundation
 
 /// The loops of C, named in the place of a backend.
 enum CLoop: String, CaseIterable {
@@ -24,7 +25,11 @@ struct ForwardBenchmarks {
 
   func register(_ workload: Workload, threads: Int) {
     for (name, backend) in Self.backends {
-      register(name, workload, threads, backend)
+      register(name, workload, threads, Kernels(backend: backend, threads: threads))
+    }
+    if threads == ProcessInfo.processInfo.activeProcessorCount {
+      // What a caller gets who chooses nothing, the number of threads included.
+      register("default", workload, threads, Kernels.auto)
     }
     for loop in CLoop.allCases where loop == .streaming || threads == 1 {
       register(loop, workload, threads)
@@ -45,9 +50,8 @@ struct ForwardBenchmarks {
   // MARK: The library
 
   private func register(
-    _ kind: String, _ workload: Workload, _ threads: Int, _ backend: Backend?
+    _ kind: String, _ workload: Workload, _ threads: Int, _ kernels: Kernels
   ) {
-    let kernels = Kernels(backend: backend, threads: threads)
     Benchmark.register(
       name("forward/\(kind)", workload, threads), unit: unit(workload)
     ) { state in
@@ -60,7 +64,7 @@ struct ForwardBenchmarks {
         vocabulary: workload.vocabulary, batch: workload.batch, context: workload.context,
         dim: workload.dim)
       let ids = unsafe fixture.ids
-      defer { if backend == .openBLAS { OpenBLAS.settle() } }
+      defer { if kernels.backend == .openBLAS { OpenBLAS.settle() } }
       try measure(state, fixture, threads) { state in
         var call = 0
         try state.measure { () throws(EmbedError) in
