@@ -41,7 +41,7 @@ final class FixtureStore {
   /// different shapes do not fill tables anew each time.
   private static let budget = 3 << 30
 
-  /// The most that one copy moves; its rate is the same from there on.
+  /// The most bytes that one copy moves; its rate is the same from there on.
   static let longestCopy = 64 << 20
 
   private var fixtures: [Fixture] = []
@@ -56,8 +56,7 @@ final class FixtureStore {
     }
     // Bounded before the new one is made, so that two large ones are never held at once.
     let coming = workload.outputBytes + workload.vocabulary * workload.dim * 4
-    while let first = fixtures.first, fixtures.reduce(coming, { $0 + $1.bytes }) > Self.budget {
-      _ = first
+    while !fixtures.isEmpty, fixtures.reduce(coming, { $0 + $1.bytes }) > Self.budget {
       fixtures.removeFirst()
     }
     let shared = fixtures.last {
@@ -94,7 +93,8 @@ final class FixtureStore {
   private var next = 0
 
   init() throws {
-    memory = try AlignedBuffer(count: 4 * FixtureStore.longestCopy / 4)
+    let bytes = 4 * FixtureStore.longestCopy
+    memory = try AlignedBuffer(count: bytes / 4)
   }
 
   /// `count` floats, after those given last if they are many.
