@@ -18,6 +18,8 @@ let package = Package(
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
+    .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
+    .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
   targets: [
     // MARK: Libraries
@@ -38,6 +40,22 @@ let package = Package(
       name: "CPCRE2", pkgConfig: "libpcre2-8",
       providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
 
+    // MARK: Benchmarks
+    // Debian's libbenchmark-dev; a system library has no C++ sources, so the shim is a target.
+    .target(
+      name: "CGoogleBenchmark", path: "Benchmarks/CGoogleBenchmark",
+      linkerSettings: [
+        .linkedLibrary("benchmark"), .linkedLibrary("pthread", .when(platforms: [.linux])),
+      ]),
+    .target(
+      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark"],
+      path: "Benchmarks/BenchmarkHarness", swiftSettings: strict),
+    .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
+    .executableTarget(
+      name: "EmbedBenchmarks",
+      dependencies: ["BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel"],
+      path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
+
     // MARK: Tests
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
@@ -51,6 +69,9 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
+    .testTarget(
+      name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
