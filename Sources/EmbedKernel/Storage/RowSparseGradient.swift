@@ -27,10 +27,12 @@ public struct RowSparseGradient: ~Copyable {
       throw .invalidSize(argument: "rows", value: rows, expected: "1...\(Int32.max)")
     }
     guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
+    let ids = try AlignedBuffer<Int32>(count: capacity)
+    let values = try AlignedBuffer<Float>(count: elementCount("row gradient", capacity, dim))
     self.rows = rows
     self.dim = dim
-    rowStorage = try AlignedBuffer(count: capacity)
-    valueStorage = try AlignedBuffer(count: elementCount("row gradient", capacity, dim))
+    rowStorage = ids
+    valueStorage = values
   }
 
   /// The number of rows there is room for without allocating.
@@ -66,8 +68,10 @@ public struct RowSparseGradient: ~Copyable {
   package mutating func resize(to count: Int) throws(EmbedError) {
     if count > capacity {
       let room = max(count, capacity + capacity / 2)
-      valueStorage = try AlignedBuffer(count: elementCount("row gradient", room, dim))
-      rowStorage = try AlignedBuffer(count: room)
+      let ids = try AlignedBuffer<Int32>(count: room)
+      let values = try AlignedBuffer<Float>(count: elementCount("row gradient", room, dim))
+      rowStorage = ids
+      valueStorage = values
     }
     self.count = count
   }
