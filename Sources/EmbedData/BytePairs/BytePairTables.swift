@@ -12,10 +12,8 @@ struct BytePairTables: Sendable {
 
   /// Tables for the rules of a merge list.
   ///
-  /// - Parameters:
-  ///   - bytes: Each id's token, empty for an unused id. Ids are at most `largestID`.
-  ///   - all: A table of all tokens, from which the whole pieces are chosen.
-  ///   - pairs: The rules.
+  /// `all` is a table of all of `tokens`, from which the whole pieces are chosen; `pairs` are the
+  /// rules; `path` is for the message about a byte without a token.
   init(tokens: TokenBytes, all: PieceTable, pairs: PairTable, path: String) throws(DataError) {
     self.tokens = tokens
     self.pairs = pairs
