@@ -44,7 +44,8 @@ let package = Package(
       name: "EmbedKernelTests", dependencies: ["EmbedKernel", "ReferenceKernels"],
       swiftSettings: strict),
     .testTarget(
-      name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
+      name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
