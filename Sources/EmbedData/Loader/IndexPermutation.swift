@@ -10,12 +10,12 @@
 /// of 4 and half the bits of `count - 1`, rounded up, an index is split into halves of `h` bits, and
 /// each round maps `(left, right)` to `(right, left ^ (mix(right + key) >> (64 - h)))`. While the result
 /// is not below `count` it goes through the rounds again; under 4 times on average from 64 indices on.
-struct IndexPermutation: Sendable {
-  let count: UInt64
+package struct IndexPermutation: Sendable {
+  package let count: UInt64
   private let halfBits: UInt64
   private let keys: InlineArray<8, UInt64>
 
-  init(count: UInt64, seed: UInt64, epoch: UInt64) {
+  package init(count: UInt64, seed: UInt64, epoch: UInt64) {
     self.count = count
     let bits = count > 1 ? 64 - (count - 1).leadingZeroBitCount : 0
     halfBits = UInt64(max(4, (bits + 1) / 2))
@@ -24,7 +24,7 @@ struct IndexPermutation: Sendable {
   }
 
   /// Where `index`, below `count`, is sent.
-  subscript(index: UInt64) -> UInt64 {
+  package subscript(index: UInt64) -> UInt64 {
     let mask: UInt64 = 1 << halfBits - 1
     var value = index
     repeat {
