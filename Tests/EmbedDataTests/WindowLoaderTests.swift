@@ -168,6 +168,29 @@ import Testing
     #expect(input.allSatisfy { $0 == -1 } && target.allSatisfy { $0 == -1 })
   }
 
+  @Test func buffersMayNotOverlap() throws {
+    let loader = try WindowLoader(tokens: Array(0..<100), context: 4, batchSize: 2)
+    var memory = [Int32](repeating: -1, count: 20)
+    let fault = DataError.overlappingBuffers(first: "inputs", second: "targets")
+    for start in [0, 1, 7] {
+      unsafe memory.withUnsafeMutableBufferPointer { buffer in
+        _ = #expect(throws: fault) {
+          try unsafe loader.fill(
+            batch: 0, inputs: UnsafeMutableBufferPointer(rebasing: buffer[0..<8]),
+            targets: UnsafeMutableBufferPointer(rebasing: buffer[start..<start + 8]))
+        }
+      }
+    }
+    #expect(memory.allSatisfy { $0 == -1 })
+    try unsafe memory.withUnsafeMutableBufferPointer { buffer in
+      _ = try unsafe loader.fill(
+        batch: 1, inputs: UnsafeMutableBufferPointer(rebasing: buffer[8..<16]),
+        targets: UnsafeMutableBufferPointer(rebasing: buffer[0..<8]))
+    }
+    #expect(
+      memory == [9, 10, 11, 12, 13, 14, 15, 16, 8, 9, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1])
+  }
+
   @Test func biggerBuffersKeepTheirEnd() throws {
     let loader = try WindowLoader(tokens: [5, 6, 7], context: 2, batchSize: 1)
     var input: [Int32] = [-1, -1, -1]
