@@ -57,6 +57,9 @@ let package = Package(
       path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 
     // MARK: Tests
+    .executableTarget(
+      name: "TokenizerPeer", dependencies: ["EmbedData"], path: "Tests/TokenizerPeer",
+      swiftSettings: strict),
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
@@ -68,7 +71,8 @@ let package = Package(
       dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationProbe", "COpenBLAS"],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
-      name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
+      name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
+      swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],
       swiftSettings: strict),
