@@ -42,7 +42,7 @@ let package = Package(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests", dependencies: ["EmbedKernel", "ReferenceKernels"],
-      swiftSettings: strict),
+      exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
   ],

@@ -1,0 +1,119 @@
+// The elements of a `.npy` file in memory, either copied from it or mapped.
+//
+// C order only: the last dimension is contiguous, and row i of a matrix starts at i * dim.
+
+/// How a file's elements come into memory.
+public enum NumPyAccess: Equatable, Sendable {
+  /// Read into memory of their own, in huge pages where there are 2 MiB or more: the faster choice
+  /// for a table whose rows are picked at random, and independent of the file from then on.
+  case copied
+
+  /// Mapped: pages are read when first touched and belong to the page cache, so that opening is
+  /// immediate and a file may exceed the memory. The file must not be cut short meanwhile, for the
+  /// system ends a process that touches a page which is gone. Data that do not begin at a multiple
+  /// of the element's size are copied instead.
+  case mapped
+}
+
+/// An array read from a `.npy` file: a shape, and elements in C order.
+///
+/// The elements are aligned for their type, and to 64 bytes in files that NumPy 1.14 or later
+/// or `NumPyFile` wrote, and in `.copied` arrays. They belong to this value and go with it.
+@safe public struct NumPyArray<Element: NumPyElement>: ~Copyable, Sendable {
+  /// The dimensions, outermost first; empty for a single number.
+  public let shape: [Int]
+
+  /// Elements in all, the product of `shape`.
+  public let count: Int
+
+  private let memory: MappedMemory
+  private let dataOffset: Int
+
+  /// Reads the array in the file at `path`.
+  ///
+  /// Allocates the array's bytes with `.copied`, address space alone with `.mapped`.
+  ///
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - rank: The number of dimensions there must be; nil takes any.
+  ///   - access: Whether the elements are copied or mapped.
+  /// - Throws: `NumPyError`: a file that cannot be opened, is malformed, in Fortran order,
+  ///   big-endian, shorter or longer than its shape says, or of another rank or element type.
+  public init(
+    contentsOf path: String, rank: Int? = nil, access: NumPyAccess = .copied
+  ) throws(NumPyError) {
+    let file = try NumPyError.wrapping(try InputFile(path))
+    let header = try NumPyHeader(file)
+    try header.require(Element.self, rank: rank, path: path)
+    let isMapped =
+      access == .mapped && header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment)
+    let memory = try Self.load(file, header, isMapped: isMapped)
+
+    self.shape = header.shape
+    self.count = header.count
+    self.memory = memory
+    self.dataOffset = isMapped ? header.dataOffset : 0
+  }
+
+  /// The whole file mapped, or its data read.
+  private static func load(
+    _ file: borrowing InputFile, _ header: NumPyHeader, isMapped: Bool
+  ) throws(NumPyError) -> MappedMemory {
+    if isMapped {
+      return try NumPyError.wrapping(
+        try MappedMemory(file, byteCount: header.dataOffset + header.dataByteCount))
+    }
+    let memory = try NumPyError.wrapping(
+      try MappedMemory(byteCount: header.dataByteCount, for: file.path))
+    try unsafe file.readData(of: header, into: memory.bytes)
+    return memory
+  }
+
+  /// The elements, in C order.
+  public var span: Span<Element> {
+    @_lifetime(borrow self) get {
+      let span = unsafe Span(_unsafeElements: elements)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// Calls `body` with the elements in C order; the buffer must not outlive the call.
+  public func withUnsafeBufferPointer<Result: ~Copyable, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try unsafe body(elements)
+  }
+
+  @unsafe private var elements: UnsafeBufferPointer<Element> {
+    let data = unsafe UnsafeRawBufferPointer(memory.bytes).dropFirst(dataOffset)
+    return unsafe UnsafeRawBufferPointer(rebasing: data).bindMemory(to: Element.self)
+  }
+}
+
+extension NumPyHeader {
+  /// Checks that the file holds elements of the type and, where one is named, the rank.
+  func require<Element: NumPyElement>(
+    _ type: Element.Type, rank: Int?, path: String
+  ) throws(NumPyError) {
+    guard Element.reads(elementType) else {
+      throw .elementType(path: path, expected: Element.numPyType, found: elementType)
+    }
+    if let rank, rank != shape.count {
+      throw .rank(path: path, expected: rank, shape: shape)
+    }
+  }
+}
+
+extension InputFile {
+  /// Fills `bytes`, which must be as many as the header says, with the data after it.
+  @unsafe func readData(
+    of header: NumPyHeader, into bytes: UnsafeMutableRawBufferPointer
+  ) throws(NumPyError) {
+    let count = try NumPyError.wrapping(try unsafe read(into: bytes, at: header.dataOffset))
+    // The size was checked when the header was read, but the file may have shrunk since.
+    guard count == header.dataByteCount else {
+      throw .dataSize(
+        path: path, shape: header.shape, expected: header.dataByteCount, actual: count)
+    }
+  }
+}

@@ -1,0 +1,84 @@
+// Whole `.npy` files from and into memory that the caller owns.
+//
+// Nothing is converted or copied on the way: elements go between the file and the caller's memory.
+// Written are version 1.0 files, as NumPy itself writes for plain arrays.
+
+/// Reading and writing of NumPy's `.npy` files on the caller's memory.
+///
+/// To read into memory that the library owns, see `NumPyArray`; for a file's shape and element
+/// type alone, `NumPyHeader`.
+public enum NumPyFile {
+  /// Reads the elements of the file at `path` into `elements`, in C order.
+  ///
+  /// Allocates nothing but the header's text. Nothing is written before the header is found good
+  /// and the sizes agree.
+  ///
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - rank: The number of dimensions there must be; nil takes any.
+  ///   - elements: As many as the file holds.
+  /// - Returns: The array's shape.
+  /// - Throws: `NumPyError`, as `NumPyArray` does, and `elementCount` where the memory is of
+  ///   another size than the array.
+  @discardableResult
+  public static func read<Element: NumPyElement>(
+    _ path: String, rank: Int? = nil, into elements: inout MutableSpan<Element>
+  ) throws(NumPyError) -> [Int] {
+    let file = try NumPyError.wrapping(try InputFile(path))
+    let header = try NumPyHeader(file)
+    try header.require(Element.self, rank: rank, path: path)
+    guard header.count == elements.count else {
+      throw .elementCount(path: path, shape: header.shape, count: elements.count)
+    }
+    try unsafe elements.withUnsafeMutableBytes { (bytes) throws(NumPyError) in
+      try unsafe file.readData(of: header, into: bytes)
+    }
+    return header.shape
+  }
+
+  /// Writes `elements` to the file at `path` as an array of the given shape, in C order.
+  ///
+  /// The file appears whole or not at all: it is written beside `path` and then renamed over it. A
+  /// path that is a link, a pipe or a device is written in place. Allocates the header alone; the
+  /// elements go from the caller's memory to the system. The same elements give the same bytes.
+  ///
+  /// - Parameters:
+  ///   - elements: As many as the product of `shape`.
+  ///   - shape: The dimensions, outermost first; empty for a single number.
+  ///   - path: The file; its folder must exist.
+  /// - Throws: `NumPyError.elementCount` where the shape does not hold the elements,
+  ///   `shapeOverflow`, `headerTooLong`, and `file` where the system refuses. The file at `path` is
+  ///   then as it was.
+  public static func write<Element: NumPyElement>(
+    _ elements: Span<Element>, shape: [Int], to path: String
+  ) throws(NumPyError) {
+    let size = MemoryLayout<Element>.stride
+    guard !shape.contains(where: { $0 < 0 }) else {
+      throw .elementCount(path: path, shape: shape, count: elements.count)
+    }
+    guard let count = NumPyHeader.elementCount(of: shape, byteCount: size) else {
+      throw .shapeOverflow(path: path, shape: shape)
+    }
+    guard count == elements.count else {
+      throw .elementCount(path: path, shape: shape, count: elements.count)
+    }
+    let header = try NumPyHeader.encode(Element.numPyType, shape: shape, path: path)
+    var file = try NumPyError.wrapping(try OutputFile(path))
+    try NumPyError.wrapping(try unsafe file.write(header.span.bytes))
+    try NumPyError.wrapping(try unsafe file.write(elements.bytes))
+    try NumPyError.wrapping(try file.commit())
+  }
+
+  /// Writes the elements at a pointer; see `write(_:shape:to:)`.
+  ///
+  /// - Parameters:
+  ///   - elements: As many as the product of `shape`, good for the call.
+  ///   - shape: The dimensions, outermost first; empty for a single number.
+  ///   - path: The file; its folder must exist.
+  /// - Throws: `NumPyError`, as for a span.
+  @unsafe public static func write<Element: NumPyElement>(
+    _ elements: UnsafeBufferPointer<Element>, shape: [Int], to path: String
+  ) throws(NumPyError) {
+    try write(unsafe Span(_unsafeElements: elements), shape: shape, to: path)
+  }
+}

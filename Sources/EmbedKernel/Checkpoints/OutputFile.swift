@@ -1,0 +1,95 @@
+// A file written whole or not at all: a temporary neighbour, renamed over the target at the end.
+//
+// A reader sees the old file or the new one, never half of either. The data are not forced to the
+// disk (`fsync`), so this guards against a failed or killed writer, not against a power cut.
+
+#if canImport(Darwin)
+  internal import Darwin
+#elseif canImport(Musl)
+  internal import Musl
+#else
+  internal import Glibc
+#endif
+
+/// A file being written. Until `commit()` the target is untouched; dropped before, it leaves
+/// nothing behind.
+///
+/// A target that exists and is no regular file (a link such as `/dev/stdout`, a pipe, a device) is
+/// written in place, because a rename would replace the link or the device itself.
+struct OutputFile: ~Copyable {
+  /// Darwin refuses a transfer over 2 GiB and Linux cuts it short, so both are given less.
+  static let largestTransfer = 1 << 30
+
+  private let path: String
+  private let temporaryPath: String?
+  private var descriptor: CInt
+  private var isCommitted = false
+
+  /// Starts a file that will be at `path`.
+  init(_ path: String) throws(FileError) {
+    guard !path.utf8.contains(0) else {
+      throw .system(operation: "create", path: path, code: EINVAL)
+    }
+    var status = stat()
+    let exists = unsafe lstat(path, &status) == 0
+    if exists && status.st_mode & S_IFMT != S_IFREG {
+      let descriptor = unsafe open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)
+      guard descriptor >= 0 else { throw .last("open", path) }
+      self.init(path: path, temporaryPath: nil, descriptor: descriptor)
+    } else {
+      let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+      let suffix = String(UInt64.random(in: .min ... .max), radix: 16)
+      let temporary = "\(directory).embedkernel-\(suffix)"
+      let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      guard descriptor >= 0 else { throw .last("create", path) }
+      // A file that is replaced keeps its permissions; failing that, the new one's will do.
+      if exists { _ = fchmod(descriptor, status.st_mode & 0o7777) }
+      self.init(path: path, temporaryPath: temporary, descriptor: descriptor)
+    }
+  }
+
+  private init(path: String, temporaryPath: String?, descriptor: CInt) {
+    self.path = path
+    self.temporaryPath = temporaryPath
+    self.descriptor = descriptor
+  }
+
+  deinit {
+    if descriptor >= 0 { _ = close(descriptor) }
+    if !isCommitted, let temporaryPath { _ = unsafe unlink(temporaryPath) }
+  }
+
+  /// Appends `bytes`, straight from the caller's memory.
+  func write(_ bytes: RawSpan) throws(FileError) {
+    try unsafe bytes.withUnsafeBytes { (bytes) throws(FileError) in
+      var written = 0
+      while written < bytes.count {
+        let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[written...])
+        let count = unsafe posixWrite(
+          descriptor, part.baseAddress, min(part.count, Self.largestTransfer))
+        if count >= 0 {
+          written += count
+        } else if errno != EINTR {
+          throw .last("write", path)
+        }
+      }
+    }
+  }
+
+  /// Puts the finished file in the target's place.
+  mutating func commit() throws(FileError) {
+    // Some file systems report a full disk only here.
+    let result = close(descriptor)
+    descriptor = -1
+    guard result == 0 else { throw .last("write", path) }
+    if let temporaryPath {
+      guard unsafe rename(temporaryPath, path) == 0 else { throw .last("rename to", path) }
+    }
+    isCommitted = true
+  }
+}
+
+/// The system's `write`, which `OutputFile.write` hides inside that type.
+@unsafe private func posixWrite(_ file: CInt, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+  unsafe write(file, bytes, count)
+}

@@ -1,0 +1,172 @@
+// `.npy` files against NumPy's own: each fixture is read, and written again byte for byte.
+//
+// The fixtures and their index come from scripts/reference/make_npy_fixtures.py, whose rule for
+// element i is i * 3 - 4, as NumPy casts it to the element type.
+
+import EmbedKernel
+import Foundation
+import Testing
+
+/// The files NumPy made, as their index lists them.
+enum NumPyFixtures {
+  struct Accepted: Decodable, Sendable, CustomTestStringConvertible {
+    let name: String
+    let type: String
+    let shape: [Int]
+    var testDescription: String { name }
+  }
+
+  struct Refused: Decodable, Sendable, CustomTestStringConvertible {
+    let name: String
+    let reason: String
+    var testDescription: String { name }
+  }
+
+  private struct Index: Decodable {
+    let accepted: [Accepted]
+    let refused: [Refused]
+  }
+
+  static let folder = URL(filePath: #filePath).deletingLastPathComponent()
+    .appending(path: "Fixtures/npy")
+
+  private static func index() throws -> Index {
+    let data = try Data(contentsOf: folder.appending(path: "index.json"))
+    return try JSONDecoder().decode(Index.self, from: data)
+  }
+
+  static func accepted() throws -> [Accepted] { try index().accepted }
+  static func refused() throws -> [Refused] { try index().refused }
+  static func path(_ name: String) -> String { folder.appending(path: name).path }
+}
+
+@Suite struct NumPyFileTests {
+  @Test(arguments: try NumPyFixtures.accepted(), [NumPyAccess.copied, .mapped])
+  func readsWhatNumPyWrote(file: NumPyFixtures.Accepted, access: NumPyAccess) throws {
+    switch file.type {
+    case "float32": try check(file, access) { Float($0) }
+    case "float64": try check(file, access) { Double($0) }
+    case "int32": try check(file, access) { Int32($0) }
+    case "int64": try check(file, access) { Int64($0) }
+    case "uint8": try check(file, access) { UInt8(truncatingIfNeeded: $0) }
+    case "bool": try check(file, access) { $0 == 0 ? UInt8(0) : 1 }
+    default: Issue.record("the index names an unknown type \(file.type)")
+    }
+  }
+
+  private func check<Element: NumPyElement & Equatable>(
+    _ file: NumPyFixtures.Accepted, _ access: NumPyAccess, _ value: (Int) -> Element
+  ) throws {
+    let path = NumPyFixtures.path(file.name)
+    let count = file.shape.reduce(1, *)
+    let expected = (0..<count).map { value($0 * 3 - 4) }
+
+    let header = try NumPyHeader(contentsOf: path)
+    #expect(header.elementType.description == file.type)
+    #expect(header.shape == file.shape)
+    #expect(header.count == count)
+
+    let array = try NumPyArray<Element>(contentsOf: path, rank: file.shape.count, access: access)
+    let arrayShape = array.shape
+    let elements = unsafe array.withUnsafeBufferPointer { unsafe Array($0) }
+    let spanned = array.span.indices.map { array.span[$0] }
+    #expect(arrayShape == file.shape)
+    #expect(elements == expected)
+    #expect(spanned == expected)
+
+    var owned = [Element](repeating: value(0), count: count)
+    var span = owned.mutableSpan
+    let shape = try NumPyFile.read(path, into: &span)
+    #expect(shape == file.shape)
+    #expect(owned == expected)
+  }
+
+  @Test(arguments: try NumPyFixtures.refused())
+  func refusesWhatItCannotStandFor(file: NumPyFixtures.Refused) throws {
+    let path = NumPyFixtures.path(file.name)
+    let error = try #require(throws: NumPyError.self) { try NumPyHeader(contentsOf: path) }
+    switch error {
+    case .fortranOrder(path, shape: [3, 5]): #expect(file.reason == "fortranOrder")
+    case .bigEndian(path, descriptor: ">f4"): #expect(file.reason == "bigEndian")
+    case .unsupportedElementType(path, let descriptor):
+      #expect(file.reason == "unsupportedElementType")
+      #expect(error.description.contains(descriptor.prefix(10)))
+    default: Issue.record("an unexpected error: \(error)")
+    }
+    #expect(error.description.contains(path))
+  }
+
+  /// The files that NumPy wrote in the plain form, which the writer must equal to the byte.
+  static func plain() throws -> [NumPyFixtures.Accepted] {
+    try NumPyFixtures.accepted().filter {
+      $0.type != "bool" && $0.name.split(separator: "-").count == 2
+    }
+  }
+
+  @Test(arguments: try plain())
+  func writesTheBytesThatNumPyWrites(file: NumPyFixtures.Accepted) throws {
+    switch file.type {
+    case "float32": try checkWriting(file, of: Float.self)
+    case "float64": try checkWriting(file, of: Double.self)
+    case "int32": try checkWriting(file, of: Int32.self)
+    case "int64": try checkWriting(file, of: Int64.self)
+    case "uint8": try checkWriting(file, of: UInt8.self)
+    default: Issue.record("the index names an unknown type \(file.type)")
+    }
+  }
+
+  private func checkWriting<Element: NumPyElement>(
+    _ file: NumPyFixtures.Accepted, of type: Element.Type
+  ) throws {
+    let folder = try TemporaryFolder()
+    let array = try NumPyArray<Element>(contentsOf: NumPyFixtures.path(file.name))
+    try NumPyFile.write(array.span, shape: array.shape, to: folder.path("span.npy"))
+    try unsafe array.withUnsafeBufferPointer {
+      try unsafe NumPyFile.write($0, shape: file.shape, to: folder.path("pointer.npy"))
+    }
+    let expected = try Data(contentsOf: URL(filePath: NumPyFixtures.path(file.name)))
+    for name in ["span.npy", "pointer.npy"] {
+      #expect(try Data(contentsOf: URL(filePath: folder.path(name))) == expected)
+    }
+    #expect(try folder.contents == ["pointer.npy", "span.npy"])
+  }
+
+  @Test func alignsLargeArraysToPages() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("large.npy")
+    let elements = (0..<1_000_000).map { Float($0) }
+    try NumPyFile.write(elements.span, shape: [1_000, 1_000], to: path)
+    for access in [NumPyAccess.copied, .mapped] {
+      let array = try NumPyArray<Float>(contentsOf: path, access: access)
+      let (remainder, equal) = unsafe array.withUnsafeBufferPointer {
+        unsafe (Int(bitPattern: $0.baseAddress) % 64, $0.elementsEqual(elements))
+      }
+      #expect(remainder == 0)
+      #expect(equal)
+    }
+  }
+
+  @Test func replacesAFileAndKeepsItsPermissions() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("a.npy")
+    let manager = FileManager.default
+    try NumPyFile.write([1 as Float, 2].span, shape: [2], to: path)
+    try manager.setAttributes([.posixPermissions: 0o640], ofItemAtPath: path)
+    try NumPyFile.write([3 as Int32].span, shape: [1, 1], to: path)
+    #expect(try NumPyHeader(contentsOf: path).shape == [1, 1])
+    let permissions = try manager.attributesOfItem(atPath: path)[.posixPermissions]
+    #expect(permissions as? Int == 0o640)
+    #expect(try folder.contents == ["a.npy"])
+  }
+
+  @Test func writesThroughALinkAndLeavesItALink() throws {
+    let folder = try TemporaryFolder()
+    try NumPyFile.write([0 as Float].span, shape: [1], to: folder.path("target.npy"))
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.path("link.npy"), withDestinationPath: "target.npy")
+    try NumPyFile.write([5 as Float, 6].span, shape: [2], to: folder.path("link.npy"))
+    #expect(try NumPyHeader(contentsOf: folder.path("target.npy")).shape == [2])
+    let target = try FileManager.default.destinationOfSymbolicLink(atPath: folder.path("link.npy"))
+    #expect(target == "target.npy")
+  }
+}

@@ -1,0 +1,119 @@
+// No bytes at all end the process: `.npy` files cut at every length, mutated, and random.
+//
+// The test's argument is the seed, so a failure names it.
+
+import EmbedKernel
+import Foundation
+import Testing
+
+@Suite struct NumPyFuzzTests {
+  /// Reads the file in every way there is; true where all agree that it is good.
+  private func survives(_ path: String) -> Bool {
+    let header = try? NumPyHeader(contentsOf: path)
+    let arrays = [
+      bytes(Float.self, path), bytes(Double.self, path), bytes(Int32.self, path),
+      bytes(Int64.self, path), bytes(UInt8.self, path),
+    ].compactMap(\.self)
+    #expect(arrays.map(\.count) == (header.map { [$0.dataByteCount] } ?? []))
+    return header != nil
+  }
+
+  /// The array's bytes, copied and mapped alike, or nil where it is refused.
+  private func bytes<Element: NumPyElement>(_ type: Element.Type, _ path: String) -> [UInt8]? {
+    let copied = bytes(type, path, .copied)
+    let mapped = bytes(type, path, .mapped)
+    #expect(copied == mapped)
+    return copied
+  }
+
+  private func bytes<Element: NumPyElement>(
+    _ type: Element.Type, _ path: String, _ access: NumPyAccess
+  ) -> [UInt8]? {
+    do throws(NumPyError) {
+      let array = try NumPyArray<Element>(contentsOf: path, access: access)
+      return unsafe array.withUnsafeBufferPointer { unsafe Array(UnsafeRawBufferPointer($0)) }
+    } catch {
+      #expect(error.description.contains(path))
+      return nil
+    }
+  }
+
+  @Test(arguments: [
+    "float32-matrix.npy", "float32-matrix-v2.npy", "int64-cube.npy", "bool-vector.npy",
+  ])
+  func refusesEveryTruncation(name: String) throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("cut.npy")
+    let whole = try Data(contentsOf: URL(filePath: NumPyFixtures.path(name)))
+    for length in 0..<whole.count {
+      try whole.prefix(length).write(to: URL(filePath: path))
+      #expect(!survives(path), "\(length) bytes of \(name) were taken for a whole file")
+    }
+    try whole.write(to: URL(filePath: path))
+    #expect(survives(path))
+  }
+
+  @Test(arguments: 0..<8 as Range<UInt64>)
+  func survivesMutatedFiles(seed: UInt64) throws {
+    var random = SplitMix(state: seed)
+    let folder = try TemporaryFolder()
+    let path = folder.path("mutated.npy")
+    let fixtures = try NumPyFixtures.accepted().map {
+      try Data(contentsOf: URL(filePath: NumPyFixtures.path($0.name)))
+    }
+    // Bytes that steer the header's reader, tried as often as any others.
+    let telling = Array("{}()',:\"0123456789LTF<>|=-\\ \n".utf8)
+    var good = 0
+    for _ in 0..<400 {
+      var bytes = Array(try #require(fixtures.randomElement(using: &random)))
+      for _ in 0..<Int.random(in: 0...4, using: &random) {
+        // Nearly always within the header, where bytes have a meaning.
+        let end = Bool.random(using: &random) ? bytes.count : min(bytes.count, 80)
+        let place = Int.random(in: 0..<end, using: &random)
+        let byte =
+          Bool.random(using: &random)
+          ? UInt8.random(in: 0...255, using: &random)
+          : try #require(telling.randomElement(using: &random))
+        switch Int.random(in: 0..<4, using: &random) {
+        case 0: bytes.insert(byte, at: place)
+        case 1 where bytes.count > 1: bytes.remove(at: place)
+        default: bytes[place] = byte
+        }
+      }
+      try Data(bytes).write(to: URL(filePath: path))
+      if survives(path) { good += 1 }
+    }
+    // Both outcomes must have been seen, or the mutations test nothing.
+    #expect(good > 20 && good < 380)
+  }
+
+  @Test(arguments: 0..<4 as Range<UInt64>)
+  func survivesRandomBytes(seed: UInt64) throws {
+    var random = SplitMix(state: seed)
+    let folder = try TemporaryFolder()
+    let path = folder.path("random.npy")
+    for _ in 0..<400 {
+      let count = Int.random(in: 0...200, using: &random)
+      var bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+      // Half of them get past the magic string, and half of those to the dictionary.
+      let start: [UInt8] = [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59, 1, 0, 40, 0]
+      let kept = [0, 0, 8, 10][Int.random(in: 0..<4, using: &random)]
+      bytes.replaceSubrange(0..<min(kept, bytes.count), with: start.prefix(kept))
+      try Data(bytes).write(to: URL(filePath: path))
+      #expect(!survives(path))
+    }
+  }
+}
+
+/// SplitMix64, so that a seed gives the same cases everywhere.
+private struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
