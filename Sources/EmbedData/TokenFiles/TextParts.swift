@@ -1,0 +1,48 @@
+// Reads a text file in parts that encode to the same ids as the whole, which the tokenizer's
+// `splitPoint` finds. A part without such a point grows until there is one.
+
+/// A text file cut into parts.
+struct TextParts {
+  /// Where the current part starts in the file; its end once there are no more.
+  private(set) var offset = 0
+
+  private let file: FileDescriptor
+  private let partSize: Int
+  private var buffer: [UInt8] = []
+  /// The current part is the first `length` bytes of the buffer.
+  private var length = 0
+  private var isAtEnd = false
+
+  init(path: String, partSize: Int) throws(DataError) {
+    guard partSize > 0 else {
+      throw .invalidSetting(name: "partSize", value: partSize, requirement: "at least 1")
+    }
+    file = try FileDescriptor(reading: path)
+    // Refuses folders before anything is written.
+    _ = try file.size()
+    self.partSize = partSize
+  }
+
+  /// The current part.
+  var part: Span<UInt8> {
+    @_lifetime(borrow self)
+    borrowing get { buffer.span.extracting(first: length) }
+  }
+
+  /// Moves to the next part; false at the end of the file.
+  mutating func advance(_ tokenizer: some Tokenizer) throws(DataError) -> Bool {
+    buffer.removeFirst(length)
+    offset += length
+    length = 0
+    while true {
+      if !isAtEnd {
+        // Doubling what has no cut keeps the searches for one linear in all.
+        let wanted = max(partSize, buffer.count)
+        isAtEnd = try file.read(wanted, appendingTo: &buffer) < wanted
+      }
+      length = isAtEnd ? buffer.count : tokenizer.splitPoint(in: buffer.span)
+      if length > 0 { return true }
+      if isAtEnd { return false }
+    }
+  }
+}

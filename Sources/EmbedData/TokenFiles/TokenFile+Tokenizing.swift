@@ -1,0 +1,68 @@
+// From a text file to a token file, a part at a time: memory is bounded by the part and by the
+// longest run of text without a place to cut, never by the file.
+
+/// What tokenizing a file came to.
+public struct TokenizingSummary: Sendable, Equatable {
+  /// Bytes of text read.
+  public var bytes: Int
+  /// Tokens written.
+  public var tokens: Int
+  /// The element type of the file that was written.
+  public var width: TokenWidth
+}
+
+extension TokenFile {
+  /// Encodes the text file at `source` and writes the ids to a token file at `target`.
+  ///
+  /// The ids are those of the whole text encoded at once. An empty text gives no tokens, and so an
+  /// empty file, which ``init(path:width:)`` refuses.
+  ///
+  /// - Parameters:
+  ///   - source: Any bytes; pipes will do.
+  ///   - tokenizer: What encodes them.
+  ///   - special: How names of special tokens in the text are taken.
+  ///   - target: Replaced only once all is written.
+  ///   - width: The element type; by default the narrowest for the vocabulary.
+  ///   - partSize: How many bytes are read at a time.
+  ///   - progress: Told the bytes done; its total should be the size of `source`.
+  /// - Throws: What reading, encoding or writing throws; `target` then stays as it was. Offsets in
+  ///   errors count from the start of the text.
+  public static func write(
+    tokenizing source: String, with tokenizer: some Tokenizer, special: SpecialText = .ordinary,
+    to target: String, width: TokenWidth? = nil, partSize: Int = 1 << 20,
+    progress: ProgressBar? = nil
+  ) throws(DataError) -> TokenizingSummary {
+    let width = width ?? TokenWidth(vocabularySize: tokenizer.vocabularySize)
+    var text = try TextParts(path: source, partSize: partSize)
+    let writer = try TokenFileWriter(path: target, width: width)
+    var ids: [Int32] = []
+    while try text.advance(tokenizer) {
+      ids.removeAll(keepingCapacity: true)
+      do throws(DataError) {
+        try tokenizer.encode(text.part, special: special, into: &ids)
+      } catch {
+        throw error.moved(by: text.offset)
+      }
+      try writer.append(ids.span)
+      progress?.update(completed: text.offset + text.part.count)
+    }
+    try writer.finish()
+    progress?.finish()
+    return TokenizingSummary(bytes: text.offset, tokens: writer.count, width: width)
+  }
+}
+
+extension DataError {
+  /// The same error, with byte offsets counted from `base` bytes earlier.
+  fileprivate func moved(by base: Int) -> DataError {
+    switch self {
+    case .specialTokenInText(let token, let offset):
+      .specialTokenInText(token: token, offset: offset + base)
+    case .pieceTooLong(let offset, let bytes, let limit):
+      .pieceTooLong(offset: offset + base, bytes: bytes, limit: limit)
+    case .patternFailure(let code, let offset, let message):
+      .patternFailure(code: code, offset: offset + base, message: message)
+    default: self
+    }
+  }
+}

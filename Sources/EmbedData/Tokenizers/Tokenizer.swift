@@ -1,0 +1,70 @@
+// What the loader, the token files and the command ask of any tokenizer: bytes to ids, ids to
+// bytes, and where a text may be cut so that its parts encode to the same ids as the whole.
+
+/// How text that spells a special token, such as `<|endoftext|>`, is encoded.
+public enum SpecialText: Sendable, Hashable {
+  /// As any other text: data can't forge a control token.
+  case ordinary
+  /// As the special token's id.
+  case recognised
+  /// Not at all: encoding throws ``DataError/specialTokenInText(token:offset:)``.
+  case refused
+}
+
+/// A reversible map from bytes to token ids.
+///
+/// Encoding takes any bytes, and decoding what was encoded gives the same bytes back.
+/// Conforming types may be used from several threads at once.
+public protocol Tokenizer: Sendable {
+  /// One more than the largest id, special tokens included.
+  var vocabularySize: Int { get }
+
+  /// The tokens that text alone doesn't form, by name.
+  var specialTokens: [String: Int32] { get }
+
+  /// Appends the ids of `bytes` to `ids`, which is left as it was when this throws.
+  func encode(
+    _ bytes: Span<UInt8>, special: SpecialText, into ids: inout [Int32]
+  ) throws(DataError)
+
+  /// Appends the bytes of `ids` to `bytes`, which is left as it was when this throws.
+  ///
+  /// A token may hold part of a character, so the bytes of some ids need not be UTF-8.
+  func decode(_ ids: Span<Int32>, into bytes: inout [UInt8]) throws(DataError)
+
+  /// The last position at which `bytes` may be cut: whatever bytes follow, the ids before and after
+  /// the cut, joined, are the ids of the whole. 0 when there is none.
+  func splitPoint(in bytes: Span<UInt8>) -> Int
+}
+
+extension Tokenizer {
+  /// The ids of a string's UTF-8.
+  public func encode(
+    _ text: String, special: SpecialText = .ordinary
+  ) throws(DataError) -> [Int32] {
+    var ids: [Int32] = []
+    try encode(text.utf8.span, special: special, into: &ids)
+    return ids
+  }
+
+  /// The ids of any bytes.
+  public func encode(
+    bytes: [UInt8], special: SpecialText = .ordinary
+  ) throws(DataError) -> [Int32] {
+    var ids: [Int32] = []
+    try encode(bytes.span, special: special, into: &ids)
+    return ids
+  }
+
+  /// The bytes of `ids`.
+  public func decode(_ ids: [Int32]) throws(DataError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    try decode(ids.span, into: &bytes)
+    return bytes
+  }
+
+  /// The text of `ids`, with U+FFFD for what is not UTF-8.
+  public func decodeText(_ ids: [Int32]) throws(DataError) -> String {
+    String(decoding: try decode(ids), as: UTF8.self)
+  }
+}
