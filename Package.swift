@@ -40,8 +40,10 @@ let package = Package(
     // MARK: Tests
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
+    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .testTarget(
-      name: "EmbedKernelTests", dependencies: ["EmbedKernel", "ReferenceKernels"],
+      name: "EmbedKernelTests",
+      dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationCounter", "COpenBLAS"],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),

@@ -39,6 +39,9 @@ public enum EmbedError: Error, Equatable, Sendable {
   /// An environment variable has a value that is not understood.
   case invalidEnvironment(variable: String, value: String, expected: String)
 
+  /// The CPU, or this build, lacks an instruction set that was asked for.
+  case unavailableInstructionSet(InstructionSet)
+
   /// A LAPACK routine found that a matrix has no factorisation.
   case factorisationFailed(routine: String, info: Int)
 }
@@ -75,6 +78,8 @@ extension EmbedError: CustomStringConvertible {
       "no memory for a buffer of \(bytes) bytes"
     case .invalidEnvironment(let variable, let value, let expected):
       "environment variable \(variable) is '\(value)': expected \(expected)"
+    case .unavailableInstructionSet(let set):
+      "instruction set \(set.rawValue) is not available on this CPU or in this build"
     case .factorisationFailed(let routine, let info):
       "LAPACK \(routine) failed with info \(info)"
     }

@@ -21,7 +21,7 @@ import Testing
 
     let folder = try TemporaryFolder()
     let place = try Self.run(build + ["--show-bin-path"])
-    let binary = try #require(place.output.split(separator: "\n").last) + "/Consumer"
+    let binary = "\(try #require(place.output.split(separator: "\n").last))/Consumer"
     let ran = try Self.run([binary, folder.url.path])
     #expect(ran.status == 0)
     #expect(

@@ -1,49 +1,45 @@
-// What `auto` takes: backend, threads and kind of traffic, from the size of the call. The limits
-// were measured by the benchmarks; see `Tuning`.
+// What `auto` takes: backend, threads and kind of traffic, from the size of the call.
 
-/// The limits at which another way becomes faster.
-struct Tuning: Sendable {
+/// The sizes at which another way becomes faster, measured by the benchmarks.
+package struct Tuning: Sendable {
   /// From this many output bytes on, threads gain more than waking them costs.
-  var parallelBytes = 192 << 10
+  package var parallelBytes = 192 << 10
   /// From this many output bytes on, the output is written past the cache.
-  var streamingBytes = 8 << 20
+  package var streamingBytes = 8 << 20
   /// From this many output bytes on, rows to come are prefetched.
-  var prefetchBytes = 64 << 10
+  package var prefetchBytes = 64 << 10
   /// How far ahead, in bytes of token rows.
-  var prefetchDistance = 8 << 10
+  package var prefetchDistance = 8 << 10
 
-  static let current = Tuning()
+  /// The limits measured on the development machines.
+  package init() {}
 }
 
-/// A backend, threads and traffic for one call.
-struct Choice {
+/// How one call runs.
+struct Plan {
   let backend: Backend
   let threads: Int
   let traffic: Traffic
+  let instructionSet: InstructionSet
 
-  init(_ kernels: Kernels, _ pass: ForwardPass) throws(EmbedError) {
-    let (bytes, tuning) = (pass.outputBytes, Tuning.current)
-    let forced = try forcedBackend()
-    backend = kernels.backend ?? forced ?? .native
+  init(_ kernels: Kernels, _ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+    if let threads = kernels.threads, threads < 1 {
+      throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
+    }
+    let bytes = pass.outputBytes
     let gaining = bytes < tuning.parallelBytes ? 1 : Threads.available
+    let forced = try forcedBackend.get()
+    backend = kernels.backend ?? forced ?? .native
     threads = min(kernels.threads ?? gaining, pass.tokenCount)
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: bytes >= tuning.prefetchBytes
         ? max(2, tuning.prefetchDistance / (pass.dim * 4)) : 0)
+    let set = try forcedSet.get()
+    instructionSet = kernels.instructionSet ?? set ?? .best
+    guard instructionSet.isAvailable else { throw .unavailableInstructionSet(instructionSet) }
   }
 }
 
-/// The backend that `EMBEDKERNEL_BACKEND` names, read once.
-private func forcedBackend() throws(EmbedError) -> Backend? {
-  if let error = environmentBackend.error { throw error }
-  return environmentBackend.backend
-}
-
-private let environmentBackend: (backend: Backend?, error: EmbedError?) = {
-  let variable = "EMBEDKERNEL_BACKEND"
-  guard let value = environment(variable), value != "auto" else { return (nil, nil) }
-  if let backend = Backend(rawValue: value) { return (backend, nil) }
-  let names = Backend.allCases.map(\.rawValue).joined(separator: ", ")
-  return (nil, .invalidEnvironment(variable: variable, value: value, expected: "auto, \(names)"))
-}()
+private let forcedBackend = EnvironmentChoice<Backend>("EMBEDKERNEL_BACKEND")
+private let forcedSet = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")

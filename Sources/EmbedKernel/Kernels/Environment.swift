@@ -1,4 +1,4 @@
-// Reading an environment variable without Foundation.
+// Choices that environment variables force, read once and checked.
 
 #if canImport(Glibc)
   internal import Glibc
@@ -8,9 +8,27 @@
   internal import Darwin
 #endif
 
-/// The value of an environment variable, nil where it is unset or empty.
-func environment(_ variable: String) -> String? {
-  guard let value = unsafe getenv(variable) else { return nil }
-  let text = unsafe String(cString: value)
-  return text.isEmpty ? nil : text
+/// What an environment variable says: one of a type's cases, nothing, or something not understood.
+struct EnvironmentChoice<Value: RawRepresentable & CaseIterable & Sendable>: Sendable
+where Value.RawValue == String {
+  private let value: Value?
+  private let error: EmbedError?
+
+  /// Reads `variable`; unset, empty and `auto` choose nothing.
+  init(_ variable: String) {
+    let text = unsafe getenv(variable).map { unsafe String(cString: $0) } ?? ""
+    value = Value(rawValue: text)
+    if value != nil || text.isEmpty || text == "auto" {
+      error = nil
+    } else {
+      let names = Value.allCases.map(\.rawValue).joined(separator: ", ")
+      error = .invalidEnvironment(variable: variable, value: text, expected: "auto, \(names)")
+    }
+  }
+
+  /// The value, nil for no choice.
+  func get() throws(EmbedError) -> Value? {
+    if let error { throw error }
+    return value
+  }
 }

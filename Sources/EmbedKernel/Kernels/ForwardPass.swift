@@ -3,7 +3,7 @@
 // B batch, T context, N = B*T tokens, V vocabulary, D dim.
 
 /// A checked call: output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :].
-@safe struct ForwardPass {
+@safe package struct ForwardPass {
   let shape: EmbeddingShape
   let ids: TokenIDs
   let tokens: UnsafePointer<Float>
@@ -21,7 +21,7 @@
   var outputBytes: Int { tokenCount &* dim &* 4 }
 
   /// Checks the arguments against each other; nothing has been written when this throws.
-  init(
+  package init(
     shape: EmbeddingShape, ids: TokenIDs, tokens: UnsafeBufferPointer<Float>,
     positions: UnsafeBufferPointer<Float>?, place: PositionIDs, options: EmbedOptions,
     output: UnsafeMutableBufferPointer<Float>

@@ -4,7 +4,7 @@
 /// One way to compute the kernels. All ways give the same bits.
 protocol KernelBackend {
   /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
-  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic)
+  static func embed(_ pass: ForwardPass, _ plan: Plan)
 }
 
 /// A kernel implementation.
@@ -16,11 +16,11 @@ public enum Backend: String, CaseIterable, Sendable {
   /// C microkernels for the CPU's instruction set.
   case native
 
-  func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
+  func embed(_ pass: ForwardPass, _ plan: Plan) {
     switch self {
-    case .openBLAS: OpenBLASKernels.embed(pass, threads: threads, traffic: traffic)
-    case .simd: SIMDKernels.embed(pass, threads: threads, traffic: traffic)
-    case .native: NativeKernels.embed(pass, threads: threads, traffic: traffic)
+    case .openBLAS: OpenBLASKernels.embed(pass, plan)
+    case .simd: SIMDKernels.embed(pass, plan)
+    case .native: NativeKernels.embed(pass, plan)
     }
   }
 }

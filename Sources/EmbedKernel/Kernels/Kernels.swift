@@ -2,8 +2,8 @@
 
 /// The kernels of a backend, or of the one that suits each call.
 ///
-/// A value of two words: make one where it is used, or keep it. Calls keep no state, so one value
-/// serves any number of threads at once.
+/// A small value: make one where it is used, or keep it. Calls keep no state, so one value serves
+/// any number of threads at once.
 public struct Kernels: Hashable, Sendable {
   /// The backend of every call, or nil for the one that suits the shape and the CPU.
   public var backend: Backend?
@@ -11,15 +11,21 @@ public struct Kernels: Hashable, Sendable {
   /// The threads of every call, or nil for as many as the shape gains from.
   public var threads: Int?
 
-  /// Kernels with a fixed backend or number of threads; what is nil is chosen by shape.
-  public init(backend: Backend? = nil, threads: Int? = nil) {
+  /// The instruction set of the native backend, or nil for the best that the CPU has.
+  public var instructionSet: InstructionSet?
+
+  /// Kernels with some choices fixed; what is nil is chosen by shape and CPU, or by the environment
+  /// variables `EMBEDKERNEL_BACKEND` (`openblas`, `simd`, `native`) and
+  /// `EMBEDKERNEL_INSTRUCTION_SET` (`plain`, `neon`, `avx2`, `avx512`).
+  public init(
+    backend: Backend? = nil, threads: Int? = nil, instructionSet: InstructionSet? = nil
+  ) {
     self.backend = backend
     self.threads = threads
+    self.instructionSet = instructionSet
   }
 
-  /// The backend and threads that suit each call's shape and this CPU.
-  ///
-  /// The environment variable `EMBEDKERNEL_BACKEND` (`openblas`, `simd`, `native`) forces one.
+  /// What suits each call.
   public static let auto = Kernels()
   /// The OpenBLAS backend.
   public static let openBLAS = Kernels(backend: .openBLAS)
@@ -28,8 +34,10 @@ public struct Kernels: Hashable, Sendable {
   /// The C backend.
   public static let native = Kernels(backend: .native)
 
-  /// The same backend on `count` threads.
-  public func threads(_ count: Int?) -> Kernels { Kernels(backend: backend, threads: count) }
+  /// The same on `count` threads.
+  public func threads(_ count: Int?) -> Kernels {
+    Kernels(backend: backend, threads: count, instructionSet: instructionSet)
+  }
 }
 
 extension Kernels {
@@ -84,18 +92,21 @@ extension Kernels {
     _ positions: UnsafeBufferPointer<Float>?, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ options: EmbedOptions, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    if let threads, threads < 1 {
-      throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
-    }
     let pass = try unsafe ForwardPass(
       shape: shape, ids: ids, tokens: tokens, positions: positions, place: place,
       options: options, output: output)
-    guard pass.outputBytes > 0 else { return }
-    let choice = try Choice(self, pass)
-    if pass.isRegular {
-      choice.backend.embed(pass, threads: choice.threads, traffic: choice.traffic)
+    try run(pass, Tuning())
+  }
+
+  /// Runs a checked pass as `tuning` and this value's choices say.
+  package func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+    let plan = try Plan(self, pass, tuning)
+    if pass.outputBytes == 0 {
+      return
+    } else if pass.isRegular {
+      plan.backend.embed(pass, plan)
     } else {
-      pass.embedRowByRow(threads: choice.threads)
+      pass.embedRowByRow(threads: plan.threads)
     }
   }
 }

@@ -1,4 +1,4 @@
-// Which C microkernels run: the best the CPU has, or the one an environment variable names.
+// Which C microkernels the native backend can run.
 
 internal import CMicrokernels
 
@@ -16,13 +16,8 @@ public enum InstructionSet: String, CaseIterable, Sendable {
   /// Whether this build and this CPU have it.
   public var isAvailable: Bool { unsafe ek_kernels_for(code) != nil }
 
-  /// The instruction set the native backend takes: the best available, or the one that
-  /// `EMBEDKERNEL_INSTRUCTION_SET` names, if the machine has that.
-  public static let current: InstructionSet = {
-    let named = environment("EMBEDKERNEL_INSTRUCTION_SET").flatMap(InstructionSet.init)
-    if let named, named.isAvailable { return named }
-    return allCases.last { $0.isAvailable } ?? .plain
-  }()
+  /// The best that this CPU has.
+  public static let best = allCases.last { $0.isAvailable } ?? .plain
 
   var kernels: ek_kernels { unsafe ek_kernels_for(code).unsafelyUnwrapped.pointee }
 

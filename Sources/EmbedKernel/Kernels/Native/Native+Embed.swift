@@ -4,9 +4,9 @@ internal import CMicrokernels
 
 /// Fused gather and add in C, one pass over the output.
 enum NativeKernels: KernelBackend {
-  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
-    let embed = unsafe InstructionSet.current.kernels.embed_f32.unsafelyUnwrapped
-    pass.forEachTile(threads: threads, traffic: traffic) { tile in
+  static func embed(_ pass: ForwardPass, _ plan: Plan) {
+    let embed = unsafe plan.instructionSet.kernels.embed_f32.unsafelyUnwrapped
+    pass.forEachTile(threads: plan.threads, traffic: plan.traffic) { tile in
       let token = tile.first
       var tile = unsafe ek_embed_tile(
         tokens: tile.tokens, positions: tile.positions, position_ids: tile.positionIDs,

@@ -8,12 +8,12 @@ internal import COpenBLAS
 
 /// Gather, then axpy broadcast addition.
 ///
-/// The gather is split over `threads`; axpy runs on OpenBLAS's own threads, whose number is the
+/// The gather is split over the plan's threads; axpy runs on OpenBLAS's own threads, whose number is the
 /// host program's and is left as found.
 enum OpenBLASKernels: KernelBackend {
-  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
+  static func embed(_ pass: ForwardPass, _ plan: Plan) {
     let dim = pass.dim
-    Threads.split(pass.tokenCount, threads) { range in
+    Threads.split(pass.tokenCount, plan.threads) { range in
       for token in range {
         unsafe (pass.output + token &* dim)
           .update(from: pass.tokens + pass.ids[token] &* dim, count: dim)

@@ -4,8 +4,8 @@
 
 /// Fused gather and add in Swift, one pass over the output.
 enum SIMDKernels: KernelBackend {
-  static func embed(_ pass: ForwardPass, threads: Int, traffic: Traffic) {
-    pass.forEachTile(threads: threads, traffic: traffic) { embed($0) }
+  static func embed(_ pass: ForwardPass, _ plan: Plan) {
+    pass.forEachTile(threads: plan.threads, traffic: plan.traffic) { embed($0) }
   }
 
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]

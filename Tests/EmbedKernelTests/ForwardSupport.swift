@@ -1,0 +1,118 @@
+// What the forward tests share: every way to run a pass, and comparing bits.
+
+import EmbedKernel
+import Foundation
+import Testing
+
+/// One way to run a pass: backend, threads, instruction set, and the traffic that sizes would give.
+struct Way: Sendable, CustomStringConvertible {
+  var kernels: Kernels
+  var tuning = Tuning()
+  var traffic = "as sized"
+
+  var description: String {
+    let set = kernels.instructionSet.map { " \($0.rawValue)" } ?? ""
+    return "\(kernels.backend?.rawValue ?? "auto")\(set), threads \(kernels.threads ?? 0), \(traffic)"
+  }
+
+  /// Every backend and instruction set of this machine, with small sizes treated as small, and as
+  /// large ones are: prefetched, streamed past the cache, split over threads.
+  static let all: [Way] = {
+    var large = Tuning()
+    (large.parallelBytes, large.streamingBytes, large.prefetchBytes) = (0, 0, 0)
+    var kernels = [Kernels.auto, .openBLAS, .simd]
+    kernels += InstructionSet.allCases.filter(\.isAvailable).map {
+      Kernels(backend: .native, instructionSet: $0)
+    }
+    return kernels.flatMap { kernels in
+      [1, 3].flatMap { threads in
+        [
+          Way(kernels: kernels.threads(threads)),
+          Way(kernels: kernels.threads(threads), tuning: large, traffic: "as if large"),
+        ]
+      }
+    }
+  }()
+}
+
+/// Runs a pass on copies of the arrays that start `misalignment` floats past a 64-byte boundary.
+func embed<ID: TokenID>(
+  _ way: Way, ids: [ID], tokens: [Float], positions: [Float]?, shape: EmbeddingShape,
+  at place: PositionIDs = .sequential(), options: EmbedOptions = EmbedOptions(),
+  misalignment: Int = 0
+) throws -> [Float] {
+  func copy(_ values: [Float]) throws -> AlignedBuffer<Float> {
+    let buffer = try AlignedBuffer<Float>(count: values.count + misalignment)
+    unsafe _ = tail(buffer, misalignment).update(fromContentsOf: values)
+    return buffer
+  }
+  let count = shape.batch * shape.context * shape.dim
+  let guardBand = 64
+  let canary = Float(bitPattern: 0x7FC0_BEEF)
+  let tokenBuffer = try copy(tokens)
+  let positionBuffer = try copy(positions ?? [])
+  let output = try copy([Float](repeating: canary, count: count + guardBand))
+  try unsafe ids.withUnsafeBufferPointer { ids in
+    let pass = try unsafe ForwardPass(
+      shape: shape, ids: TokenIDs(ids), 
+      tokens: UnsafeBufferPointer(tail(tokenBuffer, misalignment)),
+      positions: positions == nil ? nil : UnsafeBufferPointer(tail(positionBuffer, misalignment)),
+      place: place, options: options,
+      output: UnsafeMutableBufferPointer(rebasing: tail(output, misalignment)[..<count]))
+    try way.kernels.run(pass, way.tuning)
+  }
+  for i in 0..<guardBand where output[misalignment + count + i].bitPattern != canary.bitPattern {
+    Issue.record("\(way) wrote past the output of shape \(shape)")
+  }
+  return unsafe Array(tail(output, misalignment)[..<count])
+}
+
+private func tail(
+  _ buffer: borrowing AlignedBuffer<Float>, _ start: Int
+) -> UnsafeMutableBufferPointer<Float> {
+  unsafe UnsafeMutableBufferPointer(rebasing: buffer.unsafeBuffer[start...])
+}
+
+/// Expects equal bits, and names the first element that differs.
+func expectSameBits(_ actual: [Float], _ expected: [Float], _ what: @autoclosure () -> String) {
+  guard actual.count == expected.count else {
+    Issue.record("\(what()): \(actual.count) elements instead of \(expected.count)")
+    return
+  }
+  // Compared whole first: an element loop is slow in debug builds.
+  let same = unsafe actual.withUnsafeBytes { a in
+    unsafe expected.withUnsafeBytes { b in
+      guard let a = a.baseAddress, let b = b.baseAddress else { return true }
+      return unsafe memcmp(a, b, actual.count * 4) == 0
+    }
+  }
+  if same { return }
+  for i in 0..<actual.count where actual[i].bitPattern != expected[i].bitPattern {
+    Issue.record("\(what()): element \(i) is \(actual[i]) instead of \(expected[i])")
+    return
+  }
+}
+
+/// A seeded generator for test data: SplitMix64.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+  init(seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+extension SeededGenerator {
+  /// `count` floats of mixed magnitude, some of them zeros of either sign.
+  mutating func floats(_ count: Int) -> [Float] {
+    (0..<count).map { _ in
+      let exponent = Int.random(in: -8...8, using: &self)
+      if exponent == 8 { return Bool.random(using: &self) ? 0 : -0.0 }
+      return Float.random(in: -1...1, using: &self) * Float(sign: .plus, exponent: exponent, significand: 1)
+    }
+  }
+}
