@@ -46,7 +46,8 @@ let package = Package(
       dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationCounter", "COpenBLAS"],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
-      name: "EmbedDataTests", dependencies: ["EmbedData"], swiftSettings: strict),
+      name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,

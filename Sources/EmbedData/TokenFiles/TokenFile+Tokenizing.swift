@@ -25,6 +25,7 @@ extension TokenFile {
   ///   - width: The element type; by default the narrowest for the vocabulary.
   ///   - partSize: How many bytes are read at a time.
   ///   - progress: Told the bytes done; its total should be the size of `source`.
+  /// - Returns: How many bytes were read and tokens written.
   /// - Throws: What reading, encoding or writing throws; `target` then stays as it was. Offsets in
   ///   errors count from the start of the text.
   public static func write(

@@ -1,0 +1,140 @@
+// Vocabulary files that break their format: each fault is named with its file and line, and no
+// bytes at all make the readers trap.
+
+import EmbedData
+import Foundation
+import Testing
+
+@Suite struct VocabularyFileTests {
+  @Test(
+    arguments: [
+      ("", "line 1: expected '{', found the end of the file"),
+      ("[]", "line 1: expected '{', found '['"),
+      ("{\n\"a\" 1}", "line 2: expected ':', found '1'"),
+      ("{\"a\": -1}", "line 1: expected an id, found '-'"),
+      ("{\"a\": 1.5}", "line 1: expected '}', found '.'"),
+      ("{\"a\": 1,\n\n}", "line 3: expected a token, found '}'"),
+      ("{\"a\": 99999999999999999999}", "line 1: an id over 9223372036854775807"),
+      ("{\"a", "line 1: a token without its closing quote"),
+      ("{\"a\nb\": 1}", "line 1: a control character in a token"),
+      ("{\"\\q\": 1}", "line 1: an unknown escape"),
+      ("{\"\\u12G4\": 1}", "line 1: expected four hexadecimal digits, found 'G'"),
+      ("{\"\\ud800x\": 1}", "line 1: an unpaired surrogate"),
+      ("{\"\\ud800\\u0041\": 1}", "line 1: an unpaired surrogate"),
+      ("{\"\\", "line 1: an unknown escape"),
+      ("{} {}", "line 1: text after the closing brace"),
+      ("{}", "has no token for the byte 0"),
+      ("{\"a\": 1, \"b\": 1}", "the token 'b' with the id 1 repeats an id"),
+      ("{\"a\": 1, \"a\": 2}", "the token 'a' with the id 2 has the bytes of the id 1"),
+      ("{\"\": 1}", "the token '' with the id 1 is empty"),
+      ("{\"a\": 16777216}", "the token 'a' has the id 16777216, outside 0...16777215"),
+    ] as [(String, String)])
+  func encoderFaultsAreLocated(json: String, message: String) throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.file("encoder.json", json)
+    let error = #expect(throws: DataError.self) {
+      try BytePairTokenizer(encoder: path, merges: try folder.file("vocab.bpe", ""))
+    }
+    let text = error?.description ?? ""
+    #expect(
+      text.hasSuffix(message) && (text.hasPrefix(path) || text.hasPrefix("the token")), "\(text)")
+  }
+
+  @Test(
+    arguments: [
+      ("#version: 0.2\na\n", "line 2: 1 tokens instead of two to merge"),
+      ("a b c\n", "line 1: 3 tokens instead of two to merge"),
+      ("#version\n\na €\n", "line 3: '€' is not in GPT-2's byte alphabet"),
+      ("a qqq\n", "line 1: the encoder has no token 'qqq'"),
+      ("q q\n", "line 1: the encoder has no token 'qq'"),
+    ] as [(String, String)])
+  func mergeFaultsAreLocated(merges: String, message: String) throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.file("vocab.bpe", merges)
+    let error = #expect(throws: DataError.self) {
+      try BytePairTokenizer(encoder: Resources.fixture("small.encoder.json"), merges: path)
+    }
+    #expect(error?.description == "\(path), \(message)")
+  }
+
+  @Test func aRepeatedMergeIsRefused() throws {
+    let folder = try TemporaryFolder()
+    let merges = String(
+      decoding: try bytes(of: Resources.fixture("small.vocab.bpe")), as: UTF8.self)
+    let line = try #require(merges.split(separator: "\n").dropFirst().first)
+    let path = try folder.file("vocab.bpe", merges + line)
+    let count = merges.split(separator: "\n").count
+    #expect(
+      throws: DataError.malformedVocabulary(
+        path: path, line: count + 1, reason: "repeats a merge")
+    ) { try BytePairTokenizer(encoder: Resources.fixture("small.encoder.json"), merges: path) }
+  }
+
+  @Test(
+    arguments: [
+      ("YQ==\n", "line 1: 1 fields instead of a token and its rank"),
+      ("YQ== 0\n\nYQ 1\n", "line 3: 'YQ' is no token in base64"),
+      ("Y!== 0\n", "line 1: 'Y!==' is no token in base64"),
+      ("YR== 0\n", "line 1: 'YR==' is no token in base64"),
+      ("==== 0\n", "line 1: '====' is no token in base64"),
+      ("YQ== x\n", "line 1: 'x' is no rank"),
+      ("YQ== -1\n", "line 1: '-1' is no rank"),
+      ("YQ== 0\n", "has no token for the byte 0"),
+      ("YQ== 0\nYg== 0\n", "the token 'b' with the id 0 repeats an id"),
+      ("YQ== 0\nYQ== 1\n", "the token 'a' with the id 1 has the bytes of the id 0"),
+    ] as [(String, String)])
+  func rankFaultsAreLocated(ranks: String, message: String) throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.file("small.tiktoken", ranks)
+    let error = #expect(throws: DataError.self) { try BytePairTokenizer(ranks: path) }
+    #expect(error?.description.hasSuffix(message) == true, "\(error?.description ?? "")")
+  }
+
+  @Test func missingFilesAreNamed() throws {
+    let folder = try TemporaryFolder()
+    let missing = folder.path + "/none"
+    let error = #expect(throws: DataError.self) { try BytePairTokenizer(ranks: missing) }
+    #expect(error == .system(operation: "open", path: missing, code: ENOENT))
+    #expect(error?.description == "cannot open \(missing): No such file or directory")
+    #expect(throws: DataError.system(operation: "read", path: folder.path, code: EISDIR)) {
+      try BytePairTokenizer(ranks: folder.path)
+    }
+  }
+
+  /// Bytes changed, cut and doubled at random: a tokenizer or a typed error, never a trap.
+  @Test(arguments: 0..<60 as Range<UInt64>)
+  func damagedFilesNeverTrap(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    let folder = try TemporaryFolder()
+    func damaged(_ name: String) throws -> String {
+      var file = try bytes(of: Resources.fixture(name))
+      for _ in 0..<Int.random(in: 1...4, using: &generator) {
+        let at = Int.random(in: 0..<file.count, using: &generator)
+        switch Int.random(in: 0..<3, using: &generator) {
+        case 0: file[at] = UInt8.random(in: 0...255, using: &generator)
+        case 1: file.removeSubrange(at..<min(file.count, at + 5))
+        default: file.insert(contentsOf: file[at..<min(file.count, at + 9)], at: at)
+        }
+      }
+      return try folder.file(name, file)
+    }
+    let encoder = try damaged("small.encoder.json")
+    let merges = try damaged("small.vocab.bpe")
+    let ranks = try damaged("small.tiktoken")
+    let small = Resources.fixture("small.encoder.json")
+    let text = Array("Où est <|endoftext|> le chat's \u{FF11}?".utf8)
+    for load in [
+      { try BytePairTokenizer(encoder: encoder, merges: Resources.fixture("small.vocab.bpe")) },
+      { try BytePairTokenizer(encoder: small, merges: merges) },
+      { try BytePairTokenizer(ranks: ranks, specialTokens: ["<|endoftext|>": 700]) },
+    ] {
+      do {
+        let tokenizer = try load()
+        let ids = try tokenizer.encode(bytes: text, special: .recognised)
+        #expect(try tokenizer.decode(ids) == text, "seed \(seed)")
+      } catch is DataError {
+        continue
+      }
+    }
+  }
+}
