@@ -22,19 +22,21 @@ struct Plan {
   let traffic: Traffic
   let instructionSet: InstructionSet
 
-  init(_ kernels: Kernels, _ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+  /// The plan of a call whose sizes have been checked.
+  init(_ kernels: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
     if let threads = kernels.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
-    let bytes = pass.outputBytes
+    let tokens = shape.batch &* shape.context
+    let bytes = tokens &* shape.dim &* 4
     let gaining = bytes < tuning.parallelBytes ? 1 : Threads.available
     let forced = try forcedBackend.get()
     backend = kernels.backend ?? forced ?? .native
-    threads = min(kernels.threads ?? gaining, pass.tokenCount)
+    threads = min(kernels.threads ?? gaining, tokens)
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: bytes >= tuning.prefetchBytes
-        ? max(2, tuning.prefetchDistance / (pass.dim * 4)) : 0)
+        ? max(2, tuning.prefetchDistance / (shape.dim * 4)) : 0)
     let set = try forcedSet.get()
     instructionSet = kernels.instructionSet ?? set ?? .best
     guard instructionSet.isAvailable else { throw .unavailableInstructionSet(instructionSet) }

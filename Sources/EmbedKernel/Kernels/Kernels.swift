@@ -100,7 +100,7 @@ extension Kernels {
 
   /// Runs a checked pass as `tuning` and this value's choices say.
   package func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(self, pass, tuning)
+    let plan = try Plan(self, pass.shape, tuning)
     if pass.outputBytes == 0 {
       return
     } else if pass.isRegular {
