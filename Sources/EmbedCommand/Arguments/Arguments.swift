@@ -4,9 +4,9 @@
 // Help is not among the options here: it is answered before anything is parsed.
 
 /// A subcommand's parsed arguments. Values are checked where they are read.
-struct Arguments {
+package struct Arguments {
   /// What stands where an option does not.
-  private(set) var operands: [String] = []
+  package private(set) var operands: [String] = []
   private var values: [String: String] = [:]
 
   /// Takes `words` apart.
@@ -14,7 +14,7 @@ struct Arguments {
   /// - Parameters:
   ///   - options: All there are.
   ///   - operandNames: The operands there must be.
-  init(
+  package init(
     _ words: some Sequence<String>, options: [Option], operandNames: [String] = []
   ) throws(CommandError) {
     var words = words.makeIterator()
@@ -54,13 +54,13 @@ struct Arguments {
 
 extension Arguments {
   /// Whether the option is given.
-  func has(_ option: Option) -> Bool { values[option.name] != nil }
+  package func has(_ option: Option) -> Bool { values[option.name] != nil }
 
   /// The option's text.
-  func string(_ option: Option) -> String? { values[option.name] }
+  package func string(_ option: Option) -> String? { values[option.name] }
 
   /// The option as an integer in `range`.
-  func integer(
+  package func integer(
     _ option: Option, in range: ClosedRange<Int> = 1...Int.max
   ) throws(CommandError) -> Int? {
     guard let text = values[option.name] else { return nil }
@@ -74,7 +74,7 @@ extension Arguments {
   }
 
   /// The option as a seed: any integer of 64 bits without a sign.
-  func seed(_ option: Option) throws(CommandError) -> UInt64? {
+  package func seed(_ option: Option) throws(CommandError) -> UInt64? {
     guard let text = values[option.name] else { return nil }
     guard let value = UInt64(text) else {
       throw .usage("option --\(option.name): '\(text)' is not an integer of 0 to \(UInt64.max)")
@@ -83,7 +83,9 @@ extension Arguments {
   }
 
   /// The option as a finite number, above `minimum` where there is one.
-  func number(_ option: Option, above minimum: Double? = nil) throws(CommandError) -> Double? {
+  package func number(_ option: Option, above minimum: Double? = nil) throws(CommandError)
+    -> Double?
+  {
     guard let text = values[option.name] else { return nil }
     guard let value = Double(text), value.isFinite, minimum.map({ value > $0 }) ?? true else {
       let bound = minimum.map { " above \(fixed($0, 0))" } ?? ""

@@ -1,7 +1,7 @@
 // The two ways in which the command fails, and their exit codes.
 
 /// A failure that ends the command.
-enum CommandError: Error, Equatable {
+package enum CommandError: Error, Equatable {
   /// The command line is wrong: exit code 2.
   case usage(String)
   /// A file or a number in it is wrong: exit code 1.
@@ -9,7 +9,7 @@ enum CommandError: Error, Equatable {
 }
 
 extension CommandError: CustomStringConvertible {
-  var description: String {
+  package var description: String {
     switch self {
     case .usage(let message), .data(let message): message
     }

@@ -63,7 +63,7 @@ private func entry(_ name: String, _ text: String, indent: Int) -> [String] {
 }
 
 /// `text` in lines of at most `width` characters, broken at spaces.
-func wrap(_ text: String, width: Int) -> [String] {
+package func wrap(_ text: String, width: Int) -> [String] {
   var lines: [String] = []
   var line = ""
   for word in text.split(separator: " ") {

@@ -1,13 +1,13 @@
 // Guessing what a mistyped name was meant to be.
 
 /// A message about a name that is not known, with the known one that it resembles.
-func unknown(_ kind: String, _ word: String, among known: [String]) -> String {
+package func unknown(_ kind: String, _ word: String, among known: [String]) -> String {
   let hint = nearest(to: word, among: known).map { "; did you mean '\($0)'?" } ?? ""
   return "unknown \(kind) '\(word)'\(hint)"
 }
 
 /// The name that `word` begins, or the one fewest edits away; nil where none is near.
-func nearest(to word: String, among names: [String]) -> String? {
+package func nearest(to word: String, among names: [String]) -> String? {
   let word = word.lowercased()
   // Dashes alone are the beginning of every option.
   if word.drop(while: { $0 == "-" }).count > 1,
@@ -23,7 +23,7 @@ func nearest(to word: String, among names: [String]) -> String? {
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words (optimal string
 /// alignment).
-func edits(from a: String, to b: String) -> Int {
+package func edits(from a: String, to b: String) -> Int {
   let (a, b) = (Array(a), Array(b))
   var twoBack: [Int] = []
   var back = Array(0...b.count)

@@ -1,15 +1,15 @@
 // What a subcommand takes: options with a value, in groups for its help.
 
 /// An option `--name VALUE`.
-struct Option: Sendable {
+package struct Option: Sendable {
   /// The name, without dashes.
-  let name: String
+  package let name: String
   /// What stands for the value in the help.
-  let value: String
+  package let value: String
   /// What it does, and its default.
-  let help: String
+  package let help: String
 
-  init(_ name: String, _ value: String, _ help: String) {
+  package init(_ name: String, _ value: String, _ help: String) {
     self.name = name
     self.value = value
     self.help = help

@@ -9,7 +9,7 @@
 #endif
 
 /// Facts about this machine.
-enum Machine {
+package enum Machine {
   /// A cache as the first CPU sees it.
   struct Cache: Equatable {
     let name: String
@@ -66,7 +66,7 @@ enum Machine {
   }
 
   /// A size such as `32K`.
-  static func byteCount(_ text: String) -> Int? {
+  package static func byteCount(_ text: String) -> Int? {
     let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
     guard let last = text.last, let unit = units[last] else { return Int(text) }
     guard let count = Int(text.dropLast()) else { return nil }
@@ -75,7 +75,7 @@ enum Machine {
   }
 
   /// The number of CPUs in a list such as `0-3,8`.
-  static func cpuCount(_ list: String) -> Int {
+  package static func cpuCount(_ list: String) -> Int {
     list.split(separator: ",").reduce(0) { count, range in
       let ends = range.split(separator: "-").compactMap { Int($0) }
       guard let first = ends.first, let last = ends.last, last >= first else { return count }

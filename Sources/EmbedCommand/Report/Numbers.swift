@@ -2,7 +2,7 @@
 // a good part of its start-up time.
 
 /// `value` with `digits` digits after the point.
-func fixed(_ value: Double, _ digits: Int) -> String {
+package func fixed(_ value: Double, _ digits: Int) -> String {
   guard value.isFinite else { return "\(value)" }
   var power = 1.0
   for _ in 0..<digits { power *= 10 }
@@ -22,7 +22,7 @@ private func threeDigits(_ value: Double) -> String {
 }
 
 /// A number of bytes, in kB, MB or GB of 1000.
-func formatted(bytes count: Int) -> String {
+package func formatted(bytes count: Int) -> String {
   if count < 1000 { return "\(count) B" }
   var value = Double(count) / 1000
   var unit = 0
@@ -35,7 +35,7 @@ func formatted(bytes count: Int) -> String {
 }
 
 /// A number of bytes, in the units of 1024 that memory is sold in.
-func formatted(memory count: Int) -> String {
+package func formatted(memory count: Int) -> String {
   var value = Double(count)
   var unit = 0
   let units = ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -47,7 +47,7 @@ func formatted(memory count: Int) -> String {
 }
 
 /// A time, in ns, µs, ms or s.
-func formatted(seconds: Double) -> String {
+package func formatted(seconds: Double) -> String {
   if seconds < 1e-6 { return "\(threeDigits(seconds * 1e9)) ns" }
   if seconds < 1e-3 { return "\(threeDigits(seconds * 1e6)) µs" }
   if seconds < 1 { return "\(threeDigits(seconds * 1e3)) ms" }
@@ -55,12 +55,12 @@ func formatted(seconds: Double) -> String {
 }
 
 /// A rate of bytes.
-func formatted(bytes: Int, in seconds: Double) -> String {
+package func formatted(bytes: Int, in seconds: Double) -> String {
   "\(threeDigits(Double(bytes) / seconds / 1e9)) GB/s"
 }
 
 /// A count, grouped by thousands.
-func grouped(_ count: Int) -> String {
+package func grouped(_ count: Int) -> String {
   var text = ""
   for (index, digit) in String(count.magnitude).reversed().enumerated() {
     if index > 0, index.isMultiple(of: 3) { text.append(",") }
@@ -70,12 +70,12 @@ func grouped(_ count: Int) -> String {
 }
 
 /// A count and its noun.
-func plural(_ count: Int, _ noun: String) -> String {
+package func plural(_ count: Int, _ noun: String) -> String {
   "\(grouped(count)) \(noun)\(count == 1 ? "" : "s")"
 }
 
 /// The first `limit` values of a row of `dim`.
-func preview(_ row: Span<Float>, limit: Int = 4) -> String {
+package func preview(_ row: Span<Float>, limit: Int = 4) -> String {
   var cells: [String] = []
   for i in 0..<min(limit, row.count) {
     let text = fixed(Double(row[i]), 4)
@@ -85,7 +85,7 @@ func preview(_ row: Span<Float>, limit: Int = 4) -> String {
 }
 
 /// `text` in double quotes, on one line, with controls escaped.
-func quoted(_ text: String) -> String {
+package func quoted(_ text: String) -> String {
   let scalars = text.unicodeScalars.map { scalar in
     scalar.properties.generalCategory == .control || scalar == "\"" || scalar == "\\"
       ? scalar.escaped(asASCII: true) : String(scalar)
