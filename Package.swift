@@ -45,6 +45,9 @@ let package = Package(
       providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
 
     // MARK: Tests
+    .executableTarget(
+      name: "TokenizerPeer", dependencies: ["EmbedData"], path: "Tests/TokenizerPeer",
+      swiftSettings: strict),
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),

@@ -35,6 +35,8 @@ public enum DataError: Error, Equatable, Sendable {
   case rangeOutOfBounds(lower: Int, upper: Int, count: Int)
   /// A caller's buffer holds `count` elements where `needed` are to be written.
   case bufferTooSmall(name: String, count: Int, needed: Int)
+  /// Two buffers to be written share memory.
+  case overlappingBuffers(first: String, second: String)
 }
 
 extension DataError: CustomStringConvertible {
@@ -73,6 +75,8 @@ extension DataError: CustomStringConvertible {
       "the range \(lower)..<\(upper) is outside the \(count) tokens"
     case .bufferTooSmall(let name, let count, let needed):
       "\(name) holds \(count) elements; \(needed) are needed"
+    case .overlappingBuffers(let first, let second):
+      "\(first) and \(second) share memory"
     }
   }
 }

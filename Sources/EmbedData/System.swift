@@ -71,10 +71,10 @@ final class FileDescriptor {
     return done
   }
 
-  /// Writes all of `bytes`.
-  func write(_ bytes: [UInt8]) throws(DataError) {
+  /// Writes all of the elements' bytes.
+  func write(_ elements: [some BitwiseCopyable]) throws(DataError) {
     var failure: Int32 = 0
-    unsafe bytes.withUnsafeBytes { buffer in
+    unsafe elements.withUnsafeBytes { buffer in
       guard let base = buffer.baseAddress else { return }
       var done = 0
       while done < buffer.count {

@@ -144,6 +144,26 @@ public struct WindowLoader: Sendable {
   public func fill(
     batch: Int, inputs: inout MutableSpan<Int32>, targets: inout MutableSpan<Int32>
   ) throws(DataError) -> Int {
+    try unsafe inputs.withUnsafeMutableBufferPointer { inputs throws(DataError) in
+      try unsafe targets.withUnsafeMutableBufferPointer { targets throws(DataError) in
+        try unsafe fill(batch: batch, inputs: inputs, targets: targets)
+      }
+    }
+  }
+
+  /// Writes a batch through pointers, as ``fill(batch:inputs:targets:)`` with spans does.
+  ///
+  /// - Parameters:
+  ///   - batch: Its index in `0..<batchCount`.
+  ///   - inputs: At least `rows * context` elements.
+  ///   - targets: The same, in other memory.
+  /// - Returns: The rows written.
+  /// - Throws: Also ``DataError/overlappingBuffers(first:second:)``.
+  @discardableResult
+  public func fill(
+    batch: Int, inputs: UnsafeMutableBufferPointer<Int32>,
+    targets: UnsafeMutableBufferPointer<Int32>
+  ) throws(DataError) -> Int {
     guard (0..<batchCount).contains(batch) else {
       throw .batchOutOfRange(index: batch, count: batchCount)
     }
@@ -155,21 +175,20 @@ public struct WindowLoader: Sendable {
     guard targets.count >= needed else {
       throw .bufferTooSmall(name: "targets", count: targets.count, needed: needed)
     }
-    if case .file(let file) = source {
+    if case .file(let file) = source, file.width == .uint32 {
       for row in 0..<rows {
         let start = start(batch * batchSize + row)
         try file.check(start..<start + context + 1)
       }
     }
-    unsafe inputs.withUnsafeMutableBufferPointer { inputs in
-      unsafe targets.withUnsafeMutableBufferPointer { targets in
-        guard let inputs = inputs.baseAddress, let targets = targets.baseAddress else { return }
-        for row in 0..<rows {
-          let start = start(batch * batchSize + row)
-          unsafe copy(start, to: inputs + row * context)
-          unsafe copy(start + 1, to: targets + row * context)
-        }
-      }
+    guard let inputs = inputs.baseAddress, let targets = targets.baseAddress else { return 0 }
+    guard unsafe inputs + needed <= targets || targets + needed <= inputs else {
+      throw .overlappingBuffers(first: "inputs", second: "targets")
+    }
+    for row in 0..<rows {
+      let start = start(batch * batchSize + row)
+      unsafe copy(start, to: inputs + row * context)
+      unsafe copy(start + 1, to: targets + row * context)
     }
     return rows
   }

@@ -18,13 +18,15 @@ public final class TokenFileWriter {
   /// How many tokens were appended.
   public private(set) var count = 0
 
-  private static let bufferedBytes = 1 << 18
+  private static let bufferedTokens = 1 << 16
 
   /// Where they are written until ``finish()``; nil when the target is no regular file, such as a
   /// pipe, which can't be replaced.
   private let partial: String?
   private var file: FileDescriptor?
-  private var buffer: [UInt8] = []
+  /// Tokens not yet written, little-endian, in the one that has the width.
+  private var narrow: [UInt16] = []
+  private var wide: [UInt32] = []
 
   /// Starts a file that will replace what is at `path`.
   ///
@@ -34,7 +36,10 @@ public final class TokenFileWriter {
     self.width = width
     partial = Self.isReplaceable(path) ? "\(path).partial-\(getpid())" : nil
     file = try FileDescriptor(writing: partial ?? path)
-    buffer.reserveCapacity(Self.bufferedBytes + width.rawValue)
+    switch width {
+    case .uint16: narrow.reserveCapacity(Self.bufferedTokens)
+    case .uint32: wide.reserveCapacity(Self.bufferedTokens)
+    }
   }
 
   deinit {
@@ -50,17 +55,20 @@ public final class TokenFileWriter {
       throw .tokenTooLarge(
         value: Int64(ids[i]), position: count + i, limit: width.largestID)
     }
-    for i in ids.indices {
-      let id = UInt32(bitPattern: ids[i])
-      buffer.append(UInt8(truncatingIfNeeded: id))
-      buffer.append(UInt8(truncatingIfNeeded: id >> 8))
-      if width == .uint32 {
-        buffer.append(UInt8(truncatingIfNeeded: id >> 16))
-        buffer.append(UInt8(truncatingIfNeeded: id >> 24))
+    var start = 0
+    while start < ids.count {
+      if narrow.count + wide.count == Self.bufferedTokens { try flush() }
+      let room = Self.bufferedTokens - narrow.count - wide.count
+      let end = start + min(room, ids.count - start)
+      switch width {
+      case .uint16:
+        for i in start..<end { narrow.append(UInt16(truncatingIfNeeded: ids[i]).littleEndian) }
+      case .uint32:
+        for i in start..<end { wide.append(UInt32(bitPattern: ids[i]).littleEndian) }
       }
-      if buffer.count >= Self.bufferedBytes { try flush() }
+      count += end - start
+      start = end
     }
-    count += ids.count
   }
 
   /// Writes what is buffered and puts the file in its place. Appending afterwards throws.
@@ -77,8 +85,10 @@ public final class TokenFileWriter {
 
   private func flush() throws(DataError) {
     guard let file else { throw .system(operation: "write", path: path, code: EBADF) }
-    try file.write(buffer)
-    buffer.removeAll(keepingCapacity: true)
+    try file.write(narrow)
+    try file.write(wide)
+    narrow.removeAll(keepingCapacity: true)
+    wide.removeAll(keepingCapacity: true)
   }
 
   /// Whether `path` is a regular file or nothing yet.
