@@ -15,9 +15,11 @@ struct CommandResult {
 
 /// Runs `embedkernel` to its end.
 ///
-/// - Parameter environment: Changes to this process's environment; nil takes a variable away.
+/// - Parameters:
+///   - environment: Changes to this process's environment; nil takes a variable away.
+///   - device: Where standard output goes instead of into the result.
 func embedkernel(
-  _ arguments: [String], environment: [String: String?] = [:]
+  _ arguments: [String], environment: [String: String?] = [:], to device: String? = nil
 ) throws -> CommandResult {
   let process = Process()
   process.executableURL = try builtCommand()
@@ -33,7 +35,8 @@ func embedkernel(
     try FileHandle(forWritingTo: URL(filePath: try folder.file(name, "")))
   }
   process.standardInput = FileHandle.nullDevice
-  process.standardOutput = streams[0]
+  process.standardOutput =
+    try device.map { try FileHandle(forWritingTo: URL(filePath: $0)) } ?? streams[0]
   process.standardError = streams[1]
   try process.run()
   process.waitUntilExit()

@@ -35,7 +35,7 @@ import Testing
     let text = try folder.file("text.txt", String(repeating: "ab\ncd", count: 7))
     let result = try embedkernel(["demo", "--text", text, "--tokenizer", "byte"])
     #expect(result.code == 0)
-    #expect(result.output.contains("97  98  10  99  \"ab\\nc\""))
+    #expect(result.output.contains("97   98   10   99  \"ab\\nc\""))
 
     let short = try folder.file("short.txt", "ab")
     let refused = try embedkernel(["demo", "--text", short, "--tokenizer", "byte"])

@@ -39,6 +39,16 @@ import Testing
     #expect(result.errors.contains("Usage: embedkernel COMMAND"))
   }
 
+  #if os(Linux)
+    @Test(arguments: [["--version"], ["embed", "--help"], ["demo", "--tokenizer", "byte"]])
+    func aReportThatCannotBeWrittenIsAFailure(_ arguments: [String]) throws {
+      let result = try embedkernel(arguments, to: "/dev/full")
+      #expect(result.code == 1)
+      #expect(
+        result.errors == "embedkernel: cannot write to standard output: No space left on device\n")
+    }
+  #endif
+
   static let faults: [(arguments: String, message: String)] = [
     ("emebd", "unknown command 'emebd'; did you mean 'embed'?"),
     ("help tokenise", "unknown command 'tokenise'; did you mean 'tokenize'?"),

@@ -18,7 +18,7 @@ package func nearest(to word: String, among names: [String]) -> String? {
   let distances = names.map { (name: $0, edits: edits(from: word, to: $0)) }
   guard let best = distances.min(by: { $0.edits < $1.edits }) else { return nil }
   let length = best.name.drop { $0 == "-" }.count
-  return best.edits <= max(1, length / 3) ? best.name : nil
+  return best.edits <= max(1, (length + 1) / 3) ? best.name : nil
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours between two words (optimal string

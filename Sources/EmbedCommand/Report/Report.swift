@@ -20,7 +20,8 @@ enum Report {
   /// Writes a table's lines.
   func table(_ table: Table) { write(table.lines.map { $0 + "\n" }.joined()) }
 
-  /// Writes text as it is. A reader that has gone away is no reason to fail.
+  /// Writes text as it is. Ends the process with 1 where standard output takes no more, as on a full
+  /// disk: a report cut short must not pass for a whole one.
   func write(_ text: String) {
     let descriptor: CInt = self == .standardOutput ? 1 : 2
     var bytes = Array(text.utf8)[...]
@@ -33,7 +34,10 @@ enum Report {
       } else if count < 0, errno == EINTR {
         continue
       } else {
-        return
+        guard self == .standardOutput else { return }
+        let reason = unsafe String(cString: strerror(errno))
+        Report.standardError.line("embedkernel: cannot write to standard output: \(reason)")
+        exit(1)
       }
     }
   }
