@@ -19,12 +19,14 @@ let package = Package(
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .executable(name: "embedkernel", targets: ["EmbedCommand"]),
+    .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
+    .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
   targets: [
     // MARK: Libraries
     .target(
       name: "EmbedKernel",
-      dependencies: ["COpenBLAS", "CMicrokernels"],
+      dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool"],
       swiftSettings: strict,
       linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
     .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
@@ -37,12 +39,29 @@ let package = Package(
 
     // MARK: C
     .target(name: "CMicrokernels"),
+    .target(name: "CThreadPool"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas",
       providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
     .systemLibrary(
       name: "CPCRE2", pkgConfig: "libpcre2-8",
       providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+
+    // MARK: Benchmarks
+    // Debian's libbenchmark-dev; a system library has no C++ sources, so the shim is a target.
+    .target(
+      name: "CGoogleBenchmark", path: "Benchmarks/CGoogleBenchmark",
+      linkerSettings: [
+        .linkedLibrary("benchmark"), .linkedLibrary("pthread", .when(platforms: [.linux])),
+      ]),
+    .target(
+      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark"],
+      path: "Benchmarks/BenchmarkHarness", swiftSettings: strict),
+    .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
+    .executableTarget(
+      name: "EmbedBenchmarks",
+      dependencies: ["BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel"],
+      path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 
     // MARK: Tests
     .executableTarget(
@@ -51,15 +70,21 @@ let package = Package(
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .executableTarget(
+      name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
+      path: "Tests/AllocationProbe", swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
-      dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationCounter", "COpenBLAS"],
+      dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationProbe", "COpenBLAS"],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),
     .testTarget(
       name: "EmbedCommandTests", dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],

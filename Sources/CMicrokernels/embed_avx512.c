@@ -25,11 +25,10 @@ AVX512 EK_INLINE void masked(const float *token, const float *position, float *o
 }
 
 AVX512 EK_INLINE void row(const float *token, const float *position, const float *soon, float *out,
-                          size_t dim, float scale_value, bool scaled, bool positioned,
-                          bool streaming) {
+                          size_t dim, float scale_value, bool scaled, bool positioned, ek_traffic traffic) {
   __m512 scale = _mm512_set1_ps(scale_value), none = _mm512_setzero_ps();
   size_t i = 0;
-  if (streaming) {
+  if (traffic == EK_STREAMED) {
     // A streaming store takes a whole line, so the row's ragged start goes through the cache.
     size_t head = (-(uintptr_t)out % 64) / sizeof(float);
     if (head) {
@@ -37,29 +36,29 @@ AVX512 EK_INLINE void row(const float *token, const float *position, const float
       masked(token, position, out, i, scale, scaled, positioned);
     }
   }
-  for (; i + 64 <= dim; i += 64) {
+  for (size_t end = i + ((dim - i) & ~(size_t)63); i < end; i += 64) {
     for (size_t k = 0; k < 64; k += 16) {
       // Into L2, not L1: a row to come would push the rows in use out of L1.
-      if (soon) _mm_prefetch((const char *)(soon + i + k), _MM_HINT_T1);
+      if (traffic != EK_CACHED) _mm_prefetch((const char *)(soon + i + k), _MM_HINT_T1);
       __m512 p = positioned ? _mm512_loadu_ps(position + i + k) : none;
       __m512 v = combine(_mm512_loadu_ps(token + i + k), p, scale, scaled, positioned);
-      if (streaming)
+      if (traffic == EK_STREAMED)
         _mm512_stream_ps(out + i + k, v);
       else
         _mm512_storeu_ps(out + i + k, v);
     }
   }
-  for (; i + 16 <= dim; i += 16) {
-    if (soon) _mm_prefetch((const char *)(soon + i), _MM_HINT_T1);
+  for (size_t end = i + ((dim - i) & ~(size_t)15); i < end; i += 16) {
+    if (traffic != EK_CACHED) _mm_prefetch((const char *)(soon + i), _MM_HINT_T1);
     __m512 p = positioned ? _mm512_loadu_ps(position + i) : none;
     __m512 v = combine(_mm512_loadu_ps(token + i), p, scale, scaled, positioned);
-    if (streaming)
+    if (traffic == EK_STREAMED)
       _mm512_stream_ps(out + i, v);
     else
       _mm512_storeu_ps(out + i, v);
   }
   if (i < dim) {
-    if (soon) _mm_prefetch((const char *)(soon + i), _MM_HINT_T1);
+    if (traffic != EK_CACHED) _mm_prefetch((const char *)(soon + i), _MM_HINT_T1);
     masked(token + i, positioned ? position + i : NULL, out + i, dim - i, scale, scaled,
            positioned);
   }

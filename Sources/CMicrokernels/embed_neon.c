@@ -8,12 +8,12 @@
 #include <arm_neon.h>
 
 EK_INLINE void row(const float *token, const float *position, const float *soon, float *out,
-                   size_t dim, float scale, bool scaled, bool positioned, bool streaming) {
+                   size_t dim, float scale, bool scaled, bool positioned, ek_traffic traffic) {
 #pragma STDC FP_CONTRACT OFF
-  (void)streaming;
+  (void)traffic;
   size_t i = 0;
   for (; i + 16 <= dim; i += 16) {
-    if (soon) __builtin_prefetch(soon + i, 0, 2);
+    if (traffic != EK_CACHED) __builtin_prefetch(soon + i, 0, 2);
     for (size_t k = 0; k < 16; k += 4) {
       float32x4_t v = vld1q_f32(token + i + k);
       if (scaled) v = vmulq_n_f32(v, scale);
@@ -21,7 +21,7 @@ EK_INLINE void row(const float *token, const float *position, const float *soon,
       vst1q_f32(out + i + k, v);
     }
   }
-  if (soon && i < dim) __builtin_prefetch(soon + i, 0, 2);
+  if (traffic != EK_CACHED && i < dim) __builtin_prefetch(soon + i, 0, 2);
   for (; i < dim; i++) {
     float value = scaled ? token[i] * scale : token[i];
     out[i] = positioned ? value + position[i] : value;

@@ -4,11 +4,10 @@
 #include "tile.h"
 
 EK_INLINE void row(const float *restrict token, const float *restrict position, const float *soon,
-                   float *restrict out, size_t dim, float scale, bool scaled, bool positioned,
-                   bool streaming) {
+                   float *restrict out, size_t dim, float scale, bool scaled, bool positioned, ek_traffic traffic) {
 #pragma STDC FP_CONTRACT OFF
-  (void)streaming;
-  if (soon)
+  (void)traffic;
+  if (traffic != EK_CACHED)
     for (size_t i = 0; i < dim; i += 16) __builtin_prefetch(soon + i, 0, 2);
   for (size_t i = 0; i < dim; i++) {
     float value = scaled ? token[i] * scale : token[i];

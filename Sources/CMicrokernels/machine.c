@@ -1,24 +1,11 @@
-// What the machine offers: CPUs this process may use and the size of the last cache.
-#define _GNU_SOURCE
+// What the machine offers that decides how bytes should move.
 #include "CMicrokernels.h"
 
 #include <unistd.h>
 
-#if defined(__linux__)
-#include <sched.h>
-#elif defined(__APPLE__)
+#if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
-
-size_t ek_available_cpus(void) {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-    return (size_t)CPU_COUNT(&set);
-#endif
-  long online = sysconf(_SC_NPROCESSORS_ONLN);
-  return online > 0 ? (size_t)online : 1;
-}
 
 size_t ek_last_level_cache_bytes(void) {
 #if defined(__linux__) && defined(_SC_LEVEL3_CACHE_SIZE)

@@ -17,60 +17,70 @@ EK_INLINE const float *ek_position_row(const ek_embed_tile *tile, size_t positio
   return tile->positions + row * tile->dim;
 }
 
-/// A token of the nest, in visiting order.
+/// The token to prefetch, in visiting order.
 typedef struct ek_cursor {
-  size_t outer, inner, token, position;
+  size_t outer, inner, token;
 } ek_cursor;
 
 EK_INLINE ek_cursor ek_next(const ek_embed_tile *tile, ek_cursor at) {
   if (++at.inner < tile->inner.count) {
     at.token += tile->inner.tokens;
-    at.position += tile->inner.positions;
   } else {
     at.inner = 0;
-    at.outer++;
-    at.token = at.outer * tile->outer.tokens;
-    at.position = at.outer * tile->outer.positions;
+    at.token = ++at.outer * tile->outer.tokens;
   }
   return at;
 }
 
+/// How a tile's bytes move: data in cache; rows to come prefetched; and written past the cache too.
+typedef enum ek_traffic { EK_CACHED, EK_PREFETCHED, EK_STREAMED } ek_traffic;
+
 /// Calls `row` for each token of the nest with constant flags, so that each combination compiles
 /// to a loop of its own. `row` must be an always-inline function.
 ///
-/// The prefetched row is the next but some in visiting order, across the ends of inner loops.
-#define EK_WALK_ROWS(tile, row, scaled, positioned, streaming)                                    \
-  do {                                                                                            \
-    ek_cursor ahead = {0, 0, 0, 0};                                                               \
-    for (size_t i = 0; i < tile->prefetch_rows && ahead.outer < tile->outer.count; i++)           \
-      ahead = ek_next(tile, ahead);                                                               \
-    for (ek_cursor at = {0, 0, 0, 0}; at.outer < tile->outer.count; at = ek_next(tile, at)) {     \
-      const float *soon = NULL;                                                                   \
-      if (tile->prefetch_rows && ahead.outer < tile->outer.count) {                               \
-        soon = ek_token_row(tile, ahead.token);                                                   \
-        ahead = ek_next(tile, ahead);                                                             \
-      }                                                                                           \
-      row(ek_token_row(tile, at.token), positioned ? ek_position_row(tile, at.position) : NULL,   \
-          soon, tile->output + at.token * tile->dim, tile->dim, tile->scale, scaled, positioned,  \
-          streaming);                                                                             \
-    }                                                                                             \
+/// The prefetched row is some rows on in visiting order, across the ends of inner loops; near the
+/// end of the nest it is the row itself, which costs nothing.
+#define EK_WALK_ROWS(tile, row, scaled, positioned, traffic)                                     \
+  do {                                                                                           \
+    /* A copy that nothing else can point to, so that its fields stay in registers. */           \
+    const ek_embed_tile nest = *tile;                                                            \
+    ek_cursor ahead = {0, 0, 0};                                                                 \
+    if (traffic != EK_CACHED)                                                                    \
+      for (size_t i = 0; i < nest.prefetch_rows; i++) ahead = ek_next(&nest, ahead);             \
+    for (size_t o = 0; o < nest.outer.count; o++) {                                              \
+      size_t n = o * nest.outer.tokens, place = o * nest.outer.positions;                        \
+      for (size_t i = 0; i < nest.inner.count; i++) {                                            \
+        const float *token = ek_token_row(&nest, n), *soon = token;                              \
+        if (traffic != EK_CACHED && ahead.outer < nest.outer.count) {                            \
+          soon = ek_token_row(&nest, ahead.token);                                               \
+          ahead = ek_next(&nest, ahead);                                                         \
+        }                                                                                        \
+        row(token, positioned ? ek_position_row(&nest, place) : NULL, soon,                      \
+            nest.output + n * nest.dim, nest.dim, nest.scale, scaled, positioned, traffic);      \
+        n += nest.inner.tokens;                                                                  \
+        place += nest.inner.positions;                                                           \
+      }                                                                                          \
+    }                                                                                            \
   } while (0)
 
-#define EK_EMBED(tile, row)                                            \
-  do {                                                                 \
-    bool scaled = tile->scale != 1;                                    \
-    if (tile->positions && !scaled && !tile->streaming)                \
-      EK_WALK_ROWS(tile, row, false, true, false);                     \
-    else if (tile->positions && !scaled)                               \
-      EK_WALK_ROWS(tile, row, false, true, true);                      \
-    else if (tile->positions && !tile->streaming)                      \
-      EK_WALK_ROWS(tile, row, true, true, false);                      \
-    else if (tile->positions)                                          \
-      EK_WALK_ROWS(tile, row, true, true, true);                       \
-    else if (tile->streaming)                                          \
-      EK_WALK_ROWS(tile, row, true, false, true);                      \
-    else                                                               \
-      EK_WALK_ROWS(tile, row, true, false, false);                     \
+#define EK_WALK_TRAFFIC(tile, row, scaled, positioned)             \
+  do {                                                             \
+    if (tile->streaming)                                           \
+      EK_WALK_ROWS(tile, row, scaled, positioned, EK_STREAMED);    \
+    else if (tile->prefetch_rows)                                  \
+      EK_WALK_ROWS(tile, row, scaled, positioned, EK_PREFETCHED);  \
+    else                                                           \
+      EK_WALK_ROWS(tile, row, scaled, positioned, EK_CACHED);      \
+  } while (0)
+
+#define EK_EMBED(tile, row)                        \
+  do {                                             \
+    if (!tile->positions)                          \
+      EK_WALK_TRAFFIC(tile, row, true, false);     \
+    else if (tile->scale == 1)                     \
+      EK_WALK_TRAFFIC(tile, row, false, true);     \
+    else                                           \
+      EK_WALK_TRAFFIC(tile, row, true, true);      \
   } while (0)
 
 #endif

@@ -67,9 +67,13 @@ enum Main {
     } catch CommandError.usage(let message) {
       return fail(message, 2, command: subcommand.name)
     } catch let error as EmbedError {
-      // The environment is part of how the command was called.
-      if case .invalidEnvironment = error { return fail("\(error)", 2, command: subcommand.name) }
-      return fail("\(error)", 1, command: subcommand.name)
+      switch error {
+      case .invalidEnvironment, .unavailableInstructionSet:
+        // The environment is part of how the command was called.
+        return fail("\(error)", 2, command: subcommand.name)
+      default:
+        return fail("\(error)", 1, command: subcommand.name)
+      }
     } catch {
       return fail("\(error)", 1, command: subcommand.name)
     }

@@ -87,13 +87,14 @@ extension EmbedError: CustomStringConvertible {
 }
 
 /// The product of `factors`, or an error that names them when it cannot be addressed as floats.
+@inline(__always)
 package func elementCount(
-  _ argument: String, _ a: Int, _ b: Int, _ c: Int = 1
+  _ argument: @autoclosure () -> String, _ a: Int, _ b: Int, _ c: Int = 1
 ) throws(EmbedError) -> Int {
   let (ab, overflowAB) = a.multipliedReportingOverflow(by: b)
   let (abc, overflowABC) = ab.multipliedReportingOverflow(by: c)
   guard !overflowAB, !overflowABC, abc <= Int.max / MemoryLayout<Double>.stride else {
-    throw .sizeOverflow(argument: argument, factors: [a, b, c])
+    throw .sizeOverflow(argument: argument(), factors: [a, b, c])
   }
   return abc
 }

@@ -78,7 +78,7 @@ import Testing
     ("qqq", nil), ("o", nil), ("", nil),
   ])
   func findsTheNearestName(_ word: String, _ name: String?) {
-    #expect(nearest(to: word, among: ["batch", "output"]) == (name))
+    #expect(nearest(to: word, among: ["batch", "output"]) == name)
   }
 }
 

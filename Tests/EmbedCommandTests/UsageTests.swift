@@ -1,6 +1,7 @@
 // Help, version, and command lines that are wrong: exit code 2, a message on standard error that
 // says what to do, and nothing on standard output.
 
+import EmbedKernel
 import Testing
 
 @Suite struct UsageTests {
@@ -108,5 +109,11 @@ import Testing
       environment: ["EMBEDKERNEL_BACKEND": "blas"])
     #expect(result.code == 2)
     #expect(result.errors.contains("EMBEDKERNEL_BACKEND is 'blas'"))
+    let set = InstructionSet.allCases.first { !$0.isAvailable }
+    let unavailable = try embedkernel(
+      ["info"], environment: ["EMBEDKERNEL_INSTRUCTION_SET": try #require(set).rawValue])
+    #expect(unavailable.code == 2)
+    #expect(unavailable.output.isEmpty)
+    #expect(unavailable.errors.contains("is not available on this CPU"))
   }
 }

@@ -95,7 +95,8 @@ import Testing
       message: "document 1 of the packed batch has 4 tokens"),
     Fault(
       description: "cumulative lengths that fall", place: .packed(cumulativeLengths: [0, 4, 3, 6]),
-      error: .invalidCumulativeLength(index: 2, value: 3, expected: "at least the one before it, 4"),
+      error: .invalidCumulativeLength(
+        index: 2, value: 3, expected: "at least the one before it, 4"),
       message: "cumulative length 3 at index 2"),
     Fault(
       description: "cumulative lengths that start late", place: .packed(cumulativeLengths: [1, 6]),
@@ -114,7 +115,8 @@ import Testing
       error: .wrongElementCount(argument: "mask", expected: 6, shape: [2, 3], actual: 2),
       message: "mask has 2 elements"),
     Fault(
-      description: "more real tokens than positions", positions: 8, place: .mask([0, 1, 1, 1, 1, 1]),
+      description: "more real tokens than positions", positions: 8,
+      place: .mask([0, 1, 1, 1, 1, 1]),
       error: .positionOutOfRange(position: 2, batchRow: 1, index: 2, maximum: 2),
       message: "position 2"),
     Fault(
@@ -128,7 +130,8 @@ import Testing
     sized("dim", \.dim, 0), sized("dim", \.dim, -1), sized("vocabulary", \.vocabulary, 0),
     sized("batch", \.batch, -1, "0 or more"), sized("context", \.context, -2, "0 or more"),
     overflowing("ids", batch: .max, context: 2, dim: 4, [.max, 2, 1]),
-    overflowing("output", batch: 1 << 31, context: 1 << 20, dim: 1 << 20, [1 << 31, 1 << 20, 1 << 20]),
+    overflowing(
+      "output", batch: 1 << 31, context: 1 << 20, dim: 1 << 20, [1 << 31, 1 << 20, 1 << 20]),
   ]
 
   private static func sized(
@@ -212,12 +215,11 @@ import Testing
     ]
     for place in places {
       for backend in Backend.allCases {
-        var output: [Float] = []
-        var span = output.mutableSpan
-        try Kernels(backend: backend).embed(
-          ids: ([] as [Int32]).span, tokens: [Float](repeating: 1, count: 40).span,
-          positions: [Float](repeating: 1, count: 12).span, shape: shape, at: place, into: &span)
-        #expect(span.isEmpty)
+        let output = try embed(
+          Way(kernels: Kernels(backend: backend)), ids: [] as [Int32],
+          tokens: [Float](repeating: 1, count: 40), positions: [Float](repeating: 1, count: 12),
+          shape: shape, at: place)
+        #expect(output.isEmpty)
       }
     }
   }

@@ -1,94 +1,101 @@
-// The forward path against PyTorch's own output, bit for bit. `scripts/reference` makes the arrays.
+// The forward path against PyTorch's own output, bit for bit, through the kernels and the layers.
 
 import EmbedKernel
-import Foundation
 import Testing
 
 @Suite struct ForwardFixtureTests {
-  struct Case: Decodable, Sendable, CustomStringConvertible {
-    let name, ids, tokens, expected: String
-    let positions: String?
-    let batch, context, dim, vocabulary: Int
-    let maximumContext, offset, paddingID: Int?
-    let scale: Float?
-    let positionIDs, cumulativeLengths: [Int32]?
-    let mask: [UInt8]?
-    var description: String { name }
-
-    var place: PositionIDs {
-      if let positionIDs { return .explicit(positionIDs) }
-      if let cumulativeLengths { return .packed(cumulativeLengths: cumulativeLengths) }
-      if let mask { return .mask(mask) }
-      return .sequential(offset: offset ?? 0)
-    }
-  }
-
-  struct Manifest: Decodable { let cases: [Case] }
-
-  static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/forward")
-  static let cases: [Case] = {
-    guard let data = try? Data(contentsOf: folder.appending(path: "cases.json")),
-      let manifest = try? JSONDecoder().decode(Manifest.self, from: data)
-    else { return [] }
-    return manifest.cases
-  }()
-
-  static func floats(_ name: String) throws -> (values: [Float], shape: [Int]) {
-    let array = try NumPyFile.read(folder.appending(path: name).path, as: Float.self)
-    return (array.withUnsafeBufferPointer { unsafe Array($0) }, array.shape)
-  }
-
-  static func ids(_ name: String) throws -> [Int] {
-    let path = folder.appending(path: name).path
-    if try NumPyHeader(contentsOf: path).elementType == .int32 {
-      return try NumPyFile.read(path, as: Int32.self)
-        .withUnsafeBufferPointer { unsafe $0.map { Int($0) } }
-    }
-    return try NumPyFile.read(path, as: Int64.self)
-      .withUnsafeBufferPointer { unsafe $0.map { Int($0) } }
-  }
-
-  @Test func theManifestIsThere() { #expect(Self.cases.count >= 30) }
-
-  @Test(arguments: cases)
-  func passHasPyTorchsBits(_ case_: Case) throws {
-    let ids = try Self.ids(case_.ids)
-    let (tokens, tokenShape) = try Self.floats(case_.tokens)
-    let positions = try case_.positions.map { try Self.floats($0).values }
-    let (expected, shape) = try Self.floats(case_.expected)
-    #expect(tokenShape == [case_.vocabulary, case_.dim])
-    #expect(shape == [case_.batch, case_.context, case_.dim])
+  @Test(arguments: try ForwardFixtures.cases())
+  func passHasPyTorchsBits(_ fixture: ForwardFixtures.Case) throws {
+    let (ids, tokens) = (try fixture.readIDs(), try floats(fixture.tokens))
+    let positions = try fixture.positions.map { try floats($0) }
+    let expected = try floats(fixture.expected)
     for way in Way.all {
       let output = try embed(
         way, ids: ids, tokens: tokens, positions: positions,
         shape: EmbeddingShape(
-          vocabulary: case_.vocabulary, batch: case_.batch, context: case_.context,
-          dim: case_.dim),
-        at: case_.place, options: EmbedOptions(scale: case_.scale ?? 1))
-      expectSameBits(output, expected, "\(case_.name), \(way)")
+          vocabulary: fixture.vocabulary, batch: fixture.batch, context: fixture.context,
+          dim: fixture.dim),
+        at: fixture.place, options: EmbedOptions(scale: fixture.scale ?? 1))
+      expectSameBits(output, expected, "\(fixture.name), \(way)")
     }
   }
 
-  @Test(arguments: cases)
-  func layerHasPyTorchsBits(_ case_: Case) throws {
-    let tokenValues = try Self.floats(case_.tokens).values
+  @Test(arguments: try ForwardFixtures.cases())
+  func layerHasPyTorchsBits(_ fixture: ForwardFixtures.Case) throws {
+    let rows = try floats(fixture.tokens)
     let table = try EmbeddingTable(
-      rows: case_.vocabulary, dim: case_.dim, copying: tokenValues.span)
-    let tokens = try TokenEmbedding(table: table, paddingID: case_.paddingID)
+      rows: fixture.vocabulary, dim: fixture.dim, copying: rows.span)
+    let tokens = try TokenEmbedding(table: table, paddingID: fixture.paddingID)
     tokens.clearPaddingRow()
     var positions: EmbeddingTable?
-    if let name = case_.positions, let maximum = case_.maximumContext {
-      let values = try Self.floats(name).values
-      positions = try EmbeddingTable(rows: maximum, dim: case_.dim, copying: values.span)
+    if let name = fixture.positions, let maximum = fixture.maximumContext {
+      let rows = try floats(name)
+      positions = try EmbeddingTable(rows: maximum, dim: fixture.dim, copying: rows.span)
     }
     let layer = try InputEmbedding(
-      tokens: tokens, positions: positions, scale: .value(case_.scale ?? 1))
-    var output = try layer.makeOutput(batch: case_.batch, context: case_.context)
+      tokens: tokens, positions: positions, scale: .value(fixture.scale ?? 1))
+    var output = try layer.makeOutput(batch: fixture.batch, context: fixture.context)
     try layer.forward(
-      Self.ids(case_.ids), batch: case_.batch, context: case_.context, at: case_.place,
+      fixture.readIDs(), batch: fixture.batch, context: fixture.context, at: fixture.place,
       into: &output)
-    let values = unsafe Array(output.unsafeBuffer)
-    expectSameBits(values, try Self.floats(case_.expected).values, case_.name)
+    expectSameBits(output.elements, try floats(fixture.expected), fixture.name)
   }
+
+  /// The fixtures are correctly rounded; a Double's sine of an argument near 10^6 radians may be
+  /// off by a rounding of the argument (1e-10), which moves a Float by at most one step.
+  @Test(arguments: try ForwardFixtures.sinusoidal())
+  func sinusoidsAreExactToOneRounding(_ fixture: ForwardFixtures.Sinusoidal) throws {
+    let layout: SinusoidLayout =
+      switch (fixture.layout, fixture.exponents) {
+      case (.interleaved, _): .interleaved
+      case (.concatenated, .pairs): .concatenated
+      case (.concatenated, .endpoints): .tensor2tensor
+      }
+    let expected = try floats(fixture.table)
+    var different = 0
+    for (row, position) in fixture.positionIDs.enumerated() {
+      let table = try AbsolutePositions.sinusoids(
+        rows: 1, dim: fixture.dim, layout: layout, base: fixture.base, first: position)
+      for i in 0..<fixture.dim {
+        let (actual, exact) = (table[0][i], expected[row * fixture.dim + i])
+        if actual.bitPattern != exact.bitPattern { different += 1 }
+        #expect(
+          actual == exact || actual == exact.nextUp || actual == exact.nextDown,
+          "position \(position), column \(i): \(actual) instead of \(exact)")
+      }
+    }
+    // Near ties only: a wrong formula or a Float angle would move far more than 1 in 200.
+    #expect(different * 200 <= expected.count)
+  }
+
+  private func floats(_ name: String) throws -> [Float] {
+    try unsafe NumPyArray<Float>(contentsOf: ForwardFixtures.path(name))
+      .withUnsafeBufferPointer { unsafe Array($0) }
+  }
+}
+
+extension ForwardFixtures.Case {
+  fileprivate var place: PositionIDs {
+    if let positionIDs { return .explicit(positionIDs.map { Int32($0) }) }
+    if let cumulativeLengths {
+      return .packed(cumulativeLengths: cumulativeLengths.map { Int32($0) })
+    }
+    if let mask { return .mask(mask) }
+    return .sequential(offset: offset ?? 0)
+  }
+
+  fileprivate func readIDs() throws -> [Int] {
+    let path = ForwardFixtures.path(ids)
+    if try NumPyHeader(contentsOf: path).elementType == .int32 {
+      return try unsafe NumPyArray<Int32>(contentsOf: path)
+        .withUnsafeBufferPointer { unsafe $0.map { Int($0) } }
+    }
+    return try unsafe NumPyArray<Int64>(contentsOf: path)
+      .withUnsafeBufferPointer { unsafe $0.map { Int($0) } }
+  }
+}
+
+extension AlignedBuffer where Element == Float {
+  /// A copy, for comparing.
+  var elements: [Float] { unsafe Array(unsafeBuffer) }
 }

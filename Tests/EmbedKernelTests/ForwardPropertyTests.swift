@@ -20,7 +20,9 @@ import Testing
   }
 
   /// Dims around every lane count, where tails begin and end.
-  @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 130, 2_100])
+  @Test(arguments: [
+    1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 130, 2_100,
+  ])
   func everyTailLengthHasTheReferencesBits(dim: Int) throws {
     var random = SeededGenerator(seed: UInt64(dim))
     let shape = EmbeddingShape(vocabulary: 23, batch: 3, context: 5, dim: dim)

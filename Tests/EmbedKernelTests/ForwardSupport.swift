@@ -12,7 +12,8 @@ struct Way: Sendable, CustomStringConvertible {
 
   var description: String {
     let set = kernels.instructionSet.map { " \($0.rawValue)" } ?? ""
-    return "\(kernels.backend?.rawValue ?? "auto")\(set), threads \(kernels.threads ?? 0), \(traffic)"
+    return
+      "\(kernels.backend?.rawValue ?? "auto")\(set), threads \(kernels.threads ?? 0), \(traffic)"
   }
 
   /// Every backend and instruction set of this machine, with small sizes treated as small, and as
@@ -53,13 +54,11 @@ func embed<ID: TokenID>(
   let positionBuffer = try copy(positions ?? [])
   let output = try copy([Float](repeating: canary, count: count + guardBand))
   try unsafe ids.withUnsafeBufferPointer { ids in
-    let pass = try unsafe ForwardPass(
-      shape: shape, ids: TokenIDs(ids), 
-      tokens: UnsafeBufferPointer(tail(tokenBuffer, misalignment)),
-      positions: positions == nil ? nil : UnsafeBufferPointer(tail(positionBuffer, misalignment)),
-      place: place, options: options,
-      output: UnsafeMutableBufferPointer(rebasing: tail(output, misalignment)[..<count]))
-    try way.kernels.run(pass, way.tuning)
+    try unsafe way.kernels.embed(
+      TokenIDs(ids), UnsafeBufferPointer(tail(tokenBuffer, misalignment)),
+      positions == nil ? nil : UnsafeBufferPointer(tail(positionBuffer, misalignment)), shape,
+      place, options, UnsafeMutableBufferPointer(rebasing: tail(output, misalignment)[..<count]),
+      tuning: way.tuning)
   }
   for i in 0..<guardBand where output[misalignment + count + i].bitPattern != canary.bitPattern {
     Issue.record("\(way) wrote past the output of shape \(shape)")
@@ -112,7 +111,8 @@ extension SeededGenerator {
     (0..<count).map { _ in
       let exponent = Int.random(in: -8...8, using: &self)
       if exponent == 8 { return Bool.random(using: &self) ? 0 : -0.0 }
-      return Float.random(in: -1...1, using: &self) * Float(sign: .plus, exponent: exponent, significand: 1)
+      return Float.random(in: -1...1, using: &self)
+        * Float(sign: .plus, exponent: exponent, significand: 1)
     }
   }
 }

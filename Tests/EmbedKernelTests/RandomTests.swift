@@ -1,19 +1,11 @@
 // Philox against its published vectors, and the distributions drawn from it.
 
 import EmbedKernel
-import Foundation
 import Testing
 
 @Suite struct RandomTests {
-  struct Vector: Decodable, Sendable {
-    let source: String
-    let counter, key, expected: [UInt32]
-  }
-  struct Vectors: Decodable { let vectors: [Vector] }
-
   @Test func philoxGivesThePublishedVectors() throws {
-    let data = try Data(contentsOf: ForwardFixtureTests.folder.appending(path: "philox.json"))
-    let vectors = try JSONDecoder().decode(Vectors.self, from: data).vectors
+    let vectors = try ForwardFixtures.philox()
     #expect(vectors.filter { $0.source == "published" }.count == 3)
     for vector in vectors {
       let words = Philox4x32.block(
@@ -68,8 +60,8 @@ import Testing
   /// Quantiles from the normal distribution's tables (and SciPy's norm.ppf to 16 digits).
   @Test(
     arguments: [
-      (0x0000_0000, -6.338_195_848_6), (0x8000_0000, 2.918e-10), (0xC000_0000, 0.674_489_750_6),
-      (0xFFFF_FFFF, 6.338_195_848_6), (0x28F5_C28F, -0.994_457_883_4),
+      (0x0000_0000, -6.337_957_754_6), (0x8000_0000, 2.918e-10), (0xC000_0000, 0.674_489_750_6),
+      (0xFFFF_FFFF, 6.337_957_754_6), (0x28F5_C28F, -0.994_457_883_1),
     ] as [(UInt32, Double)])
   func quantileIsTheNormalDistributions(word: UInt32, expected: Double) {
     #expect(abs(normalQuantile(word) - expected) < 1e-9)
@@ -82,7 +74,8 @@ import Testing
     let mean = values.reduce(0.0) { $0 + Double($1) } / 100_000
     #expect(abs(mean - 0.5) < 5 * 2 / 12.0.squareRoot() / 100_000.0.squareRoot())
     // A range of neighbouring floats has no room for rounding up to its end.
-    let narrow = try EmbeddingTable(rows: 1, dim: 1_000, .uniform(low: 1, high: 1.nextUp), seed: 3)
+    let narrow = try EmbeddingTable(
+      rows: 1, dim: 1_000, .uniform(low: 1, high: Float(1).nextUp), seed: 3)
     #expect(unsafe Array(narrow.unsafeBuffer).allSatisfy { $0 == 1 })
   }
 

@@ -61,9 +61,6 @@ typedef enum ek_instruction_set {
 /// The kernels of `set`, or NULL where this build or this CPU lacks it.
 const ek_kernels *ek_kernels_for(ek_instruction_set set);
 
-/// The CPUs this process may run on.
-size_t ek_available_cpus(void);
-
 /// The size of the last cache level in bytes, or 0 where the system does not tell.
 size_t ek_last_level_cache_bytes(void);
 

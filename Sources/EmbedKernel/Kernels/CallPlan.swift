@@ -22,7 +22,8 @@ extension Kernels {
     let plan = try Plan(self, shape, Tuning())
     return CallPlan(
       backend: plan.backend, threads: plan.threads,
-      instructionSet: plan.backend == .native ? plan.instructionSet : nil,
+      instructionSet: plan.backend == .native
+        ? InstructionSet.allCases.first { unsafe $0.kernels == plan.kernels } : nil,
       isStreaming: plan.traffic.streaming && plan.backend == .native)
   }
 }

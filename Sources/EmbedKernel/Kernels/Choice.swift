@@ -1,5 +1,7 @@
 // What `auto` takes: backend, threads and kind of traffic, from the size of the call.
 
+internal import CMicrokernels
+
 /// The sizes at which another way becomes faster, measured by the benchmarks.
 package struct Tuning: Sendable {
   /// From this many output bytes on, threads gain more than waking them costs.
@@ -8,40 +10,66 @@ package struct Tuning: Sendable {
   package var streamingBytes = 8 << 20
   /// From this many output bytes on, rows to come are prefetched.
   package var prefetchBytes = 64 << 10
-  /// How far ahead, in bytes of token rows.
-  package var prefetchDistance = 8 << 10
+  /// How many rows ahead, as far as they fit in `prefetchLimit` bytes.
+  package var prefetchRows = 12
+  /// A quarter of a 1 MiB L2.
+  package var prefetchLimit = 256 << 10
 
   /// The limits measured on the development machines.
   package init() {}
 }
 
 /// How one call runs.
-struct Plan {
+@safe struct Plan {
   let backend: Backend
   let threads: Int
   let traffic: Traffic
-  let instructionSet: InstructionSet
+  /// The native backend's kernels.
+  let kernels: UnsafePointer<ek_kernels>
 
   /// The plan of a call whose sizes have been checked.
-  init(_ kernels: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
-    if let threads = kernels.threads, threads < 1 {
+  @inline(__always)
+  init(_ choice: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
+    if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
     let tokens = shape.batch &* shape.context
-    let bytes = tokens &* shape.dim &* 4
-    let gaining = bytes < tuning.parallelBytes ? 1 : Threads.available
-    let forced = try forcedBackend.get()
-    backend = kernels.backend ?? forced ?? .native
-    threads = min(kernels.threads ?? gaining, tokens)
+    let (bytes, defaults) = (tokens &* shape.dim &* 4, Defaults.ofProcess)
+    if let error = defaults.error { throw error }
+    backend = choice.backend ?? defaults.backend
+    threads = min(
+      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), tokens)
+    let isLarge = bytes >= tuning.prefetchBytes
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
-      prefetchRows: bytes >= tuning.prefetchBytes
-        ? max(2, tuning.prefetchDistance / (shape.dim * 4)) : 0)
-    let set = try forcedSet.get()
-    instructionSet = kernels.instructionSet ?? set ?? .best
-    guard instructionSet.isAvailable else { throw .unavailableInstructionSet(instructionSet) }
+      prefetchRows: isLarge
+        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (shape.dim * 4))) : 0)
+    if let set = choice.instructionSet {
+      guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
+      unsafe self.kernels = kernels
+    } else {
+      unsafe kernels = defaults.kernels
+    }
   }
 }
 
-private let forcedBackend = EnvironmentChoice<Backend>("EMBEDKERNEL_BACKEND")
-private let forcedSet = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")
+/// What this process takes where a call leaves the choice open.
+@safe private struct Defaults: @unchecked Sendable {
+  let backend: Backend
+  let kernels: UnsafePointer<ek_kernels>
+  let threads = Threads.available
+  /// What is wrong with an environment variable; every call throws it.
+  let error: EmbedError?
+
+  static let ofProcess = Defaults()
+
+  private init() {
+    let backend = EnvironmentChoice<Backend>("EMBEDKERNEL_BACKEND")
+    let set = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")
+    let kernels = unsafe (set.value ?? .best).kernels
+    let unavailable = unsafe kernels == nil ? set.value : nil
+    self.backend = backend.value ?? .native
+    unsafe self.kernels = kernels ?? ek_kernels_for(EK_PLAIN)
+    error = backend.error ?? set.error ?? unavailable.map { .unavailableInstructionSet($0) }
+  }
+}

@@ -35,99 +35,111 @@ struct Traffic {
   let prefetchRows: Int
 }
 
-extension ForwardPass {
-  /// Calls `body` with tiles that cover the pass, split over `threads` threads.
+/// A backend that computes a pass tile by tile.
+protocol TileKernels: KernelBackend {
+  /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
+  static func embed(_ tile: EmbedTile, _ plan: Plan)
+}
+
+extension TileKernels {
   @inline(__always)
-  func forEachTile(threads: Int, traffic: Traffic, _ body: (EmbedTile) -> Void) {
-    switch place.layout {
+  static func embed(_ pass: ForwardPass, _ plan: Plan) {
+    func split(
+      _ form: TileWork<Self>.Form, _ count: Int, positions: UnsafePointer<Float>?,
+      positionIDs: UnsafePointer<Int32>? = nil
+    ) {
+      let work = unsafe TileWork<Self>(
+        pass: pass, plan: plan, form: form, positions: positions, positionIDs: positionIDs)
+      Threads.split(count, plan.threads, work)
+    }
+    let shape = pass.shape
+    let rectangle =
+      shape.context >= shape.batch
+      ? (TileWork<Self>.Form.columns, shape.context) : (.rows, shape.batch)
+    guard let positions = unsafe pass.positions else {
+      return split(.flat, pass.tokenCount, positions: nil)
+    }
+    switch pass.places {
     case .sequential(let offset):
-      if let positions = unsafe positions {
-        unsafe rectangles(
-          threads, traffic, positions: positions + offset * dim, positionIDs: nil, body)
-      } else {
-        unsafe flat(threads, traffic, positions: nil, positionIDs: nil, body)
-      }
-    case .explicit(let ids) where unsafe positions != nil:
-      unsafe ids.withUnsafeBufferPointer { ids in
-        if ids.count == shape.context {
-          unsafe rectangles(
-            threads, traffic, positions: positions, positionIDs: ids.baseAddress, body)
-        } else {
-          unsafe flat(threads, traffic, positions: positions, positionIDs: ids.baseAddress, body)
-        }
-      }
-    case .offsets(let offsets) where unsafe positions != nil && shape.context == 1:
+      unsafe split(rectangle.0, rectangle.1, positions: positions + offset * pass.dim)
+    case .explicit(let ids, shared: true):
+      unsafe split(rectangle.0, rectangle.1, positions: positions, positionIDs: ids)
+    case .explicit(let ids, shared: false):
+      unsafe split(.flat, pass.tokenCount, positions: positions, positionIDs: ids)
+    case .offsets(let offsets) where shape.context == 1:
       // One token a sequence: the offsets are the tokens' positions.
-      unsafe offsets.withUnsafeBufferPointer {
-        unsafe flat(threads, traffic, positions: positions, positionIDs: $0.baseAddress, body)
-      }
-    case .offsets, .packed, .mask, .explicit:
-      guard let positions = unsafe positions else {
-        unsafe flat(threads, traffic, positions: nil, positionIDs: nil, body)
-        return
-      }
-      Threads.split(tokenCount, threads) { range in
-        place.forEachRun(context: shape.context, in: range) { start, count, position in
-          body(unsafe run(start, count, traffic, positions: positions + position * dim))
-        }
+      unsafe split(.flat, pass.tokenCount, positions: positions, positionIDs: offsets)
+    case .offsets, .packed, .mask:
+      unsafe split(.runs, pass.tokenCount, positions: positions)
+    }
+  }
+}
+
+/// A pass with a way to cut it.
+@safe private struct TileWork<Backend: TileKernels>: ParallelWork {
+  enum Form {
+    /// All sequences share their positions; a part is a range of columns.
+    case columns
+    /// All sequences share their positions; a part is a range of batch rows.
+    case rows
+    /// One long sequence with a position id each, or no positions.
+    case flat
+    /// Stretches of consecutive positions.
+    case runs
+  }
+
+  let pass: ForwardPass
+  let plan: Plan
+  let form: Form
+  let positions: UnsafePointer<Float>?
+  let positionIDs: UnsafePointer<Int32>?
+
+  @inline(__always)
+  func run(_ range: Range<Int>) {
+    let shape = pass.shape
+    switch form {
+    case .columns: rectangle(0..<shape.batch, range)
+    case .rows: rectangle(range, 0..<shape.context)
+    case .flat:
+      unsafe embed(
+        range.lowerBound, inner: consecutive(range.count), positions,
+        positionIDs.map { unsafe $0 + range.lowerBound })
+    case .runs:
+      pass.places.forEachRun(context: shape.context, in: range) { start, count, position in
+        unsafe embed(
+          start, inner: consecutive(count), positions.map { unsafe $0 + position * pass.dim }, nil)
       }
     }
   }
 
-  /// Every sequence has the same positions: split the longer side over the threads.
   @inline(__always)
-  private func rectangles(
-    _ threads: Int, _ traffic: Traffic, positions: UnsafePointer<Float>?,
-    positionIDs: UnsafePointer<Int32>?, _ body: (EmbedTile) -> Void
+  private func rectangle(_ rows: Range<Int>, _ columns: Range<Int>) {
+    let first = columns.lowerBound
+    let sequences = EmbedTile.Loop(count: rows.count, tokens: pass.shape.context)
+    let places = consecutive(columns.count)
+    // Small rectangles are in cache whichever way they are walked: write them in order.
+    let placesOutside = plan.traffic.prefetchRows > 0
+    let start =
+      unsafe positionIDs == nil ? positions.map { unsafe $0 + first * pass.dim } : positions
+    unsafe embed(
+      rows.lowerBound * pass.shape.context + first, outer: placesOutside ? places : sequences,
+      inner: placesOutside ? sequences : places, start, positionIDs.map { unsafe $0 + first })
+  }
+
+  @inline(__always)
+  private func consecutive(_ count: Int) -> EmbedTile.Loop {
+    EmbedTile.Loop(count: count, tokens: 1, positions: 1)
+  }
+
+  @inline(__always)
+  private func embed(
+    _ first: Int, outer: EmbedTile.Loop = EmbedTile.Loop(count: 1), inner: EmbedTile.Loop,
+    _ positions: UnsafePointer<Float>?, _ positionIDs: UnsafePointer<Int32>?
   ) {
-    let byContext = shape.context >= shape.batch
-    Threads.split(byContext ? shape.context : shape.batch, threads) { range in
-      let (rows, columns) = byContext ? (0..<shape.batch, range) : (range, 0..<shape.context)
-      let first = columns.lowerBound
-      let sequences = EmbedTile.Loop(count: rows.count, tokens: shape.context)
-      let places = EmbedTile.Loop(count: columns.count, tokens: 1, positions: 1)
-      // Small rectangles are in cache whichever way they are walked: write them in order.
-      let placesOutside = traffic.prefetchRows > 0
-      unsafe body(
-        tile(
-          rows.lowerBound * shape.context + first, placesOutside ? places : sequences,
-          placesOutside ? sequences : places, traffic,
-          positions: positionIDs == nil ? positions.map { unsafe $0 + first * dim } : positions,
-          positionIDs: positionIDs.map { unsafe $0 + first }))
-    }
-  }
-
-  /// The tokens as one long sequence, with a position id each or no positions.
-  @inline(__always)
-  private func flat(
-    _ threads: Int, _ traffic: Traffic, positions: UnsafePointer<Float>?,
-    positionIDs: UnsafePointer<Int32>?, _ body: (EmbedTile) -> Void
-  ) {
-    Threads.split(tokenCount, threads) { range in
-      unsafe body(
-        run(
-          range.lowerBound, range.count, traffic, positions: positions,
-          positionIDs: positionIDs.map { unsafe $0 + range.lowerBound }))
-    }
-  }
-
-  @inline(__always)
-  private func run(
-    _ first: Int, _ count: Int, _ traffic: Traffic, positions: UnsafePointer<Float>?,
-    positionIDs: UnsafePointer<Int32>? = nil
-  ) -> EmbedTile {
-    unsafe tile(
-      first, EmbedTile.Loop(count: 1), EmbedTile.Loop(count: count, tokens: 1, positions: 1),
-      traffic, positions: positions, positionIDs: positionIDs)
-  }
-
-  @inline(__always)
-  private func tile(
-    _ first: Int, _ outer: EmbedTile.Loop, _ inner: EmbedTile.Loop, _ traffic: Traffic,
-    positions: UnsafePointer<Float>?, positionIDs: UnsafePointer<Int32>?
-  ) -> EmbedTile {
-    unsafe EmbedTile(
-      tokens: tokens, positions: positions, positionIDs: positionIDs, ids: ids, first: first,
-      outer: outer, inner: inner, dim: dim, scale: options.scale, output: output, traffic: traffic)
+    let tile = unsafe EmbedTile(
+      tokens: pass.tokens, positions: positions, positionIDs: positionIDs, ids: pass.ids,
+      first: first, outer: outer, inner: inner, dim: pass.dim, scale: pass.options.scale,
+      output: pass.output, traffic: plan.traffic)
+    Backend.embed(tile, plan)
   }
 }

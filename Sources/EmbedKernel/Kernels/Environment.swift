@@ -11,8 +11,8 @@
 /// What an environment variable says: one of a type's cases, nothing, or something not understood.
 struct EnvironmentChoice<Value: RawRepresentable & CaseIterable & Sendable>: Sendable
 where Value.RawValue == String {
-  private let value: Value?
-  private let error: EmbedError?
+  let value: Value?
+  let error: EmbedError?
 
   /// Reads `variable`; unset, empty and `auto` choose nothing.
   init(_ variable: String) {
@@ -24,11 +24,5 @@ where Value.RawValue == String {
       let names = Value.allCases.map(\.rawValue).joined(separator: ", ")
       error = .invalidEnvironment(variable: variable, value: text, expected: "auto, \(names)")
     }
-  }
-
-  /// The value, nil for no choice.
-  func get() throws(EmbedError) -> Value? {
-    if let error { throw error }
-    return value
   }
 }

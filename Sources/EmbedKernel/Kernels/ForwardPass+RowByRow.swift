@@ -5,7 +5,7 @@ extension ForwardPass {
   /// The same sum, with ids and positions resolved by the options' policies.
   func embedRowByRow(threads: Int) {
     Threads.split(tokenCount, threads) { range in
-      place.forEachRun(context: shape.context, in: range) { start, count, position in
+      places.forEachRun(context: shape.context, in: range) { start, count, position in
         for i in 0..<count {
           let row = unsafe positions.map {
             unsafe $0 + min(position + i, maximum - 1) * dim

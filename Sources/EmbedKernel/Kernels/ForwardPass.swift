@@ -10,7 +10,7 @@
   /// The position table, `maximum` rows; nil adds no positions.
   let positions: UnsafePointer<Float>?
   let maximum: Int
-  let place: PositionIDs
+  let places: Places
   let options: EmbedOptions
   let output: UnsafeMutablePointer<Float>
   /// Every id and position is inside its table, as in all but a few calls.
@@ -23,8 +23,8 @@
   /// Checks the arguments against each other; nothing has been written when this throws.
   package init(
     shape: EmbeddingShape, ids: TokenIDs, tokens: UnsafeBufferPointer<Float>,
-    positions: UnsafeBufferPointer<Float>?, place: PositionIDs, options: EmbedOptions,
-    output: UnsafeMutableBufferPointer<Float>
+    positions: UnsafeBufferPointer<Float>?, place: PositionIDs, places: Places,
+    options: EmbedOptions, output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
     let counts = try shape.check()
     try Self.check("ids", ids.count, counts.ids, [shape.batch, shape.context])
@@ -77,7 +77,7 @@
     unsafe self.tokens = tokens.baseAddress.unsafelyUnwrapped
     unsafe self.positions = positions?.baseAddress
     self.maximum = maximum
-    self.place = place
+    self.places = places
     self.options = options
     // An empty output may have no address; then nothing is ever written.
     unsafe self.output =

@@ -92,14 +92,27 @@ extension Kernels {
     _ positions: UnsafeBufferPointer<Float>?, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ options: EmbedOptions, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    let pass = try unsafe ForwardPass(
-      shape: shape, ids: ids, tokens: tokens, positions: positions, place: place,
-      options: options, output: output)
-    try run(pass, Tuning())
+    try unsafe embed(
+      ids, tokens, positions, shape, place, options, output, tuning: Tuning())
   }
 
-  /// Runs a checked pass as `tuning` and this value's choices say.
-  package func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+  /// The same with other limits between ways than those measured.
+  @inline(__always)
+  package func embed(
+    _ ids: TokenIDs, _ tokens: UnsafeBufferPointer<Float>,
+    _ positions: UnsafeBufferPointer<Float>?, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ options: EmbedOptions, _ output: UnsafeMutableBufferPointer<Float>, tuning: Tuning
+  ) throws(EmbedError) {
+    try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
+      try run(
+        unsafe ForwardPass(
+          shape: shape, ids: ids, tokens: tokens, positions: positions, place: place,
+          places: places, options: options, output: output), tuning)
+    }
+  }
+
+  @inline(__always)
+  private func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
     let plan = try Plan(self, pass.shape, tuning)
     if pass.outputBytes == 0 {
       return

@@ -1,34 +1,84 @@
-// Splitting a call over cores. Dispatch keeps the threads; a call that is too small to gain from
-// them stays on the calling thread and pays nothing.
+// Splitting a call over cores. A call that is too small to gain from it stays on the calling thread
+// and pays nothing.
 
-internal import CMicrokernels
-internal import Dispatch
+internal import CThreadPool
 internal import Synchronization
+
+/// Work on `0..<count` that any thread may do a part of, as a plain value.
+///
+/// A value rather than a closure: handing a closure to another thread allocates.
+protocol ParallelWork {
+  /// Does the part `range`; parts write disjoint memory.
+  func run(_ range: Range<Int>)
+}
 
 package enum Threads {
   /// The CPUs this process may use: its affinity mask, where the system has one.
-  package static let available = ek_available_cpus()
+  package static let available = Int(ek_available_cpus())
 
-  /// Calls `body` with parts of `0..<count`, on the calling thread and up to `threads - 1` others.
+  /// Does `work` on `0..<count`, on the calling thread and up to `threads - 1` others.
   ///
-  /// A helper thread wakes late, by tens of microseconds, so there are more parts than threads and
-  /// each thread takes the next one when it is free: a late helper costs its lateness shared out.
+  /// There are more parts than threads, and each thread takes the next part when it is free: a
+  /// helper that wakes late, by tens of microseconds, takes fewer. Allocates nothing.
   @inline(__always)
-  package static func split(_ count: Int, _ threads: Int, _ body: (Range<Int>) -> Void) {
+  static func split<Work: ParallelWork>(_ count: Int, _ threads: Int, _ work: Work) {
     let threads = min(threads, count)
-    guard threads > 1 else { return body(0..<count) }
-    let parts = min(count, threads * partsPerThread)
+    guard threads > 1 else { return work.run(0..<count) }
+    unsafe withUnsafePointer(to: work) { work in
+      unsafe run(
+        Job(
+          work: UnsafeRawPointer(work), count: count, parts: min(count, threads * partsPerThread)
+        ) {
+          unsafe $0.assumingMemoryBound(to: Work.self).pointee.run($1)
+        }, helpers: threads - 1)
+    }
+  }
+
+  /// The same for work outside the hot paths, which may allocate.
+  package static func split(
+    _ count: Int, _ threads: Int, _ body: (Range<Int>) -> Void
+  ) {
+    withoutActuallyEscaping(body) { split(count, threads, ClosureWork(body: $0)) }
+  }
+
+  private struct ClosureWork: ParallelWork {
+    let body: (Range<Int>) -> Void
+    func run(_ range: Range<Int>) { body(range) }
+  }
+
+  /// Work on its way through the pool, which knows C functions and addresses only.
+  @safe private struct Job: ~Copyable {
+    let work: UnsafeRawPointer
+    let count: Int
+    let parts: Int
     let taken = Atomic(0)
-    // Parts write disjoint rows and the call waits for all of them, so sharing `body` is sound.
-    withoutActuallyEscaping(body) { body in
-      nonisolated(unsafe) let body = body
-      DispatchQueue.concurrentPerform(iterations: threads) { _ in
-        while true {
-          let part = taken.wrappingAdd(1, ordering: .relaxed).oldValue
-          guard part < parts else { return }
-          unsafe body(part * count / parts..<(part + 1) * count / parts)
-        }
+    let run: (UnsafeRawPointer, Range<Int>) -> Void
+
+    init(
+      work: UnsafeRawPointer, count: Int, parts: Int,
+      run: @escaping (UnsafeRawPointer, Range<Int>) -> Void
+    ) {
+      unsafe self.work = work
+      self.count = count
+      self.parts = parts
+      unsafe self.run = run
+    }
+
+    /// Takes parts until none is left.
+    func takeParts() {
+      while true {
+        let part = taken.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard part < parts else { return }
+        unsafe run(work, part * count / parts..<(part + 1) * count / parts)
       }
+    }
+  }
+
+  private static func run(_ job: consuming Job, helpers: Int) {
+    unsafe withUnsafeMutablePointer(to: &job) { job in
+      unsafe ek_pool_run(
+        helpers,
+        { unsafe $0.unsafelyUnwrapped.assumingMemoryBound(to: Job.self).pointee.takeParts() }, job)
     }
   }
 

@@ -143,89 +143,16 @@ extension PositionIDs {
         document: end - 1, length: Int(lengths[end] - lengths[end - 1]), maximum: maximum)
     case .offsets, .explicit, .mask:
       var found: (token: Int, position: Int)?
-      forEachRun(context: context, in: 0..<batch * context) { start, count, position in
-        guard found == nil, position + count > maximum else { return }
-        let first = max(position, maximum)
-        found = (start + first - position, first)
+      withPlaces(context: context) { places in
+        places.forEachRun(context: context, in: 0..<batch * context) { start, count, position in
+          guard found == nil, position + count > maximum else { return }
+          let first = max(position, maximum)
+          found = (start + first - position, first)
+        }
       }
       let (token, position) = found ?? (0, maximum)
       return .positionOutOfRange(
         position: position, batchRow: token / context, index: token % context, maximum: maximum)
     }
-  }
-
-  /// Calls `body(start, count, position)` for stretches of tokens with consecutive positions:
-  /// together they cover the tokens `range` in order, and none crosses a batch row's end unless
-  /// its document does.
-  @inline(__always)
-  package func forEachRun(
-    context: Int, in range: Range<Int>,
-    _ body: (_ start: Int, _ count: Int, _ position: Int) -> Void
-  ) {
-    guard !range.isEmpty else { return }
-    switch layout {
-    case .sequential(let offset):
-      forEachRow(context, range) { _, column, start, count in body(start, count, offset + column) }
-    case .offsets(let offsets):
-      forEachRow(context, range) { row, column, start, count in
-        body(start, count, Int(offsets[row]) + column)
-      }
-    case .explicit(let ids):
-      for token in range {
-        body(token, 1, Int(ids.count == context ? ids[token % context] : ids[token]))
-      }
-    case .packed(let lengths):
-      var document = firstDocument(lengths, endingAfter: range.lowerBound)
-      var start = range.lowerBound
-      while start < range.upperBound {
-        let end = min(Int(lengths[document + 1]), range.upperBound)
-        if end > start { body(start, end - start, start - Int(lengths[document])) }
-        start = max(start, end)
-        document += 1
-      }
-    case .mask(let mask):
-      forEachRow(context, range) { row, column, start, count in
-        var position = mask[row * context..<row * context + column].reduce(0) {
-          $0 + ($1 == 0 ? 0 : 1)
-        }
-        var token = start
-        while token < start + count {
-          let runStart = token
-          if mask[token] == 0 {
-            token += 1
-            body(runStart, 1, 0)
-          } else {
-            while token < start + count, mask[token] != 0 { token += 1 }
-            body(runStart, token - runStart, position)
-            position += token - runStart
-          }
-        }
-      }
-    }
-  }
-
-  /// Cuts `range` at the ends of batch rows.
-  @inline(__always)
-  private func forEachRow(
-    _ context: Int, _ range: Range<Int>,
-    _ body: (_ row: Int, _ column: Int, _ start: Int, _ count: Int) -> Void
-  ) {
-    var start = range.lowerBound
-    while start < range.upperBound {
-      let (row, column) = start.quotientAndRemainder(dividingBy: context)
-      let count = min(context - column, range.upperBound - start)
-      body(row, column, start, count)
-      start += count
-    }
-  }
-
-  /// The document that token `token` belongs to.
-  private func firstDocument(_ lengths: [Int32], endingAfter token: Int) -> Int {
-    var (low, high) = (0, lengths.count - 1)
-    while high - low > 1 {
-      let middle = (low + high) / 2
-      if Int(lengths[middle]) <= token { low = middle } else { high = middle }
-    }
-    return low
   }
 }

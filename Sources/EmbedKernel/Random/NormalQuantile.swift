@@ -14,7 +14,7 @@
 ///
 /// Values lie within ±6.34.
 @inline(__always)
-func normalQuantile(_ word: UInt32) -> Double {
+package func normalQuantile(_ word: UInt32) -> Double {
   let q = (Double(word) + 0.5) * 0x1p-32 - 0.5
   if abs(q) <= 0.425 {
     let r = 0.180625 - q * q

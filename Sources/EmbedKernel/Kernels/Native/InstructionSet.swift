@@ -14,12 +14,12 @@ public enum InstructionSet: String, CaseIterable, Sendable {
   case avx512
 
   /// Whether this build and this CPU have it.
-  public var isAvailable: Bool { unsafe ek_kernels_for(code) != nil }
+  public var isAvailable: Bool { unsafe kernels != nil }
 
   /// The best that this CPU has.
   public static let best = allCases.last { $0.isAvailable } ?? .plain
 
-  var kernels: ek_kernels { unsafe ek_kernels_for(code).unsafelyUnwrapped.pointee }
+  var kernels: UnsafePointer<ek_kernels>? { unsafe ek_kernels_for(code) }
 
   private var code: ek_instruction_set {
     switch self {

@@ -13,15 +13,10 @@ internal import COpenBLAS
 enum OpenBLASKernels: KernelBackend {
   static func embed(_ pass: ForwardPass, _ plan: Plan) {
     let dim = pass.dim
-    Threads.split(pass.tokenCount, plan.threads) { range in
-      for token in range {
-        unsafe (pass.output + token &* dim)
-          .update(from: pass.tokens + pass.ids[token] &* dim, count: dim)
-      }
-    }
+    Threads.split(pass.tokenCount, plan.threads, Gather(pass: pass))
     guard unsafe pass.positions != nil || pass.options.scale != 1 else { return }
     let everyToken = 0..<pass.tokenCount
-    pass.place.forEachRun(context: pass.shape.context, in: everyToken) { start, count, position in
+    pass.places.forEachRun(context: pass.shape.context, in: everyToken) { start, count, position in
       unsafe scale(pass.output + start * dim, by: pass.options.scale, count: count * dim)
       if let positions = unsafe pass.positions {
         unsafe add(positions + position * dim, to: pass.output + start * dim, count: count * dim)
@@ -54,6 +49,19 @@ enum OpenBLASKernels: KernelBackend {
       let n = min(longest, count - start)
       call(start, blasint(n))
       start += n
+    }
+  }
+}
+
+/// output[n, :] = tokens[ids[n], :]
+private struct Gather: ParallelWork {
+  let pass: ForwardPass
+
+  func run(_ range: Range<Int>) {
+    let dim = pass.dim
+    for token in range {
+      unsafe (pass.output + token &* dim)
+        .update(from: pass.tokens + pass.ids[token] &* dim, count: dim)
     }
   }
 }

@@ -3,14 +3,10 @@
 // Bytes a row: D*4 read from the token table, D*4 from a cached position row, D*4 written.
 
 /// Fused gather and add in Swift, one pass over the output.
-enum SIMDKernels: KernelBackend {
-  static func embed(_ pass: ForwardPass, _ plan: Plan) {
-    pass.forEachTile(threads: plan.threads, traffic: plan.traffic) { embed($0) }
-  }
-
+enum SIMDKernels: TileKernels {
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   @inline(__always)
-  private static func embed(_ tile: EmbedTile) {
+  static func embed(_ tile: EmbedTile, _ plan: Plan) {
     let (dim, scale) = (tile.dim, tile.scale)
     for o in 0..<tile.outer.count {
       for i in 0..<tile.inner.count {

@@ -1,0 +1,166 @@
+// Google Benchmark for Swift code: register under a name, then run what the command line selects.
+// Its flags, JSON and tools work unchanged (`--benchmark_filter`, `--benchmark_out`, ...).
+//
+//     Benchmark.register("sum", bytes: 4 * values.count) { sink = values.reduce(0, +) }
+//     Benchmark.main()
+//
+// Debian builds the library without NDEBUG, so it warns of a debug build: the timing loop is
+// in this module and its caller, and only the reporting is slow.
+
+internal import CGoogleBenchmark
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+/// The unit that a benchmark's times are shown in.
+public enum BenchmarkUnit: Sendable {
+  case nanosecond, microsecond, millisecond, second
+
+  fileprivate var inC: gb_time_unit {
+    switch self {
+    case .nanosecond: GB_NANOSECOND
+    case .microsecond: GB_MICROSECOND
+    case .millisecond: GB_MILLISECOND
+    case .second: GB_SECOND
+    }
+  }
+}
+
+/// Which clock rules the number of iterations and the rates.
+public enum BenchmarkClock: Sendable {
+  /// Wall time, right for work on several threads. Adds `/real_time` to the name.
+  case wall
+
+  /// The calling thread's processor time.
+  case processor
+
+  /// The durations that ``BenchmarkState/measureManually(_:)`` is given. Adds `/manual_time`.
+  case manual
+}
+
+/// The registry of benchmarks, and the program that runs them.
+public enum Benchmark {
+  /// Registers a benchmark whose body is called once an iteration.
+  ///
+  /// The call goes through a closure, some 1 to 2 nanoseconds an iteration. Where that matters
+  /// use ``register(_:unit:clock:body:)``, whose loop is inlined.
+  ///
+  /// - Parameters:
+  ///   - name: Shown and filtered by; parts are set apart by `/`.
+  ///   - bytes: Moved by one iteration, reported as `bytes_per_second`; nil leaves it out.
+  ///   - unit: What times are shown in.
+  ///   - clock: What is measured.
+  ///   - iteration: The measured work. An error it throws is reported as the benchmark's failure.
+  public static func register(
+    _ name: String, bytes: Int? = nil, unit: BenchmarkUnit = .microsecond,
+    clock: BenchmarkClock = .wall, _ iteration: @escaping () throws -> Void
+  ) {
+    register(name, unit: unit, clock: clock) { state in
+      try state.measure(iteration)
+      if let bytes {
+        state.setBytes(perIteration: bytes)
+      }
+    }
+  }
+
+  /// Registers a benchmark whose body sets up, calls ``BenchmarkState/measure(_:)`` and sets
+  /// counters. The body runs several times: while the library seeks the number of iterations,
+  /// and for each repetition. What is costly to set up should be kept between the calls.
+  ///
+  /// - Parameters:
+  ///   - name: Shown and filtered by; parts are set apart by `/`.
+  ///   - unit: What times are shown in.
+  ///   - clock: What is measured.
+  ///   - body: The benchmark. An error it throws is reported as the benchmark's failure.
+  public static func register(
+    _ name: String, unit: BenchmarkUnit = .microsecond, clock: BenchmarkClock = .wall,
+    body: @escaping (borrowing BenchmarkState) throws -> Void
+  ) {
+    // The library keeps the context until the program ends, or until `removeAll`, after which
+    // it is never used again; a few words are then left unreleased.
+    let context = unsafe Unmanaged.passRetained(BenchmarkBody(body)).toOpaque()
+    let registered = unsafe gb_register(
+      name,
+      { pointer, context in
+        guard let pointer = unsafe pointer, let context = unsafe context else { return }
+        let state = unsafe BenchmarkState(pointer)
+        do {
+          try unsafe Unmanaged<BenchmarkBody>.fromOpaque(context).takeUnretainedValue().run(state)
+        } catch {
+          state.skip("\(error)")
+        }
+      }, context)
+    unsafe gb_unit(registered, unit.inC)
+    switch clock {
+    case .wall: unsafe gb_use_real_time(registered)
+    case .manual: unsafe gb_use_manual_time(registered)
+    case .processor: break
+    }
+  }
+
+  /// Forgets all registered benchmarks.
+  public static func removeAll() {
+    gb_clear()
+  }
+
+  /// Adds a fact to the context block of the report, such as a library's version. A key given
+  /// before keeps its first value.
+  public static func addContext(_ key: String, _ value: String) {
+    unsafe gb_add_custom_context(key, value)
+  }
+
+  /// Runs what the arguments select, and ends the program: status 0, or 1 if an argument is
+  /// unknown or nothing matches.
+  ///
+  /// - Parameter repetitions: Repetitions of all selected benchmarks in random order, so that
+  ///   slow drift of the machine falls on all of them alike: the way to measure ratios. Nil
+  ///   leaves the library's order. Arguments on the command line win over it.
+  public static func main(interleaved repetitions: Int? = nil) -> Never {
+    let status = run(CommandLine.arguments, interleaved: repetitions)
+    gb_shutdown()
+    exit(status)
+  }
+
+  /// Runs what `arguments` select.
+  ///
+  /// - Parameters:
+  ///   - arguments: The program's name, then flags as on the command line.
+  ///   - repetitions: As for ``main(interleaved:)``.
+  /// - Returns: The exit status: 0, or 1 if an argument is unknown or nothing matches.
+  public static func run(_ arguments: [String], interleaved repetitions: Int? = nil) -> Int32 {
+    var all = [arguments.first ?? "benchmark"]
+    if let repetitions {
+      all.append("--benchmark_repetitions=\(repetitions)")
+      all.append("--benchmark_enable_random_interleaving=true")
+    }
+    all += arguments.dropFirst()
+    // The library points into the strings for as long as it runs, and shifts the vector when it
+    // takes a flag out, so the strings are freed by a list of their own.
+    let strings = unsafe all.map { unsafe strdup($0) }
+    defer { unsafe strings.forEach { unsafe free($0) } }
+    var vector = unsafe strings + [nil]
+    var count = Int32(all.count)
+    let recognized = unsafe vector.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return false }
+      unsafe gb_initialize(&count, base)
+      return unsafe !gb_report_unrecognized_arguments(count, base)
+    }
+    guard recognized else { return 1 }
+    for (key, value) in BenchmarkContext.facts() {
+      addContext(key, value)
+    }
+    return gb_run_specified() == 0 ? 1 : 0
+  }
+}
+
+/// Carries a Swift closure through the library's untyped context.
+private final class BenchmarkBody {
+  let run: (borrowing BenchmarkState) throws -> Void
+
+  init(_ run: @escaping (borrowing BenchmarkState) throws -> Void) {
+    self.run = run
+  }
+}

@@ -1,0 +1,73 @@
+// The ceilings and the hand-written loops that the library is held against:
+// copies of the output, and gather-and-add loops in C for small and for large outputs.
+// They share no code with the library, check no ids and know one case each, so they are fast.
+// Letters: B batch, T context, D dim, V vocabulary. All arrays are C order, floats of 32 bits.
+
+#ifndef C_REFERENCE_LOOPS_H
+#define C_REFERENCE_LOOPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// `output[b, t, :] = tokens[ids[b, t], :] + positions[t, :]`, with `tokens` (V, D),
+/// `positions` (T, D), `ids` (B, T) in `0..<V` and unchecked, `output` (B, T, D).
+typedef struct {
+  const float *tokens;
+  const float *positions;
+  const int32_t *ids;
+  float *output;
+  size_t batch;
+  size_t context;
+  size_t dim;
+} crl_embedding;
+
+/// The loop for small outputs: plain C, vectorised by the compiler, in memory order.
+void crl_embed_plain(const crl_embedding *work);
+
+/// The loop for large outputs over positions `first..<last` of every sample: AVX-512, prefetching
+/// the rows to come into the second-level cache, and writing past the caches. Where the CPU has
+/// no AVX-512, the plain loop with prefetch.
+void crl_embed_streaming(const crl_embedding *work, size_t first, size_t last);
+
+/// Copies `count` floats by non-temporal stores, AVX-512 or AVX2; `memcpy` without either.
+/// Neither pointer needs more than float alignment.
+void crl_copy_streaming(float *destination, const float *source, size_t count);
+
+/// Copies `count` floats by the C library's `memcpy`.
+void crl_copy_memcpy(float *destination, const float *source, size_t count);
+
+/// What the streaming loops run on here: "avx512", "avx2" or "plain".
+const char *crl_instruction_set(void);
+
+/// Threads that stay alive between calls; the caller's thread is one of them.
+typedef struct crl_team crl_team;
+
+/// Starts `threads - 1` workers, or returns NULL if they can't be started or `threads` is 0.
+crl_team *crl_team_create(size_t threads);
+
+/// Calls `body(context, part)` for each part in `0..<threads`, one a thread, and waits for all.
+/// A worker spins for some tens of microseconds after its work, then sleeps.
+void crl_team_run(crl_team *team, void (*body)(void *context, size_t part), void *context);
+
+/// Stops the workers and frees the team. NULL is ignored.
+void crl_team_destroy(crl_team *team);
+
+/// `crl_embed_streaming` over all positions, which are split evenly over the team.
+void crl_embed_streaming_team(crl_team *team, const crl_embedding *work);
+
+/// `crl_copy_streaming`, split evenly over the team.
+void crl_copy_streaming_team(crl_team *team, float *destination, const float *source,
+                             size_t count);
+
+/// `memcpy`, split evenly over the team.
+void crl_copy_memcpy_team(crl_team *team, float *destination, const float *source, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,85 @@
+// The C loops and copies as Swift calls, with threads of their own.
+
+internal import CReferenceLoops
+internal import EmbedKernel
+
+/// A team of C threads; of one, it is the calling thread.
+@safe final class Team {
+  let threads: Int
+  private let team: OpaquePointer
+
+  struct CannotStart: Error {
+    var threads: Int
+  }
+
+  init(threads: Int) throws {
+    guard let team = unsafe crl_team_create(threads) else { throw CannotStart(threads: threads) }
+    self.threads = threads
+    unsafe self.team = team
+  }
+
+  deinit { unsafe crl_team_destroy(team) }
+
+  /// Wakes the team for nothing.
+  func runEmpty() {
+    unsafe crl_team_run(team, { _, _ in }, nil)
+  }
+
+  func embedStreaming(_ work: inout crl_embedding) {
+    unsafe crl_embed_streaming_team(team, &work)
+  }
+
+  func copy(
+    _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
+    _ count: Int
+  ) {
+    switch copy {
+    case .memcpy: unsafe crl_copy_memcpy_team(team, destination, source, count)
+    case .streaming: unsafe crl_copy_streaming_team(team, destination, source, count)
+    }
+  }
+}
+
+/// A way to copy the output: what no kernel that writes it can beat by much.
+enum Copy: String, CaseIterable {
+  case memcpy
+  case streaming = "streaming_copy"
+}
+
+/// The speed of copying a fixture's output, sampled beside a measurement so that both see the
+/// same state of the machine.
+struct CopySpeed {
+  let copy: Copy
+  private let fixture: Fixture
+  private let team: Team
+  private let source: CopySource
+  private var samples: [Double] = []
+
+  init(_ fixture: Fixture, threads: Int, store: FixtureStore) throws {
+    copy = fixture.workload.outputBytes >= cacheSizedBytes ? .streaming : .memcpy
+    self.fixture = fixture
+    team = try store.team(threads)
+    source = try store.copySource()
+  }
+
+  /// Adds five samples, each of at least some 20 microseconds.
+  mutating func sample() {
+    let output = unsafe fixture.output.unsafeBuffer.baseAddress.unsafelyUnwrapped
+    let count = min(fixture.workload.outputCount, FixtureStore.longestCopy / 4)
+    let rounds = max(1, (1 << 20) / (count * 4))
+    let clock = ContinuousClock()
+    for _ in 0..<5 {
+      let duration = clock.measure {
+        for _ in 0..<rounds {
+          unsafe team.copy(copy, output, source.take(count), count)
+        }
+      }
+      samples.append(Double(2 * 4 * count * rounds) / (duration / .seconds(1)))
+    }
+  }
+
+  /// Bytes read and written a second, the median of the samples.
+  var bytesPerSecond: Double {
+    samples.sorted()[samples.count / 2]
+  }
+}

@@ -1,0 +1,29 @@
+// The benchmark executable: registers every workload for every backend, then lets Google
+// Benchmark's flags choose. `--benchmark_list_tests` lists the names,
+// `--benchmark_filter=forward/.*/f32/V50257_B8_T1024_D768/threads:2` runs GPT-2's shape.
+
+internal import BenchmarkHarness
+internal import CReferenceLoops
+internal import EmbedKernel
+internal import Foundation
+
+@main
+enum EmbedBenchmarks {
+  static func main() {
+    let store = FixtureStore()
+    let available = ProcessInfo.processInfo.activeProcessorCount
+    let threadCounts = Set([1, 2, available]).sorted()
+    let forward = ForwardBenchmarks(store: store)
+    for workload in Workload.all {
+      for threads in threadCounts {
+        forward.register(workload, threads: threads)
+      }
+    }
+    registerOverheads(store, threads: 2)
+    OpenBLAS.addContext()
+    Benchmark.addContext("threads_available", "\(available)")
+    Benchmark.addContext("instruction_set", InstructionSet.best.rawValue)
+    Benchmark.addContext("c_loops", unsafe String(cString: crl_instruction_set()))
+    Benchmark.main()
+  }
+}

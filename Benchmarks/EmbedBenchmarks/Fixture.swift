@@ -1,0 +1,110 @@
+// Tables, ids and output of one workload, made when a benchmark first needs them.
+// Listing benchmarks allocates nothing; benchmarks of one workload share a fixture, and those of
+// one vocabulary and dim a table; the oldest are freed when they outgrow a budget.
+
+internal import EmbedKernel
+
+/// The memory that a workload's benchmarks run on.
+@safe final class Fixture {
+  let workload: Workload
+  let tokens: EmbeddingTable
+  let positions: EmbeddingTable
+  let output: AlignedBuffer<Float>
+
+  /// The batches to rotate over, each `[batch, context]`.
+  let ids: [UnsafeBufferPointer<Int32>]
+
+  private let idMemory: AlignedBuffer<Int32>
+
+  init(_ workload: Workload, tokens: EmbeddingTable) throws {
+    self.workload = workload
+    self.tokens = tokens
+    positions = try EmbeddingTable(
+      rows: workload.context, dim: workload.dim, .uniform(low: -1, high: 1), seed: 2)
+    output = try AlignedBuffer(count: workload.outputCount)
+    let drawn = workload.drawIDs()
+    idMemory = try AlignedBuffer(count: drawn.count)
+    unsafe _ = idMemory.unsafeBuffer.initialize(fromContentsOf: drawn)
+    let all = unsafe UnsafeBufferPointer(idMemory.unsafeBuffer)
+    unsafe ids = (0..<workload.idBatches).map { batch in
+      unsafe UnsafeBufferPointer(
+        rebasing: all[batch * workload.tokens..<(batch + 1) * workload.tokens])
+    }
+  }
+
+  var bytes: Int { workload.outputBytes + tokens.rows * tokens.dim * 4 }
+}
+
+/// Fixtures by workload, most recently used last, and what all share.
+final class FixtureStore {
+  /// What is kept beside the fixture in use: room for a few, so that interleaved benchmarks of
+  /// different shapes do not fill tables anew each time.
+  private static let budget = 3 << 30
+
+  /// The most bytes that one copy moves; its rate is the same from there on.
+  static let longestCopy = 64 << 20
+
+  private var fixtures: [Fixture] = []
+  private var teams: [Int: Team] = [:]
+  private var source: CopySource?
+
+  func fixture(_ workload: Workload) throws -> Fixture {
+    if let index = fixtures.firstIndex(where: { $0.workload == workload }) {
+      let found = fixtures.remove(at: index)
+      fixtures.append(found)
+      return found
+    }
+    // Bounded before the new one is made, so that two large ones are never held at once.
+    let coming = workload.outputBytes + workload.vocabulary * workload.dim * 4
+    while !fixtures.isEmpty, fixtures.reduce(coming, { $0 + $1.bytes }) > Self.budget {
+      fixtures.removeFirst()
+    }
+    let shared = fixtures.last {
+      $0.tokens.rows == workload.vocabulary && $0.tokens.dim == workload.dim
+    }
+    let tokens =
+      try shared?.tokens
+      ?? EmbeddingTable(
+        rows: workload.vocabulary, dim: workload.dim, .uniform(low: -1, high: 1), seed: 1)
+    let made = try Fixture(workload, tokens: tokens)
+    fixtures.append(made)
+    return made
+  }
+
+  func team(_ threads: Int) throws -> Team {
+    if let team = teams[threads] { return team }
+    let team = try Team(threads: threads)
+    teams[threads] = team
+    return team
+  }
+
+  func copySource() throws -> CopySource {
+    if let source { return source }
+    let made = try CopySource()
+    source = made
+    return made
+  }
+}
+
+/// What copies read: a ring several times the size of the caches, so that no source is cached
+/// unless a copy is so short that it stays at the ring's start.
+@safe final class CopySource {
+  private let memory: AlignedBuffer<Float>
+  private var next = 0
+
+  init() throws {
+    let bytes = 4 * FixtureStore.longestCopy
+    memory = try AlignedBuffer(count: bytes / 4)
+  }
+
+  /// `count` floats, after those given last if they are many.
+  func take(_ count: Int) -> UnsafePointer<Float> {
+    if next + count > memory.count { next = 0 }
+    let start = unsafe UnsafePointer(memory.unsafeBuffer.baseAddress.unsafelyUnwrapped + next)
+    if count * 4 >= cacheSizedBytes { next += count }
+    return unsafe start
+  }
+}
+
+/// Outputs from this size on are held against the streaming copy, smaller ones against `memcpy`.
+let cacheSizedBytes = 8 << 20
