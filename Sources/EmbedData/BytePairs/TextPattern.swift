@@ -12,10 +12,18 @@ internal import CPCRE2
 
 /// The compiled pattern: immutable, shared by all threads.
 @safe
-final class TextPattern: @unchecked Sendable {
+package final class TextPattern: @unchecked Sendable {
   fileprivate let code: OpaquePointer
   /// False where the system forbids generated code; PCRE2 then interprets, with the same matches.
-  fileprivate let isJIT: Bool
+  package let isJIT: Bool
+
+  /// How the pattern is run.
+  package enum Engine: Sendable, CaseIterable {
+    /// Generated code where the system allows it.
+    case compiled
+    /// PCRE2's interpreter.
+    case interpreted
+  }
 
   static let source: String = {
     let space =
@@ -28,7 +36,7 @@ final class TextPattern: @unchecked Sendable {
     ].joined(separator: "|")
   }()
 
-  init() throws(DataError) {
+  package init(engine: Engine = .compiled) throws(DataError) {
     let text = Array(Self.source.utf8)
     var number: Int32 = 0
     var offset = 0
@@ -36,7 +44,12 @@ final class TextPattern: @unchecked Sendable {
       text, text.count, UInt32(PCRE2_UTF) | PCRE2_UCP, &number, &offset, nil)
     guard let compiled = unsafe compiled else { throw patternFailure(number, offset) }
     unsafe code = compiled
-    isJIT = unsafe pcre2_jit_compile_8(compiled, UInt32(PCRE2_JIT_COMPLETE)) == 0
+    isJIT =
+      if engine == .compiled {
+        unsafe pcre2_jit_compile_8(compiled, UInt32(PCRE2_JIT_COMPLETE)) == 0
+      } else {
+        false
+      }
   }
 
   deinit { unsafe pcre2_code_free_8(code) }
@@ -44,14 +57,14 @@ final class TextPattern: @unchecked Sendable {
 
 /// One thread's use of the pattern: PCRE2's match data and the stack of the generated code.
 @safe
-final class TextPatternMatcher {
+package final class TextPatternMatcher {
   private let pattern: TextPattern
   private let data: OpaquePointer
   private let context: OpaquePointer
   private let stack: OpaquePointer?
   private let bounds: UnsafeMutablePointer<Int>
 
-  init(_ pattern: TextPattern) throws(DataError) {
+  package init(_ pattern: TextPattern) throws(DataError) {
     guard let data = unsafe pcre2_match_data_create_8(1, nil),
       let context = unsafe pcre2_match_context_create_8(nil)
     else { throw patternFailure(PCRE2_ERROR_NOMEMORY, 0) }
@@ -74,7 +87,7 @@ final class TextPatternMatcher {
   /// The text up to `count` must be well-formed UTF-8. Every character is in some alternative, so a
   /// piece starts where the one before ended.
   @inline(__always)
-  func pieceEnd(
+  package func pieceEnd(
     _ text: UnsafePointer<UInt8>, _ start: Int, _ count: Int
   ) throws(DataError) -> Int {
     let result =

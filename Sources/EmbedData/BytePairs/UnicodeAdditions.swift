@@ -2,6 +2,7 @@
 // a PCRE2 with Unicode 14 (10.42, Debian 12) cuts text as one with Unicode 16 does. With a later PCRE2
 // they are there twice, which changes nothing. Found by asking tiktoken 0.14.0 and PCRE2 10.42 about
 // every code point; no code point's class differs the other way round.
+// A PCRE2 that knows a Unicode after 16 takes that version's new letters and numbers as such too.
 
 /// Ranges to add to `\p{L}` and `\p{N}`.
 enum UnicodeAdditions {

@@ -15,7 +15,7 @@ public struct WindowBatch: Sendable, Equatable {
 }
 
 extension WindowLoader {
-  /// A batch in new arrays. Errors are those of ``fill(batch:inputs:targets:)``.
+  /// A batch in new arrays. Errors are those of filling buffers with it.
   public func batch(_ index: Int) throws(DataError) -> WindowBatch {
     guard (0..<batchCount).contains(index) else {
       throw .batchOutOfRange(index: index, count: batchCount)

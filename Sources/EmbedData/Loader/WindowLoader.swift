@@ -8,6 +8,10 @@ public enum WindowOrder: Sendable, Hashable {
   case sequential
   /// A pseudorandom order, the same on every platform for the same windows, seed and epoch. Give
   /// each pass over the data its own epoch for another order under the same seed.
+  ///
+  /// Window `i` in this order is computed from `i` alone, by a Feistel network of eight rounds over
+  /// SplitMix64's output function, so that no list of windows is held. The numbers are fixed by tests
+  /// and don't change between versions.
   case shuffled(seed: UInt64, epoch: UInt64 = 0)
 }
 
@@ -151,7 +155,7 @@ public struct WindowLoader: Sendable {
     }
   }
 
-  /// Writes a batch through pointers, as ``fill(batch:inputs:targets:)`` with spans does.
+  /// Writes a batch through pointers, as the method of this name with spans does.
   ///
   /// - Parameters:
   ///   - batch: Its index in `0..<batchCount`.

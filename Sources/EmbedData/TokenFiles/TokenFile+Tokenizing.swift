@@ -36,6 +36,7 @@ extension TokenFile {
     let width = width ?? TokenWidth(vocabularySize: tokenizer.vocabularySize)
     var text = try TextParts(path: source, partSize: partSize)
     let writer = try TokenFileWriter(path: target, width: width)
+    defer { progress?.finish() }
     var ids: [Int32] = []
     while try text.advance(tokenizer) {
       ids.removeAll(keepingCapacity: true)
@@ -48,7 +49,6 @@ extension TokenFile {
       progress?.update(completed: text.offset + text.part.count)
     }
     try writer.finish()
-    progress?.finish()
     return TokenizingSummary(bytes: text.offset, tokens: writer.count, width: width)
   }
 }
