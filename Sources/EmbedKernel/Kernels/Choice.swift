@@ -30,21 +30,23 @@ package struct Tuning: Sendable {
   /// The native backend's kernels.
   let kernels: UnsafePointer<ek_kernels>
 
+  /// The plan of a call whose sizes have been checked.
   @inline(__always)
-  init(_ choice: Kernels, _ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+  init(_ choice: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
-    let (bytes, defaults) = (pass.outputBytes, Defaults.ofProcess)
+    let tokens = shape.batch &* shape.context
+    let (bytes, defaults) = (tokens &* shape.dim &* 4, Defaults.ofProcess)
     if let error = defaults.error { throw error }
     backend = choice.backend ?? defaults.backend
     threads = min(
-      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), pass.tokenCount)
+      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), tokens)
     let isLarge = bytes >= tuning.prefetchBytes
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: isLarge
-        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (pass.dim * 4))) : 0)
+        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (shape.dim * 4))) : 0)
     if let set = choice.instructionSet {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
