@@ -52,7 +52,7 @@ package struct Tuning: Sendable {
       unsafe self.kernels = kernels
     } else {
       unsafe kernels =
-        !isLarge && pass.dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
+        !isLarge && shape.dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
     }
   }
 }
