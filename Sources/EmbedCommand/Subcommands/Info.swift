@@ -25,7 +25,6 @@ enum Info: Subcommand {
 
   static func run(_ arguments: Arguments) throws {
     let report = Report.standardOutput
-    let smallest = try Kernels.native.plan(for: shapes[0])
     var facts = Table(.left, .left, indent: 0)
     facts.add("CPU", Machine.model ?? "unknown")
     facts.add("features", Machine.features.joined(separator: " "))
@@ -36,9 +35,7 @@ enum Info: Subcommand {
     }
     facts.add("caches", caches.isEmpty ? "unknown" : caches.joined(separator: "; "))
     let available = InstructionSet.allCases.filter(\.isAvailable).map(\.rawValue)
-    facts.add(
-      "native backend",
-      "\(smallest.instructionSet?.rawValue ?? "unknown"), of \(available.joined(separator: ", "))")
+    facts.add("native backend", available.joined(separator: ", "))
     facts.add("OpenBLAS", OpenBLASLibrary.configuration)
     facts.add(
       "",
@@ -54,7 +51,9 @@ enum Info: Subcommand {
       let plan = try Kernels.auto.plan(for: shape)
       plans.add(
         "\(shape.vocabulary)", "\(shape.batch)", "\(shape.context)", "\(shape.dim)",
-        formatted(bytes: shape.batch * shape.context * shape.dim * 4), plan.backend.rawValue,
+        formatted(bytes: shape.batch * shape.context * shape.dim * 4),
+        ([plan.backend.rawValue] + (plan.instructionSet.map { [$0.rawValue] } ?? []))
+          .joined(separator: " "),
         "\(plan.threads)", plan.isStreaming ? "past the cache" : "through the cache")
     }
     report.table(plans)
