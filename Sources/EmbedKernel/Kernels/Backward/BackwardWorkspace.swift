@@ -50,7 +50,7 @@ public struct BackwardWorkspace: ~Copyable {
     _ places: Places, batch: Int, context: Int, maximum: Int, threads: Int
   ) throws(EmbedError) {
     let n = batch * context
-    if case .sequential(let offset) = places, offset + context <= maximum {
+    if n > 0, case .sequential(let offset) = places, offset + context <= maximum {
       let wanted = Regular(batch: batch, context: context, offset: offset)
       if regular == wanted { return }
       regular = nil
