@@ -38,6 +38,20 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
+/// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
+typedef enum ek_element {
+  EK_F32,
+  EK_F16,   ///< IEEE binary16.
+  EK_BF16,  ///< The upper half of an fp32.
+} ek_element;
+
+/// A tile of other element types than EK_F32 for both: the pointers of `rows` address tables of
+/// `input` and an output of `output`.
+typedef struct ek_typed_tile {
+  ek_embed_tile rows;
+  ek_element input, output;
+} ek_typed_tile;
+
 /// One instruction set's kernels. All compute the same bits.
 typedef struct ek_kernels {
   const char *name;
@@ -47,6 +61,12 @@ typedef struct ek_kernels {
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
+
+  /// The same for tables or output of two-byte elements, which move half the bytes.
+  void (*embed_typed)(const ek_typed_tile *tile);
+
+  /// to[i] = from[i], rounded where `output` is narrower; not both types are EK_F32.
+  void (*convert)(const void *from, ek_element input, void *to, ek_element output, size_t count);
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.
