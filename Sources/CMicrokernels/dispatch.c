@@ -5,14 +5,28 @@ void ek_embed_f32_plain(const ek_embed_tile *tile);
 void ek_embed_f32_neon(const ek_embed_tile *tile);
 void ek_embed_f32_avx2(const ek_embed_tile *tile);
 void ek_embed_f32_avx512(const ek_embed_tile *tile);
+void ek_normalize_f32_plain(const ek_normalize_tile *tile);
+void ek_normalize_gradient_f32_plain(const ek_normalize_gradient_tile *tile);
+void ek_normalize_f32_neon(const ek_normalize_tile *tile);
+void ek_normalize_gradient_f32_neon(const ek_normalize_gradient_tile *tile);
+void ek_normalize_f32_avx2(const ek_normalize_tile *tile);
+void ek_normalize_gradient_f32_avx2(const ek_normalize_gradient_tile *tile);
+void ek_normalize_f32_avx512(const ek_normalize_tile *tile);
+void ek_normalize_gradient_f32_avx512(const ek_normalize_gradient_tile *tile);
 
-static const ek_kernels plain = {"plain C", ek_embed_f32_plain};
+#define NORMALIZE(set) .normalize_f32 = ek_normalize_f32_##set, .normalize_gradient_f32 = ek_normalize_gradient_f32_##set
+
+static const ek_kernels plain = {"plain C", ek_embed_f32_plain,
+  NORMALIZE(plain)};
 #if defined(__aarch64__)
-static const ek_kernels neon = {"NEON", ek_embed_f32_neon};
+static const ek_kernels neon = {"NEON", ek_embed_f32_neon,
+  NORMALIZE(neon)};
 #endif
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2};
-static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512};
+static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2,
+  NORMALIZE(avx2)};
+static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512,
+  NORMALIZE(avx512)};
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {

@@ -85,7 +85,7 @@
     self.isRegular = isRegular
   }
 
-  private static func check(
+  static func check(
     _ argument: String, _ actual: Int, _ expected: Int, _ shape: @autoclosure () -> [Int]
   ) throws(EmbedError) {
     guard actual == expected else {
@@ -96,7 +96,7 @@
 }
 
 /// A stretch of addresses.
-private struct Memory {
+struct Memory {
   let start: UInt
   let end: UInt
 
