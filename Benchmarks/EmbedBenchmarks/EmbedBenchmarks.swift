@@ -19,6 +19,12 @@ enum EmbedBenchmarks {
         forward.register(workload, threads: threads)
       }
     }
+    let normalize = NormalizeBenchmarks(store: store)
+    for workload in Workload.headline {
+      for threads in threadCounts {
+        normalize.register(workload, threads: threads)
+      }
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

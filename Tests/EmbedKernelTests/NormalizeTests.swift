@@ -92,15 +92,16 @@ import Testing
     var gradient = try FusedEmbeddingGradient(for: c.layer)
     try c.backward(weights, Way(kernels: .native), into: &gradient)
     let loss = DoubleLoss(c, weights: weights)
+    let condition = loss.condition
     let names = ["rows", "gamma", "beta"]
     let analytic = [floats(gradient.rows), floats(gradient.gamma), floats(gradient.beta)]
     for (parameter, values) in analytic.enumerated() {
       for i in 0..<values.count {
         let (numeric, magnitude) = loss.difference(parameter, i)
-        // The difference's own error is h^2 times a third derivative; Float's is some epsilons of
-        // the terms that cancel.
+        // Float knows x - mean to some epsilons of x, which the reciprocal deviation multiplies
+        // once in xhat and once more in d(x); 1e-6 is 16 epsilons.
         #expect(
-          abs(Double(values[i]) - numeric) <= 2e-5 * max(1, magnitude),
+          abs(Double(values[i]) - numeric) <= 1e-6 * condition * max(1, magnitude),
           "\(names[parameter])[\(i)]: \(values[i]) instead of \(numeric); \(c)")
       }
     }
@@ -166,6 +167,21 @@ private struct DoubleLoss {
       doubles(c.sums), doubles(normalization.map { floats($0.gamma) } ?? []),
       doubles(normalization?.beta.map { floats($0) } ?? []),
     ]
+  }
+
+  /// How much larger than an epsilon errors may be: (1 + r |x|) max(1, r) for the row where the
+  /// reciprocal deviation r makes the most of it.
+  var condition: Double {
+    guard norm != .none else { return 1 }
+    let x = parameters[0]
+    return stride(from: 0, to: x.count, by: dim).map { start in
+      let row = x[start..<start + dim]
+      let mean = norm == .layer ? row.reduce(0, +) / Double(dim) : 0
+      let square = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(dim)
+      let reciprocal = 1 / (square + epsilon).squareRoot()
+      let largest = row.map(abs).max() ?? 0
+      return (1 + reciprocal * largest) * max(1, reciprocal)
+    }.max() ?? 1
   }
 
   /// The derivative by element `i` of a parameter, and how large the terms of it are.
