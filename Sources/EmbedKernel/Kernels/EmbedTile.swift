@@ -1,5 +1,5 @@
 // Cutting a pass into loop nests over tokens. Position rows are the only data used more than once,
-// so where all sequences share them the walk goes position by position with the sequences inside:
+// so where all sequences share them a walk may go position by position with the sequences inside:
 // a position row is read from memory once and from L1 by every other sequence.
 
 /// Two nested loops over tokens, visited outer then inner.
@@ -57,6 +57,10 @@ struct Traffic {
 
 /// A backend that computes a pass tile by tile.
 protocol TileKernels: KernelBackend {
+  /// Whether large rectangles are walked position by position. It pays where rows to come are
+  /// prefetched; else the processor's own prefetching wants the output written in order.
+  static var walksByPosition: Bool { get }
+
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   static func embed(_ tile: EmbedTile, _ plan: Plan)
 }
@@ -67,7 +71,8 @@ extension TileKernels {
     let walk = TileWalk(pass)
     // Small rectangles are in cache whichever way they are walked: write them in order.
     let work = TileWork(
-      pass: pass, plan: plan, walk: walk, placesOutside: plan.traffic.prefetchRows > 0,
+      pass: pass, plan: plan, walk: walk,
+      placesOutside: walksByPosition && plan.traffic.prefetchRows > 0,
       visitor: EmbedVisitor<Self>())
     Threads.split(walk.count, plan.threads, work)
   }

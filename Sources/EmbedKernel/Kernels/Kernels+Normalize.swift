@@ -3,7 +3,7 @@
 extension Kernels {
   /// output[n, :] = dropout(norm(x[n, :])) for a checked pass.
   func normalize(_ pass: NormalizePass, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(self, pass.rows, tuning)
+    let plan = try Plan(self, pass.rows.shape, tuning)
     if pass.rows.outputBytes == 0 {
       return
     } else if pass.rows.isRegular {

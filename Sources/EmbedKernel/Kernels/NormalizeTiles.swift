@@ -2,7 +2,7 @@
 // chunks of it, each into parameter sums of its own, which are then added in order.
 
 /// A backend that normalises tile by tile.
-protocol NormalizeTileKernels: KernelBackend {
+protocol NormalizeTileKernels: TileKernels {
   /// Sums, normalises and drops a tile's rows; with `gathered`, x lies in the output already.
   static func normalize(_ tile: EmbedTile, _ pass: NormalizePass, gathered: Bool, _ plan: Plan)
 
@@ -25,7 +25,8 @@ extension NormalizeTileKernels {
   static func normalize(_ pass: NormalizePass, gathered: Bool, _ plan: Plan) {
     let walk = TileWalk(pass.rows)
     let work = TileWork(
-      pass: pass.rows, plan: plan, walk: walk, placesOutside: plan.traffic.prefetchRows > 0,
+      pass: pass.rows, plan: plan, walk: walk,
+      placesOutside: walksByPosition && plan.traffic.prefetchRows > 0,
       visitor: NormalizeVisitor<Self>(pass: pass, gathered: gathered))
     Threads.split(walk.count, plan.threads, work)
   }

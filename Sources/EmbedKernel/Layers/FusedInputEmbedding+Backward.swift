@@ -77,7 +77,7 @@ extension FusedInputEmbedding {
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       let forward = try unsafe pass(
         ids, segmentIDs, shape, place, places, step, gradient.rowMemory(counts.ids))
-      let plan = try Plan(kernels, forward.rows, tuning)
+      let plan = try Plan(kernels, shape, tuning)
       guard forward.rows.outputBytes > 0 else { return }
       let layout = PartialLayout(
         walk: TileWalk(forward.rows), tokens: counts.ids, dim: dim, norm: forward.norm,
