@@ -30,14 +30,13 @@ extension Kernels {
       throw .wrongElementCount(
         argument: "output", expected: inputCount, shape: [inputCount], actual: outputCount)
     }
-    if unsafe Memory(output.baseAddress, output.count)
-      .overlaps(unsafe Memory(input.baseAddress, input.count))
-    {
+    let written = unsafe Memory(output.baseAddress, output.count)
+    if written.overlaps(unsafe Memory(input.baseAddress, input.count)) {
       throw .overlappingMemory(argument: "input")
     }
     let plan = try Plan(
       self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), Tuning())
-    guard let from = unsafe input.baseAddress, let to = unsafe output.baseAddress else { return }
+    guard let from = input.baseAddress, let to = output.baseAddress else { return }
     Threads.split(
       outputCount, plan.threads,
       unsafe ConvertWork(
