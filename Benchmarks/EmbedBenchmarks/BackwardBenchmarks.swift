@@ -57,7 +57,7 @@ enum BackwardForm: String, CaseIterable {
     dense =
       try form == .dense ? EmbeddingTable(rows: workload.vocabulary, dim: workload.dim) : nil
     orders = unsafe forward.ids.map { ids in
-      unsafe ids.indices.sorted { unsafe (ids[$0], $0) < (ids[$1], $1) }.map { Int32($0) }
+      ids.indices.sorted { unsafe (ids[$0], $0) < (ids[$1], $1) }.map { Int32($0) }
     }
     uniqueRows =
       unsafe forward.ids.reduce(0) { unsafe $0 + Set($1).count } / max(1, orders.count)
@@ -65,32 +65,44 @@ enum BackwardForm: String, CaseIterable {
 }
 
 extension BackwardFixture {
-  func backward(_ form: BackwardForm, _ call: Int, _ kernels: Kernels) throws(EmbedError) {
+  func backward(_ call: Int, _ kernels: Kernels) throws(EmbedError) {
     let workload = forward.workload
     let shape = EmbeddingShape(
       vocabulary: workload.vocabulary, batch: workload.batch, context: workload.context,
       dim: workload.dim)
     let gradient = unsafe UnsafeBufferPointer(forward.output.unsafeBuffer)
     let ids = unsafe forward.ids[call]
-    if let dense {
+    try unsafe Self.backward(
+      kernels, gradient, ids, shape, dense?.unsafeBuffer, &tokens, positions.unsafeBuffer,
+      &workspace)
+  }
+
+  /// A target lives as long as the access to what it names: here an argument, not a class's property.
+  private static func backward(
+    _ kernels: Kernels, _ gradient: UnsafeBufferPointer<Float>, _ ids: UnsafeBufferPointer<Int32>,
+    _ shape: EmbeddingShape, _ dense: UnsafeMutableBufferPointer<Float>?,
+    _ tokens: inout RowSparseGradient, _ positions: UnsafeMutableBufferPointer<Float>,
+    _ workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    if let dense = unsafe dense {
       try unsafe kernels.backward(
-        gradient, ids: ids, shape: shape, tokens: .dense(dense.unsafeBuffer, .accumulate),
-        positions: .none, workspace: &workspace)
+        gradient, ids: ids, shape: shape, tokens: .dense(dense, .accumulate), positions: .none,
+        workspace: &workspace)
     } else {
       try unsafe kernels.backward(
         gradient, ids: ids, shape: shape, tokens: .rowSparse(&tokens),
-        positions: .dense(positions.unsafeBuffer, .overwrite), workspace: &workspace)
+        positions: .dense(positions, .overwrite), workspace: &workspace)
     }
   }
 
   func runLoop(_ call: Int, _ team: Team) {
     let ids = unsafe forward.ids[call]
-    orders[call].withUnsafeBufferPointer { order in
+    unsafe orders[call].withUnsafeBufferPointer { order in
       var work = unsafe crl_backward(
         gradient: forward.output.unsafeBuffer.baseAddress, order: order.baseAddress,
         ids: ids.baseAddress, output: (dense?.unsafeBuffer ?? copied.unsafeBuffer).baseAddress,
         tokens: forward.workload.tokens, dim: forward.workload.dim)
-      if dense == nil { team.gatherSorted(&work) } else { team.indexAdd(&work) }
+      if dense == nil { unsafe team.gatherSorted(&work) } else { unsafe team.indexAdd(&work) }
     }
   }
 }
@@ -110,7 +122,7 @@ struct BackwardBenchmarks {
           defer { if backend == .openBLAS { OpenBLAS.settle() } }
           var call = 0
           try state.measure { () throws(EmbedError) in
-            try fixture.backward(form, call, kernels)
+            try fixture.backward(call, kernels)
             call += 1
             if call == fixture.orders.count { call = 0 }
           }
