@@ -5,12 +5,38 @@
 
 extension SIMDKernels: RowSumKernels {
   static func sum(_ sum: RowSum, _ plan: Plan) {
+    if case .leftToRight = sum.order, unsafe sum.destinations != nil, !sum.accumulates {
+      return addRows(sum)
+    }
     var column = 0
     while column &+ Columns.most <= sum.width {
       sumColumns(sum, column, Columns.most)
       column &+= Columns.most
     }
     if column < sum.width { sumColumns(sum, column, sum.width &- column) }
+  }
+
+  /// One row at a time added to the output, which stays in cache: the same sums as by columns. Rows of
+  /// sequences lie so evenly that columns of several of them would share the cache's sets.
+  private static func addRows(_ sum: RowSum) {
+    for i in 0..<sum.count {
+      var column = 0
+      while column &+ Columns.most <= sum.width {
+        addRow(sum, i, column, Columns.most)
+        column &+= Columns.most
+      }
+      if column < sum.width { addRow(sum, i, column, sum.width &- column) }
+    }
+  }
+
+  @inline(__always)
+  private static func addRow(_ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int) {
+    var value = row(sum, i, column, lanes)
+    pass(sum, i, column, lanes, value)
+    let output = unsafe sum.output + column
+    if i > 0 { value = unsafe Columns(output, lanes) + value }
+    if i == sum.count &- 1 { value = value * sum.factor }
+    unsafe value.store(output, lanes)
   }
 
   @inline(__always)
