@@ -72,7 +72,7 @@ EK_FUNCTION statistics measure(const ek_normalize_tile *tile, const source *s, c
       }
       add_tail(acc, tail, rest);
     }
-    result.reciprocal = 1 / __builtin_sqrtf(sum(acc) / (float)dim + tile->epsilon);
+    result.reciprocal = 1 / __builtin_elementwise_sqrt(sum(acc) / (float)dim + tile->epsilon);
   } else if (soon) {
     prefetch(soon, 0, whole);
   }
