@@ -36,47 +36,56 @@ EK_FUNCTION void prefetch(const float *row, size_t i, size_t count) {
   for (size_t k = 0; k < count; k += 16) __builtin_prefetch(row + i + k, 0, 2);
 }
 
-/// Mean and reciprocal deviation of a row. Prefetches the row `soon`, unless that is NULL.
+/// Adds to `acc` what the first pass over a row sums, for a block of lanes: x, or its square.
+EK_FUNCTION void sum_block(const source *s, size_t i, vec acc[parts], bool plain,
+                           ek_normalization kind) {
+  for (size_t k = 0; k < parts; k++) {
+    vec x = x_at(s, i + k * width, plain);
+    acc[k] += kind == EK_RMS_NORM ? x * x : x;
+  }
+}
+
+/// The same for the row's last elements from `i` on, fewer than a block.
+EK_FUNCTION void sum_tail(const source *s, size_t i, size_t dim, vec acc[parts],
+                          ek_normalization kind) {
+  float tail[lanes];
+  for (size_t k = i; k < dim; k++) {
+    float x = x_alone(s, k);
+    tail[k - i] = kind == EK_RMS_NORM ? x * x : x;
+  }
+  if (i < dim) add_tail(acc, tail, dim - i);
+}
+
+/// The statistics of a row whose first pass is in `acc`. Prefetches every second line of `soon`,
+/// unless that is NULL, where there is a second pass.
 EK_FUNCTION statistics measure(const ek_normalize_tile *tile, const source *s, const float *soon,
-                               bool plain, ek_normalization kind) {
-  const size_t dim = tile->rows.dim, whole = dim & ~(size_t)(lanes - 1), rest = dim - whole;
+                               vec acc[parts], bool plain, ek_normalization kind) {
+  const size_t dim = tile->rows.dim, whole = dim & ~(size_t)(lanes - 1);
   statistics result = {0, 1};
+  if (kind == EK_NO_NORM) return result;
+  float square = sum(acc) / (float)dim;
   if (kind == EK_LAYER_NORM) {
-    vec acc[parts] = {{0}};
+    result.mean = square;
+    vec squares[parts] = {{0}};
     for (size_t i = 0; i < whole; i += lanes) {
-      if (soon) prefetch(soon, i, lanes);
-      for (size_t k = 0; k < parts; k++) acc[k] += x_at(s, i + k * width, plain);
-    }
-    if (rest) {
-      float tail[lanes];
-      for (size_t k = 0; k < rest; k++) tail[k] = x_alone(s, whole + k);
-      add_tail(acc, tail, rest);
-    }
-    result.mean = sum(acc) / (float)dim;
-  }
-  if (kind != EK_NO_NORM) {
-    vec acc[parts] = {{0}}, mean = splat(result.mean);
-    for (size_t i = 0; i < whole; i += lanes) {
-      if (soon && kind == EK_RMS_NORM) prefetch(soon, i, lanes);
+      if (soon) __builtin_prefetch(soon + i, 0, 2);
       for (size_t k = 0; k < parts; k++) {
-        vec x = x_at(s, i + k * width, plain);
-        if (kind == EK_LAYER_NORM) x -= mean;
-        acc[k] += x * x;
+        vec x = x_at(s, i + k * width, plain) - result.mean;
+        squares[k] += x * x;
       }
     }
-    if (rest) {
+    if (whole < dim) {
       float tail[lanes];
-      for (size_t k = 0; k < rest; k++) {
-        float x = x_alone(s, whole + k) - result.mean;
-        tail[k] = x * x;
+      if (soon) prefetch(soon, whole, dim - whole);
+      for (size_t k = whole; k < dim; k++) {
+        float x = x_alone(s, k) - result.mean;
+        tail[k - whole] = x * x;
       }
-      add_tail(acc, tail, rest);
+      add_tail(squares, tail, dim - whole);
     }
-    result.reciprocal = 1 / __builtin_elementwise_sqrt(sum(acc) / (float)dim + tile->epsilon);
-  } else if (soon) {
-    prefetch(soon, 0, whole);
+    square = sum(squares) / (float)dim;
   }
-  if (soon && rest) prefetch(soon, whole, rest);
+  result.reciprocal = 1 / __builtin_elementwise_sqrt(square + tile->epsilon);
   return result;
 }
 
@@ -96,44 +105,96 @@ EK_FUNCTION vec finished(const ek_normalize_tile *tile, vec x, size_t i, statist
   return x;
 }
 
-EK_FUNCTION void forward_row(const ek_normalize_tile *tile, const source *s, const float *soon,
-                             float *out, size_t n, bool plain, ek_normalization kind, bool drops) {
-  const size_t dim = tile->rows.dim, whole = dim & ~(size_t)(width - 1);
-  statistics row = measure(tile, s, soon, plain, kind);
-  // A streaming store takes aligned vectors; rows that lie otherwise go through the cache.
-  const bool streaming = tile->rows.streaming && (uintptr_t)out % sizeof(vec) == 0;
+/// A row of a walk.
+typedef struct visit {
+  source s;
+  const float *soon;  ///< The row to prefetch, or NULL.
+  float *out;
+  size_t n;
+  statistics row;
+} visit;
+
+EK_FUNCTION void write_tail(const ek_normalize_tile *tile, const visit *done, size_t i,
+                            ek_normalization kind, bool plain, bool drops) {
+  const size_t dim = tile->rows.dim;
   bits words[group / width];
-  const uint64_t groups = (dim + group - 1) / group, first = (tile->first + n) * groups;
-  size_t i = 0;
-  for (; i + group <= dim; i += group) {
-    if (drops) draw(&tile->dropout, first + i / group, words);
-    for (size_t k = 0; k < group / width; k++) {
-      size_t at = i + k * width;
-      vec y = finished(tile, x_at(s, at, plain), at, row, kind);
-      if (drops) y = keep(&tile->dropout, y, words[k]);
-      if (streaming)
-        stream(out + at, y);
-      else
-        store(out + at, y);
-    }
-  }
-  if (i == dim) return;
-  if (drops) draw(&tile->dropout, first + i / group, words);
-  for (size_t k = 0; i < whole; i += width, k++) {
-    vec y = finished(tile, x_at(s, i, plain), i, row, kind);
-    store(out + i, drops ? keep(&tile->dropout, y, words[k]) : y);
-  }
   const uint32_t *word = (const uint32_t *)words;
+  if (drops)
+    draw(&tile->dropout, (tile->first + done->n) * ((dim + group - 1) / group) + i / group, words);
+  for (size_t k = 0; i + width <= dim; i += width, k++) {
+    vec y = finished(tile, x_at(&done->s, i, plain), i, done->row, kind);
+    store(done->out + i, drops ? keep(&tile->dropout, y, words[k]) : y);
+  }
   for (; i < dim; i++) {
-    float y = x_alone(s, i);
-    if (kind == EK_LAYER_NORM) y -= row.mean;
+    float y = x_alone(&done->s, i);
+    if (kind == EK_LAYER_NORM) y -= done->row.mean;
     if (kind != EK_NO_NORM) {
-      y = y * row.reciprocal * tile->gamma[i];
+      y = y * done->row.reciprocal * tile->gamma[i];
       if (tile->beta) y += tile->beta[i];
     }
     if (drops) y = word[i % group] >= tile->dropout.threshold ? y * tile->dropout.scale : 0;
-    out[i] = y;
+    done->out[i] = y;
   }
+}
+
+/// Writes the row `done`, whose statistics are known, and makes the first pass over the row `next`
+/// between its stores, so that memory is busy in both; either may be NULL.
+EK_FUNCTION void write_and_sum(const ek_normalize_tile *tile, const visit *done, const visit *next,
+                               vec acc[parts], bool plain, ek_normalization kind, bool drops) {
+  const size_t dim = tile->rows.dim;
+  const float *soon = next ? next->soon : NULL;
+  const bool sums = next && kind != EK_NO_NORM;
+  bool streaming = false;
+  uint64_t first = 0;
+  if (done) {
+    // A streaming store takes aligned vectors; rows that lie otherwise go through the cache.
+    streaming = tile->rows.streaming && (uintptr_t)done->out % sizeof(vec) == 0;
+    first = (tile->first + done->n) * ((dim + group - 1) / group);
+  }
+  size_t i = 0;
+  for (; i + group <= dim; i += group) {
+    bits words[group / width];
+    if (drops && done) draw(&tile->dropout, first + i / group, words);
+    if (soon && kind == EK_LAYER_NORM) {
+      __builtin_prefetch(soon + i + 16, 0, 2);
+      __builtin_prefetch(soon + i + 48, 0, 2);
+    } else if (soon) {
+      prefetch(soon, i, group);
+    }
+    for (size_t k = 0; k < group / width; k++) {
+      size_t at = i + k * width;
+      if (done) {
+        vec y = finished(tile, x_at(&done->s, at, plain), at, done->row, kind);
+        if (drops) y = keep(&tile->dropout, y, words[k]);
+        if (streaming)
+          stream(done->out + at, y);
+        else
+          store(done->out + at, y);
+      }
+      if (sums) {
+        vec x = x_at(&next->s, at, plain);
+        acc[k % parts] += kind == EK_RMS_NORM ? x * x : x;
+      }
+    }
+  }
+  if (i == dim) return;
+  if (done) write_tail(tile, done, i, kind, plain, drops);
+  if (!next) return;
+  if (soon && kind != EK_LAYER_NORM) prefetch(soon, i, dim - i);
+  if (!sums) return;
+  for (; i + lanes <= dim; i += lanes) sum_block(&next->s, i, acc, plain, kind);
+  sum_tail(&next->s, i, dim, acc, kind);
+}
+
+/// Takes the row `next`: writes the row before it, if there is one, and measures this one.
+EK_FUNCTION void forward_row(const ek_normalize_tile *tile, const visit *done, visit *next,
+                             bool plain, ek_normalization kind, bool drops) {
+  vec acc[parts] = {{0}};
+  if (done->out)
+    write_and_sum(tile, done, next, acc, plain, kind, drops);
+  else
+    write_and_sum(tile, NULL, next, acc, plain, kind, drops);
+  next->row = measure(tile, &next->s, next->soon, acc, plain, kind);
 }
 
 /// d(x) of a row:
@@ -151,7 +212,17 @@ EK_FUNCTION void backward_row(const ek_normalize_gradient_tile *tile, const sour
   const float *gamma = forward->gamma;
   const size_t dim = forward->rows.dim;
   const uint64_t groups = (dim + group - 1) / group, first = (forward->first + n) * groups;
-  statistics row = measure(forward, s, soon, plain, kind);
+  vec acc[parts] = {{0}};
+  if (kind != EK_NO_NORM) {
+    size_t i = 0;
+    for (; i + lanes <= dim; i += lanes) {
+      if (soon) __builtin_prefetch(soon + i + 16, 0, 2);
+      if (soon && kind == EK_RMS_NORM) __builtin_prefetch(soon + i, 0, 2);
+      sum_block(s, i, acc, plain, kind);
+    }
+    sum_tail(s, i, dim, acc, kind);
+  }
+  statistics row = measure(forward, s, soon, acc, plain, kind);
   bits words[group / width];
   const uint32_t *word = (const uint32_t *)words;
   float mean_h = 0, mean_hx = 0;
@@ -244,6 +315,7 @@ EK_FUNCTION void walk(const ek_normalize_tile *tile, const ek_normalize_gradient
   const size_t dim = nest->dim;
   const bool ahead_of = nest->prefetch_rows != 0;
   ek_cursor ahead = {0, 0, 0};
+  visit done = {.out = NULL};
   for (size_t i = 0; i < nest->prefetch_rows; i++) ahead = ek_next(nest, ahead);
   for (size_t o = 0; o < nest->outer.count; o++) {
     size_t n = o * nest->outer.tokens, place = o * nest->outer.positions;
@@ -261,16 +333,20 @@ EK_FUNCTION void walk(const ek_normalize_tile *tile, const ek_normalize_gradient
         if (backward) prefetch(backward->gradient + ahead.token * dim, 0, dim);
         ahead = ek_next(nest, ahead);
       }
-      if (!backward)
-        forward_row(tile, &s, soon, nest->output + n * dim, n, plain, kind, drops);
-      else
+      if (!backward) {
+        visit next = {s, soon, nest->output + n * dim, n, {0, 1}};
+        forward_row(tile, &done, &next, plain, kind, drops);
+        done = next;
+      } else {
         backward_row(backward, &s, soon, backward->gradient + n * dim, nest->output + n * dim,
                      backward->segments ? backward->segments + segment * dim : NULL, n, plain,
                      kind, drops);
+      }
       n += nest->inner.tokens;
       place += nest->inner.positions;
     }
   }
+  if (done.out) write_and_sum(tile, &done, NULL, NULL, plain, kind, drops);
 #if defined(__x86_64__)
   if (nest->streaming) __builtin_ia32_sfence();
 #endif
