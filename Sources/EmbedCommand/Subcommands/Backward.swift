@@ -91,7 +91,7 @@ enum Backward: Subcommand {
     let maximum = try arguments.integer(maximumContext) ?? defaultMaximum(shared, tokens.context)
     let (place, placePath) = try shared.place(
       arguments, batch: tokens.batch, context: tokens.context)
-    var call = BackwardJob(
+    let call = BackwardJob(
       tokens: tokens, place: place,
       shape: EmbeddingShape(
         vocabulary: rows, batch: tokens.batch, context: tokens.context, dim: dim),
@@ -152,10 +152,10 @@ private struct BackwardJob: ~Copyable {
   let options: BackwardOptions
   let idsPath: String
   let placePath: String?
-  var tokenGradient: AlignedBuffer<Float>
-  var positionGradient: AlignedBuffer<Float>
+  let tokenGradient: AlignedBuffer<Float>
+  let positionGradient: AlignedBuffer<Float>
 
-  mutating func run(_ gradient: Span<Float>, using kernels: Kernels) throws {
+  func run(_ gradient: Span<Float>, using kernels: Kernels) throws {
     do throws(EmbedError) {
       switch tokens.ids {
       case .narrow(let ids): try run(gradient, ids.span, kernels)
@@ -171,27 +171,26 @@ private struct BackwardJob: ~Copyable {
     }
   }
 
-  private mutating func run<ID: TokenID>(
+  private func run<ID: TokenID>(
     _ gradient: Span<Float>, _ ids: Span<ID>, _ kernels: Kernels
   ) throws(EmbedError) {
     var workspace = try BackwardWorkspace()
-    var tokenSpan = tokenGradient.mutableSpan
-    var positionSpan = positionGradient.mutableSpan
+    let (tokens, positions) = unsafe (tokenGradient.unsafeBuffer, positionGradient.unsafeBuffer)
     // Two calls where both are wanted would read the gradient twice.
-    switch (tokenSpan.isEmpty, positionSpan.isEmpty) {
+    switch (tokens.isEmpty, positions.isEmpty) {
     case (false, false):
-      try kernels.backward(
+      try unsafe kernels.backward(
         gradient, ids: ids, shape: shape, at: place, options: options,
-        tokens: .dense(&tokenSpan, .overwrite), positions: .dense(&positionSpan, .overwrite),
+        tokens: .dense(tokens, .overwrite), positions: .dense(positions, .overwrite),
         workspace: &workspace)
     case (false, true):
-      try kernels.backward(
+      try unsafe kernels.backward(
         gradient, ids: ids, shape: shape, at: place, options: options,
-        tokens: .dense(&tokenSpan, .overwrite), positions: .none, workspace: &workspace)
+        tokens: .dense(tokens, .overwrite), positions: .none, workspace: &workspace)
     default:
-      try kernels.backward(
+      try unsafe kernels.backward(
         gradient, ids: ids, shape: shape, at: place, options: options, tokens: .none,
-        positions: .dense(&positionSpan, .overwrite), workspace: &workspace)
+        positions: .dense(positions, .overwrite), workspace: &workspace)
     }
   }
 }
