@@ -63,8 +63,11 @@ import EmbedKernel
             gradientOfOutput.span, ids: ids.span, batch: batch, context: context, at: place,
             into: &gradient, summation: summation, using: kernels)
         }
+        // Apart from the print, whose arguments are allocated first.
+        let allocations = Int(allocation_count()) - before
         print(
-          Int(allocation_count()) - before, kernels, "backward", summation.rawValue, kind, name)
+          allocations, kernels.backend?.rawValue ?? "auto", kernels.threads ?? 0, "backward",
+          summation.rawValue, kind, name)
       }
     }
   }
