@@ -5,14 +5,34 @@ void ek_embed_f32_plain(const ek_embed_tile *tile);
 void ek_embed_f32_neon(const ek_embed_tile *tile);
 void ek_embed_f32_avx2(const ek_embed_tile *tile);
 void ek_embed_f32_avx512(const ek_embed_tile *tile);
+void ek_rotate_f32_plain(const ek_rotary_tile *tile);
+void ek_rotate_f32_neon(const ek_rotary_tile *tile);
+void ek_rotate_f32_avx2(const ek_rotary_tile *tile);
+void ek_rotate_f32_avx512(const ek_rotary_tile *tile);
 
-static const ek_kernels plain = {"plain C", ek_embed_f32_plain};
+static const ek_kernels plain = {
+    .name = "plain C",
+    .embed_f32 = ek_embed_f32_plain,
+    .rotate_f32 = ek_rotate_f32_plain,
+};
 #if defined(__aarch64__)
-static const ek_kernels neon = {"NEON", ek_embed_f32_neon};
+static const ek_kernels neon = {
+    .name = "NEON",
+    .embed_f32 = ek_embed_f32_neon,
+    .rotate_f32 = ek_rotate_f32_neon,
+};
 #endif
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2};
-static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512};
+static const ek_kernels avx2 = {
+    .name = "AVX2",
+    .embed_f32 = ek_embed_f32_avx2,
+    .rotate_f32 = ek_rotate_f32_avx2,
+};
+static const ek_kernels avx512 = {
+    .name = "AVX-512",
+    .embed_f32 = ek_embed_f32_avx512,
+    .rotate_f32 = ek_rotate_f32_avx512,
+};
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {
