@@ -9,16 +9,22 @@ void ek_rotate_f32_plain(const ek_rotary_tile *tile);
 void ek_rotate_f32_neon(const ek_rotary_tile *tile);
 void ek_rotate_f32_avx2(const ek_rotary_tile *tile);
 void ek_rotate_f32_avx512(const ek_rotary_tile *tile);
+void ek_sum_rows_f32_plain(const ek_row_sum *work);
+void ek_sum_rows_f32_neon(const ek_row_sum *work);
+void ek_sum_rows_f32_avx2(const ek_row_sum *work);
+void ek_sum_rows_f32_avx512(const ek_row_sum *work);
 
 static const ek_kernels plain = {
     .name = "plain C",
     .embed_f32 = ek_embed_f32_plain,
+    .sum_rows_f32 = ek_sum_rows_f32_plain,
     .rotate_f32 = ek_rotate_f32_plain,
 };
 #if defined(__aarch64__)
 static const ek_kernels neon = {
     .name = "NEON",
     .embed_f32 = ek_embed_f32_neon,
+    .sum_rows_f32 = ek_sum_rows_f32_neon,
     .rotate_f32 = ek_rotate_f32_neon,
 };
 #endif
@@ -26,11 +32,13 @@ static const ek_kernels neon = {
 static const ek_kernels avx2 = {
     .name = "AVX2",
     .embed_f32 = ek_embed_f32_avx2,
+    .sum_rows_f32 = ek_sum_rows_f32_avx2,
     .rotate_f32 = ek_rotate_f32_avx2,
 };
 static const ek_kernels avx512 = {
     .name = "AVX-512",
     .embed_f32 = ek_embed_f32_avx512,
+    .sum_rows_f32 = ek_sum_rows_f32_avx512,
     .rotate_f32 = ek_rotate_f32_avx512,
 };
 #endif

@@ -11,6 +11,19 @@ protocol KernelBackend {
   static func rotate(_ tile: RotaryTile, _ plan: Plan)
 }
 
+/// A backend's part of backward.
+protocol RowSumKernels: KernelBackend {
+  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
+  static func sum(_ sum: RowSum, _ plan: Plan)
+
+  /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
+  static func finish(_ plan: Plan)
+}
+
+extension RowSumKernels {
+  static func finish(_ plan: Plan) {}
+}
+
 /// A kernel implementation.
 public enum Backend: String, CaseIterable, Sendable {
   /// Gather, then `cblas_saxpy`.
@@ -34,6 +47,14 @@ public enum Backend: String, CaseIterable, Sendable {
     case .openBLAS: pass.run(OpenBLASKernels.self, plan)
     case .simd: pass.run(SIMDKernels.self, plan)
     case .native: pass.run(NativeKernels.self, plan)
+    }
+  }
+
+  func backward(_ pass: BackwardPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: BackwardWork<OpenBLASKernels>.run(pass, plan)
+    case .simd: BackwardWork<SIMDKernels>.run(pass, plan)
+    case .native: BackwardWork<NativeKernels>.run(pass, plan)
     }
   }
 }
