@@ -33,6 +33,10 @@ internal import EmbedKernel
 
   func indexAdd(_ work: inout crl_backward) { unsafe crl_index_add_team(team, &work) }
 
+  func rotate(_ work: inout crl_rotation) {
+    unsafe crl_rotate_team(team, threads, &work)
+  }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int

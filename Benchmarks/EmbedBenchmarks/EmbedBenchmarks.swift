@@ -35,6 +35,12 @@ enum EmbedBenchmarks {
         normalize.register(workload, threads: threads)
       }
     }
+    let rotary = RotaryBenchmarks(store: store)
+    for workload in RotaryWorkload.all {
+      for threads in threadCounts {
+        rotary.register(workload, threads: threads)
+      }
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

@@ -6,6 +6,7 @@
   void ek_embed_typed_##set(const ek_typed_tile *);                                     \
   void ek_convert_##set(const void *, ek_element, void *, ek_element, size_t);          \
   void ek_sum_rows_f32_##set(const ek_row_sum *);                                       \
+  void ek_rotate_f32_##set(const ek_rotary_tile *);                                     \
   void ek_normalize_f32_##set(const ek_normalize_tile *);                               \
   void ek_normalize_gradient_f32_##set(const ek_normalize_gradient_tile *)
 
@@ -17,6 +18,7 @@
       .embed_typed = ek_embed_typed_##typed_set,                \
       .convert = ek_convert_##typed_set,                        \
       .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
+      .rotate_f32 = ek_rotate_f32_##set,                        \
       .normalize_f32 = ek_normalize_f32_##set,                  \
       .normalize_gradient_f32 = ek_normalize_gradient_f32_##set \
   }

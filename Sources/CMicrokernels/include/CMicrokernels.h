@@ -38,6 +38,28 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
+/// A loop over rows: how many, and how far tensors and cos/sin rows move a step, in floats.
+typedef struct ek_rotary_loop {
+  size_t count, elements, rows;
+} ek_rotary_loop;
+
+/// A nest of two loops over rows of which `pairs` pairs are rotated, visited outer then inner.
+typedef struct ek_rotary_tile {
+  const float *input;
+  float *output;      ///< Disjoint from `input`, or the same address.
+  const float *rows;  ///< Cosines of the first row; its sines are `sines` floats on.
+  size_t sines;
+  ek_rotary_loop outer, inner;
+  size_t pairs;
+  size_t partner;   ///< From a pair's first element to its second, if not neighbours.
+  size_t rest_at;   ///< Where the elements begin that are not rotated but copied.
+  size_t rest;      ///< How many they are.
+  bool neighbours;  ///< Pairs are (2i, 2i+1) instead of (i, i+partner).
+  bool inverse;     ///< Rotate by the negative angle.
+  bool prefetch;    ///< Fetch rows to come: the tensor is not in cache.
+  bool streaming;   ///< Write past the cache; every vector is then aligned to 64 bytes.
+} ek_rotary_tile;
+
 /// A sum of gathered rows, and optionally each of them passed on alone.
 typedef struct ek_row_sum {
   const float *rows;             ///< Row r is at `rows + r * stride`.
@@ -133,6 +155,12 @@ typedef struct ek_kernels {
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
+
+  /// for n in the nest, i < pairs, (a, b) pair i of input row n, (c, s) of its cos/sin row:
+  ///   output pair = (a*c - b*s, b*c + a*s), products and sums each rounded
+  ///
+  /// Traffic per row: D*4 bytes read and D*4 written; cos/sin rows stay in cache.
+  void (*rotate_f32)(const ek_rotary_tile *tile);
 
   /// output[:] (+)= factor * sum of rows[indices[i], :], and
   /// passed[destinations[indices[i]], :] (+)= pass_factor * rows[indices[i], :]
