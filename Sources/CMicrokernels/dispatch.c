@@ -5,14 +5,26 @@ void ek_embed_f32_plain(const ek_embed_tile *tile);
 void ek_embed_f32_neon(const ek_embed_tile *tile);
 void ek_embed_f32_avx2(const ek_embed_tile *tile);
 void ek_embed_f32_avx512(const ek_embed_tile *tile);
+void ek_add_by_distance_f32_plain(const ek_distance_tile *tile);
+void ek_sum_by_distance_f32_plain(const ek_distance_tile *tile);
+void ek_add_by_distance_f32_neon(const ek_distance_tile *tile);
+void ek_sum_by_distance_f32_neon(const ek_distance_tile *tile);
+void ek_add_by_distance_f32_avx2(const ek_distance_tile *tile);
+void ek_sum_by_distance_f32_avx2(const ek_distance_tile *tile);
+void ek_add_by_distance_f32_avx512(const ek_distance_tile *tile);
+void ek_sum_by_distance_f32_avx512(const ek_distance_tile *tile);
 
-static const ek_kernels plain = {"plain C", ek_embed_f32_plain};
+#define DISTANCE(set)                                    \
+  .add_by_distance_f32 = ek_add_by_distance_f32_##set,   \
+  .sum_by_distance_f32 = ek_sum_by_distance_f32_##set
+
+static const ek_kernels plain = {"plain C", ek_embed_f32_plain, DISTANCE(plain)};
 #if defined(__aarch64__)
-static const ek_kernels neon = {"NEON", ek_embed_f32_neon};
+static const ek_kernels neon = {"NEON", ek_embed_f32_neon, DISTANCE(neon)};
 #endif
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2};
-static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512};
+static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2, DISTANCE(avx2)};
+static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512, DISTANCE(avx512)};
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {

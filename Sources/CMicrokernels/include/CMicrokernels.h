@@ -38,6 +38,18 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
+/// A tile of attention logits and the table entries that stand along its diagonals.
+///
+/// Logit (r, j) belongs to entry table[j - r]: keys one after another, queries one after another.
+typedef struct ek_distance_tile {
+  float *logits;      ///< First logit.
+  float *table;       ///< Entry of the first logit.
+  size_t rows, columns;
+  size_t stride;      ///< Floats from one row of logits to the next.
+  ptrdiff_t visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
+  bool overwrite;     ///< Write rather than add.
+} ek_distance_tile;
+
 /// One instruction set's kernels. All compute the same bits.
 typedef struct ek_kernels {
   const char *name;
@@ -47,6 +59,14 @@ typedef struct ek_kernels {
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
+
+  /// for r in rows, j in columns seen: logits[r, j] += table[j - r]; the others: -infinity
+  ///
+  /// Traffic: 4 bytes read and 4 written a logit, and the table's row, which stays in cache.
+  void (*add_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
+  void (*sum_by_distance_f32)(const ek_distance_tile *tile);
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.
