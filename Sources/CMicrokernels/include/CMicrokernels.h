@@ -50,7 +50,19 @@ typedef struct ek_distance_tile {
   bool overwrite;     ///< Write rather than add.
 } ek_distance_tile;
 
-/// One instruction set's kernels. All compute the same bits.
+/// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).
+typedef struct ek_product_tile {
+  float *x;
+  size_t x_stride, rows;
+  float *table;
+  size_t table_stride, entries;
+  size_t dim;
+  float *products;
+  size_t stride;  ///< Floats from one row of products to the next.
+  float scale;
+} ek_product_tile;
+
+/// One instruction set's kernels. All compute the same bits, but for the products.
 typedef struct ek_kernels {
   const char *name;
 
@@ -67,6 +79,13 @@ typedef struct ek_kernels {
 
   /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
   void (*sum_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// products = scale * x * transpose of table
+  void (*products_f32)(const ek_product_tile *tile);
+  /// x += scale * products * table
+  void (*combine_f32)(const ek_product_tile *tile);
+  /// table += scale * transpose of products * x
+  void (*outer_f32)(const ek_product_tile *tile);
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.

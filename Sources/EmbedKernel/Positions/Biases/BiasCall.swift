@@ -16,13 +16,13 @@ extension AttentionBias {
   func run(
     _ kernels: Kernels, _ logits: UnsafeMutableBufferPointer<Float>, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
-    _ vectors: AttentionVectors, overwrites: Bool
+    _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool = true
   ) throws(EmbedError) {
     try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
       try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
         let pass = try unsafe pass(
           kernels, logits, shape, (queries, queryPlaces), (keys, keyPlaces), mask, vectors,
-          overwrites: overwrites)
+          overwrites: overwrites, readsKeys: readsKeys)
         if let pass { Threads.split(pass.rowCount, pass.plan.threads, pass) }
       }
     }
@@ -32,7 +32,7 @@ extension AttentionBias {
   fileprivate func pass(
     _ kernels: Kernels, _ logits: UnsafeMutableBufferPointer<Float>, _ shape: AttentionShape,
     _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places),
-    _ mask: AttentionMask, _ vectors: AttentionVectors, overwrites: Bool
+    _ mask: AttentionMask, _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool
   ) throws(EmbedError) -> BiasPass? {
     let count = try shape.check()
     try check("logits", logits.count, count, shape.dimensions)
@@ -43,9 +43,11 @@ extension AttentionBias {
       try unsafe check(
         "query vectors", vectors.queries?.count ?? 0, elementCount("query vectors", rows, dim),
         [shape.batch, shape.heads, shape.queries, dim])
-      try unsafe check(
-        "key vectors", vectors.keys?.count ?? 0, elementCount("key vectors", columns, dim),
-        [shape.batch, shape.heads, shape.keys, dim])
+      if readsKeys {
+        try unsafe check(
+          "key vectors", vectors.keys?.count ?? 0, elementCount("key vectors", columns, dim),
+          [shape.batch, shape.heads, shape.keys, dim])
+      }
       let written = unsafe Memory(logits.baseAddress, logits.count * 4)
       if let memory = unsafe vectors.queries,
         written.overlaps(unsafe Memory(memory.baseAddress, memory.count * 4))
@@ -87,7 +89,8 @@ extension TrainedBias {
     _ kernels: Kernels, _ logits: UnsafeBufferPointer<Float>, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ vectors: AttentionVectors, _ gradients: AttentionGradients,
-    _ workspace: inout BiasWorkspace, _ parameters: UnsafeMutableBufferPointer<Float>
+    _ workspace: inout BiasWorkspace, _ parameters: UnsafeMutableBufferPointer<Float>,
+    readsKeys: Bool = true
   ) throws(EmbedError) {
     guard parameters.count == parameterCount else {
       throw .wrongElementCount(
@@ -106,7 +109,7 @@ extension TrainedBias {
         // Blocks of the backward pass are read alone.
         let pass = try unsafe pass(
           kernels, UnsafeMutableBufferPointer(mutating: logits), shape, (queries, queryPlaces),
-          (keys, keyPlaces), mask, vectors, overwrites: false)
+          (keys, keyPlaces), mask, vectors, overwrites: false, readsKeys: readsKeys)
         guard let pass else { return }
         let count = sumCount(pass.reach)
         let sums = try unsafe workspace.zeros(

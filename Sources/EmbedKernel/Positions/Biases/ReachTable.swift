@@ -3,7 +3,7 @@
 
 internal import Synchronization
 
-/// A table with an entry, or `rows` of them, for each distance within a reach.
+/// A table with `rows` entries of `width` elements for each distance within a reach.
 ///
 /// The entry of key - query = delta stands at index `past + delta`, so entries rise with the key.
 /// Growing publishes a larger table; the smaller ones live on for readers that still hold them, at
@@ -14,14 +14,18 @@ internal import Synchronization
     let reach: BiasReach
     let values: AlignedBuffer<Element>
 
-    fileprivate init(_ reach: BiasReach, _ rows: Int) throws(EmbedError) {
+    private let width: Int
+
+    fileprivate init(_ reach: BiasReach, rows: Int, width: Int) throws(EmbedError) {
       self.reach = reach
-      values = try AlignedBuffer(count: elementCount("distance table", rows, reach.count))
+      self.width = width
+      values = try AlignedBuffer(count: elementCount("distance table", rows, reach.count, width))
     }
 
     /// The entry of delta 0 in row `row`.
     func origin(_ row: Int = 0) -> UnsafeMutablePointer<Element> {
-      unsafe values.unsafeBuffer.baseAddress.unsafelyUnwrapped + (row &* reach.count &+ reach.past)
+      unsafe values.unsafeBuffer.baseAddress.unsafelyUnwrapped
+        + (row &* reach.count &+ reach.past) &* width
     }
   }
 
@@ -31,13 +35,15 @@ internal import Synchronization
   static var longest: Int { 1 << 24 }
 
   private let rows: Int
+  private let width: Int
   private let fill: Fill
   private let current = Atomic<UInt>(0)
   private let snapshots = Mutex<[Snapshot]>([])
 
   /// A table of nothing yet, whose `rows` rows `fill` writes.
-  init(rows: Int, _ fill: @escaping Fill) {
+  init(rows: Int, width: Int = 1, _ fill: @escaping Fill) {
     self.rows = rows
+    self.width = width
     self.fill = fill
   }
 
@@ -60,7 +66,7 @@ internal import Synchronization
       if list.last?.reach.covers(reach) == true { return }
       let grown = BiasReach(
         past: Self.room(old.past, reach.past), future: Self.room(old.future, reach.future))
-      let snapshot = try Snapshot(grown, rows)
+      let snapshot = try Snapshot(grown, rows: rows, width: width)
       try fill(snapshot)
       list.append(snapshot)
       current.store(
