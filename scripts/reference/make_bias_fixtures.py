@@ -61,7 +61,8 @@ def case(bias, **inputs):
 
 
 def flat(tensor):
-    return tensor.detach().double().flatten().tolist()
+    """Twelve digits: inputs are rounded to float32 again by the tests, with the same result."""
+    return [float(f"{x:.12g}") for x in tensor.detach().double().flatten().tolist()]
 
 
 def alibi_slopes():
@@ -116,7 +117,7 @@ def fire():
     width, threshold = 5, 4.0
     w1, b1, w2, b2 = draw(width), draw(width), draw(HEADS, width), draw(HEADS)
     c = torch.tensor([0.1]).double().requires_grad_()
-    factor = torch.tensor([1.25]).double().requires_grad_()
+    factor = torch.tensor([1.1875]).double().requires_grad_()
     n = distances().clamp(min=0).double()
     i = torch.arange(QUERIES).double()[:, None]
     x = torch.log(c.abs() * n + 1) / (torch.log(c.abs() * torch.maximum(i, (factor * threshold).abs()) + 1) + 1e-6)
@@ -187,8 +188,7 @@ def content_relative():
     q, bank = draw(BATCH, QUERIES, HEADS, rank), draw(rank, extent)
     del layer.proj
     layer.proj = bank
-    i, j = torch.arange(QUERIES)[None], torch.arange(KEYS)[None]
-    bias = layer(q, i.expand(BATCH, -1), j.expand(BATCH, -1))
+    bias = layer(q, torch.arange(QUERIES), torch.arange(KEYS))
     return case(bias, queries=q, bank=bank)
 
 
