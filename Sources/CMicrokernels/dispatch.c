@@ -5,6 +5,12 @@ void ek_embed_f32_plain(const ek_embed_tile *tile);
 void ek_embed_f32_neon(const ek_embed_tile *tile);
 void ek_embed_f32_avx2(const ek_embed_tile *tile);
 void ek_embed_f32_avx512(const ek_embed_tile *tile);
+
+void ek_sum_rows_f32_plain(const ek_row_sum *work);
+void ek_sum_rows_f32_neon(const ek_row_sum *work);
+void ek_sum_rows_f32_avx2(const ek_row_sum *work);
+void ek_sum_rows_f32_avx512(const ek_row_sum *work);
+
 void ek_add_by_distance_f32_plain(const ek_distance_tile *tile);
 void ek_sum_by_distance_f32_plain(const ek_distance_tile *tile);
 void ek_add_by_distance_f32_neon(const ek_distance_tile *tile);
@@ -31,13 +37,21 @@ void ek_outer_f32_avx512(const ek_product_tile *tile);
   .add_by_distance_f32 = ek_add_by_distance_f32_##set,   \
   .sum_by_distance_f32 = ek_sum_by_distance_f32_##set
 
-static const ek_kernels plain = {"plain C", ek_embed_f32_plain, DISTANCE(plain), PRODUCTS(plain)};
+static const ek_kernels plain = {
+    .name = "plain C", .embed_f32 = ek_embed_f32_plain, .sum_rows_f32 = ek_sum_rows_f32_plain,
+    DISTANCE(plain), PRODUCTS(plain)};
 #if defined(__aarch64__)
-static const ek_kernels neon = {"NEON", ek_embed_f32_neon, DISTANCE(neon), PRODUCTS(plain)};
+static const ek_kernels neon = {
+    .name = "NEON", .embed_f32 = ek_embed_f32_neon, .sum_rows_f32 = ek_sum_rows_f32_neon,
+    DISTANCE(neon), PRODUCTS(plain)};
 #endif
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2, DISTANCE(avx2), PRODUCTS(avx2)};
-static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512, DISTANCE(avx512), PRODUCTS(avx512)};
+static const ek_kernels avx2 = {
+    .name = "AVX2", .embed_f32 = ek_embed_f32_avx2, .sum_rows_f32 = ek_sum_rows_f32_avx2,
+    DISTANCE(avx2), PRODUCTS(avx2)};
+static const ek_kernels avx512 = {
+    .name = "AVX-512", .embed_f32 = ek_embed_f32_avx512, .sum_rows_f32 = ek_sum_rows_f32_avx512,
+    DISTANCE(avx512), PRODUCTS(avx512)};
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {
@@ -47,7 +61,7 @@ const ek_kernels *ek_kernels_for(ek_instruction_set set) {
     case EK_NEON: return &neon;
 #endif
 #if defined(__x86_64__)
-    case EK_AVX2: 
+    case EK_AVX2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &avx2 : NULL;
     case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
 #endif

@@ -35,13 +35,13 @@ package struct Tuning: Sendable {
   init(_ choice: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
     let tokens = shape.batch &* shape.context
     try self.init(
-      choice, bytes: tokens &* shape.dim &* 4, parts: tokens, rowDim: shape.dim, tuning)
+      choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim, tuning)
   }
 
-  /// The plan of a call that writes `bytes` in rows of `rowDim` floats, and can be cut into `parts`.
+  /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
   @inline(__always)
   init(
-    _ choice: Kernels, bytes: Int, parts: Int, rowDim: Int, _ tuning: Tuning
+    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning
   ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
@@ -50,18 +50,18 @@ package struct Tuning: Sendable {
     if let error = defaults.error { throw error }
     backend = choice.backend ?? defaults.backend
     threads = min(
-      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), parts)
+      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), rows)
     let isLarge = bytes >= tuning.prefetchBytes
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: isLarge
-        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (rowDim * 4))) : 0)
+        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0)
     if let set = choice.instructionSet {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
       unsafe kernels =
-        !isLarge && rowDim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
+        !isLarge && dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
     }
   }
 }

@@ -7,6 +7,19 @@ protocol KernelBackend {
   static func embed(_ pass: ForwardPass, _ plan: Plan)
 }
 
+/// A backend's part of backward.
+protocol RowSumKernels: KernelBackend {
+  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
+  static func sum(_ sum: RowSum, _ plan: Plan)
+
+  /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
+  static func finish(_ plan: Plan)
+}
+
+extension RowSumKernels {
+  static func finish(_ plan: Plan) {}
+}
+
 /// A kernel implementation.
 public enum Backend: String, CaseIterable, Sendable {
   /// Gather, then `cblas_saxpy`.
@@ -21,6 +34,14 @@ public enum Backend: String, CaseIterable, Sendable {
     case .openBLAS: OpenBLASKernels.embed(pass, plan)
     case .simd: SIMDKernels.embed(pass, plan)
     case .native: NativeKernels.embed(pass, plan)
+    }
+  }
+
+  func backward(_ pass: BackwardPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: BackwardWork<OpenBLASKernels>.run(pass, plan)
+    case .simd: BackwardWork<SIMDKernels>.run(pass, plan)
+    case .native: BackwardWork<NativeKernels>.run(pass, plan)
     }
   }
 }
