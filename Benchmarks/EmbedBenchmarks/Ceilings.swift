@@ -33,6 +33,11 @@ internal import EmbedKernel
 
   func indexAdd(_ work: inout crl_backward) { unsafe crl_index_add_team(team, &work) }
 
+  /// y += x
+  func add(_ y: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ count: Int) {
+    unsafe crl_add_team(team, threads, y, x, count)
+  }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int
