@@ -41,6 +41,10 @@ enum EmbedBenchmarks {
         rotary.register(workload, threads: threads)
       }
     }
+    let biases = BiasBenchmarks(store: store)
+    for shape in BiasBenchmarks.shapes {
+      for threads in threadCounts { biases.register(shape, threads: threads) }
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

@@ -108,6 +108,12 @@ void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
 /// `crl_index_add` over all columns, which are split evenly over the team.
 void crl_index_add_team(crl_team *team, const crl_backward *work);
 
+/// `y[i] += x[i]`.
+void crl_add(float *y, const float *x, size_t count);
+
+/// `crl_add`, split evenly over the team of `threads`.
+void crl_add_team(crl_team *team, size_t threads, float *y, const float *x, size_t count);
+
 #ifdef __cplusplus
 }
 #endif

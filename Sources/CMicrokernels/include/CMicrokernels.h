@@ -146,7 +146,32 @@ typedef struct ek_normalize_gradient_tile {
   float *segments;        ///< Like the segment table, accumulates; NULL for none.
 } ek_normalize_gradient_tile;
 
-/// One instruction set's kernels. All compute the same bits.
+
+/// A tile of attention logits and the table entries that stand along its diagonals.
+///
+/// Logit (r, j) belongs to entry table[j - r]: keys one after another, queries one after another.
+typedef struct ek_distance_tile {
+  float *logits;      ///< First logit.
+  float *table;       ///< Entry of the first logit.
+  size_t rows, columns;
+  size_t stride;      ///< Floats from one row of logits to the next.
+  ptrdiff_t visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
+  bool overwrite;     ///< Write rather than add.
+} ek_distance_tile;
+
+/// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).
+typedef struct ek_product_tile {
+  float *x;
+  size_t x_stride, rows;
+  float *table;
+  size_t table_stride, entries;
+  size_t dim;
+  float *products;
+  size_t stride;  ///< Floats from one row of products to the next.
+  float scale;
+} ek_product_tile;
+
+/// One instruction set's kernels. All compute the same bits, but for the products.
 typedef struct ek_kernels {
   const char *name;
 
@@ -181,6 +206,21 @@ typedef struct ek_kernels {
   /// Its backward. Traffic per token: D*4 bytes read from the token table, D*4 of the gradient,
   /// D*4 written.
   void (*normalize_gradient_f32)(const ek_normalize_gradient_tile *tile);
+
+  /// for r in rows, j in columns seen: logits[r, j] += table[j - r]; the others: -infinity
+  ///
+  /// Traffic: 4 bytes read and 4 written a logit, and the table's row, which stays in cache.
+  void (*add_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
+  void (*sum_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// products = scale * x * transpose of table
+  void (*products_f32)(const ek_product_tile *tile);
+  /// x += scale * products * table
+  void (*combine_f32)(const ek_product_tile *tile);
+  /// table += scale * transpose of products * x
+  void (*outer_f32)(const ek_product_tile *tile);
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.
