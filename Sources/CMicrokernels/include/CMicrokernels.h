@@ -67,6 +67,7 @@ typedef struct ek_row_sum {
   const int32_t *indices;        ///< The rows, `count` of them; NULL: 0..<count.
   const int32_t *ahead;          ///< Rows to prefetch, one a row summed, `ahead_count` of them.
   const int32_t *destinations;   ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
+  const float *ahead_output;     ///< The output row of a call to come, to prefetch; NULL: none.
   float *passed;                 ///< Where rows are passed on to.
   float *output;                 ///< One row.
   float *correction_output;      ///< One row; NULL: the correction is added to the sum.
