@@ -163,7 +163,7 @@ struct RotaryBenchmarks {
       state.measure {
         unsafe work.input = UnsafePointer(inputs[call].baseAddress)
         if workload.isInPlace { unsafe work.output = inputs[call].baseAddress }
-        team.rotate(&work)
+        unsafe team.rotate(&work)
         call += 1
         if unsafe call == inputs.count { call = 0 }
       }
