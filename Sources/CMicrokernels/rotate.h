@@ -19,7 +19,6 @@
 typedef struct ek_rotation {
   size_t pairs, partner, rest_at, rest;
   uint32_t sign;  ///< Flips the sign bit of sines: set for the inverse.
-  bool prefetch;
 } ek_rotation;
 
 EK_INLINE float ek_flip(float value, uint32_t sign) {
@@ -57,7 +56,7 @@ EK_INLINE void ek_rotate_neighbours(const float *x, float *y, const float *c, co
   do {                                                                             \
     const ek_rotary_tile nest = *tile;                                             \
     const ek_rotation r = {nest.pairs, nest.partner, nest.rest_at, nest.rest,                   \
-                           nest.inverse ? 0x80000000u : 0u, nest.prefetch};        \
+                           nest.inverse ? 0x80000000u : 0u};                       \
     for (size_t o = 0; o < nest.outer.count; o++) {                                \
       for (size_t i = 0; i < nest.inner.count; i++) {                              \
         size_t at = o * nest.outer.elements + i * nest.inner.elements;             \

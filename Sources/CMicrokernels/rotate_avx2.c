@@ -8,9 +8,6 @@
 
 #define AVX2 __attribute__((target("avx2")))
 
-/// How far ahead the row to come is fetched, in floats.
-enum { AHEAD = 1024 };
-
 AVX2 EK_INLINE void store(float *y, __m256 value, bool streaming) {
   if (streaming)
     _mm256_stream_ps(y, value);
@@ -37,10 +34,6 @@ AVX2 EK_INLINE void halves(const float *x, float *y, const float *cosines, const
   float *y2 = y + r->partner;
   size_t i = 0;
   for (; i + 8 <= r->pairs; i += 8) {
-    if (r->prefetch) {
-      _mm_prefetch((const char *)(x + i + AHEAD), _MM_HINT_T0);
-      _mm_prefetch((const char *)(x2 + i + AHEAD), _MM_HINT_T0);
-    }
     __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x2 + i);
     __m256 c = _mm256_loadu_ps(cosines + i), s = _mm256_loadu_ps(sines + i);
     store(y + i, turn(a, c, b, _mm256_xor_ps(s, opposite)), streaming);
@@ -58,7 +51,6 @@ AVX2 EK_INLINE void neighbours(const float *x, float *y, const float *cosines, c
       _mm256_xor_ps(sign_bits(r->sign), _mm256_castsi256_ps(_mm256_set1_epi64x(0x80000000)));
   size_t i = 0;
   for (; i + 8 <= r->pairs; i += 8) {
-    if (r->prefetch) _mm_prefetch((const char *)(x + 2 * i + AHEAD), _MM_HINT_T0);
     __m256 c = _mm256_loadu_ps(cosines + i), s = _mm256_loadu_ps(sines + i);
     __m256 a = _mm256_loadu_ps(x + 2 * i), b = _mm256_loadu_ps(x + 2 * i + 8);
     store(y + 2 * i,

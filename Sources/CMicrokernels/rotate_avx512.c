@@ -8,9 +8,6 @@
 
 #define AVX512 __attribute__((target("avx512f")))
 
-/// How far ahead the row to come is fetched, in floats.
-enum { AHEAD = 1024 };
-
 AVX512 EK_INLINE __m512 flip(__m512 value, __m512i sign) {
   return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(value), sign));
 }
@@ -38,10 +35,6 @@ AVX512 EK_INLINE void halves(const float *x, float *y, const float *cosines, con
   float *y2 = y + r->partner;
   size_t i = 0;
   for (; i + 16 <= r->pairs; i += 16) {
-    if (r->prefetch) {
-      _mm_prefetch((const char *)(x + i + AHEAD), _MM_HINT_T0);
-      _mm_prefetch((const char *)(x2 + i + AHEAD), _MM_HINT_T0);
-    }
     __m512 a = _mm512_loadu_ps(x + i), b = _mm512_loadu_ps(x2 + i);
     __m512 c = _mm512_loadu_ps(cosines + i), s = _mm512_loadu_ps(sines + i);
     store(y + i, turn(a, c, b, flip(s, opposite)), streaming);
@@ -66,10 +59,6 @@ AVX512 EK_INLINE void neighbours(const float *x, float *y, const float *cosines,
                                         _mm512_set1_epi64(0x80000000));
   size_t i = 0;
   for (; i + 16 <= r->pairs; i += 16) {
-    if (r->prefetch) {
-      _mm_prefetch((const char *)(x + 2 * i + AHEAD), _MM_HINT_T0);
-      _mm_prefetch((const char *)(x + 2 * i + 16 + AHEAD), _MM_HINT_T0);
-    }
     __m512 c = _mm512_loadu_ps(cosines + i), s = _mm512_loadu_ps(sines + i);
     __m512 a = _mm512_loadu_ps(x + 2 * i), b = _mm512_loadu_ps(x + 2 * i + 16);
     store(y + 2 * i,

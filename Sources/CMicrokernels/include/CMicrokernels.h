@@ -56,7 +56,6 @@ typedef struct ek_rotary_tile {
   size_t rest;      ///< How many they are.
   bool neighbours;  ///< Pairs are (2i, 2i+1) instead of (i, i+partner).
   bool inverse;     ///< Rotate by the negative angle.
-  bool prefetch;    ///< Fetch rows to come: the tensor is not in cache.
   bool streaming;   ///< Write past the cache; every vector is then aligned to 64 bytes.
 } ek_rotary_tile;
 

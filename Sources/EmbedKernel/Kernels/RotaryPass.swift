@@ -32,6 +32,10 @@
   }
 }
 
+/// Heads walked side by side: of 1, 2, 3, 4 and 6, four measured fastest (one thread, 25 MB: 1.31 ms
+/// against 1.76 with one).
+private let headsTogether = 4
+
 /// Pairs of a row that is computed on the stack, at most.
 private let slice = 256
 
@@ -39,14 +43,12 @@ private let slice = 256
 @safe private struct RotaryWork<Backend: KernelBackend>: ParallelWork {
   let pass: RotaryPass
   let plan: Plan
-  let prefetch: Bool
   let streaming: Bool
 
   init(pass: RotaryPass, plan: Plan) {
     self.pass = pass
     self.plan = plan
     let isInPlace = unsafe UnsafePointer(pass.output) == pass.input
-    prefetch = plan.traffic.prefetchRows > 0
     streaming = plan.traffic.streaming && !isInPlace && pass.isAligned
   }
 
@@ -130,16 +132,24 @@ private let slice = 256
     let offset =
       2 * block * pairs + (range.lowerBound - block * pairs) * (pass.layout == .half ? 1 : 2)
     let first = sequence * shape.sequenceStride + column * shape.tokenStride + offset
-    let heads = RotaryTile.Loop(count: shape.heads, elements: shape.headStride)
     let tokens = RotaryTile.Loop(
       count: count, elements: shape.tokenStride, rows: 2 * pass.rows.pairs)
+    // Heads of a token share its row. Where a head's tokens lie together, a few heads are walked side
+    // by side: a table that outgrows L1 is then read from L2 once for all of them.
+    let together = shape.isHeadsFirst ? headsTogether : shape.heads
     let isLast = range.upperBound == pass.rows.pairs
-    let tile = unsafe RotaryTile(
-      input: pass.input + first, output: pass.output + first, rows: row, sines: sines,
-      outer: shape.isHeadsFirst ? heads : tokens, inner: shape.isHeadsFirst ? tokens : heads,
-      pairs: range.count, partner: pairs, restStart: 2 * pass.rows.pairs - offset,
-      rest: isLast ? shape.headDim - 2 * pass.rows.pairs : 0,
-      layout: pass.layout, direction: pass.direction, prefetch: prefetch, streaming: streaming)
-    Backend.rotate(tile, plan)
+    var head = 0
+    while head < shape.heads {
+      let at = first + head * shape.headStride
+      let tile = unsafe RotaryTile(
+        input: pass.input + at, output: pass.output + at, rows: row, sines: sines, outer: tokens,
+        inner: RotaryTile.Loop(
+          count: min(together, shape.heads - head), elements: shape.headStride),
+        pairs: range.count, partner: pairs, restStart: 2 * pass.rows.pairs - offset,
+        rest: isLast ? shape.headDim - 2 * pass.rows.pairs : 0, layout: pass.layout,
+        direction: pass.direction, streaming: streaming)
+      Backend.rotate(tile, plan)
+      head += together
+    }
   }
 }

@@ -26,8 +26,6 @@
   let rest: Int
   let layout: RotaryLayout
   let direction: RotaryDirection
-  /// Fetch rows to come.
-  let prefetch: Bool
   /// Write past the cache.
   let streaming: Bool
 

@@ -10,7 +10,7 @@ extension NativeKernels {
       outer: ek_rotary_loop(tile.outer), inner: ek_rotary_loop(tile.inner), pairs: tile.pairs,
       partner: tile.partner, rest_at: tile.restStart, rest: tile.rest,
       neighbours: tile.layout == .interleaved,
-      inverse: tile.direction == .backward, prefetch: tile.prefetch, streaming: tile.streaming)
+      inverse: tile.direction == .backward, streaming: tile.streaming)
     unsafe plan.kernels.pointee.rotate_f32.unsafelyUnwrapped(&c)
   }
 }

@@ -11,10 +11,8 @@ extension OpenBLASKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
   static func rotate(_ tile: RotaryTile, _ plan: Plan) {
     if !tile.isInPlace { copy(tile) }
-    // The loop whose rows share their cosines is the vector.
-    let isInnerShared = tile.inner.rows == 0
-    let vector = isInnerShared ? tile.inner : tile.outer
-    let tokens = isInnerShared ? tile.outer : tile.inner
+    // Rows of the inner loop share their cosines: they are the vector.
+    let (tokens, vector) = (tile.outer, tile.inner)
     let sign: Float = tile.direction == .backward ? 1 : -1
     for token in 0..<tokens.count {
       let y = unsafe tile.output + token * tokens.elements
