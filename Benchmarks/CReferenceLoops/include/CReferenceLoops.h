@@ -78,6 +78,22 @@ void crl_team_run(crl_team *team, void (*body)(void *context, size_t part), void
 /// Stops the workers and frees the team. NULL is ignored.
 void crl_team_destroy(crl_team *team);
 
+/// Pairs of `heads` heads' vectors, each `context` rows of `head_dim`, rotated by their tokens'
+/// rows of cosines and sines: (i, i + head_dim/2), or neighbours if `interleaved`. `output` is
+/// `input` or apart from it.
+typedef struct {
+  const float *input;
+  const float *rows;
+  float *output;
+  size_t heads;
+  size_t context;
+  size_t head_dim;
+  int interleaved;
+} crl_rotation;
+
+/// The rotation by a plain loop, heads split evenly over the team of `threads`.
+void crl_rotate_team(crl_team *team, size_t threads, const crl_rotation *work);
+
 /// `crl_embed_streaming` over all positions, which are split evenly over the team.
 void crl_embed_streaming_team(crl_team *team, const crl_embedding *work);
 
@@ -93,6 +109,12 @@ void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
 
 /// `crl_index_add` over all rows, which are split evenly over the team.
 void crl_index_add_team(crl_team *team, const crl_backward *work);
+
+/// `y[i] += x[i]`.
+void crl_add(float *y, const float *x, size_t count);
+
+/// `crl_add`, split evenly over the team of `threads`.
+void crl_add_team(crl_team *team, size_t threads, float *y, const float *x, size_t count);
 
 #ifdef __cplusplus
 }
