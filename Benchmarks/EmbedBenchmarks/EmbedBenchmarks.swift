@@ -35,6 +35,16 @@ enum EmbedBenchmarks {
         normalize.register(workload, threads: threads)
       }
     }
+    let rotary = RotaryBenchmarks(store: store)
+    for workload in RotaryWorkload.all {
+      for threads in threadCounts {
+        rotary.register(workload, threads: threads)
+      }
+    }
+    let biases = BiasBenchmarks(store: store)
+    for shape in BiasBenchmarks.shapes {
+      for threads in threadCounts { biases.register(shape, threads: threads) }
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

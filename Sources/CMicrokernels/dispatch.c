@@ -6,17 +6,29 @@
   void ek_embed_typed_##set(const ek_typed_tile *);                                     \
   void ek_convert_##set(const void *, ek_element, void *, ek_element, size_t);          \
   void ek_sum_rows_f32_##set(const ek_row_sum *);                                       \
+  void ek_rotate_f32_##set(const ek_rotary_tile *);                                     \
+  void ek_add_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_sum_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_products_f32_##set(const ek_product_tile *);                                  \
+  void ek_combine_f32_##set(const ek_product_tile *);                                   \
+  void ek_outer_f32_##set(const ek_product_tile *);                                     \
   void ek_normalize_f32_##set(const ek_normalize_tile *);                               \
   void ek_normalize_gradient_f32_##set(const ek_normalize_gradient_tile *)
 
-/// The kernels of `set`; those for two-byte elements of `typed_set`.
-#define KERNELS(set, typed_set)                                 \
+/// The kernels of `set`; those that not every set has of `other`.
+#define KERNELS(set, other)                                     \
   {                                                             \
       .name = #set,                                             \
       .embed_f32 = ek_embed_f32_##set,                          \
-      .embed_typed = ek_embed_typed_##typed_set,                \
-      .convert = ek_convert_##typed_set,                        \
+      .embed_typed = ek_embed_typed_##other,                    \
+      .convert = ek_convert_##other,                            \
       .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
+      .rotate_f32 = ek_rotate_f32_##set,                        \
+      .add_by_distance_f32 = ek_add_by_distance_f32_##set,      \
+      .sum_by_distance_f32 = ek_sum_by_distance_f32_##set,      \
+      .products_f32 = ek_products_f32_##other,                  \
+      .combine_f32 = ek_combine_f32_##other,                    \
+      .outer_f32 = ek_outer_f32_##other,                        \
       .normalize_f32 = ek_normalize_f32_##set,                  \
       .normalize_gradient_f32 = ek_normalize_gradient_f32_##set \
   }
@@ -26,7 +38,7 @@ static const ek_kernels plain = KERNELS(plain, plain);
 
 #if defined(__aarch64__)
 DECLARE(neon);
-// The compiler vectorises the plain loops over two-byte elements for NEON.
+// The compiler vectorises the plain loops over two-byte elements and products for NEON.
 static const ek_kernels neon = KERNELS(neon, plain);
 #endif
 
@@ -45,8 +57,11 @@ const ek_kernels *ek_kernels_for(ek_instruction_set set) {
 #endif
 #if defined(__x86_64__)
     case EK_AVX2:
-      // Every CPU with AVX2 so far has F16C; the typed kernels need both.
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") ? &avx2 : NULL;
+      // Every CPU with AVX2 so far has F16C and FMA, which some kernels need.
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") &&
+                     __builtin_cpu_supports("fma")
+                 ? &avx2
+                 : NULL;
     case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
 #endif
     default: return NULL;

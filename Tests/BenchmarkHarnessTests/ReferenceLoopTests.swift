@@ -116,6 +116,39 @@ struct ReferenceLoopTests {
     }
   }
 
+  @Test(arguments: shapes, [0, 1, 7])
+  func backwardLoopsEqualThePlainLoops(_ shape: Shape, offset: Int) {
+    let (tokens, dim, rows) = (shape.batch * shape.context, shape.dim, 19)
+    let gradient = Floats(tokens * dim, offset: offset, fill: Self.value)
+    let ids = (0..<tokens).map { Int32(($0 * 7 + 3) % rows) }
+    let order = ids.indices.sorted { (ids[$0], $0) < (ids[$1], $1) }.map { Int32($0) }
+    let copied = order.flatMap { token in
+      (0..<dim).map { d in unsafe gradient.start[Int(token) * dim + d].bitPattern }
+    }
+    var sums = (0..<rows * dim).map { Self.value($0 + 999) }
+    for n in 0..<tokens {
+      for d in 0..<dim { unsafe sums[Int(ids[n]) * dim + d] += gradient.start[n * dim + d] }
+    }
+    for threads in 1...3 {
+      let team = unsafe crl_team_create(threads)
+      defer { unsafe crl_team_destroy(team) }
+      let output = Floats(tokens * dim, offset: offset)
+      let table = Floats(rows * dim, offset: offset) { Self.value($0 + 999) }
+      unsafe ids.withUnsafeBufferPointer { ids in
+        unsafe order.withUnsafeBufferPointer { order in
+          var work = unsafe crl_backward(
+            gradient: gradient.start, order: order.baseAddress, ids: ids.baseAddress,
+            output: output.start, tokens: tokens, dim: dim, rows: rows)
+          unsafe crl_gather_sorted_team(team, &work)
+          unsafe work.output = table.start
+          unsafe crl_index_add_team(team, &work)
+        }
+      }
+      #expect(output.values == copied && output.guardsHold, "\(threads) threads")
+      #expect(table.values == sums.map(\.bitPattern) && table.guardsHold, "\(threads) threads")
+    }
+  }
+
   @Test func teamRunsEveryPartOnceAndWakesFromSleep() throws {
     let threads = 4
     let team = unsafe crl_team_create(threads)
