@@ -37,7 +37,8 @@ extension Reference {
       let mean = norm == .layer ? laneSum(row) / Float(dim) : 0
       let centred = norm == .layer ? row.map { $0 - mean } : row
       let reciprocal =
-        norm == .none ? 1 : 1 / (laneSum(centred.map { $0 * $0 }) / Float(dim) + epsilon).squareRoot()
+        norm == .none
+        ? 1 : 1 / (laneSum(centred.map { $0 * $0 }) / Float(dim) + epsilon).squareRoot()
       for i in 0..<dim {
         var y = row[i]
         if norm != .none {
