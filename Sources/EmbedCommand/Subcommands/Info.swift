@@ -24,6 +24,8 @@ enum Info: Subcommand {
   ]
 
   static func run(_ arguments: Arguments) throws {
+    // First of all: an environment that chooses what cannot be had ends the report before it begins.
+    let choices = try shapes.map { try Kernels.auto.plan(for: $0) }
     let report = Report.standardOutput
     var facts = Table(.left, .left, indent: 0)
     facts.add("CPU", Machine.model ?? "unknown")
@@ -47,8 +49,7 @@ enum Info: Subcommand {
     report.line("What auto takes")
     var plans = Table(.right, .right, .right, .right, .right, .left, .left, .left)
     plans.add("vocabulary", "batch", "context", "dim", "output", "backend", "threads", "writes")
-    for shape in shapes {
-      let plan = try Kernels.auto.plan(for: shape)
+    for (shape, plan) in zip(shapes, choices) {
       plans.add(
         "\(shape.vocabulary)", "\(shape.batch)", "\(shape.context)", "\(shape.dim)",
         formatted(bytes: shape.batch * shape.context * shape.dim * 4),
