@@ -18,6 +18,7 @@ let package = Package(
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
+    .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .executable(name: "embedkernel", targets: ["EmbedCommand"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
@@ -29,6 +30,9 @@ let package = Package(
       dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool"],
       swiftSettings: strict,
       linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
+    // Swift's automatic differentiation, which is experimental: a target of its own.
+    .target(
+      name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
     .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
 
     // MARK: Command
@@ -82,6 +86,9 @@ let package = Package(
         "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedDifferentiableTests", dependencies: ["EmbedDifferentiable", "EmbedKernel"],
+      swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),

@@ -41,6 +41,40 @@ import EmbedKernel
         }
       }
     }
+    try probeFusedLayer()
+  }
+
+  /// The fused layer with all its parts, forward and backward.
+  static func probeFusedLayer() throws {
+    for (name, place, batch, context, dim) in places {
+      let layer = try FusedInputEmbedding(
+        InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128)),
+        segments: EmbeddingTable(rows: 2, dim: dim), normalization: .layer(dim: dim),
+        dropout: Dropout(rate: 0.1, seed: 1))
+      let ids = (0..<batch * context).map { Int32($0 % 500) }
+      let segmentIDs = ids.map { $0 % 2 }
+      var output = try layer.makeOutput(batch: batch, context: context)
+      var gradient = try FusedEmbeddingGradient(for: layer)
+      for backend in Backend.allCases {
+        for threads in [1, 2] {
+          let kernels = Kernels(backend: backend, threads: threads)
+          func call(_ step: Int) throws(EmbedError) {
+            try layer.forward(
+              ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place,
+              trainingStep: UInt64(step), into: &output, using: kernels)
+            try layer.backward(
+              output.span, ids: ids.span, segmentIDs: segmentIDs.span, batch: batch,
+              context: context, at: place, trainingStep: UInt64(step), into: &gradient,
+              using: kernels)
+          }
+          for step in 0..<20 { try call(step) }
+          let before = allocation_count()
+          for step in 0..<100 { try call(step) }
+          let allocations = allocation_count() - before
+          print(allocations, backend.rawValue, threads, "fused", name)
+        }
+      }
+    }
   }
 
   /// Backward with all ids different, then with few of them, whose sums take several runs.
