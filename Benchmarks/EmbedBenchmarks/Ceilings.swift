@@ -29,6 +29,19 @@ internal import EmbedKernel
     unsafe crl_embed_streaming_team(team, &work)
   }
 
+  func gatherSorted(_ work: inout crl_backward) { unsafe crl_gather_sorted_team(team, &work) }
+
+  func indexAdd(_ work: inout crl_backward) { unsafe crl_index_add_team(team, &work) }
+
+  func rotate(_ work: inout crl_rotation) {
+    unsafe crl_rotate_team(team, threads, &work)
+  }
+
+  /// y += x
+  func add(_ y: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ count: Int) {
+    unsafe crl_add_team(team, threads, y, x, count)
+  }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int

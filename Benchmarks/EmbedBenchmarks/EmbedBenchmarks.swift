@@ -23,11 +23,27 @@ enum EmbedBenchmarks {
         forward.register(workload, threads: threads)
       }
     }
+    let backward = BackwardBenchmarks(store: store)
+    for workload in Workload.headline + Workload.backwardSweeps {
+      for threads in threadCounts {
+        backward.register(workload, threads: threads)
+      }
+    }
     let normalize = NormalizeBenchmarks(store: store)
     for workload in Workload.headline {
       for threads in threadCounts {
         normalize.register(workload, threads: threads)
       }
+    }
+    let rotary = RotaryBenchmarks(store: store)
+    for workload in RotaryWorkload.all {
+      for threads in threadCounts {
+        rotary.register(workload, threads: threads)
+      }
+    }
+    let biases = BiasBenchmarks(store: store)
+    for shape in BiasBenchmarks.shapes {
+      for threads in threadCounts { biases.register(shape, threads: threads) }
     }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()

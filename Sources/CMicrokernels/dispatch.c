@@ -1,41 +1,52 @@
-// The one place where an instruction set is chosen.
+// The one place where an instruction set is chosen. A new kernel is one line in each macro.
 #include "CMicrokernels.h"
 
-void ek_embed_f32_plain(const ek_embed_tile *tile);
-void ek_embed_f32_neon(const ek_embed_tile *tile);
-void ek_embed_f32_avx2(const ek_embed_tile *tile);
-void ek_embed_f32_avx512(const ek_embed_tile *tile);
-void ek_normalize_f32_plain(const ek_normalize_tile *tile);
-void ek_normalize_gradient_f32_plain(const ek_normalize_gradient_tile *tile);
-void ek_normalize_f32_neon(const ek_normalize_tile *tile);
-void ek_normalize_gradient_f32_neon(const ek_normalize_gradient_tile *tile);
-void ek_normalize_f32_avx2(const ek_normalize_tile *tile);
-void ek_normalize_gradient_f32_avx2(const ek_normalize_gradient_tile *tile);
-void ek_normalize_f32_avx512(const ek_normalize_tile *tile);
-void ek_normalize_gradient_f32_avx512(const ek_normalize_gradient_tile *tile);
+#define DECLARE(set)                                                                    \
+  void ek_embed_f32_##set(const ek_embed_tile *);                                       \
+  void ek_embed_typed_##set(const ek_typed_tile *);                                     \
+  void ek_convert_##set(const void *, ek_element, void *, ek_element, size_t);          \
+  void ek_sum_rows_f32_##set(const ek_row_sum *);                                       \
+  void ek_rotate_f32_##set(const ek_rotary_tile *);                                     \
+  void ek_add_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_sum_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_products_f32_##set(const ek_product_tile *);                                  \
+  void ek_combine_f32_##set(const ek_product_tile *);                                   \
+  void ek_outer_f32_##set(const ek_product_tile *);                                     \
+  void ek_normalize_f32_##set(const ek_normalize_tile *);                               \
+  void ek_normalize_gradient_f32_##set(const ek_normalize_gradient_tile *)
 
-// The compiler vectorises the plain loops for NEON.
-#define TYPED(set) .embed_typed = ek_embed_typed_##set, .convert = ek_convert_##set
-#define DECLARE_TYPED(set)                              \
-  void ek_embed_typed_##set(const ek_typed_tile *tile); \
-  void ek_convert_##set(const void *from, ek_element input, void *to, ek_element output, size_t count)
-DECLARE_TYPED(plain);
-DECLARE_TYPED(avx2);
-DECLARE_TYPED(avx512);
+/// The kernels of `set`; those that not every set has of `other`.
+#define KERNELS(set, other)                                     \
+  {                                                             \
+      .name = #set,                                             \
+      .embed_f32 = ek_embed_f32_##set,                          \
+      .embed_typed = ek_embed_typed_##other,                    \
+      .convert = ek_convert_##other,                            \
+      .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
+      .rotate_f32 = ek_rotate_f32_##set,                        \
+      .add_by_distance_f32 = ek_add_by_distance_f32_##set,      \
+      .sum_by_distance_f32 = ek_sum_by_distance_f32_##set,      \
+      .products_f32 = ek_products_f32_##other,                  \
+      .combine_f32 = ek_combine_f32_##other,                    \
+      .outer_f32 = ek_outer_f32_##other,                        \
+      .normalize_f32 = ek_normalize_f32_##set,                  \
+      .normalize_gradient_f32 = ek_normalize_gradient_f32_##set \
+  }
 
-#define NORMALIZE(set) .normalize_f32 = ek_normalize_f32_##set, .normalize_gradient_f32 = ek_normalize_gradient_f32_##set
+DECLARE(plain);
+static const ek_kernels plain = KERNELS(plain, plain);
 
-static const ek_kernels plain = {"plain C", ek_embed_f32_plain,
-  TYPED(plain), NORMALIZE(plain)};
 #if defined(__aarch64__)
-static const ek_kernels neon = {"NEON", ek_embed_f32_neon,
-  TYPED(plain), NORMALIZE(neon)};
+DECLARE(neon);
+// The compiler vectorises the plain loops over two-byte elements and products for NEON.
+static const ek_kernels neon = KERNELS(neon, plain);
 #endif
+
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {"AVX2", ek_embed_f32_avx2,
-  TYPED(avx2), NORMALIZE(avx2)};
-static const ek_kernels avx512 = {"AVX-512", ek_embed_f32_avx512,
-  TYPED(avx512), NORMALIZE(avx512)};
+DECLARE(avx2);
+DECLARE(avx512);
+static const ek_kernels avx2 = KERNELS(avx2, avx2);
+static const ek_kernels avx512 = KERNELS(avx512, avx512);
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {
@@ -46,8 +57,11 @@ const ek_kernels *ek_kernels_for(ek_instruction_set set) {
 #endif
 #if defined(__x86_64__)
     case EK_AVX2:
-      // Every CPU with AVX2 so far has F16C; the typed kernels need both.
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") ? &avx2 : NULL;
+      // Every CPU with AVX2 so far has F16C and FMA, which some kernels need.
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") &&
+                     __builtin_cpu_supports("fma")
+                 ? &avx2
+                 : NULL;
     case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
 #endif
     default: return NULL;

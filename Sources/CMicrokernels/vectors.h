@@ -90,8 +90,9 @@ EK_FUNCTION void philox(bits c[4], uint64_t key) {
   }
 }
 
-/// The words of 64 neighbouring elements; `index` counts groups over all rows.
-EK_FUNCTION void draw(const ek_dropout *dropout, uint64_t index, bits words[group / width]) {
+/// The words of 64 neighbouring elements; `index` counts groups over all rows. Not inlined: it is
+/// long, and called from many places.
+EK_TARGET __attribute__((noinline)) static void draw(const ek_dropout *dropout, uint64_t index, bits words[group / width]) {
   const uint32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   uint64_t block = index * 16;
   for (size_t h = 0; h < 16 / width; h++) {

@@ -30,6 +30,14 @@ public enum EmbedError: Error, Equatable, Sendable {
   /// A number is not finite or outside its range.
   case invalidValue(argument: String, value: Double, expected: String)
 
+  /// A field of a model's configuration is missing, of the wrong type or outside its range.
+  case invalidField(field: String, found: String, expected: String)
+  /// A distance between a query and a key is longer than a table has or can have entries for.
+  case distanceOutOfRange(distance: Int, limit: Int)
+
+  /// Of queries and keys, one has packed documents and the other has not.
+  case unpairedDocuments
+
   /// The product of some sizes does not fit in memory.
   case sizeOverflow(argument: String, factors: [Int])
 
@@ -76,6 +84,12 @@ extension EmbedError: CustomStringConvertible {
       "\(argument) is \(value): expected \(expected)"
     case .invalidValue(let argument, let value, let expected):
       "\(argument) is \(value): expected \(expected)"
+    case .invalidField(let field, let found, let expected):
+      "configuration field \(field) is \(found): expected \(expected)"
+    case .distanceOutOfRange(let distance, let limit):
+      "the distance \(distance) between a query and a key is past the limit of \(limit)"
+    case .unpairedDocuments:
+      "one of queries and keys has packed documents: expected both or neither"
     case .sizeOverflow(let argument, let factors):
       "\(argument) of shape \(factors) is too large to address"
     case .overlappingMemory(let argument):

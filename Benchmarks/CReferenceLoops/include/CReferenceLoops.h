@@ -40,6 +40,28 @@ void crl_copy_streaming(float *destination, const float *source, size_t count);
 /// Copies `count` floats by the C library's `memcpy`.
 void crl_copy_memcpy(float *destination, const float *source, size_t count);
 
+/// The output gradient's way back: `gradient` (N, D), `tokens` = N.
+typedef struct {
+  const float *gradient;
+  /// The tokens in the order of their ids: what `crl_gather_sorted` copies.
+  const int32_t *order;
+  /// The ids in `0..<V`, unchecked: where `crl_index_add` adds.
+  const int32_t *ids;
+  /// (N, D) for the copy, (V, D) for the sum.
+  float *output;
+  size_t tokens;
+  size_t dim;
+  /// V.
+  size_t rows;
+} crl_backward;
+
+/// `output[i, :] = gradient[order[i], :]` for `i` in `first..<last`, prefetched and past the caches.
+void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
+
+/// `output[ids[n], :] += gradient[n, :]` for the ids in `first..<last`, one token after another,
+/// prefetched.
+void crl_index_add(const crl_backward *work, size_t first, size_t last);
+
 /// What the streaming loops run on here: "avx512", "avx2" or "plain".
 const char *crl_instruction_set(void);
 
@@ -56,6 +78,22 @@ void crl_team_run(crl_team *team, void (*body)(void *context, size_t part), void
 /// Stops the workers and frees the team. NULL is ignored.
 void crl_team_destroy(crl_team *team);
 
+/// Pairs of `heads` heads' vectors, each `context` rows of `head_dim`, rotated by their tokens'
+/// rows of cosines and sines: (i, i + head_dim/2), or neighbours if `interleaved`. `output` is
+/// `input` or apart from it.
+typedef struct {
+  const float *input;
+  const float *rows;
+  float *output;
+  size_t heads;
+  size_t context;
+  size_t head_dim;
+  int interleaved;
+} crl_rotation;
+
+/// The rotation by a plain loop, heads split evenly over the team of `threads`.
+void crl_rotate_team(crl_team *team, size_t threads, const crl_rotation *work);
+
 /// `crl_embed_streaming` over all positions, which are split evenly over the team.
 void crl_embed_streaming_team(crl_team *team, const crl_embedding *work);
 
@@ -65,6 +103,18 @@ void crl_copy_streaming_team(crl_team *team, float *destination, const float *so
 
 /// `memcpy`, split evenly over the team.
 void crl_copy_memcpy_team(crl_team *team, float *destination, const float *source, size_t count);
+
+/// `crl_gather_sorted` over all tokens, which are split evenly over the team.
+void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
+
+/// `crl_index_add` over all rows, which are split evenly over the team.
+void crl_index_add_team(crl_team *team, const crl_backward *work);
+
+/// `y[i] += x[i]`.
+void crl_add(float *y, const float *x, size_t count);
+
+/// `crl_add`, split evenly over the team of `threads`.
+void crl_add_team(crl_team *team, size_t threads, float *y, const float *x, size_t count);
 
 #ifdef __cplusplus
 }

@@ -38,6 +38,52 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
+/// A loop over rows: how many, and how far tensors and cos/sin rows move a step, in floats.
+typedef struct ek_rotary_loop {
+  size_t count, elements, rows;
+} ek_rotary_loop;
+
+/// A nest of two loops over rows of which `pairs` pairs are rotated, visited outer then inner.
+typedef struct ek_rotary_tile {
+  const float *input;
+  float *output;      ///< Disjoint from `input`, or the same address.
+  const float *rows;  ///< Cosines of the first row; its sines are `sines` floats on.
+  size_t sines;
+  ek_rotary_loop outer, inner;
+  size_t pairs;
+  size_t partner;   ///< From a pair's first element to its second, if not neighbours.
+  size_t rest_at;   ///< Where the elements begin that are not rotated but copied.
+  size_t rest;      ///< How many they are.
+  bool neighbours;  ///< Pairs are (2i, 2i+1) instead of (i, i+partner).
+  bool inverse;     ///< Rotate by the negative angle.
+  bool streaming;   ///< Write past the cache; every vector is then aligned to 64 bytes.
+} ek_rotary_tile;
+
+/// A sum of gathered rows, and optionally each of them passed on alone.
+typedef struct ek_row_sum {
+  const float *rows;             ///< Row r is at `rows + r * stride`.
+  const float *corrections;      ///< Laid out like `rows`; summed into the correction. NULL: none.
+  const int32_t *indices;        ///< The rows, `count` of them; NULL: 0..<count.
+  const int32_t *ahead;          ///< Rows to prefetch, one a row summed, `ahead_count` of them.
+  const int32_t *destinations;   ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
+  const float *ahead_output;     ///< The output row of a call to come, to prefetch; NULL: none.
+  float *passed;                 ///< Where rows are passed on to.
+  float *output;                 ///< One row.
+  float *correction_output;      ///< One row; NULL: the correction is added to the sum.
+  size_t count;                  ///< 1 or more.
+  size_t ahead_count;
+  size_t stride;                 ///< Floats from row to row, of `passed` too.
+  size_t width;                  ///< Floats of a row.
+  size_t leaf;                   ///< Rows added left to right before leaves are added as a tree.
+  float factor;                  ///< Multiplies the sum, rounded before it is added to the output.
+  float pass_factor;             ///< Multiplies a row passed on.
+  bool compensated;              ///< Sum the rounding errors too, left to right; `leaf` is not used.
+  bool accumulate;               ///< Add to the output instead of overwriting it.
+  bool streaming;                ///< Write past the cache; rows are multiples of 64 bytes, aligned.
+  bool pass_accumulate;          ///< The same for the rows passed on.
+  bool pass_streaming;
+} ek_row_sum;
+
 /// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
 typedef enum ek_element {
   EK_F32,
@@ -100,7 +146,32 @@ typedef struct ek_normalize_gradient_tile {
   float *segments;        ///< Like the segment table, accumulates; NULL for none.
 } ek_normalize_gradient_tile;
 
-/// One instruction set's kernels. All compute the same bits.
+
+/// A tile of attention logits and the table entries that stand along its diagonals.
+///
+/// Logit (r, j) belongs to entry table[j - r]: keys one after another, queries one after another.
+typedef struct ek_distance_tile {
+  float *logits;      ///< First logit.
+  float *table;       ///< Entry of the first logit.
+  size_t rows, columns;
+  size_t stride;      ///< Floats from one row of logits to the next.
+  ptrdiff_t visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
+  bool overwrite;     ///< Write rather than add.
+} ek_distance_tile;
+
+/// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).
+typedef struct ek_product_tile {
+  float *x;
+  size_t x_stride, rows;
+  float *table;
+  size_t table_stride, entries;
+  size_t dim;
+  float *products;
+  size_t stride;  ///< Floats from one row of products to the next.
+  float scale;
+} ek_product_tile;
+
+/// One instruction set's kernels. All compute the same bits, but for the products.
 typedef struct ek_kernels {
   const char *name;
 
@@ -109,6 +180,19 @@ typedef struct ek_kernels {
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
+
+  /// for n in the nest, i < pairs, (a, b) pair i of input row n, (c, s) of its cos/sin row:
+  ///   output pair = (a*c - b*s, b*c + a*s), products and sums each rounded
+  ///
+  /// Traffic per row: D*4 bytes read and D*4 written; cos/sin rows stay in cache.
+  void (*rotate_f32)(const ek_rotary_tile *tile);
+
+  /// output[:] (+)= factor * sum of rows[indices[i], :], and
+  /// passed[destinations[indices[i]], :] (+)= pass_factor * rows[indices[i], :]
+  ///
+  /// Each row is read once and the output written once. Rows are passed on only where the sum is
+  /// not compensated.
+  void (*sum_rows_f32)(const ek_row_sum *work);
 
   /// The same for tables or output of two-byte elements, which move half the bytes.
   void (*embed_typed)(const ek_typed_tile *tile);
@@ -122,6 +206,21 @@ typedef struct ek_kernels {
   /// Its backward. Traffic per token: D*4 bytes read from the token table, D*4 of the gradient,
   /// D*4 written.
   void (*normalize_gradient_f32)(const ek_normalize_gradient_tile *tile);
+
+  /// for r in rows, j in columns seen: logits[r, j] += table[j - r]; the others: -infinity
+  ///
+  /// Traffic: 4 bytes read and 4 written a logit, and the table's row, which stays in cache.
+  void (*add_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
+  void (*sum_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// products = scale * x * transpose of table
+  void (*products_f32)(const ek_product_tile *tile);
+  /// x += scale * products * table
+  void (*combine_f32)(const ek_product_tile *tile);
+  /// table += scale * transpose of products * x
+  void (*outer_f32)(const ek_product_tile *tile);
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.
@@ -135,6 +234,9 @@ typedef enum ek_instruction_set {
 
 /// The kernels of `set`, or NULL where this build or this CPU lacks it.
 const ek_kernels *ek_kernels_for(ek_instruction_set set);
+
+/// Makes this thread's streaming stores visible before whatever it stores next.
+void ek_store_fence(void);
 
 /// The size of the last cache level in bytes, or 0 where the system does not tell.
 size_t ek_last_level_cache_bytes(void);

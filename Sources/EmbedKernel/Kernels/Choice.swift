@@ -33,26 +33,35 @@ package struct Tuning: Sendable {
   /// The plan of a call whose sizes have been checked.
   @inline(__always)
   init(_ choice: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
+    let tokens = shape.batch &* shape.context
+    try self.init(
+      choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim, tuning)
+  }
+
+  /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
+  @inline(__always)
+  init(
+    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning
+  ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
-    let tokens = shape.batch &* shape.context
-    let (bytes, defaults) = (tokens &* shape.dim &* 4, Defaults.ofProcess)
+    let defaults = Defaults.ofProcess
     if let error = defaults.error { throw error }
     backend = choice.backend ?? defaults.backend
     threads = min(
-      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), tokens)
+      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), rows)
     let isLarge = bytes >= tuning.prefetchBytes
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: isLarge
-        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (shape.dim * 4))) : 0)
+        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0)
     if let set = choice.instructionSet {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
       unsafe kernels =
-        !isLarge && shape.dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
+        !isLarge && dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
     }
   }
 }

@@ -14,6 +14,23 @@ protocol KernelBackend {
 
   /// The backward of `normalize`, whose parameter gradients accumulate in fixed chunks.
   static func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan)
+
+  /// Rotates the pairs of a nest of rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for
+  /// all but OpenBLAS, whose `srot` fuses multiplication and addition.
+  static func rotate(_ tile: RotaryTile, _ plan: Plan)
+}
+
+/// A backend's part of backward.
+protocol RowSumKernels: KernelBackend {
+  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
+  static func sum(_ sum: RowSum, _ plan: Plan)
+
+  /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
+  static func finish(_ plan: Plan)
+}
+
+extension RowSumKernels {
+  static func finish(_ plan: Plan) {}
 }
 
 /// A kernel implementation.
@@ -30,6 +47,23 @@ public enum Backend: String, CaseIterable, Sendable {
     case .openBLAS: OpenBLASKernels.embed(pass, plan)
     case .simd: SIMDKernels.embed(pass, plan)
     case .native: NativeKernels.embed(pass, plan)
+    }
+  }
+
+  @inline(__always)
+  func rotate(_ pass: RotaryPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: pass.run(OpenBLASKernels.self, plan)
+    case .simd: pass.run(SIMDKernels.self, plan)
+    case .native: pass.run(NativeKernels.self, plan)
+    }
+  }
+
+  func backward(_ pass: BackwardPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: BackwardWork<OpenBLASKernels>.run(pass, plan)
+    case .simd: BackwardWork<SIMDKernels>.run(pass, plan)
+    case .native: BackwardWork<NativeKernels>.run(pass, plan)
     }
   }
 
