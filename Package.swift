@@ -27,7 +27,7 @@ let package = Package(
     // MARK: Libraries
     .target(
       name: "EmbedKernel",
-      dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool"],
+      dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool", "CZlib"],
       swiftSettings: strict,
       linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
     // Swift's automatic differentiation, which is experimental: a target of its own.
@@ -47,6 +47,8 @@ let package = Package(
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas",
       providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .systemLibrary(
       name: "CPCRE2", pkgConfig: "libpcre2-8",
       providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),

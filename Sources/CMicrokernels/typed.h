@@ -4,8 +4,11 @@
 //   EK_SET        the function attribute, EK_NAME(x) the name of an exported function
 //   EK_STEP       elements of a step; EK_LINE bytes that a streaming store must be aligned to
 //   lanes         EK_STEP floats
-//   lanes_load(from, type), lanes_store(to, lanes, type, stream)
+//   lanes_load(from, type, split), lanes_store(to, lanes, type, stream, split)
 //   lanes_scale(lanes, float), lanes_add(lanes, lanes)
+//
+// With `split`, both types are EK_BF16 and lanes may hold the elements in any order that both
+// functions agree on: even ones, then odd ones, takes no shuffles.
 //
 // Bytes a row: D*2 read from the token table, D*2 from a cached position row, D*2 written.
 #include <string.h>
@@ -15,11 +18,11 @@
 EK_INLINE size_t ek_element_bytes(ek_element type) { return type == EK_F32 ? 4 : 2; }
 
 EK_SET EK_INLINE lanes combine(const char *token, const char *position, ek_element input,
-                               float scale, bool scaled, bool positioned) {
+                               float scale, bool scaled, bool positioned, bool split) {
 #pragma STDC FP_CONTRACT OFF
-  lanes v = lanes_load(token, input);
+  lanes v = lanes_load(token, input, split);
   if (scaled) v = lanes_scale(v, scale);
-  return positioned ? lanes_add(v, lanes_load(position, input)) : v;
+  return positioned ? lanes_add(v, lanes_load(position, input, split)) : v;
 }
 
 /// The first `count` < EK_STEP elements, by way of whole lanes on the stack.
@@ -29,7 +32,8 @@ EK_SET EK_INLINE void partial(const char *token, const char *position, char *out
   char t[EK_STEP * 4] = {0}, p[EK_STEP * 4] = {0}, o[EK_STEP * 4];
   memcpy(t, token, count * ek_element_bytes(input));
   if (positioned) memcpy(p, position, count * ek_element_bytes(input));
-  lanes_store(o, combine(t, p, input, scale, scaled, positioned), output, false);
+  const bool split = input == EK_BF16 && output == EK_BF16;
+  lanes_store(o, combine(t, p, input, scale, scaled, positioned, split), output, false, split);
   memcpy(out, o, count * ek_element_bytes(output));
 }
 
@@ -37,6 +41,7 @@ EK_SET EK_INLINE void typed_row(const char *token, const char *position, const c
                                 char *out, size_t dim, float scale, bool scaled, bool positioned,
                                 ek_traffic traffic, ek_element input, ek_element output) {
   const size_t in = ek_element_bytes(input), to = ek_element_bytes(output);
+  const bool split = input == EK_BF16 && output == EK_BF16;
   size_t i = 0;
   if (traffic == EK_STREAMED) {
     // A streaming store must be aligned, so the row's ragged start goes through the cache.
@@ -52,8 +57,8 @@ EK_SET EK_INLINE void typed_row(const char *token, const char *position, const c
         if (EK_STEP * in >= 64 || i / EK_STEP % (64 / (EK_STEP * in)) == 0)
           __builtin_prefetch(soon + i * in + k, 0, 2);
     lanes v = combine(token + i * in, positioned ? position + i * in : NULL, input, scale, scaled,
-                      positioned);
-    lanes_store(out + i * to, v, output, traffic == EK_STREAMED);
+                      positioned, split);
+    lanes_store(out + i * to, v, output, traffic == EK_STREAMED, split);
   }
   if (traffic != EK_CACHED) __builtin_prefetch(soon + dim * in - 1, 0, 2);
   if (i < dim)

@@ -20,24 +20,35 @@ EK_SET EK_INLINE __m256 widen(const char *from, ek_element type) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
 
-/// bfloat16 in the low half of each lane.
-EK_SET EK_INLINE __m256i to_bf16(__m256 value) {
-  __m256i bits = _mm256_castps_si256(value), upper = _mm256_srli_epi32(bits, 16);
-  __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
-  __m256i up = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF));
-  __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, up), 16);
-  __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+/// bfloat16 in the upper half of each lane; what is below is to be cut off.
+EK_SET EK_INLINE __m256i rounded(__m256 value) {
+  __m256i bits = _mm256_castps_si256(value);
+  __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
   __m256 nan = _mm256_cmp_ps(value, value, _CMP_UNORD_Q);
-  return _mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(nan));
+  // Rare, so that a branch is cheaper than to blend always.
+  if (__builtin_expect(_mm256_movemask_ps(nan) != 0, 0))
+    up = _mm256_blendv_epi8(up, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)),
+                            _mm256_castps_si256(nan));
+  return up;
 }
 
-EK_SET EK_INLINE lanes lanes_load(const char *from, ek_element type) {
+EK_SET EK_INLINE __m256i to_bf16(__m256 value) { return _mm256_srli_epi32(rounded(value), 16); }
+
+EK_SET EK_INLINE lanes lanes_load(const char *from, ek_element type, bool split) {
+  if (split) {
+    __m256i bits = _mm256_loadu_si256((const __m256i *)from);
+    return (lanes){
+        _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16)),
+        _mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32((int)0xFFFF0000)))};
+  }
   if (type == EK_F32)
     return (lanes){_mm256_loadu_ps((const float *)from), _mm256_loadu_ps((const float *)from + 8)};
   return (lanes){widen(from, type), widen(from + 16, type)};
 }
 
-EK_SET EK_INLINE void lanes_store(char *to, lanes v, ek_element type, bool stream) {
+EK_SET EK_INLINE void lanes_store(char *to, lanes v, ek_element type, bool stream,
+                                  bool split) {
   if (type == EK_F32) {
     if (stream) {
       _mm256_stream_ps((float *)to, v.a);
@@ -49,7 +60,9 @@ EK_SET EK_INLINE void lanes_store(char *to, lanes v, ek_element type, bool strea
     return;
   }
   __m256i bits;
-  if (type == EK_F16)
+  if (split)
+    bits = _mm256_blend_epi16(to_bf16(v.a), rounded(v.b), 0xAA);
+  else if (type == EK_F16)
     bits = _mm256_set_m128i(_mm256_cvtps_ph(v.b, 0), _mm256_cvtps_ph(v.a, 0));
   else
     // Packing works on 128-bit halves: put its four quarters in order.

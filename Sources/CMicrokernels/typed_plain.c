@@ -55,7 +55,8 @@ EK_INLINE uint16_t to_bf16(float value) {
   return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? quiet : rounded);
 }
 
-EK_INLINE lanes lanes_load(const char *from, ek_element type) {
+EK_INLINE lanes lanes_load(const char *from, ek_element type, bool split) {
+  (void)split;
   lanes result;
   if (type == EK_F32) {
     memcpy(result.v, from, sizeof result.v);
@@ -68,8 +69,8 @@ EK_INLINE lanes lanes_load(const char *from, ek_element type) {
   return result;
 }
 
-EK_INLINE void lanes_store(char *to, lanes value, ek_element type, bool stream) {
-  (void)stream;
+EK_INLINE void lanes_store(char *to, lanes value, ek_element type, bool stream, bool split) {
+  (void)stream, (void)split;
   if (type == EK_F32) {
     memcpy(to, value.v, sizeof value.v);
     return;

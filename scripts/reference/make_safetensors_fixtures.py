@@ -104,9 +104,9 @@ def npz_files() -> list[dict]:
     np.savez_compressed(folder / "deflated.npz", **arrays)
     # A comment at the end, which moves the directory's end record, and a member that is no array.
     with zipfile.ZipFile(folder / "commented.npz", "w") as archive:
-        with archive.open("rows.npy", "w") as file:
+        with archive.open(zipfile.ZipInfo("rows.npy"), "w") as file:
             np.lib.format.write_array(file, arrays["rows"])
-        archive.writestr("notes.txt", "no array")
+        archive.writestr(zipfile.ZipInfo("notes.txt"), "no array")
         archive.comment = b"PK\5\6 is not here"
     names = [("stored", members), ("deflated", members), ("commented", {"rows": members["rows"]})]
     return [{"name": f"{name}.npz", "arrays": arrays} for name, arrays in names]

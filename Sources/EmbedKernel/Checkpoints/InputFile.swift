@@ -10,8 +10,17 @@
   internal import Glibc
 #endif
 
+/// Bytes that a header is read from.
+protocol ByteSource: ~Copyable {
+  /// What errors call it.
+  var path: String { get }
+  var byteCount: Int { get }
+  /// The bytes from `offset` on: `count` of them, or fewer at the end.
+  func bytes(at offset: Int, count: Int) throws(FileError) -> [UInt8]
+}
+
 /// A regular file open for reading, closed when the value goes.
-struct InputFile: ~Copyable {
+struct InputFile: ByteSource, ~Copyable {
   let path: String
   /// Its size when it was opened.
   let byteCount: Int

@@ -42,6 +42,14 @@
     self.dataOffset = isMapped ? header.dataOffset : 0
   }
 
+  /// The array whose `.npy` bytes are in `memory`.
+  init(_ header: NumPyHeader, in memory: consuming MappedMemory) {
+    shape = header.shape
+    count = header.count
+    self.memory = memory
+    dataOffset = header.dataOffset
+  }
+
   /// The whole file mapped, or its data read.
   private static func load(
     _ file: borrowing InputFile, _ header: NumPyHeader, isMapped: Bool

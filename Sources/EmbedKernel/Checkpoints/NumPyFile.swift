@@ -52,6 +52,17 @@ public enum NumPyFile {
   public static func write<Element: NumPyElement>(
     _ elements: Span<Element>, shape: [Int], to path: String
   ) throws(NumPyError) {
+    let header = try header(for: elements, shape: shape, path: path)
+    var file = try NumPyError.wrapping(try OutputFile(path))
+    try NumPyError.wrapping(try unsafe file.write(header.span.bytes))
+    try NumPyError.wrapping(try unsafe file.write(elements.bytes))
+    try NumPyError.wrapping(try file.commit())
+  }
+
+  /// The header of an array, where the shape holds the elements.
+  static func header<Element: NumPyElement>(
+    for elements: Span<Element>, shape: [Int], path: String
+  ) throws(NumPyError) -> [UInt8] {
     let size = MemoryLayout<Element>.stride
     guard !shape.contains(where: { $0 < 0 }) else {
       throw .elementCount(path: path, shape: shape, count: elements.count)
@@ -62,11 +73,7 @@ public enum NumPyFile {
     guard count == elements.count else {
       throw .elementCount(path: path, shape: shape, count: elements.count)
     }
-    let header = try NumPyHeader.encode(Element.numPyType, shape: shape, path: path)
-    var file = try NumPyError.wrapping(try OutputFile(path))
-    try NumPyError.wrapping(try unsafe file.write(header.span.bytes))
-    try NumPyError.wrapping(try unsafe file.write(elements.bytes))
-    try NumPyError.wrapping(try file.commit())
+    return try NumPyHeader.encode(Element.numPyType, shape: shape, path: path)
   }
 
   /// Writes the elements at a pointer; see `write(_:shape:to:)`.

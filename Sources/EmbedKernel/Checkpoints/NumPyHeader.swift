@@ -44,8 +44,8 @@ extension NumPyHeader {
   /// Where NumPy begins the data: at a multiple of this, so that a mapped file is aligned.
   private static let dataAlignment = 64
 
-  /// Reads the header of `file`.
-  init(_ file: borrowing InputFile) throws(NumPyError) {
+  /// Reads the header of `file`, an open file or an archive's member in memory.
+  init<Source: ByteSource & ~Copyable>(_ file: borrowing Source) throws(NumPyError) {
     let path = file.path
     let text = try Self.text(of: file)
     var parser = NumPyHeaderParser(path: path, text: text.bytes, offset: text.offset)
@@ -68,8 +68,8 @@ extension NumPyHeader {
   }
 
   /// The dictionary's bytes and their offset in the file.
-  private static func text(
-    of file: borrowing InputFile
+  private static func text<Source: ByteSource & ~Copyable>(
+    of file: borrowing Source
   ) throws(NumPyError) -> (bytes: [UInt8], offset: Int) {
     let path = file.path
     let preamble = try NumPyError.wrapping(try file.bytes(at: 0, count: 12))
@@ -146,5 +146,19 @@ extension NumPyHeader {
       throw .headerTooLong(path: path, length: text.count, maximum: Int(UInt16.max))
     }
     return magic + [1, 0, UInt8(truncatingIfNeeded: length), UInt8(length >> 8)] + text
+  }
+}
+
+extension NumPyHeader {
+  /// The header of the same array whose elements begin its memory.
+  var movedToFront: NumPyHeader {
+    NumPyHeader(elementType: elementType, shape: shape, count: count, dataOffset: 0)
+  }
+
+  private init(elementType: NumPyElementType, shape: [Int], count: Int, dataOffset: Int) {
+    self.elementType = elementType
+    self.shape = shape
+    self.count = count
+    self.dataOffset = dataOffset
   }
 }

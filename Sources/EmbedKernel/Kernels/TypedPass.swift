@@ -90,11 +90,11 @@ private struct TypedRowByRow: TypedBody {
         let row = max(0, min(id, call.shape.vocabulary - 1)) * dim
         let place = min(position + token - start, call.maximum - 1)
         for i in 0..<dim {
-          var value = unsafe isZero ? 0 : Input.loadOne(pass.token(row + i)) * options.scale
+          var value = unsafe isZero ? 0 : Input.load(pass.token(row + i)) * options.scale
           if unsafe call.positions != nil, let address = unsafe pass.position(place * dim + i) {
-            unsafe value += Input.loadOne(address)
+            unsafe value += Input.load(address)
           }
-          unsafe Output.storeOne(value, pass.output(token * dim + i))
+          unsafe Output.store(value, pass.output(token * dim + i))
         }
       }
     }

@@ -18,20 +18,17 @@ public struct Half: HalfPrecision, Sendable {
     let bits = value.bitPattern
     let sign = bits >> 16 & 0x8000
     let magnitude = bits & 0x7FFF_FFFF
-    let result: UInt32
-    if magnitude > 0x7F80_0000 {
-      result = 0x7E00 | magnitude >> 13 & 0x3FF
-    } else if magnitude >= 0x4780_0000 {
-      // 65,536 and more; what lies between 65,520 and that is carried into infinity below.
-      result = 0x7C00
-    } else if magnitude >= 0x3880_0000 {
-      // Normal: 112 less in the exponent, 13 bits of fraction fewer.
-      let rebased = magnitude &- 0x3800_0000
-      result = (rebased &+ 0xFFF &+ (rebased >> 13 & 1)) >> 13
-    } else {
-      // Subnormal: adding 0.5 rounds to the steps of 2^-24 that half's subnormals have.
-      result = (Float(bitPattern: magnitude) + 0.5).bitPattern &- 0x3F00_0000
-    }
+    // Each kind is computed and one is chosen, without branches, so that loops become vectors.
+    // Normal: 112 less in the exponent, 13 bits of fraction fewer; what rounds past the largest is
+    // carried into infinity.
+    let rebased = magnitude &- 0x3800_0000
+    let normal = (rebased &+ 0xFFF &+ (rebased >> 13 & 1)) >> 13
+    // Subnormal: adding 0.5 rounds to the steps of 2^-24 that half's subnormals have.
+    let small = (Float(bitPattern: magnitude) + 0.5).bitPattern &- 0x3F00_0000
+    let nan = 0x7E00 | magnitude >> 13 & 0x3FF
+    let finite = magnitude < 0x3880_0000 ? small : normal
+    let result =
+      magnitude > 0x7F80_0000 ? nan : magnitude >= 0x4780_0000 ? 0x7C00 : finite
     bitPattern = UInt16(truncatingIfNeeded: sign | result)
   }
 
@@ -41,15 +38,10 @@ public struct Half: HalfPrecision, Sendable {
     let bits = UInt32(bitPattern)
     let sign = (bits & 0x8000) << 16
     let magnitude = (bits & 0x7FFF) << 13
-    if magnitude >= 0x0F80_0000 {
-      let isNaN = magnitude > 0x0F80_0000
-      return Float(bitPattern: sign | magnitude | 0x7000_0000 | (isNaN ? 0x40_0000 : 0))
-    }
-    if magnitude < 0x80_0000 {
-      // Subnormal or zero: the fraction counts steps of 2^-24.
-      let value = Float(bits & 0x3FF) * 0x1p-24
-      return Float(bitPattern: sign | value.bitPattern)
-    }
-    return Float(bitPattern: sign | magnitude &+ 0x3800_0000)
+    // Subnormal or zero: the fraction counts steps of 2^-24.
+    let small = (Float(Int32(bitPattern: bits & 0x3FF)) * 0x1p-24).bitPattern
+    let special = magnitude | 0x7000_0000 | (magnitude > 0x0F80_0000 ? 0x40_0000 : 0)
+    let finite = magnitude < 0x80_0000 ? small : magnitude &+ 0x3800_0000
+    return Float(bitPattern: sign | (magnitude >= 0x0F80_0000 ? special : finite))
   }
 }

@@ -37,17 +37,9 @@ extension SIMDKernels {
     _ position: UnsafeRawPointer, _ out: UnsafeMutableRawPointer, _ dim: Int, _ scale: Float
   ) {
     let (from, to) = (MemoryLayout<Input>.size, MemoryLayout<Output>.size)
-    var i = 0
-    while i &+ 16 <= dim {
+    for i in 0..<dim {
       let sum = unsafe Input.load(token + i &* from) * scale + Input.load(position + i &* from)
       unsafe Output.store(sum, out + i &* to)
-      i &+= 16
-    }
-    while i < dim {
-      let sum =
-        unsafe Input.loadOne(token + i &* from) * scale + Input.loadOne(position + i &* from)
-      unsafe Output.storeOne(sum, out + i &* to)
-      i &+= 1
     }
   }
 
@@ -57,14 +49,8 @@ extension SIMDKernels {
     _ out: UnsafeMutableRawPointer, _ dim: Int, _ scale: Float
   ) {
     let (from, to) = (MemoryLayout<Input>.size, MemoryLayout<Output>.size)
-    var i = 0
-    while i &+ 16 <= dim {
+    for i in 0..<dim {
       unsafe Output.store(Input.load(token + i &* from) * scale, out + i &* to)
-      i &+= 16
-    }
-    while i < dim {
-      unsafe Output.storeOne(Input.loadOne(token + i &* from) * scale, out + i &* to)
-      i &+= 1
     }
   }
 }
