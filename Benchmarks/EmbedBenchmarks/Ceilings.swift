@@ -37,6 +37,11 @@ internal import EmbedKernel
     unsafe crl_rotate_team(team, threads, &work)
   }
 
+  /// y += x
+  func add(_ y: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ count: Int) {
+    unsafe crl_add_team(team, threads, y, x, count)
+  }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int

@@ -51,12 +51,14 @@ typedef struct {
   float *output;
   size_t tokens;
   size_t dim;
+  /// V.
+  size_t rows;
 } crl_backward;
 
 /// `output[i, :] = gradient[order[i], :]` for `i` in `first..<last`, prefetched and past the caches.
 void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
 
-/// `output[ids[n], :] += gradient[n, :]` over columns `first..<last`, one token after another,
+/// `output[ids[n], :] += gradient[n, :]` for the ids in `first..<last`, one token after another,
 /// prefetched.
 void crl_index_add(const crl_backward *work, size_t first, size_t last);
 
@@ -105,8 +107,14 @@ void crl_copy_memcpy_team(crl_team *team, float *destination, const float *sourc
 /// `crl_gather_sorted` over all tokens, which are split evenly over the team.
 void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
 
-/// `crl_index_add` over all columns, which are split evenly over the team.
+/// `crl_index_add` over all rows, which are split evenly over the team.
 void crl_index_add_team(crl_team *team, const crl_backward *work);
+
+/// `y[i] += x[i]`.
+void crl_add(float *y, const float *x, size_t count);
+
+/// `crl_add`, split evenly over the team of `threads`.
+void crl_add_team(crl_team *team, size_t threads, float *y, const float *x, size_t count);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,26 @@
+// Biases by distance on OpenBLAS: a `cblas_saxpy` of the shifted table row for each row of logits.
+
+internal import COpenBLAS
+
+extension OpenBLASKernels: BiasKernels {
+  static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
+    for row in 0..<tile.rows {
+      let logits = unsafe tile.logits + row * tile.stride
+      let table = unsafe tile.table - row
+      let seen = tile.seen(row)
+      if tile.overwrites {
+        unsafe cblas_scopy(blasint(seen), table, 1, logits, 1)
+      } else {
+        unsafe cblas_saxpy(blasint(seen), 1, table, 1, logits, 1)
+      }
+      unsafe (logits + seen).update(repeating: -.infinity, count: tile.columns - seen)
+    }
+  }
+
+  static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
+    for row in 0..<tile.rows {
+      unsafe cblas_saxpy(
+        blasint(tile.seen(row)), 1, tile.logits + row * tile.stride, 1, tile.table - row, 1)
+    }
+  }
+}

@@ -1,0 +1,46 @@
+// Biases by distance in pure Swift: 16 floats a step.
+
+extension SIMDKernels: BiasKernels {
+  static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
+    for row in 0..<tile.rows {
+      let logits = unsafe tile.logits + row &* tile.stride
+      let table = unsafe tile.table - row
+      let seen = tile.seen(row)
+      if tile.overwrites {
+        unsafe logits.update(from: table, count: seen)
+      } else {
+        unsafe addRow(table, to: logits, seen)
+      }
+      unsafe (logits + seen).update(repeating: -.infinity, count: tile.columns - seen)
+    }
+  }
+
+  static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
+    for row in 0..<tile.rows {
+      unsafe addRow(tile.logits + row &* tile.stride, to: tile.table - row, tile.seen(row))
+    }
+  }
+
+  /// y[:] += x[:]
+  @inline(__always)
+  private static func addRow(
+    _ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, _ count: Int
+  ) {
+    let vectorised = count & ~15
+    var i = 0
+    while i < vectorised {
+      let sum = unsafe vector(y, i) + vector(x, i)
+      unsafe UnsafeMutableRawPointer(y + i).storeBytes(of: sum, as: SIMD16<Float>.self)
+      i &+= 16
+    }
+    while i < count {
+      unsafe y[i] += x[i]
+      i &+= 1
+    }
+  }
+
+  @inline(__always)
+  private static func vector(_ row: UnsafePointer<Float>, _ i: Int) -> SIMD16<Float> {
+    unsafe UnsafeRawPointer(row + i).loadUnaligned(as: SIMD16<Float>.self)
+  }
+}

@@ -1,0 +1,130 @@
+// Checking a call on attention logits and running it. Nothing has been written when this throws.
+
+/// The vectors of queries and keys, or none.
+@safe struct AttentionVectors {
+  var queries: UnsafeBufferPointer<Float>?
+  var keys: UnsafeBufferPointer<Float>?
+}
+
+/// Where the gradients of the vectors go, or none.
+@safe struct AttentionGradients {
+  var queries: UnsafeMutableBufferPointer<Float>?
+  var keys: UnsafeMutableBufferPointer<Float>?
+}
+
+extension AttentionBias {
+  func run(
+    _ kernels: Kernels, _ logits: UnsafeMutableBufferPointer<Float>, _ shape: AttentionShape,
+    _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
+    _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool = true
+  ) throws(EmbedError) {
+    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
+      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
+        let pass = try unsafe pass(
+          kernels, logits, shape, (queries, queryPlaces), (keys, keyPlaces), mask, vectors,
+          overwrites: overwrites, readsKeys: readsKeys)
+        if let pass { Threads.split(pass.rowCount, pass.plan.threads, pass) }
+      }
+    }
+  }
+
+  /// The call, checked; nil where there are no logits.
+  fileprivate func pass(
+    _ kernels: Kernels, _ logits: UnsafeMutableBufferPointer<Float>, _ shape: AttentionShape,
+    _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places),
+    _ mask: AttentionMask, _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool
+  ) throws(EmbedError) -> BiasPass? {
+    let count = try shape.check()
+    try check("logits", logits.count, count, shape.dimensions)
+    let dim = headDim ?? 0
+    let rows = try elementCount("query vectors", shape.batch, shape.heads, shape.queries)
+    let columns = try elementCount("key vectors", shape.batch, shape.heads, shape.keys)
+    if dim > 0 {
+      try unsafe check(
+        "query vectors", vectors.queries?.count ?? 0, elementCount("query vectors", rows, dim),
+        [shape.batch, shape.heads, shape.queries, dim])
+      if readsKeys {
+        try unsafe check(
+          "key vectors", vectors.keys?.count ?? 0, elementCount("key vectors", columns, dim),
+          [shape.batch, shape.heads, shape.keys, dim])
+      }
+      let written = unsafe Memory(logits.baseAddress, logits.count * 4)
+      if let memory = unsafe vectors.queries,
+        written.overlaps(unsafe Memory(memory.baseAddress, memory.count * 4))
+      {
+        throw .overlappingMemory(argument: "query vectors")
+      }
+      if let memory = unsafe vectors.keys,
+        written.overlaps(unsafe Memory(memory.baseAddress, memory.count * 4))
+      {
+        throw .overlappingMemory(argument: "key vectors")
+      }
+    }
+    let places = try BiasPlaces(
+      self, shape, queries.ids, keys.ids, queries.places, keys.places)
+    let plan = try Plan(
+      kernels, outputBytes: count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
+    guard count > 0, let base = logits.baseAddress else { return nil }
+    try prepare(places.reach)
+    return unsafe BiasPass(
+      bias: self, shape: shape, queries: queries.places, keys: keys.places, mask: mask,
+      reach: places.reach, overwrites: overwrites, logits: base,
+      content: BlockContent(
+        dim: dim, queries: vectors.queries?.baseAddress, keys: vectors.keys?.baseAddress),
+      plan: plan, isFused: self is DistanceTable)
+  }
+
+  private func check(
+    _ argument: String, _ actual: Int, _ expected: Int, _ shape: @autoclosure () -> [Int]
+  ) throws(EmbedError) {
+    guard actual == expected else {
+      throw .wrongElementCount(
+        argument: argument, expected: expected, shape: shape(), actual: actual)
+    }
+  }
+}
+
+extension TrainedBias {
+  func runGradient(
+    _ kernels: Kernels, _ logits: UnsafeBufferPointer<Float>, _ shape: AttentionShape,
+    _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
+    _ vectors: AttentionVectors, _ gradients: AttentionGradients,
+    _ workspace: inout BiasWorkspace, _ parameters: UnsafeMutableBufferPointer<Float>,
+    readsKeys: Bool = true
+  ) throws(EmbedError) {
+    guard parameters.count == parameterCount else {
+      throw .wrongElementCount(
+        argument: "parameter gradient", expected: parameterCount, shape: [parameterCount],
+        actual: parameters.count)
+    }
+    for (name, vector, gradient) in unsafe [
+      ("query gradient", vectors.queries?.count, gradients.queries?.count),
+      ("key gradient", vectors.keys?.count, gradients.keys?.count),
+    ] where gradient != nil && gradient != vector {
+      throw .wrongElementCount(
+        argument: name, expected: vector ?? 0, shape: [vector ?? 0], actual: gradient ?? 0)
+    }
+    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
+      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
+        // Blocks of the backward pass are read alone.
+        let pass = try unsafe pass(
+          kernels, UnsafeMutableBufferPointer(mutating: logits), shape, (queries, queryPlaces),
+          (keys, keyPlaces), mask, vectors, overwrites: false, readsKeys: readsKeys)
+        guard let pass else { return }
+        let count = sumCount(pass.reach)
+        let sums = try unsafe workspace.zeros(
+          elementCount("gradient sums", shape.heads, count))
+        let work = unsafe BiasGradientPass(
+          bias: self, pass: pass, sums: sums, sumCount: count,
+          queryGradient: gradients.queries?.baseAddress,
+          keyGradient: gradients.keys?.baseAddress)
+        Threads.split(shape.heads, pass.plan.threads, work)
+        for head in 0..<shape.heads {
+          unsafe reduce(
+            UnsafeBufferPointer(start: sums + head * count, count: count), head: head,
+            reach: pass.reach, into: parameters)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// The walk of the backward pass: the same blocks as forward, head by head, so that each head's sums
+// are its own.
+
+/// A checked backward call.
+@safe struct BiasGradientPass: ParallelWork {
+  let bias: any TrainedBias
+  let pass: BiasPass
+  /// `sumCount` floats a head.
+  let sums: UnsafeMutablePointer<Float>
+  let sumCount: Int
+  let queryGradient: UnsafeMutablePointer<Float>?
+  let keyGradient: UnsafeMutablePointer<Float>?
+
+  /// Does the heads `range`.
+  func run(_ range: Range<Int>) {
+    for head in range {
+      for batchRow in 0..<pass.shape.batch { sequence(batchRow, head) }
+    }
+  }
+
+  private func sequence(_ batchRow: Int, _ head: Int) {
+    let shape = pass.shape
+    pass.queries.forEachStretch(
+      row: batchRow, context: shape.queries, columns: 0..<shape.queries
+    ) { queries in
+      guard queries.group != Stretch.padding else { return }
+      var done = 0
+      while done < queries.count {
+        let count = min(BiasPass.blockRows, queries.count - done)
+        let block = Stretch(
+          column: queries.column + done, count: count, position: queries.position + done,
+          group: queries.group)
+        pass.keys.forEachStretch(row: batchRow, context: shape.keys, columns: 0..<shape.keys) {
+          if $0.group == block.group { pair(batchRow, head, block, $0) }
+        }
+        done += count
+      }
+    }
+  }
+
+  private func pair(_ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch) {
+    guard let block = pass.block(batchRow, head, queries, keys) else { return }
+    let (shape, dim) = (pass.shape, pass.content.dim)
+    let lane = batchRow * shape.heads + head
+    unsafe bias.addGradient(
+      BiasGradientBlock(
+        block: block, reach: pass.reach, sums: sums + head * sumCount,
+        queryGradient: queryGradient.map {
+          unsafe $0 + (lane * shape.queries + queries.column) * dim
+        },
+        keyGradient: keyGradient.map { unsafe $0 + (lane * shape.keys + keys.column) * dim }))
+  }
+}

@@ -1,0 +1,111 @@
+// What a bias needs to be trained: the gradient of its parameters, and of the queries and keys that
+// it reads, from the gradient of the logits.
+//
+// Each head sums into floats of its own, batch row after batch row; then the heads' sums are
+// reduced in order. So the result has the same bits for any number of threads.
+
+/// A bias with parameters that training moves, or that passes gradients to queries and keys.
+public protocol TrainedBias: AttentionBias {
+  /// The number of parameters.
+  var parameterCount: Int { get }
+
+  /// The number of floats a head sums into, for a call of this reach.
+  func sumCount(_ reach: BiasReach) -> Int
+
+  /// Adds to the block's sums, and to the gradients of its queries and keys, what the gradient of
+  /// its logits gives. Keys that the block's causal mask hides count for nothing.
+  func addGradient(_ block: BiasGradientBlock)
+
+  /// Adds what the sums of `head` give to `gradient`, shape `[parameterCount]`.
+  func reduce(
+    _ sums: UnsafeBufferPointer<Float>, head: Int, reach: BiasReach,
+    into gradient: UnsafeMutableBufferPointer<Float>)
+}
+
+/// The gradient of the logits of one head for queries and keys at consecutive positions.
+@safe public struct BiasGradientBlock {
+  /// Where the block stands; its logits are the gradient, for reading.
+  let block: BiasBlock
+  /// The reach of the whole call.
+  public let reach: BiasReach
+  /// The head's sums.
+  public let sums: UnsafeMutablePointer<Float>
+  /// The gradients of the block's queries and keys; absent where nobody asks for them.
+  let queryGradient: UnsafeMutablePointer<Float>?
+  let keyGradient: UnsafeMutablePointer<Float>?
+
+  /// The head.
+  public var head: Int { block.head }
+  /// The queries' positions, a row each.
+  public var queries: Range<Int> { block.queries }
+  /// The keys' positions, a column each.
+  public var keys: Range<Int> { block.keys }
+
+  /// The number of columns that row `row` sees.
+  public func visible(_ row: Int) -> Int { block.visible(row) }
+
+  /// The gradient of the logits of row `row`.
+  public func gradient(_ row: Int) -> UnsafeBufferPointer<Float> {
+    precondition(row >= 0 && row < queries.count, "row out of bounds")
+    return unsafe UnsafeBufferPointer(start: block.logits + row * block.stride, count: keys.count)
+  }
+}
+
+/// Memory that gradients of biases sum into, kept from call to call: it grows to the largest call
+/// seen and stays.
+public struct BiasWorkspace: ~Copyable {
+  private var buffer: AlignedBuffer<Float>
+
+  /// Memory for nothing yet.
+  public init() throws(EmbedError) { buffer = try AlignedBuffer(count: 0) }
+
+  /// Zeros for `count` floats.
+  mutating func zeros(_ count: Int) throws(EmbedError) -> UnsafeMutablePointer<Float> {
+    if buffer.count < count {
+      buffer = try AlignedBuffer(count: count)
+    } else {
+      unsafe buffer.base.update(repeating: 0, count: count)
+    }
+    return unsafe buffer.base
+  }
+}
+
+extension DistanceTable: TrainedBias {
+  private var trained: (any TrainedDistanceBias)? { formula as? any TrainedDistanceBias }
+
+  /// The formula's parameters; none where it is not trained.
+  public var parameterCount: Int { trained?.parameterCount ?? 0 }
+
+  /// One float a distance.
+  public func sumCount(_ reach: BiasReach) -> Int { reach.count }
+
+  /// Sums the gradient along the diagonals.
+  public func addGradient(_ block: BiasGradientBlock) {
+    let delta = block.keys.lowerBound - block.queries.lowerBound
+    let tile = unsafe DistanceTile(
+      logits: block.block.logits, table: block.sums + (block.reach.past + delta),
+      rows: block.queries.count, columns: block.keys.count, stride: block.block.stride,
+      visible: block.block.isCausal ? 1 - delta : .max, overwrites: false)
+    block.block.plan.backend.sumByDistance(tile, block.block.plan)
+  }
+
+  /// Gives the formula the gradient of each distance.
+  public func reduce(
+    _ sums: UnsafeBufferPointer<Float>, head: Int, reach: BiasReach,
+    into gradient: UnsafeMutableBufferPointer<Float>
+  ) {
+    guard let trained else { return }
+    for place in 0..<reach.count where unsafe sums[place] != 0 {
+      unsafe trained.addGradient(
+        head: head, distance: reach.past - place, weight: Double(sums[place]), into: gradient)
+    }
+  }
+}
+
+extension EmbeddingTable {
+  /// One number of a scheme's parameters.
+  func element(_ row: Int, _ column: Int) -> Float {
+    precondition(row >= 0 && row < rows && column >= 0 && column < dim, "index out of bounds")
+    return unsafe unsafeBuffer[row * dim + column]
+  }
+}
