@@ -18,6 +18,7 @@ import EmbedKernel
 
   static func main() throws {
     guard allocations_are_counted() == 1 else { return print("not counted on this platform") }
+    try probeRotary()
     for (name, place, batch, context, dim) in places {
       let layer = try InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128))
       let ids = (0..<batch * context).map { Int32($0 % 500) }
@@ -72,6 +73,37 @@ import EmbedKernel
           for step in 0..<100 { try call(step) }
           let allocations = allocation_count() - before
           print(allocations, backend.rawValue, threads, "fused", name)
+        }
+      }
+    }
+  }
+
+  /// Rotates queries apart and in place, 200 calls a line, otherwise as above.
+  static func probeRotary() throws {
+    for (name, place, batch, context, width) in places {
+      let dim = min(width, 64)
+      let rotary = try RotaryEmbedding(headDim: dim, rotaryDim: dim / 2)
+      let shape = RotaryShape(batch: batch, heads: 3, context: context, headDim: dim)
+      let input = try AlignedBuffer<Float>(count: batch * 3 * context * dim)
+      let output = try AlignedBuffer<Float>(count: batch * 3 * context * dim)
+      for backend in Backend.allCases {
+        for threads in [1, 2] {
+          let kernels = Kernels(backend: backend, threads: threads)
+          func rotate(_ calls: Int) throws {
+            for _ in 0..<calls {
+              try unsafe rotary.rotate(
+                UnsafeBufferPointer(input.unsafeBuffer), shape: shape, at: place,
+                into: output.unsafeBuffer, using: kernels)
+              try unsafe rotary.rotate(
+                UnsafeBufferPointer(output.unsafeBuffer), shape: shape, at: place,
+                into: output.unsafeBuffer, using: kernels)
+            }
+          }
+          try rotate(20)
+          let before = allocation_count()
+          try rotate(100)
+          let allocations = allocation_count() - before
+          print(allocations, backend.rawValue, threads, "rotary \(name)")
         }
       }
     }
