@@ -14,6 +14,7 @@ struct BiasBenchmarks {
   /// A training shape, tiles that fit L1 and L2, and a decoder's query against its cache.
   static let shapes = [
     AttentionShape(heads: 12, queries: 1_024, keys: 1_024),
+    AttentionShape(heads: 1, queries: 1, keys: 16),
     AttentionShape(heads: 1, queries: 64, keys: 64),
     AttentionShape(heads: 1, queries: 128, keys: 512),
     AttentionShape(heads: 32, queries: 1, keys: 4_096),
