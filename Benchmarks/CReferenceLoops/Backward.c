@@ -58,17 +58,24 @@ void crl_gather_sorted(const crl_backward *work, size_t first, size_t last) {
 
 // MARK: Add in batch order
 
-// Columns `first..<last` of every row, so that threads never share an element.
+// The rows `first..<last` of the output, so that threads never share one.
 static inline __attribute__((always_inline)) void index_add(
     const crl_backward *work, size_t first, size_t last) {
   const size_t dim = work->dim, ahead = rows_ahead(dim);
   for (size_t n = 0; n < work->tokens; n++) {
+    const size_t row = (size_t)work->ids[n];
+    if (n + ahead < work->tokens) {
+      const size_t next = (size_t)work->ids[n + ahead];
+      if (next >= first && next < last)
+        for (size_t d = 0; d < dim; d += 16) {
+          __builtin_prefetch(work->output + next * dim + d, 1, 2);
+          __builtin_prefetch(work->gradient + (n + ahead) * dim + d, 0, 2);
+        }
+    }
+    if (row < first || row >= last) continue;
     const float *from = work->gradient + n * dim;
-    float *restrict to = work->output + (size_t)work->ids[n] * dim;
-    const size_t soon = n + ahead < work->tokens ? n + ahead : n;
-    const float *next = work->output + (size_t)work->ids[soon] * dim;
-    for (size_t d = first; d < last; d += 16) __builtin_prefetch(next + d, 1, 2);
-    for (size_t d = first; d < last; d++) to[d] += from[d];
+    float *restrict to = work->output + row * dim;
+    for (size_t d = 0; d < dim; d++) to[d] += from[d];
   }
 }
 

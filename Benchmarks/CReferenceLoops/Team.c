@@ -203,10 +203,8 @@ void crl_gather_sorted_team(crl_team *team, const crl_backward *work) {
 
 static void add_part(void *context, size_t part) {
   const backward_parts *parts = context;
-  const size_t dim = parts->work->dim, lines = (dim + 15) / 16;
-  const size_t first = lines * part / parts->threads * 16;
-  const size_t last = lines * (part + 1) / parts->threads * 16;
-  crl_index_add(parts->work, first, last < dim ? last : dim);
+  const size_t rows = parts->work->rows;
+  crl_index_add(parts->work, rows * part / parts->threads, rows * (part + 1) / parts->threads);
 }
 
 void crl_index_add_team(crl_team *team, const crl_backward *work) {

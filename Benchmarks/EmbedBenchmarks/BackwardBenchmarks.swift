@@ -101,7 +101,8 @@ extension BackwardFixture {
       var work = unsafe crl_backward(
         gradient: forward.output.unsafeBuffer.baseAddress, order: order.baseAddress,
         ids: ids.baseAddress, output: (dense?.unsafeBuffer ?? copied.unsafeBuffer).baseAddress,
-        tokens: forward.workload.tokens, dim: forward.workload.dim)
+        tokens: forward.workload.tokens, dim: forward.workload.dim,
+        rows: forward.workload.vocabulary)
       if dense == nil { unsafe team.gatherSorted(&work) } else { unsafe team.indexAdd(&work) }
     }
   }

@@ -33,6 +33,10 @@ internal import EmbedKernel
 
   func indexAdd(_ work: inout crl_backward) { unsafe crl_index_add_team(team, &work) }
 
+  func rotate(_ work: inout crl_rotation) {
+    unsafe crl_rotate_team(team, threads, &work)
+  }
+
   /// y += x
   func add(_ y: UnsafeMutablePointer<Float>, _ x: UnsafePointer<Float>, _ count: Int) {
     unsafe crl_add_team(team, threads, y, x, count)

@@ -14,6 +14,10 @@ enum EmbedBenchmarks {
     let available = ProcessInfo.processInfo.activeProcessorCount
     let threadCounts = Set([1, 2, available]).sorted()
     let forward = ForwardBenchmarks(store: store)
+    let halfPrecision = HalfPrecisionBenchmarks(store)
+    for workload in [Workload.seed, Workload.gpt2] {
+      for threads in threadCounts { halfPrecision.register(workload, threads: threads) }
+    }
     for workload in Workload.all {
       for threads in threadCounts {
         forward.register(workload, threads: threads)
@@ -23,6 +27,18 @@ enum EmbedBenchmarks {
     for workload in Workload.headline + Workload.backwardSweeps {
       for threads in threadCounts {
         backward.register(workload, threads: threads)
+      }
+    }
+    let normalize = NormalizeBenchmarks(store: store)
+    for workload in Workload.headline {
+      for threads in threadCounts {
+        normalize.register(workload, threads: threads)
+      }
+    }
+    let rotary = RotaryBenchmarks(store: store)
+    for workload in RotaryWorkload.all {
+      for threads in threadCounts {
+        rotary.register(workload, threads: threads)
       }
     }
     let biases = BiasBenchmarks(store: store)

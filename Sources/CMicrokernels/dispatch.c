@@ -1,57 +1,52 @@
-// The one place where an instruction set is chosen.
+// The one place where an instruction set is chosen. A new kernel is one line in each macro.
 #include "CMicrokernels.h"
 
-void ek_embed_f32_plain(const ek_embed_tile *tile);
-void ek_embed_f32_neon(const ek_embed_tile *tile);
-void ek_embed_f32_avx2(const ek_embed_tile *tile);
-void ek_embed_f32_avx512(const ek_embed_tile *tile);
+#define DECLARE(set)                                                                    \
+  void ek_embed_f32_##set(const ek_embed_tile *);                                       \
+  void ek_embed_typed_##set(const ek_typed_tile *);                                     \
+  void ek_convert_##set(const void *, ek_element, void *, ek_element, size_t);          \
+  void ek_sum_rows_f32_##set(const ek_row_sum *);                                       \
+  void ek_rotate_f32_##set(const ek_rotary_tile *);                                     \
+  void ek_add_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_sum_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_products_f32_##set(const ek_product_tile *);                                  \
+  void ek_combine_f32_##set(const ek_product_tile *);                                   \
+  void ek_outer_f32_##set(const ek_product_tile *);                                     \
+  void ek_normalize_f32_##set(const ek_normalize_tile *);                               \
+  void ek_normalize_gradient_f32_##set(const ek_normalize_gradient_tile *)
 
-void ek_sum_rows_f32_plain(const ek_row_sum *work);
-void ek_sum_rows_f32_neon(const ek_row_sum *work);
-void ek_sum_rows_f32_avx2(const ek_row_sum *work);
-void ek_sum_rows_f32_avx512(const ek_row_sum *work);
+/// The kernels of `set`; those that not every set has of `other`.
+#define KERNELS(set, other)                                     \
+  {                                                             \
+      .name = #set,                                             \
+      .embed_f32 = ek_embed_f32_##set,                          \
+      .embed_typed = ek_embed_typed_##other,                    \
+      .convert = ek_convert_##other,                            \
+      .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
+      .rotate_f32 = ek_rotate_f32_##set,                        \
+      .add_by_distance_f32 = ek_add_by_distance_f32_##set,      \
+      .sum_by_distance_f32 = ek_sum_by_distance_f32_##set,      \
+      .products_f32 = ek_products_f32_##other,                  \
+      .combine_f32 = ek_combine_f32_##other,                    \
+      .outer_f32 = ek_outer_f32_##other,                        \
+      .normalize_f32 = ek_normalize_f32_##set,                  \
+      .normalize_gradient_f32 = ek_normalize_gradient_f32_##set \
+  }
 
-void ek_add_by_distance_f32_plain(const ek_distance_tile *tile);
-void ek_sum_by_distance_f32_plain(const ek_distance_tile *tile);
-void ek_add_by_distance_f32_neon(const ek_distance_tile *tile);
-void ek_sum_by_distance_f32_neon(const ek_distance_tile *tile);
-void ek_add_by_distance_f32_avx2(const ek_distance_tile *tile);
-void ek_sum_by_distance_f32_avx2(const ek_distance_tile *tile);
-void ek_add_by_distance_f32_avx512(const ek_distance_tile *tile);
-void ek_sum_by_distance_f32_avx512(const ek_distance_tile *tile);
-void ek_products_f32_plain(const ek_product_tile *tile);
-void ek_combine_f32_plain(const ek_product_tile *tile);
-void ek_outer_f32_plain(const ek_product_tile *tile);
-void ek_products_f32_avx2(const ek_product_tile *tile);
-void ek_combine_f32_avx2(const ek_product_tile *tile);
-void ek_outer_f32_avx2(const ek_product_tile *tile);
-void ek_products_f32_avx512(const ek_product_tile *tile);
-void ek_combine_f32_avx512(const ek_product_tile *tile);
-void ek_outer_f32_avx512(const ek_product_tile *tile);
+DECLARE(plain);
+static const ek_kernels plain = KERNELS(plain, plain);
 
-#define PRODUCTS(set)                                                            \
-  .products_f32 = ek_products_f32_##set, .combine_f32 = ek_combine_f32_##set,    \
-  .outer_f32 = ek_outer_f32_##set
-
-#define DISTANCE(set)                                    \
-  .add_by_distance_f32 = ek_add_by_distance_f32_##set,   \
-  .sum_by_distance_f32 = ek_sum_by_distance_f32_##set
-
-static const ek_kernels plain = {
-    .name = "plain C", .embed_f32 = ek_embed_f32_plain, .sum_rows_f32 = ek_sum_rows_f32_plain,
-    DISTANCE(plain), PRODUCTS(plain)};
 #if defined(__aarch64__)
-static const ek_kernels neon = {
-    .name = "NEON", .embed_f32 = ek_embed_f32_neon, .sum_rows_f32 = ek_sum_rows_f32_neon,
-    DISTANCE(neon), PRODUCTS(plain)};
+DECLARE(neon);
+// The compiler vectorises the plain loops over two-byte elements and products for NEON.
+static const ek_kernels neon = KERNELS(neon, plain);
 #endif
+
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {
-    .name = "AVX2", .embed_f32 = ek_embed_f32_avx2, .sum_rows_f32 = ek_sum_rows_f32_avx2,
-    DISTANCE(avx2), PRODUCTS(avx2)};
-static const ek_kernels avx512 = {
-    .name = "AVX-512", .embed_f32 = ek_embed_f32_avx512, .sum_rows_f32 = ek_sum_rows_f32_avx512,
-    DISTANCE(avx512), PRODUCTS(avx512)};
+DECLARE(avx2);
+DECLARE(avx512);
+static const ek_kernels avx2 = KERNELS(avx2, avx2);
+static const ek_kernels avx512 = KERNELS(avx512, avx512);
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {
@@ -62,7 +57,11 @@ const ek_kernels *ek_kernels_for(ek_instruction_set set) {
 #endif
 #if defined(__x86_64__)
     case EK_AVX2:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &avx2 : NULL;
+      // Every CPU with AVX2 so far has F16C and FMA, which some kernels need.
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") &&
+                     __builtin_cpu_supports("fma")
+                 ? &avx2
+                 : NULL;
     case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
 #endif
     default: return NULL;

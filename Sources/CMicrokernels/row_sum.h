@@ -64,6 +64,13 @@ EK_INLINE void ek_prefetch(const ek_row_sum *s, size_t row, size_t column, size_
   }
 }
 
+/// Asks for the lines of the output row to come.
+EK_INLINE void ek_prefetch_output(const ek_row_sum *s, size_t column, size_t vectors) {
+  if (!s->ahead_output) return;
+  for (size_t v = 0; v < vectors; v++)
+    __builtin_prefetch(s->ahead_output + column + v * EK_LANES, 1, 2);
+}
+
 /// sum = rows first..<last, left to right; passes each row on where the call asks for it.
 EK_INLINE void ek_add_up(const ek_row_sum *s, size_t first, size_t last, size_t column,
                          size_t vectors, size_t lanes, ek_f32x16 *sum) {
@@ -133,6 +140,7 @@ EK_INLINE void ek_compensated(const ek_row_sum *s, size_t column, size_t vectors
 EK_INLINE void ek_sum_block(const ek_row_sum *s, size_t column, size_t vectors, size_t lanes) {
 #pragma STDC FP_CONTRACT OFF
   ek_f32x16 sum[EK_MOST_VECTORS], correction[EK_MOST_VECTORS];
+  ek_prefetch_output(s, column, vectors);
   if (s->compensated) {
     ek_compensated(s, column, vectors, lanes, sum, correction);
     for (size_t v = 0; v < vectors; v++) {
@@ -151,9 +159,50 @@ EK_INLINE void ek_sum_block(const ek_row_sum *s, size_t column, size_t vectors, 
              s->streaming);
 }
 
+/// One row at a time added to the output, which stays in cache: the same sums as by blocks. Rows of
+/// sequences lie so evenly that blocks of several of them would share the cache's sets.
+EK_INLINE void ek_add_row(const ek_row_sum *s, size_t row, size_t column, size_t vectors,
+                          size_t lanes) {
+#pragma STDC FP_CONTRACT OFF
+  size_t index = ek_index(s, row);
+  const float *from = s->rows + index * s->stride + column;
+  float *to = s->output + column, *pass = NULL;
+  if (s->destinations && s->destinations[index] >= 0)
+    pass = s->passed + (size_t)s->destinations[index] * s->stride + column;
+  ek_prefetch(s, row, column, vectors);
+  for (size_t v = 0; v < vectors; v++) {
+    ek_f32x16 value, sum;
+    ek_load(&value, from + v * EK_LANES, lanes);
+    if (pass)
+      ek_write(&value, pass + v * EK_LANES, lanes, s->pass_factor, s->pass_accumulate,
+               s->pass_streaming);
+    if (row) {
+      ek_load(&sum, to + v * EK_LANES, lanes);
+      value = sum + value;
+    }
+    if (row == s->count - 1) value = value * s->factor;
+    ek_store(&value, to + v * EK_LANES, lanes, false);
+  }
+}
+
+EK_INLINE void ek_add_rows(const ek_row_sum *s, size_t vectors) {
+  for (size_t row = 0; row < s->count; row++) {
+    size_t column = 0;
+    for (; column + vectors * EK_LANES <= s->width; column += vectors * EK_LANES)
+      ek_add_row(s, row, column, vectors, EK_LANES);
+    for (; column + EK_LANES <= s->width; column += EK_LANES) ek_add_row(s, row, column, 1, EK_LANES);
+    if (column < s->width) ek_add_row(s, row, column, 1, s->width - column);
+  }
+}
+
 /// The whole call; `vectors` is how many registers a block's sum takes.
 EK_INLINE void ek_sum_rows(const ek_row_sum *work, size_t vectors) {
   const ek_row_sum s = *work;
+  bool by_row = s.destinations && !s.accumulate && s.count <= s.leaf && s.count > 1;
+  if (by_row) {
+    ek_add_rows(&s, vectors);
+    return;
+  }
   size_t column = 0;
   for (; column + vectors * EK_LANES <= s.width; column += vectors * EK_LANES)
     ek_sum_block(&s, column, vectors, EK_LANES);

@@ -1,7 +1,7 @@
 // A process of its own, where nothing else allocates, that counts what a call allocates once it is
-// warm. Prints a line for each backend, thread count and kind of positions:
+// warm. Prints a line for each backend, thread count and kind of positions, forward and backward:
 //
-//   allocations in 1000 calls, backend, threads, positions
+//   allocations in some hundred calls, backend, threads, positions
 
 import AllocationCounter
 import EmbedKernel
@@ -37,7 +37,34 @@ import EmbedKernel
           }
           let allocations = allocation_count() - before
           print(allocations, backend.rawValue, threads, name)
+          try countBackward(layer, place, batch, context, kernels, name)
         }
+      }
+    }
+  }
+
+  /// Backward with all ids different, then with few of them, whose sums take several runs.
+  static func countBackward(
+    _ layer: InputEmbedding, _ place: PositionIDs, _ batch: Int, _ context: Int, _ kernels: Kernels,
+    _ name: String
+  ) throws {
+    let tokens = batch * context
+    let gradientOfOutput = [Float](repeating: 1, count: tokens * layer.tokens.dim)
+    var gradient = try layer.makeGradient()
+    for (kind, ids) in [
+      ("different", (0..<tokens).map { Int32($0 % 500) }),
+      ("hot", (0..<tokens).map { Int32($0 % 3) }),
+    ] {
+      for summation in Summation.allCases {
+        var before: Int = 0
+        for call in 0..<600 {
+          if call == 100 { before = Int(allocation_count()) }
+          try layer.backward(
+            gradientOfOutput.span, ids: ids.span, batch: batch, context: context, at: place,
+            into: &gradient, summation: summation, using: kernels)
+        }
+        print(
+          Int(allocation_count()) - before, kernels, "backward", summation.rawValue, kind, name)
       }
     }
   }

@@ -9,12 +9,12 @@ import Testing
 struct BackwardBatch: CustomStringConvertible {
   let seed: UInt64
   let shape: EmbeddingShape
-  let ids: [Int]
+  var ids: [Int]
   let place: PositionIDs
   let kind: String
   let places: [Int]
   let maximum: Int
-  let gradient: [Float]
+  var gradient: [Float]
 
   var description: String { "seed \(seed), \(shape), \(kind) positions" }
 
@@ -65,6 +65,20 @@ struct BackwardBatch: CustomStringConvertible {
     self.shape = shape
     self.maximum = maximum
     gradient = values(&random, count * shape.dim)
+  }
+
+  /// The same batch with another output gradient.
+  func replacing(gradient: [Float]) -> BackwardBatch {
+    var batch = self
+    batch.gradient = gradient
+    return batch
+  }
+
+  /// The same batch with other ids.
+  func replacing(ids: [Int]) -> BackwardBatch {
+    var batch = self
+    batch.ids = ids
+    return batch
   }
 
   /// The token table's rows that tokens belong to.

@@ -226,7 +226,8 @@ import Testing
     let dim = bias.headDim ?? 0
     let queries = try queries ?? (dim > 0 ? fixture.floats("queries") : [])
     let count = shape.batch * shape.heads * shape.keys * dim
-    let keys = try fixture.arrays["keys"] == nil
+    let keys =
+      try fixture.arrays["keys"] == nil
       ? [Float](repeating: 0, count: count) : fixture.floats("keys")
     let queryExpected = try queryGradient ?? (dim > 0 ? fixture.doubles("queriesGradient") : [])
     for kernels in Self.kernels {

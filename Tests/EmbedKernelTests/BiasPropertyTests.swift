@@ -244,7 +244,8 @@ struct BiasPlacement: Sendable, CustomTestStringConvertible {
       let bias = try make(parameters)
       var sum = 0.0
       for (i, g) in upstream.enumerated() where i % size <= i / size % size {
-        sum += Double(g)
+        sum +=
+          Double(g)
           * bias.value(head: i / (size * size), query: i / size % size, key: i % size)
       }
       return sum

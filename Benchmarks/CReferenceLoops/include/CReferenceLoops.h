@@ -51,12 +51,14 @@ typedef struct {
   float *output;
   size_t tokens;
   size_t dim;
+  /// V.
+  size_t rows;
 } crl_backward;
 
 /// `output[i, :] = gradient[order[i], :]` for `i` in `first..<last`, prefetched and past the caches.
 void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
 
-/// `output[ids[n], :] += gradient[n, :]` over columns `first..<last`, one token after another,
+/// `output[ids[n], :] += gradient[n, :]` for the ids in `first..<last`, one token after another,
 /// prefetched.
 void crl_index_add(const crl_backward *work, size_t first, size_t last);
 
@@ -76,6 +78,22 @@ void crl_team_run(crl_team *team, void (*body)(void *context, size_t part), void
 /// Stops the workers and frees the team. NULL is ignored.
 void crl_team_destroy(crl_team *team);
 
+/// Pairs of `heads` heads' vectors, each `context` rows of `head_dim`, rotated by their tokens'
+/// rows of cosines and sines: (i, i + head_dim/2), or neighbours if `interleaved`. `output` is
+/// `input` or apart from it.
+typedef struct {
+  const float *input;
+  const float *rows;
+  float *output;
+  size_t heads;
+  size_t context;
+  size_t head_dim;
+  int interleaved;
+} crl_rotation;
+
+/// The rotation by a plain loop, heads split evenly over the team of `threads`.
+void crl_rotate_team(crl_team *team, size_t threads, const crl_rotation *work);
+
 /// `crl_embed_streaming` over all positions, which are split evenly over the team.
 void crl_embed_streaming_team(crl_team *team, const crl_embedding *work);
 
@@ -89,7 +107,7 @@ void crl_copy_memcpy_team(crl_team *team, float *destination, const float *sourc
 /// `crl_gather_sorted` over all tokens, which are split evenly over the team.
 void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
 
-/// `crl_index_add` over all columns, which are split evenly over the team.
+/// `crl_index_add` over all rows, which are split evenly over the team.
 void crl_index_add_team(crl_team *team, const crl_backward *work);
 
 /// `y[i] += x[i]`.

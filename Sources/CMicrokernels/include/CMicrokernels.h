@@ -38,6 +38,27 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
+/// A loop over rows: how many, and how far tensors and cos/sin rows move a step, in floats.
+typedef struct ek_rotary_loop {
+  size_t count, elements, rows;
+} ek_rotary_loop;
+
+/// A nest of two loops over rows of which `pairs` pairs are rotated, visited outer then inner.
+typedef struct ek_rotary_tile {
+  const float *input;
+  float *output;      ///< Disjoint from `input`, or the same address.
+  const float *rows;  ///< Cosines of the first row; its sines are `sines` floats on.
+  size_t sines;
+  ek_rotary_loop outer, inner;
+  size_t pairs;
+  size_t partner;   ///< From a pair's first element to its second, if not neighbours.
+  size_t rest_at;   ///< Where the elements begin that are not rotated but copied.
+  size_t rest;      ///< How many they are.
+  bool neighbours;  ///< Pairs are (2i, 2i+1) instead of (i, i+partner).
+  bool inverse;     ///< Rotate by the negative angle.
+  bool streaming;   ///< Write past the cache; every vector is then aligned to 64 bytes.
+} ek_rotary_tile;
+
 /// A sum of gathered rows, and optionally each of them passed on alone.
 typedef struct ek_row_sum {
   const float *rows;             ///< Row r is at `rows + r * stride`.
@@ -45,6 +66,7 @@ typedef struct ek_row_sum {
   const int32_t *indices;        ///< The rows, `count` of them; NULL: 0..<count.
   const int32_t *ahead;          ///< Rows to prefetch, one a row summed, `ahead_count` of them.
   const int32_t *destinations;   ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
+  const float *ahead_output;     ///< The output row of a call to come, to prefetch; NULL: none.
   float *passed;                 ///< Where rows are passed on to.
   float *output;                 ///< One row.
   float *correction_output;      ///< One row; NULL: the correction is added to the sum.
@@ -61,6 +83,69 @@ typedef struct ek_row_sum {
   bool pass_accumulate;          ///< The same for the rows passed on.
   bool pass_streaming;
 } ek_row_sum;
+
+/// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
+typedef enum ek_element {
+  EK_F32,
+  EK_F16,   ///< IEEE binary16.
+  EK_BF16,  ///< The upper half of an fp32.
+} ek_element;
+
+/// A tile of other element types than EK_F32 for both: the pointers of `rows` address tables of
+/// `input` and an output of `output`.
+typedef struct ek_typed_tile {
+  ek_embed_tile rows;
+  ek_element input, output;
+} ek_typed_tile;
+
+/// What a normalisation divides by: the deviation from the mean, the root mean square, or nothing.
+typedef enum ek_normalization {
+  EK_NO_NORM,
+  EK_LAYER_NORM,
+  EK_RMS_NORM,
+} ek_normalization;
+
+/// Which elements dropout keeps: those whose Philox word is at least `threshold`.
+///
+/// Element i of output row n has word (i/16)%4 of block (n*groups + i/64)*16 + i%16, where a row
+/// has `groups` = ceil(D/64) groups of 64 elements: 16 neighbours are 16 blocks, so that a vector
+/// of blocks gives vectors of neighbours. No mask is stored.
+typedef struct ek_dropout {
+  uint64_t key;        ///< The seed.
+  uint64_t stream;     ///< The upper half of the counter: which mask of that seed.
+  uint32_t threshold;  ///< 2^32 times the dropped share; 0 keeps all.
+  float scale;         ///< Multiplies what is kept.
+} ek_dropout;
+
+/// A tile whose rows are summed, normalised and dropped from:
+///
+///   x = scale * tokens[ids[n], :] + positions[place(n), :] + segments[segment_ids[n], :]
+///   output[n, :] = dropout(gamma * (x - mean(x)) / deviation(x) + beta)
+///
+/// Row statistics are sums of 32 lanes in fp32: lane l adds elements l, l + 32, ... in order, then
+/// lane l adds lane l + 16, l + 8, l + 4, l + 2, l + 1. Two passes: the mean, then the squares of
+/// the differences from it. Every instruction set gives the same bits.
+typedef struct ek_normalize_tile {
+  ek_embed_tile rows;     ///< Without `ids`, `tokens` holds x of the first token, a row a token.
+  const float *segments;  ///< Segment table; NULL adds none.
+  const void *segment_ids;  ///< Of the first token, `rows.id_bytes` wide; NULL: all are 0.
+  const float *gamma;       ///< (D); not read without normalisation.
+  const float *beta;        ///< (D); NULL adds none.
+  float epsilon;            ///< Added to the variance or mean square.
+  ek_normalization kind;
+  ek_dropout dropout;
+  uint64_t first;  ///< The first token's index, for the mask.
+} ek_normalize_tile;
+
+/// The backward of a tile: rows.output is where d(x) goes, and parameter gradients accumulate.
+typedef struct ek_normalize_gradient_tile {
+  ek_normalize_tile forward;
+  const float *gradient;  ///< d(output) of the first token.
+  float *gamma;           ///< (D), accumulates; NULL without normalisation.
+  float *beta;            ///< (D), accumulates; NULL for none.
+  float *segments;        ///< Like the segment table, accumulates; NULL for none.
+} ek_normalize_gradient_tile;
+
 
 /// A tile of attention logits and the table entries that stand along its diagonals.
 ///
@@ -96,12 +181,31 @@ typedef struct ek_kernels {
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
 
+  /// for n in the nest, i < pairs, (a, b) pair i of input row n, (c, s) of its cos/sin row:
+  ///   output pair = (a*c - b*s, b*c + a*s), products and sums each rounded
+  ///
+  /// Traffic per row: D*4 bytes read and D*4 written; cos/sin rows stay in cache.
+  void (*rotate_f32)(const ek_rotary_tile *tile);
+
   /// output[:] (+)= factor * sum of rows[indices[i], :], and
   /// passed[destinations[indices[i]], :] (+)= pass_factor * rows[indices[i], :]
   ///
   /// Each row is read once and the output written once. Rows are passed on only where the sum is
   /// not compensated.
   void (*sum_rows_f32)(const ek_row_sum *work);
+
+  /// The same for tables or output of two-byte elements, which move half the bytes.
+  void (*embed_typed)(const ek_typed_tile *tile);
+
+  /// to[i] = from[i], rounded where `output` is narrower; not both types are EK_F32.
+  void (*convert)(const void *from, ek_element input, void *to, ek_element output, size_t count);
+
+  /// The same with segments, normalisation and dropout; as much traffic.
+  void (*normalize_f32)(const ek_normalize_tile *tile);
+
+  /// Its backward. Traffic per token: D*4 bytes read from the token table, D*4 of the gradient,
+  /// D*4 written.
+  void (*normalize_gradient_f32)(const ek_normalize_gradient_tile *tile);
 
   /// for r in rows, j in columns seen: logits[r, j] += table[j - r]; the others: -infinity
   ///

@@ -5,6 +5,19 @@
 protocol KernelBackend {
   /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
   static func embed(_ pass: ForwardPass, _ plan: Plan)
+
+  /// The same for tables or output of two-byte elements.
+  static func embed(_ pass: TypedPass, _ plan: Plan)
+
+  /// output[n, :] = dropout(norm(x[n, :])), x being the sum above plus a segment row
+  static func normalize(_ pass: NormalizePass, _ plan: Plan)
+
+  /// The backward of `normalize`, whose parameter gradients accumulate in fixed chunks.
+  static func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan)
+
+  /// Rotates the pairs of a nest of rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for
+  /// all but OpenBLAS, whose `srot` fuses multiplication and addition.
+  static func rotate(_ tile: RotaryTile, _ plan: Plan)
 }
 
 /// A backend's part of backward.
@@ -37,11 +50,44 @@ public enum Backend: String, CaseIterable, Sendable {
     }
   }
 
+  @inline(__always)
+  func rotate(_ pass: RotaryPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: pass.run(OpenBLASKernels.self, plan)
+    case .simd: pass.run(SIMDKernels.self, plan)
+    case .native: pass.run(NativeKernels.self, plan)
+    }
+  }
+
   func backward(_ pass: BackwardPass, _ plan: Plan) {
     switch self {
     case .openBLAS: BackwardWork<OpenBLASKernels>.run(pass, plan)
     case .simd: BackwardWork<SIMDKernels>.run(pass, plan)
     case .native: BackwardWork<NativeKernels>.run(pass, plan)
+    }
+  }
+
+  func embed(_ pass: TypedPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: OpenBLASKernels.embed(pass, plan)
+    case .simd: SIMDKernels.embed(pass, plan)
+    case .native: NativeKernels.embed(pass, plan)
+    }
+  }
+
+  func normalize(_ pass: NormalizePass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: OpenBLASKernels.normalize(pass, plan)
+    case .simd: SIMDKernels.normalize(pass, plan)
+    case .native: NativeKernels.normalize(pass, plan)
+    }
+  }
+
+  func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: OpenBLASKernels.normalizeGradient(pass, plan)
+    case .simd: SIMDKernels.normalizeGradient(pass, plan)
+    case .native: NativeKernels.normalizeGradient(pass, plan)
     }
   }
 }

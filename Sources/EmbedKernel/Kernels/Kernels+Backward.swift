@@ -56,6 +56,34 @@ extension Kernels {
       outputGradient, TokenIDs(ids), shape, place, options, tokens, positions, &workspace)
   }
 
+  /// The same into two row-sparse gradients.
+  ///
+  /// A `GradientTarget` lives as long as the access to the variable it names, which stored properties
+  /// of one value or of a class do not allow side by side; arguments do.
+  @inlinable
+  public func backward<ID: TokenID>(
+    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
+    shape: EmbeddingShape, at place: PositionIDs = .sequential(),
+    options: BackwardOptions = BackwardOptions(), tokens: inout RowSparseGradient,
+    positions: inout RowSparseGradient, workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    try unsafe backward(
+      outputGradient, TokenIDs(ids), shape, place, options, .rowSparse(&tokens),
+      .rowSparse(&positions), &workspace)
+  }
+
+  /// The same into the token table's row-sparse gradient alone.
+  @inlinable
+  public func backward<ID: TokenID>(
+    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
+    shape: EmbeddingShape, options: BackwardOptions = BackwardOptions(),
+    tokens: inout RowSparseGradient, workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    try unsafe backward(
+      outputGradient, TokenIDs(ids), shape, .sequential(), options, .rowSparse(&tokens), .none,
+      &workspace)
+  }
+
   @usableFromInline
   func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,

@@ -18,6 +18,9 @@ public struct RowSparseGradient: ~Copyable {
 
   private var rowStorage: AlignedBuffer<Int32>
   private var valueStorage: AlignedBuffer<Float>
+  /// Where the next sum goes; empty until gradients are added.
+  private var spareRows: AlignedBuffer<Int32>
+  private var spareValues: AlignedBuffer<Float>
 
   /// An empty gradient for a table `[rows, dim]`, with room for `capacity` listed rows.
   ///
@@ -29,10 +32,14 @@ public struct RowSparseGradient: ~Copyable {
     guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
     let ids = try AlignedBuffer<Int32>(count: capacity)
     let values = try AlignedBuffer<Float>(count: elementCount("row gradient", capacity, dim))
+    let spareRows = try AlignedBuffer<Int32>(count: 0)
+    let spareValues = try AlignedBuffer<Float>(count: 0)
     self.rows = rows
     self.dim = dim
     rowStorage = ids
     valueStorage = values
+    self.spareRows = spareRows
+    self.spareValues = spareValues
   }
 
   /// The number of rows there is room for without allocating.
@@ -75,6 +82,26 @@ public struct RowSparseGradient: ~Copyable {
     }
     self.count = count
   }
+
+  /// Makes room for a sum of `count` rows beside the values.
+  mutating func reserveSpare(_ count: Int) throws(EmbedError) {
+    guard spareRows.count < count else { return }
+    let room = max(count, capacity)
+    let ids = try AlignedBuffer<Int32>(count: room)
+    let values = try AlignedBuffer<Float>(count: elementCount("row gradient", room, dim))
+    spareRows = ids
+    spareValues = values
+  }
+
+  /// Makes the sum of `count` rows the values.
+  mutating func exchangeSpare(count: Int) {
+    swap(&rowStorage, &spareRows)
+    swap(&valueStorage, &spareValues)
+    self.count = count
+  }
+
+  var spareRowMemory: UnsafeMutablePointer<Int32> { unsafe spareRows.base }
+  var spareValueMemory: UnsafeMutablePointer<Float> { unsafe spareValues.base }
 
   /// The ids' memory, `capacity` elements.
   package var rowIDMemory: UnsafeMutablePointer<Int32> { unsafe rowStorage.base }

@@ -173,6 +173,10 @@
     var sum = unsafe rowSum(start, count, table.values + row(group) &* pass.dim)
     sum.factor = factor(count)
     (sum.accumulates, sum.streaming) = (table.accumulates, table.streaming)
+    if table.accumulates, plan.traffic.prefetchRows > 0 {
+      let soon = min(group &+ plan.traffic.prefetchRows, table.groups.count &- 1)
+      unsafe sum.aheadOutput = UnsafePointer(table.values + row(soon) &* pass.dim)
+    }
     if skipsSingles, plan.traffic.prefetchRows > 0 {
       let (tokens, soon) = unsafe ahead.next()
       unsafe sum.ahead = tokens

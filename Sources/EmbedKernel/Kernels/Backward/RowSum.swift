@@ -17,6 +17,8 @@
   /// The rows to prefetch, one for each row summed.
   var ahead: UnsafePointer<Int32>?
   var aheadCount = 0
+  /// The output row of a sum to come, to prefetch.
+  var aheadOutput: UnsafePointer<Float>?
   /// Floats from row to row, of `passed` too.
   var stride: Int
   /// Floats of a row.

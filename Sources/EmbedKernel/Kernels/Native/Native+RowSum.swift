@@ -13,7 +13,8 @@ extension NativeKernels: RowSumKernels {
     let compensated = if case .compensated = sum.order { true } else { false }
     var c = unsafe ek_row_sum(
       rows: sum.rows, corrections: sum.corrections, indices: sum.indices, ahead: sum.ahead,
-      destinations: sum.destinations, passed: sum.passed, output: sum.output,
+      destinations: sum.destinations, ahead_output: sum.aheadOutput, passed: sum.passed,
+      output: sum.output,
       correction_output: sum.correctionOutput, count: sum.count, ahead_count: sum.aheadCount,
       stride: sum.stride, width: sum.width, leaf: leaf, factor: sum.factor,
       pass_factor: sum.passFactor, compensated: compensated, accumulate: sum.accumulates,

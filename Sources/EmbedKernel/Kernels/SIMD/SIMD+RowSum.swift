@@ -1,56 +1,74 @@
-// Sums of gathered rows of the pure Swift backend: blocks of 64 floats, summed in registers over all
-// rows and written once; then blocks of 16, and single columns.
+// Sums of gathered rows of the pure Swift backend: 32 columns at a time, summed in registers over all
+// rows and written once.
 //
 // Bytes: each listed row read once, D*4; the output written once, D*4, and read where it is added to.
 
 extension SIMDKernels: RowSumKernels {
   static func sum(_ sum: RowSum, _ plan: Plan) {
-    let width = sum.width
+    if case .leftToRight = sum.order, unsafe sum.destinations != nil, !sum.accumulates {
+      return addRows(sum)
+    }
     var column = 0
-    while column &+ 64 <= width {
-      sumBlock(sum, column, SIMD64<Float>.self)
-      column &+= 64
+    while column &+ Columns.most <= sum.width {
+      sumColumns(sum, column, Columns.most)
+      column &+= Columns.most
     }
-    while column &+ 16 <= width {
-      sumBlock(sum, column, SIMD16<Float>.self)
-      column &+= 16
-    }
-    while column < width {
-      sumBlock(sum, column, Float.self)
-      column &+= 1
+    if column < sum.width { sumColumns(sum, column, sum.width &- column) }
+  }
+
+  /// One row at a time added to the output, which stays in cache: the same sums as by columns. Rows of
+  /// sequences lie so evenly that columns of several of them would share the cache's sets.
+  private static func addRows(_ sum: RowSum) {
+    for i in 0..<sum.count {
+      var column = 0
+      while column &+ Columns.most <= sum.width {
+        addRow(sum, i, column, Columns.most)
+        column &+= Columns.most
+      }
+      if column < sum.width { addRow(sum, i, column, sum.width &- column) }
     }
   }
 
   @inline(__always)
-  private static func sumBlock<Block: RowBlock>(_ sum: RowSum, _ column: Int, _: Block.Type) {
-    var total: Block
+  private static func addRow(_ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int) {
+    var value = row(sum, i, column, lanes)
+    pass(sum, i, column, lanes, value)
+    let output = unsafe sum.output + column
+    if i > 0 { value = unsafe Columns(output, lanes) + value }
+    if i == sum.count &- 1 { value = value * sum.factor }
+    unsafe value.store(output, lanes)
+  }
+
+  @inline(__always)
+  private static func sumColumns(_ sum: RowSum, _ column: Int, _ lanes: Int) {
+    var total: Columns
     switch sum.order {
-    case .leftToRight: total = addUp(sum, 0, sum.count, column)
-    case .tree(let leaf): total = tree(sum, 0, sum.count, leaf, column)
+    case .leftToRight: total = addUp(sum, 0, sum.count, column, lanes)
+    case .tree(let leaf): total = tree(sum, 0, sum.count, leaf, column, lanes)
     case .compensated:
-      let (value, correction): (Block, Block) = compensated(sum, column)
+      let (value, correction) = compensated(sum, column, lanes)
       total = value
       if let output = unsafe sum.correctionOutput {
-        unsafe correction.store(output + column)
+        unsafe correction.store(output + column, lanes)
       } else {
-        total = Block.add(value, correction)
+        total = value + correction
       }
     }
-    unsafe write(total, sum.output + column, sum.factor, sum.accumulates)
+    unsafe write(total, sum.output + column, lanes, sum.factor, sum.accumulates)
   }
 
   /// Rows first..<last, left to right; passes each on where the call asks for it.
   @inline(__always)
-  private static func addUp<Block: RowBlock>(
-    _ sum: RowSum, _ first: Int, _ last: Int, _ column: Int
-  ) -> Block {
-    var total = row(sum, first, column) as Block
-    pass(sum, first, column, total)
+  private static func addUp(
+    _ sum: RowSum, _ first: Int, _ last: Int, _ column: Int, _ lanes: Int
+  ) -> Columns {
+    var total = row(sum, first, column, lanes)
+    pass(sum, first, column, lanes, total)
     var i = first &+ 1
     while i < last {
-      let value: Block = row(sum, i, column)
-      pass(sum, i, column, value)
-      total = Block.add(total, value)
+      let value = row(sum, i, column, lanes)
+      pass(sum, i, column, lanes, value)
+      total = total + value
       i &+= 1
     }
     return total
@@ -58,33 +76,31 @@ extension SIMDKernels: RowSumKernels {
 
   /// Leaves of `leaf` rows, added up as a tree of adjacent pairs: the left side of each addition is
   /// the largest power of two of leaves that is short of all.
-  private static func tree<Block: RowBlock>(
-    _ sum: RowSum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int
-  ) -> Block {
-    guard last &- first > leaf else { return addUp(sum, first, last, column) }
+  private static func tree(
+    _ sum: RowSum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int, _ lanes: Int
+  ) -> Columns {
+    guard last &- first > leaf else { return addUp(sum, first, last, column, lanes) }
     let leaves = (last &- first &- 1) / leaf
     let left = leaf << (Int.bitWidth &- 1 &- leaves.leadingZeroBitCount)
-    return Block.add(
-      tree(sum, first, first &+ left, leaf, column), tree(sum, first &+ left, last, leaf, column))
+    return tree(sum, first, first &+ left, leaf, column, lanes)
+      + tree(sum, first &+ left, last, leaf, column, lanes)
   }
 
   /// Left to right, with the rounding error of every addition (Knuth's TwoSum) summed beside.
   @inline(__always)
-  private static func compensated<Block: RowBlock>(
-    _ sum: RowSum, _ column: Int
-  ) -> (Block, Block) {
-    var (total, correction) = (Block.zeros, Block.zeros)
+  private static func compensated(
+    _ sum: RowSum, _ column: Int, _ lanes: Int
+  ) -> (Columns, Columns) {
+    var (total, correction) = (Columns(), Columns())
     for i in 0..<sum.count {
-      let value: Block = row(sum, i, column)
-      let next = Block.add(total, value)
-      let added = Block.subtract(next, total)
-      let error = Block.add(
-        Block.subtract(total, Block.subtract(next, added)), Block.subtract(value, added))
-      correction = Block.add(correction, error)
+      let value = row(sum, i, column, lanes)
+      let next = total + value
+      let added = next - total
+      correction = correction + ((total - (next - added)) + (value - added))
       total = next
       if let corrections = unsafe sum.corrections {
-        correction = unsafe Block.add(
-          correction, Block.load(corrections + index(sum, i) &* sum.stride + column))
+        let at = index(sum, i) &* sum.stride &+ column
+        correction = unsafe correction + Columns(corrections + at, lanes)
       }
     }
     return (total, correction)
@@ -97,66 +113,83 @@ extension SIMDKernels: RowSumKernels {
   }
 
   @inline(__always)
-  private static func row<Block: RowBlock>(_ sum: RowSum, _ i: Int, _ column: Int) -> Block {
-    unsafe Block.load(sum.rows + index(sum, i) &* sum.stride + column)
+  private static func row(_ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int) -> Columns {
+    unsafe Columns(sum.rows + (index(sum, i) &* sum.stride &+ column), lanes)
   }
 
   @inline(__always)
-  private static func pass<Block: RowBlock>(
-    _ sum: RowSum, _ i: Int, _ column: Int, _ value: Block
+  private static func pass(
+    _ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int, _ value: Columns
   ) {
     guard let destinations = unsafe sum.destinations, let passed = unsafe sum.passed else { return }
     let destination = unsafe Int(destinations[index(sum, i)])
     guard destination >= 0 else { return }
     unsafe write(
-      value, passed + destination &* sum.stride + column, sum.passFactor, sum.passAccumulates)
+      value, passed + (destination &* sum.stride &+ column), lanes, sum.passFactor,
+      sum.passAccumulates)
   }
 
   /// p[:] = factor * value, or p[:] += factor * value, the product rounded on its own.
   @inline(__always)
-  private static func write<Block: RowBlock>(
-    _ value: Block, _ p: UnsafeMutablePointer<Float>, _ factor: Float, _ accumulates: Bool
+  private static func write(
+    _ value: Columns, _ p: UnsafeMutablePointer<Float>, _ lanes: Int, _ factor: Float,
+    _ accumulates: Bool
   ) {
-    let product = Block.multiply(value, factor)
-    unsafe (accumulates ? Block.add(Block.load(p), product) : product).store(p)
+    let product = value * factor
+    unsafe (accumulates ? Columns(p, lanes) + product : product).store(p, lanes)
   }
 }
 
-/// A stretch of columns that a sum takes at once.
-private protocol RowBlock {
-  static var zeros: Self { get }
-  static func load(_ p: UnsafePointer<Float>) -> Self
-  func store(_ p: UnsafeMutablePointer<Float>)
-  static func add(_ a: Self, _ b: Self) -> Self
-  static func subtract(_ a: Self, _ b: Self) -> Self
-  static func multiply(_ a: Self, _ factor: Float) -> Self
-}
+/// Up to 32 columns of a row. Concrete types: in generic code the operators of SIMD types run an
+/// element at a time.
+private struct Columns {
+  static let most = 32
+  var low: SIMD16<Float>
+  var high: SIMD16<Float>
 
-extension RowBlock where Self: SIMD, Scalar == Float {
-  @inline(__always) static var zeros: Self { Self(repeating: 0) }
-
-  // Rows start anywhere, so vectors are loaded and stored without alignment.
   @inline(__always)
-  static func load(_ p: UnsafePointer<Float>) -> Self {
-    unsafe UnsafeRawPointer(p).loadUnaligned(as: Self.self)
+  init(low: SIMD16<Float> = SIMD16(repeating: 0), high: SIMD16<Float> = SIMD16(repeating: 0)) {
+    self.low = low
+    self.high = high
   }
+
+  /// The `lanes` floats at `p`, and zeros. Rows start anywhere: nothing is assumed of alignment.
   @inline(__always)
-  func store(_ p: UnsafeMutablePointer<Float>) {
-    unsafe UnsafeMutableRawPointer(p).storeBytes(of: self, as: Self.self)
+  init(_ p: UnsafePointer<Float>, _ lanes: Int) {
+    if lanes == Self.most {
+      self.init(
+        low: unsafe UnsafeRawPointer(p).loadUnaligned(as: SIMD16<Float>.self),
+        high: unsafe UnsafeRawPointer(p + 16).loadUnaligned(as: SIMD16<Float>.self))
+    } else {
+      self.init()
+      for i in 0..<min(lanes, 16) { unsafe low[i] = p[i] }
+      for i in 16..<max(lanes, 16) { unsafe high[i &- 16] = p[i] }
+    }
   }
-  @inline(__always) static func add(_ a: Self, _ b: Self) -> Self { a + b }
-  @inline(__always) static func subtract(_ a: Self, _ b: Self) -> Self { a - b }
-  @inline(__always) static func multiply(_ a: Self, _ factor: Float) -> Self { a * factor }
-}
 
-extension SIMD64<Float>: RowBlock {}
-extension SIMD16<Float>: RowBlock {}
+  @inline(__always)
+  func store(_ p: UnsafeMutablePointer<Float>, _ lanes: Int) {
+    if lanes == Self.most {
+      unsafe UnsafeMutableRawPointer(p).storeBytes(of: low, as: SIMD16<Float>.self)
+      unsafe UnsafeMutableRawPointer(p + 16).storeBytes(of: high, as: SIMD16<Float>.self)
+    } else {
+      for i in 0..<min(lanes, 16) { unsafe p[i] = low[i] }
+      for i in 16..<max(lanes, 16) { unsafe p[i] = high[i &- 16] }
+    }
+  }
 
-extension Float: RowBlock {
-  @inline(__always) static var zeros: Float { 0 }
-  @inline(__always) static func load(_ p: UnsafePointer<Float>) -> Float { unsafe p.pointee }
-  @inline(__always) func store(_ p: UnsafeMutablePointer<Float>) { unsafe p.pointee = self }
-  @inline(__always) static func add(_ a: Float, _ b: Float) -> Float { a + b }
-  @inline(__always) static func subtract(_ a: Float, _ b: Float) -> Float { a - b }
-  @inline(__always) static func multiply(_ a: Float, _ factor: Float) -> Float { a * factor }
+  @inline(__always)
+  static func + (_ a: Columns, _ b: Columns) -> Columns {
+    Columns(low: a.low + b.low, high: a.high + b.high)
+  }
+
+  @inline(__always)
+  static func - (_ a: Columns, _ b: Columns) -> Columns {
+    Columns(low: a.low - b.low, high: a.high - b.high)
+  }
+
+  @inline(__always)
+  static func * (_ a: Columns, _ factor: Float) -> Columns {
+    Columns(low: a.low * factor, high: a.high * factor)
+  }
 }

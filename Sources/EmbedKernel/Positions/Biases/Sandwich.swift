@@ -27,7 +27,8 @@ public struct Sandwich: DistanceBias {
       throw .invalidSize(argument: "heads", value: heads, expected: "1 or more")
     }
     guard dim >= 2, dim % 2 == 0 else {
-      throw .invalidSize(argument: "sinusoid dim", value: dim, expected: "an even number, 2 or more")
+      throw .invalidSize(
+        argument: "sinusoid dim", value: dim, expected: "an even number, 2 or more")
     }
     guard base.isFinite, base > 0 else {
       throw .invalidValue(argument: "base", value: base, expected: "a finite number above 0")

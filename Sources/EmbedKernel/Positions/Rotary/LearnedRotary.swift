@@ -1,0 +1,123 @@
+// LeRoPE: rotary positions with a learned logarithm of each pair's frequency, as in Hugging Face's
+// mistral_large4: theta * exp(alpha), alpha trained from 0.
+//
+// B batch, H heads, T context, P pairs.
+
+internal import Synchronization
+
+/// A rotary embedding whose frequencies are trained.
+public final class LearnedRotary: Sendable {
+  /// The logarithms alpha, shape `[1, pairs]`; zeros rotate as the embedding without them does.
+  /// After changing them call `refresh()`.
+  public let alpha: EmbeddingTable
+
+  /// The embedding that alpha starts from.
+  public let initial: RotaryEmbedding
+
+  private let current: Mutex<RotaryEmbedding>
+
+  /// Starts with alpha 0.
+  ///
+  /// - Parameter initial: One coordinate and angles that do not depend on the length.
+  /// - Throws: `EmbedError` where memory ends.
+  public init(_ initial: RotaryEmbedding) throws(EmbedError) {
+    self.initial = initial
+    alpha = try EmbeddingTable(rows: 1, dim: initial.pairs)
+    current = Mutex(initial)
+  }
+
+  /// The rotation with the present frequencies. Take it once a step: the first call after a change
+  /// computes its tables anew.
+  public var embedding: RotaryEmbedding { current.withLock { $0 } }
+
+  /// Takes up a change of alpha.
+  ///
+  /// - Throws: `invalidValue` where a frequency is no longer finite, `outOfMemory`.
+  public func refresh() throws(EmbedError) {
+    let start = try initial.frequencies()
+    let alpha = alpha.values
+    let learned = RotaryFrequencies(
+      start.radians.indices.map { start.radians[$0] * exponential(Double(alpha[$0])) },
+      attentionFactor: start.attentionFactor)
+    let made = try RotaryEmbedding(
+      headDim: initial.headDim, rotaryDim: initial.rotaryDim, base: initial.base,
+      layout: initial.layout, scaling: FixedFrequencies(learned), decay: initial.decay)
+    current.withLock { $0 = made }
+  }
+
+  /// Takes an output gradient to the input gradient, and adds to the gradient of alpha.
+  ///
+  ///     inputGradient = rotation by the negative angle
+  ///     alphaGradient[i] += sum over b, h, t of
+  ///       position * frequency[i] * (a * db - b * da) for input pair (a, b), its gradient (da, db)
+  ///
+  /// - Parameters:
+  ///   - input: What was rotated, shape as `shape` says.
+  ///   - outputGradient: The same shape; becomes the input gradient.
+  ///   - alphaGradient: Shape `[pairs]`.
+  /// - Throws: `EmbedError`, before anything is written. Sums in Double in one fixed order, so it
+  ///   is the same for every number of threads.
+  public func backward(
+    _ input: Span<Float>, shape: RotaryShape, at place: PositionIDs = .sequential(),
+    outputGradient: inout MutableSpan<Float>, alphaGradient: inout MutableSpan<Float>,
+    using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    let embedding = embedding
+    let pairs = embedding.pairs
+    try RotaryEmbedding.check(input.count, shape, headDim: embedding.headDim, "input")
+    guard alphaGradient.count == pairs else {
+      throw .wrongElementCount(
+        argument: "alpha gradient", expected: pairs, shape: [pairs], actual: alphaGradient.count)
+    }
+    let radians = try embedding.frequencies().radians
+    try embedding.rotate(
+      inPlace: &outputGradient, shape: shape, at: place, .backward, using: kernels)
+    var sums = [Double](repeating: 0, count: pairs)
+    let gradient = outputGradient.span
+    let isHalf = embedding.layout == .half
+    place.withPlaces(context: shape.context) { places in
+      places.forEachRun(context: shape.context, in: 0..<shape.tokens) { start, count, position in
+        for i in 0..<count {
+          let (sequence, column) = (start + i).quotientAndRemainder(dividingBy: shape.context)
+          for head in 0..<shape.heads {
+            let row =
+              sequence * shape.sequenceStride + column * shape.tokenStride + head * shape.headStride
+            for pair in 0..<pairs {
+              let first = row + (isHalf ? pair : 2 * pair)
+              let second = first + (isHalf ? pairs : 1)
+              let turn =
+                Double(input[first]) * Double(gradient[second])
+                - Double(input[second]) * Double(gradient[first])
+              sums[pair] += Double(position + i) * turn
+            }
+          }
+        }
+      }
+    }
+    for pair in 0..<pairs { alphaGradient[pair] += Float(sums[pair] * radians[pair]) }
+  }
+}
+
+extension EmbeddingTable {
+  /// A copy of the elements.
+  var values: [Float] { unsafe Array(unsafeBuffer) }
+}
+
+/// Angles as they are given.
+public struct FixedFrequencies: RotaryScaling {
+  public static let names: [String] = []
+  private let angles: RotaryFrequencies
+
+  /// - Parameter angles: One a pair.
+  public init(_ angles: RotaryFrequencies) { self.angles = angles }
+
+  /// - Throws: Always: no configuration holds frequencies.
+  public init(_ fields: RotaryFields) throws(EmbedError) {
+    throw fields.fault("rope_type", "fixed frequencies", "a scheme that a configuration can name")
+  }
+
+  public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
+  {
+    angles
+  }
+}

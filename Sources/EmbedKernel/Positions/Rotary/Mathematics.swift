@@ -1,0 +1,17 @@
+// The system's functions on Double under names that do not depend on the platform.
+
+#if canImport(Glibc)
+  private import Glibc
+#elseif canImport(Musl)
+  private import Musl
+#else
+  private import Darwin
+#endif
+
+func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+func logarithm(_ value: Double) -> Double { log(value) }
+func exponential(_ value: Double) -> Double { exp(value) }
+func cosine(_ angle: Double) -> Double { cos(angle) }
+func sine(_ angle: Double) -> Double { sin(angle) }
+/// ln(1 + value), exact for small values.
+func logarithmOfOnePlus(_ value: Double) -> Double { log1p(value) }

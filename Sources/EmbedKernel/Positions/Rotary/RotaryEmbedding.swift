@@ -1,0 +1,183 @@
+// Rotary position embedding (RoPE): each pair of a query's or key's elements is rotated by an angle
+// in proportion to the token's position, so that their dot product depends on the distance alone.
+// Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
+//
+// B batch, H heads, T context, D head dim, r rotated elements, P = r/2 pairs.
+
+internal import Synchronization
+
+/// The rotation of queries and keys by their positions, with its tables of cosines and sines.
+///
+/// Make one and share it between layers and threads: tables are computed once, in Double, when a
+/// call first needs them, and read without a lock. Any base, partial rotation, all of
+/// `PositionIDs`, scaled frequencies (`RotaryScaling`), xPos and several coordinates a token.
+public final class RotaryEmbedding: Sendable {
+  /// The number of floats of a head's vector, D.
+  public let headDim: Int
+  /// The elements of a head that are rotated, r; the rest is passed on.
+  public let rotaryDim: Int
+  /// The ratio of the longest to the shortest wavelength.
+  public let base: Double
+  /// Which elements form a pair.
+  public let layout: RotaryLayout
+  /// How angles are set.
+  public let scaling: any RotaryScaling
+  /// Which coordinate turns which pair; nil for one coordinate.
+  public let axes: RotaryAxes?
+  /// How products decay with the distance; nil for not at all.
+  public let decay: XPosDecay?
+
+  private let tableBytes: Int
+  private let trained: RotaryState
+  private let keys: RotaryState?
+  private let extended = AtomicLazyReference<RotaryState>()
+  private let extendedKeys = AtomicLazyReference<RotaryState>()
+
+  /// Makes an embedding; tables are computed when they are first needed.
+  ///
+  /// - Parameters:
+  ///   - headDim: The number of floats of a head's vector, even.
+  ///   - rotaryDim: The elements of it that are rotated, the first ones; nil for all.
+  ///   - scaling: How angles are set, for example `YaRNScaling`.
+  ///   - axes: Which coordinate turns which pair; nil for one coordinate.
+  ///   - decay: xPos's decay with the distance.
+  ///   - tableBytes: The most memory for one table; rows past it are computed in each call.
+  /// - Throws: `invalidSize` for an odd dim or one outside its range, `invalidValue` for a base that
+  ///   is not finite and above 0, what the scheme throws, `outOfMemory`.
+  public init(
+    headDim: Int, rotaryDim: Int? = nil, base: Double = 10_000, layout: RotaryLayout = .half,
+    scaling: any RotaryScaling = NoScaling(), axes: RotaryAxes? = nil, decay: XPosDecay? = nil,
+    tableBytes: Int = 256 << 20
+  ) throws(EmbedError) {
+    let rotaryDim = rotaryDim ?? headDim
+    guard headDim > 0 else {
+      throw .invalidSize(argument: "headDim", value: headDim, expected: "1 or more")
+    }
+    guard rotaryDim > 0, rotaryDim <= headDim, rotaryDim.isMultiple(of: 2) else {
+      throw .invalidSize(
+        argument: rotaryDim == headDim ? "headDim" : "rotaryDim", value: rotaryDim,
+        expected: "an even number of 2...\(headDim)")
+    }
+    try requirePositive("base", base)
+    if let decay { try requirePositive("scaleBase", decay.scaleBase) }
+    guard tableBytes >= 0 else {
+      throw .invalidSize(argument: "tableBytes", value: tableBytes, expected: "0 or more")
+    }
+    self.headDim = headDim
+    self.rotaryDim = rotaryDim
+    self.base = base
+    self.layout = layout
+    self.scaling = scaling
+    self.axes = axes
+    self.decay = decay
+    self.tableBytes = tableBytes
+    let parts = Parts(rotaryDim, base, scaling, axes, decay, tableBytes)
+    trained = try parts.state(.trained, .queries)
+    keys = decay == nil ? nil : try parts.state(.trained, .keys)
+  }
+
+  /// The angles in force under a scale, one a pair.
+  ///
+  /// - Throws: What the scheme throws.
+  public func frequencies(under scale: RotaryScale = .trained) throws(EmbedError)
+    -> RotaryFrequencies
+  {
+    try parts.frequencies(scale)
+  }
+
+  /// Computes the rows of the positions `0..<count` now instead of in the first call that needs
+  /// them, for the scale of sequences of `count` tokens.
+  ///
+  /// Allocates up to twice `count * rotaryDim * 4` bytes, within the limit of the embedding.
+  public func reserve(positions count: Int) throws(EmbedError) {
+    let scale = scaling.scale(length: count)
+    for role in RotaryRole.allCases { try state(scale, role).reserve(count) }
+  }
+
+  /// The positions that rows are kept for, in the table of the trained scale.
+  package var tableRows: Int { trained.rows.tableRows }
+
+  var pairs: Int { rotaryDim / 2 }
+
+  private var parts: Parts { Parts(rotaryDim, base, scaling, axes, decay, tableBytes) }
+
+  /// The angles and tables of a scale: kept, except for those of a single length.
+  @inline(__always)
+  func state(_ scale: RotaryScale, _ role: RotaryRole) throws(EmbedError) -> RotaryState {
+    switch scale {
+    case .trained: return role == .keys ? keys ?? trained : trained
+    case .extended:
+      let isKeys = role == .keys && decay != nil
+      if let found = isKeys ? extendedKeys.load() : extended.load() { return found }
+      let made = try parts.state(scale, role)
+      return isKeys ? extendedKeys.storeIfNil(made) : extended.storeIfNil(made)
+    case .length: return try parts.state(scale, role)
+    }
+  }
+
+  /// The state that turns keys rotated under one scale into keys rotated under another.
+  func change(from old: RotaryScale, to new: RotaryScale) throws(EmbedError) -> RotaryState {
+    let (before, after) = (try parts.frequencies(old), try parts.frequencies(new))
+    let difference = RotaryFrequencies(
+      zip(after.radians, before.radians).map { $0 - $1 },
+      attentionFactor: after.attentionFactor / before.attentionFactor)
+    return try RotaryState(
+      difference, axes: try axes?.coordinates(pairs: pairs), tableBytes: 0)
+  }
+}
+
+/// What makes a state, as a value that exists before the embedding does.
+private struct Parts {
+  let rotaryDim: Int
+  let base: Double
+  let scaling: any RotaryScaling
+  let axes: RotaryAxes?
+  let decay: XPosDecay?
+  let tableBytes: Int
+
+  init(
+    _ rotaryDim: Int, _ base: Double, _ scaling: any RotaryScaling, _ axes: RotaryAxes?,
+    _ decay: XPosDecay?, _ tableBytes: Int
+  ) {
+    self.rotaryDim = rotaryDim
+    self.base = base
+    self.scaling = scaling
+    self.axes = axes
+    self.decay = decay
+    self.tableBytes = tableBytes
+  }
+
+  func frequencies(_ scale: RotaryScale) throws(EmbedError) -> RotaryFrequencies {
+    var geometry = RotaryGeometry(rotaryDim: rotaryDim, base: base)
+    let repeats = axes.flatMap { $0.isAxial ? $0.count : nil } ?? 1
+    if repeats > 1 {
+      // Each coordinate has the frequencies of a head of its own.
+      guard rotaryDim.isMultiple(of: 2 * repeats) else {
+        throw .invalidSize(
+          argument: "rotaryDim", value: rotaryDim,
+          expected: "a multiple of \(2 * repeats) with \(repeats) axes")
+      }
+      geometry.rotaryDim /= repeats
+    }
+    var angles = try scaling.frequencies(geometry, under: scale)
+    guard angles.radians.count == geometry.rotaryDim / 2 else {
+      throw .wrongElementCount(
+        argument: "frequencies", expected: geometry.rotaryDim / 2,
+        shape: [geometry.rotaryDim / 2], actual: angles.radians.count)
+    }
+    for value in angles.radians + [angles.attentionFactor] where !value.isFinite {
+      throw .invalidValue(argument: "frequency", value: value, expected: "a finite number")
+    }
+    angles.radians = (0..<repeats).flatMap { _ in angles.radians }
+    return angles
+  }
+
+  func state(_ scale: RotaryScale, _ role: RotaryRole) throws(EmbedError) -> RotaryState {
+    let sign = role == .keys ? -1.0 : 1.0
+    return try RotaryState(
+      frequencies(scale), growth: decay?.logarithms(rotaryDim: rotaryDim).map { sign * $0 },
+      center: decay?.center ?? 0, axes: try axes?.coordinates(pairs: rotaryDim / 2),
+      // Angles of a single length are used for one call.
+      tableBytes: { if case .length = scale { 0 } else { tableBytes } }())
+  }
+}

@@ -1,0 +1,118 @@
+// How a rotary scheme sets the angle of each pair: the protocol, and the list of schemes. A new
+// scheme is one file with a type of this protocol and one line in `RotaryScalings.all`.
+//
+// P pairs, r = 2P rotated elements of a head, L the length the model was trained with.
+
+/// What all schemes start from.
+public struct RotaryGeometry: Hashable, Sendable {
+  /// The rotated elements of a head, r.
+  public var rotaryDim: Int
+  /// The ratio of the longest to the shortest wavelength.
+  public var base: Double
+
+  /// Takes both as they are.
+  public init(rotaryDim: Int, base: Double) {
+    self.rotaryDim = rotaryDim
+    self.base = base
+  }
+
+  /// base^(-2i/r) for i in 0..<r/2: the paper's angles, radians a position.
+  public var frequencies: [Double] { frequencies(base: base) }
+
+  /// The same with another base.
+  public func frequencies(base: Double) -> [Double] {
+    (0..<rotaryDim / 2).map { power(base, -2 * Double($0) / Double(rotaryDim)) }
+  }
+}
+
+/// The angles of a scheme.
+public struct RotaryFrequencies: Hashable, Sendable {
+  /// Radians a position, one a pair.
+  public var radians: [Double]
+  /// Multiplies cosines and sines, so that logits grow by its square.
+  public var attentionFactor: Double
+
+  /// Takes both as they are.
+  public init(_ radians: [Double], attentionFactor: Double = 1) {
+    self.radians = radians
+    self.attentionFactor = attentionFactor
+  }
+}
+
+/// Which of a scheme's angles are in force. Keys that were rotated under another scale than the
+/// queries are stale.
+public enum RotaryScale: Hashable, Sendable {
+  /// Those within the trained length; the only ones of most schemes.
+  case trained
+  /// Those beyond it.
+  case extended
+  /// Those for sequences of this many tokens.
+  case length(Int)
+}
+
+/// A way to set the angle of each pair.
+public protocol RotaryScaling: Sendable {
+  /// The scheme's names in a configuration's `rope_type`, the usual one first.
+  static var names: [String] { get }
+
+  /// Whether a configuration's partial rotary factor leaves the rotary dim that of the whole head;
+  /// by default false.
+  static var keepsWholeHead: Bool { get }
+
+  /// Reads the scheme's fields from a configuration.
+  ///
+  /// - Throws: `invalidField`, naming what is missing or out of range.
+  init(_ fields: RotaryFields) throws(EmbedError)
+
+  /// The angles under a scale.
+  ///
+  /// - Throws: `EmbedError` where the scheme's numbers do not fit the geometry.
+  func frequencies(
+    _ geometry: RotaryGeometry, under scale: RotaryScale
+  ) throws(EmbedError) -> RotaryFrequencies
+
+  /// The scale for a sequence of `length` tokens; by default always `.trained`.
+  func scale(length: Int) -> RotaryScale
+}
+
+extension RotaryScaling {
+  public static var keepsWholeHead: Bool { false }
+  public func scale(length: Int) -> RotaryScale { .trained }
+}
+
+/// The schemes that a configuration can name.
+public enum RotaryScalings {
+  /// One line a scheme.
+  public static let all: [any RotaryScaling.Type] = [
+    NoScaling.self,
+    LinearScaling.self,
+    NTKScaling.self,
+    DynamicNTKScaling.self,
+    NTKByPartsScaling.self,
+    YaRNScaling.self,
+    LongRoPEScaling.self,
+    Llama3Scaling.self,
+    ProportionalScaling.self,
+  ]
+
+  /// The scheme that a configuration calls `name`.
+  ///
+  /// - Throws: `invalidField` with the names there are.
+  public static func named(
+    _ name: String, field: String = "rope_type"
+  ) throws(EmbedError) -> any RotaryScaling.Type {
+    guard let found = all.first(where: { $0.names.contains(name) }) else {
+      throw .invalidField(
+        field: field, found: "\"\(name)\"",
+        expected: "one of " + all.flatMap { $0.names }.joined(separator: ", "))
+    }
+    return found
+  }
+}
+
+/// A scheme's number, if it is finite and above 0.
+func requirePositive(_ argument: String, _ value: Double) throws(EmbedError) {
+  guard value.isFinite, value > 0 else {
+    throw .invalidValue(argument: argument, value: value, expected: "a finite number above 0")
+  }
+}

@@ -1,0 +1,108 @@
+// The angles of one scale, and their table, which grows when a call needs more rows.
+//
+// Readers take the table with one atomic load and no lock. A larger table replaces the old one,
+// which stays for readers that still have it; sizes double, so all old ones together are no larger
+// than the last.
+
+internal import Synchronization
+
+/// One set of angles and the rows computed so far.
+@safe final class RotaryState: Sendable {
+  let pairs: Int
+  let frequencies: AlignedBuffer<Double>
+  /// Empty for none.
+  private let growth: AlignedBuffer<Double>
+  private let center: Double
+  let factor: Double
+  /// Empty for one coordinate.
+  private let axes: AlignedBuffer<UInt8>
+  /// The most rows that are kept.
+  private let limit: Int
+
+  private let current = unsafe Atomic<Unmanaged<RotaryTable>?>(nil)
+  private let tables = Mutex<[RotaryTable]>([])
+
+  /// - Parameters:
+  ///   - growth: ln of each pair's growth a position, or nil.
+  ///   - tableBytes: The most memory for the table in use.
+  init(
+    _ angles: RotaryFrequencies, growth: [Double]? = nil, center: Int = 0, axes: [UInt8]? = nil,
+    tableBytes: Int
+  ) throws(EmbedError) {
+    pairs = angles.radians.count
+    frequencies = try AlignedBuffer(copying: angles.radians)
+    factor = angles.attentionFactor
+    self.growth = try AlignedBuffer(copying: growth ?? [])
+    self.axes = try AlignedBuffer(copying: axes ?? [])
+    self.center = Double(center)
+    limit = tableBytes / max(pairs * 8, 1)
+  }
+
+  /// The rows there are, without a lock; valid while this lives.
+  @inline(__always)
+  var rows: RotaryRows {
+    guard let table = unsafe current.load(ordering: .acquiring) else {
+      // No rows: the address is never read.
+      return unsafe rows(UnsafeRawPointer(frequencies.base).assumingMemoryBound(to: Float.self), 0)
+    }
+    return unsafe table._withUnsafeGuaranteedRef { table in
+      unsafe rows(UnsafePointer(table.storage.base), table.rows)
+    }
+  }
+
+  @inline(__always)
+  private func rows(_ table: UnsafePointer<Float>, _ count: Int) -> RotaryRows {
+    unsafe RotaryRows(
+      table: table, tableRows: count, pairs: pairs, frequencies: UnsafePointer(frequencies.base),
+      growth: growth.count > 0 ? UnsafePointer(growth.base) : nil, center: center, factor: factor,
+      axes: axes.count > 0 ? UnsafePointer(axes.base) : nil)
+  }
+
+  /// Makes the table hold the positions `0..<count`, as far as the limit allows.
+  func reserve(_ count: Int) throws(EmbedError) {
+    let wanted = min(count, limit)
+    guard rows.tableRows < wanted else { return }
+    try tables.withLock { (tables) throws(EmbedError) in
+      let old = rows
+      guard old.tableRows < wanted else { return }
+      let size = min(limit, max(64, wanted.roundedUpToPowerOfTwo))
+      let table = try RotaryTable(rows: size, pairs: pairs)
+      let known = old.tableRows * 2 * pairs
+      unsafe table.storage.base.update(from: old.table, count: known)
+      let threads = (size - old.tableRows) * pairs < 1 << 14 ? 1 : Threads.available
+      Threads.split(size - old.tableRows, threads) { range in
+        for position in range.lowerBound + old.tableRows..<range.upperBound + old.tableRows {
+          unsafe old.compute(
+            0..<pairs, position, into: table.storage.base + position * 2 * pairs)
+        }
+      }
+      tables.append(table)
+      unsafe current.store(Unmanaged.passUnretained(table), ordering: .releasing)
+    }
+  }
+}
+
+/// Rows of the positions `0..<rows`; never changed once published.
+final class RotaryTable: Sendable {
+  let rows: Int
+  let storage: AlignedBuffer<Float>
+
+  init(rows: Int, pairs: Int) throws(EmbedError) {
+    self.rows = rows
+    storage = try AlignedBuffer(count: elementCount("cos/sin table", rows, pairs, 2))
+  }
+}
+
+extension AlignedBuffer {
+  /// A copy of `elements`.
+  init(copying elements: [Element]) throws(EmbedError) {
+    try self.init(count: elements.count)
+    unsafe _ = unsafeBuffer.initialize(fromContentsOf: elements)
+  }
+}
+
+extension Int {
+  var roundedUpToPowerOfTwo: Int {
+    self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount)
+  }
+}

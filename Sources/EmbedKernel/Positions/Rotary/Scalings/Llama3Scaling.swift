@@ -1,0 +1,61 @@
+// Llama 3.1's scaling (Meta, 2024): by wavelength, short ones kept, long ones divided by the factor,
+// and a blend between.
+
+/// Keeps wavelengths below L/high, divides those above L/low by the factor.
+public struct Llama3Scaling: RotaryScaling {
+  public static let names = ["llama3"]
+
+  public let factor: Double
+  /// Wavelengths above L/low are divided by the factor.
+  public let lowFrequencyFactor: Double
+  /// Wavelengths below L/high are kept.
+  public let highFrequencyFactor: Double
+  /// The trained length L.
+  public let trainedLength: Double
+
+  /// - Throws: `invalidValue` for numbers that are not finite and above 0, or a high factor that is
+  ///   not above the low one.
+  public init(
+    factor: Double, lowFrequencyFactor: Double = 1, highFrequencyFactor: Double = 4,
+    trainedLength: Double
+  ) throws(EmbedError) {
+    try requirePositive("factor", factor)
+    try requirePositive("lowFrequencyFactor", lowFrequencyFactor)
+    try requirePositive("highFrequencyFactor", highFrequencyFactor)
+    try requirePositive("trainedLength", trainedLength)
+    guard highFrequencyFactor > lowFrequencyFactor else {
+      throw .invalidValue(
+        argument: "highFrequencyFactor", value: highFrequencyFactor,
+        expected: "more than lowFrequencyFactor, \(lowFrequencyFactor)")
+    }
+    self.factor = factor
+    self.lowFrequencyFactor = lowFrequencyFactor
+    self.highFrequencyFactor = highFrequencyFactor
+    self.trainedLength = trainedLength
+  }
+
+  public init(_ fields: RotaryFields) throws(EmbedError) {
+    let low = try fields.positive("low_freq_factor")
+    let high = try fields.positive("high_freq_factor")
+    guard high > low else {
+      throw fields.fault("high_freq_factor", "\(high)", "more than low_freq_factor, \(low)")
+    }
+    try self.init(
+      factor: fields.positive("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
+      trainedLength: Double(fields.originalMaximumPositions()))
+  }
+
+  public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
+  {
+    RotaryFrequencies(
+      geometry.frequencies.map { radians in
+        let wavelength = 2 * .pi / radians
+        if wavelength > trainedLength / lowFrequencyFactor { return radians / factor }
+        if wavelength < trainedLength / highFrequencyFactor { return radians }
+        let kept =
+          (trainedLength / wavelength - lowFrequencyFactor)
+          / (highFrequencyFactor - lowFrequencyFactor)
+        return (1 - kept) * radians / factor + kept * radians
+      })
+  }
+}

@@ -1,0 +1,71 @@
+// LongRoPE: Ding et al., "LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens", 2024, as
+// Phi-3 uses it: a searched divisor for each pair, one set within the trained length and one beyond.
+
+/// base^(-2i/r) / f[i], f by whether the sequence is longer than the trained length.
+public struct LongRoPEScaling: RotaryScaling {
+  public static let names = ["longrope", "su"]
+
+  public let shortFactors: [Double]
+  public let longFactors: [Double]
+  /// The trained length L.
+  public let trainedLength: Int
+  /// Multiplies cosines and sines.
+  public let attentionFactor: Double
+
+  /// - Parameters:
+  ///   - shortFactors: One a pair, for sequences of at most `trainedLength` tokens.
+  ///   - longFactors: One a pair, for longer ones.
+  ///   - factor: The ratio of the extended to the trained length.
+  ///   - attentionFactor: nil for the paper's, sqrt(1 + ln(factor)/ln(L)).
+  /// - Throws: `invalidValue`, `invalidSize`.
+  public init(
+    shortFactors: [Double], longFactors: [Double], trainedLength: Int, factor: Double,
+    attentionFactor: Double? = nil
+  ) throws(EmbedError) {
+    for value in shortFactors { try requirePositive("short factor", value) }
+    for value in longFactors { try requirePositive("long factor", value) }
+    try requirePositive("factor", factor)
+    guard trainedLength > 0 else {
+      throw .invalidSize(argument: "trainedLength", value: trainedLength, expected: "1 or more")
+    }
+    if attentionFactor == nil, factor > 1, trainedLength == 1 {
+      throw .invalidSize(
+        argument: "trainedLength", value: 1, expected: "2 or more, or an attention factor")
+    }
+    self.shortFactors = shortFactors
+    self.longFactors = longFactors
+    self.trainedLength = trainedLength
+    self.attentionFactor =
+      attentionFactor
+      ?? (factor <= 1 ? 1 : (1 + logarithm(factor) / logarithm(Double(trainedLength))).squareRoot())
+  }
+
+  public init(_ fields: RotaryFields) throws(EmbedError) {
+    let trained = try fields.originalMaximumPositions()
+    let given = try fields.number("factor") == nil ? nil : try fields.positive("factor")
+    let attention = try fields.notNegative("attention_factor")
+    var factor = given ?? 1
+    if given == nil, attention == nil {
+      factor = Double(try fields.maximumPositions()) / Double(trained)
+    }
+    try self.init(
+      shortFactors: fields.positives("short_factor", count: fields.geometry.rotaryDim / 2),
+      longFactors: fields.positives("long_factor", count: fields.geometry.rotaryDim / 2),
+      trainedLength: trained, factor: factor, attentionFactor: attention)
+  }
+
+  public func scale(length: Int) -> RotaryScale { length > trainedLength ? .extended : .trained }
+
+  public func frequencies(
+    _ geometry: RotaryGeometry, under scale: RotaryScale
+  ) throws(EmbedError) -> RotaryFrequencies {
+    let factors = scale == .extended ? longFactors : shortFactors
+    guard factors.count == geometry.rotaryDim / 2 else {
+      throw .wrongElementCount(
+        argument: "\(scale == .extended ? "long" : "short") factors",
+        expected: geometry.rotaryDim / 2, shape: [geometry.rotaryDim / 2], actual: factors.count)
+    }
+    return RotaryFrequencies(
+      zip(geometry.frequencies, factors).map { $0 / $1 }, attentionFactor: attentionFactor)
+  }
+}

@@ -1,0 +1,155 @@
+// What the rotary tests share: the fixtures, plain loops in Double as the oracle, and every way to
+// compute.
+
+import EmbedKernel
+import Foundation
+import Testing
+
+/// The rotation by its definition, in Double, one element after the other.
+func reference(
+  _ x: [Float], _ shape: RotaryShape, _ embedding: RotaryEmbedding, positions: [Int],
+  under scale: RotaryScale = .trained, _ direction: RotaryDirection = .forward
+) throws -> [Double] {
+  let angles = try embedding.frequencies(under: scale)
+  let pairs = embedding.rotaryDim / 2
+  var y = x.map { Double($0) }
+  for b in 0..<shape.batch {
+    for h in 0..<shape.heads {
+      for t in 0..<shape.context {
+        let row =
+          shape.order == .headsFirst
+          ? ((b * shape.heads + h) * shape.context + t) * shape.headDim
+          : ((b * shape.context + t) * shape.heads + h) * shape.headDim
+        for pair in 0..<pairs {
+          let angle = Double(positions[b * shape.context + t]) * angles.radians[pair]
+          let c = cos(angle) * angles.attentionFactor
+          let s = sin(angle) * angles.attentionFactor * (direction == .forward ? 1 : -1)
+          let first = row + (embedding.layout == .half ? pair : 2 * pair)
+          let second = first + (embedding.layout == .half ? pairs : 1)
+          let (a, b) = (Double(x[first]), Double(x[second]))
+          (y[first], y[second]) = (a * c - b * s, b * c + a * s)
+        }
+      }
+    }
+  }
+  return y
+}
+
+/// The largest difference over the largest size.
+func relativeError(_ actual: [Float], _ expected: [Double]) -> Double {
+  guard actual.count == expected.count else { return .infinity }
+  let size = expected.reduce(0) { max($0, abs($1)) }
+  let difference = zip(actual, expected).reduce(0) { max($0, abs(Double($1.0) - $1.1)) }
+  return size == 0 ? difference : difference / size
+}
+
+/// Normal-like values in -2...2, the same for the same seed.
+func drawn(_ count: Int, seed: UInt64) -> [Float] {
+  var random = SystemRandomNumberGenerator.Seeded(state: seed)
+  return (0..<count).map { _ in Float.random(in: -2...2, using: &random) }
+}
+
+extension RotaryEmbedding {
+  /// Rotates into new memory.
+  func rotated(
+    _ x: [Float], _ shape: RotaryShape, at place: PositionIDs = .sequential(),
+    under scale: RotaryScale? = nil, _ direction: RotaryDirection = .forward,
+    as role: RotaryRole = .queries, using kernels: Kernels = .auto
+  ) throws -> [Float] {
+    var y = [Float](repeating: .nan, count: x.count)
+    var span = y.mutableSpan
+    try rotate(
+      x.span, shape: shape, at: place, under: scale, direction, as: role, into: &span,
+      using: kernels)
+    return y
+  }
+
+  /// Rotates in place.
+  func rotatedInPlace(
+    _ x: [Float], _ shape: RotaryShape, at place: PositionIDs = .sequential(),
+    _ direction: RotaryDirection = .forward, using kernels: Kernels = .auto
+  ) throws -> [Float] {
+    var y = x
+    var span = y.mutableSpan
+    try rotate(inPlace: &span, shape: shape, at: place, direction, using: kernels)
+    return y
+  }
+}
+
+/// The backends that give the same bits, each on one and on three threads.
+let exactWays: [Kernels] =
+  InstructionSet.allCases.filter(\.isAvailable).flatMap { set in
+    [1, 3].map { Kernels(backend: .native, threads: $0, instructionSet: set) }
+  } + [1, 3].map { Kernels(backend: .simd, threads: $0) }
+
+enum RotaryFixtures {
+  struct Scaling: Decodable, Sendable, CustomTestStringConvertible {
+    let name: String
+    let config: String
+    let layerType: String?
+    let length: Int?
+    let frequencies: [Double]
+    let factor: Double
+    var testDescription: String { name }
+  }
+
+  struct Rotation: Decodable, Sendable, CustomTestStringConvertible {
+    let name: String
+    let headDim: Int
+    let base: Double
+    let layout: String
+    let axes: [String: [Int]]?
+    let shape: [Int]
+    let positions: [Int32]
+    let input: [Float]
+    let expected: [Double]
+    var testDescription: String { name }
+  }
+
+  struct Learned: Decodable, Sendable {
+    struct LeRoPE: Decodable, Sendable {
+      let shape: [Int]
+      let alpha, input, outputGradient: [Float]
+      let expected, inputGradient, alphaGradient: [Double]
+    }
+    struct PoPE: Decodable, Sendable {
+      let shape: [Int]
+      let phases, input, queryOutputGradient, keyOutputGradient: [Float]
+      let queries, keys, queryInputGradient, keyInputGradient, phaseGradient: [Double]
+    }
+    struct XPos: Decodable, Sendable {
+      let shape: [Int]
+      let center: Int
+      let input: [Float]
+      let queries, keys: [Double]
+    }
+    let lerope: LeRoPE
+    let pope: PoPE
+    let xpos: XPos
+  }
+
+  private struct Cases<Case: Decodable>: Decodable { let cases: [Case] }
+
+  static func scalings() throws -> [Scaling] {
+    try decode(Cases<Scaling>.self, "scalings.json").cases
+  }
+
+  static func rotations() throws -> [Rotation] {
+    try decode(Cases<Rotation>.self, "rotations.json").cases
+  }
+
+  static func learned() throws -> Learned { try decode(Learned.self, "learned.json") }
+
+  private static func decode<File: Decodable>(_ type: File.Type, _ name: String) throws -> File {
+    let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appending(path: "Fixtures/rotary")
+    return try JSONDecoder().decode(type, from: Data(contentsOf: folder.appending(path: name)))
+  }
+}
+
+extension RotaryShape {
+  init(_ dimensions: [Int]) {
+    self.init(
+      batch: dimensions[0], heads: dimensions[1], context: dimensions[2], headDim: dimensions[3])
+  }
+}
