@@ -16,7 +16,10 @@ enum Main {
   static let version = "0.1.0"
 
   static var subcommands: [any Subcommand.Type] {
-    [Demo.self, Embed.self, Backward.self, Tokenize.self, Info.self]
+    [
+      Demo.self, Embed.self, Backward.self, Tokenize.self, Positions.self, Rotate.self,
+      Plot.self, Info.self,
+    ]
   }
 
   static func main() {

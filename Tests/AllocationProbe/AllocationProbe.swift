@@ -18,6 +18,8 @@ import EmbedKernel
 
   static func main() throws {
     guard allocations_are_counted() == 1 else { return print("not counted on this platform") }
+    try probeRotary()
+    try probeBiases()
     for (name, place, batch, context, dim) in places {
       let layer = try InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128))
       let ids = (0..<batch * context).map { Int32($0 % 500) }
@@ -65,6 +67,91 @@ import EmbedKernel
         }
         print(
           Int(allocation_count()) - before, kernels, "backward", summation.rawValue, kind, name)
+      }
+    }
+  }
+
+  /// Rotates queries apart and in place, 200 calls a line, otherwise as above.
+  static func probeRotary() throws {
+    for (name, place, batch, context, width) in places {
+      let dim = min(width, 64)
+      let rotary = try RotaryEmbedding(headDim: dim, rotaryDim: dim / 2)
+      let shape = RotaryShape(batch: batch, heads: 3, context: context, headDim: dim)
+      let input = try AlignedBuffer<Float>(count: batch * 3 * context * dim)
+      let output = try AlignedBuffer<Float>(count: batch * 3 * context * dim)
+      for backend in Backend.allCases {
+        for threads in [1, 2] {
+          let kernels = Kernels(backend: backend, threads: threads)
+          func rotate(_ calls: Int) throws {
+            for _ in 0..<calls {
+              try unsafe rotary.rotate(
+                UnsafeBufferPointer(input.unsafeBuffer), shape: shape, at: place,
+                into: output.unsafeBuffer, using: kernels)
+              try unsafe rotary.rotate(
+                UnsafeBufferPointer(output.unsafeBuffer), shape: shape, at: place,
+                into: output.unsafeBuffer, using: kernels)
+            }
+          }
+          try rotate(20)
+          let before = allocation_count()
+          try rotate(100)
+          let allocations = allocation_count() - before
+          print(allocations, backend.rawValue, threads, "rotary \(name)")
+        }
+      }
+    }
+  }
+
+  /// A bias by distance and one by vectors, forward and backward, 400 calls a line.
+  static func probeBiases() throws {
+    let shape = AttentionShape(batch: 2, heads: 3, queries: 40, keys: 64)
+    let lengths = PositionIDs.sequential(offset: 24)
+    let table = try DistanceTable(
+      T5Bias(
+        DistanceBuckets(direction: .causal), weights: EmbeddingTable(rows: 32, dim: 3)))
+    let shaw = try ShawKeys(clip: 8, table: EmbeddingTable(rows: 17, dim: 16))
+    var logits = [Float](repeating: 0, count: 2 * 3 * 40 * 64)
+    let queries = [Float](repeating: 1, count: 2 * 3 * 40 * 16)
+    let keys = [Float](repeating: 1, count: 2 * 3 * 64 * 16)
+    var queryGradient = queries
+    var keyGradient = keys
+    var tableGradient = [Float](repeating: 0, count: 32 * 3)
+    var shawGradient = [Float](repeating: 0, count: 17 * 16)
+    var workspace = try BiasWorkspace()
+    for backend in Backend.allCases {
+      for threads in [1, 2] {
+        let kernels = Kernels(backend: backend, threads: threads)
+        func count(_ name: String, _ body: () throws -> Void) throws {
+          for _ in 0..<50 { try body() }
+          let before = allocation_count()
+          for _ in 0..<400 { try body() }
+          print(allocation_count() - before, backend.rawValue, threads, name)
+        }
+        try count("bias by distance") {
+          var span = logits.mutableSpan
+          try kernels.addBias(table, to: &span, shape: shape, queries: lengths, mask: .causal)
+        }
+        try count("bias by vectors") {
+          var span = logits.mutableSpan
+          try kernels.addBias(
+            shaw, queryVectors: queries.span, keyVectors: keys.span, to: &span, shape: shape,
+            queries: lengths, mask: .causal)
+        }
+        try count("gradient of bias by distance") {
+          var span = tableGradient.mutableSpan
+          try kernels.addBiasGradient(
+            table, logitsGradient: logits.span, shape: shape, queries: lengths, mask: .causal,
+            workspace: &workspace, into: &span)
+        }
+        try count("gradient of bias by vectors") {
+          var span = shawGradient.mutableSpan
+          var ofQueries = queryGradient.mutableSpan
+          var ofKeys = keyGradient.mutableSpan
+          try kernels.addBiasGradient(
+            shaw, logitsGradient: logits.span, queryVectors: queries.span, keyVectors: keys.span,
+            shape: shape, queries: lengths, mask: .causal, workspace: &workspace, into: &span,
+            queryGradient: &ofQueries, keyGradient: &ofKeys)
+        }
       }
     }
   }

@@ -25,8 +25,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
-from transformers import Gemma3TextConfig, LlamaConfig, Qwen2VLTextConfig, Qwen3VLTextConfig
+from transformers import (
+    Gemma3TextConfig,
+    LlamaConfig,
+    Qwen2VLTextConfig,
+    Qwen3VLTextConfig,
+)
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.cohere import modeling_cohere
 from transformers.models.gemma4 import modeling_gemma4

@@ -45,9 +45,10 @@ extension OpenBLASKernels {
     for o in 0..<tile.outer.count {
       for i in 0..<tile.inner.count {
         let at = o * tile.outer.elements + i * tile.inner.elements
-        for half in tile.layout == .half ? [0, tile.partner] : [0, tile.pairs] {
-          unsafe (tile.output + at + half).update(from: tile.input + at + half, count: tile.pairs)
-        }
+        // The half layout's second elements are apart, the interleaved one's follow.
+        let second = at + (tile.layout == .half ? tile.partner : tile.pairs)
+        unsafe (tile.output + at).update(from: tile.input + at, count: tile.pairs)
+        unsafe (tile.output + second).update(from: tile.input + second, count: tile.pairs)
         unsafe (tile.output + at + tile.restStart)
           .update(from: tile.input + at + tile.restStart, count: tile.rest)
       }

@@ -105,6 +105,7 @@ extension EmbeddingTable {
 
 /// Angles as they are given.
 public struct FixedFrequencies: RotaryScaling {
+  /// What a configuration calls it.
   public static let names: [String] = []
   private let angles: RotaryFrequencies
 
@@ -116,6 +117,7 @@ public struct FixedFrequencies: RotaryScaling {
     throw fields.fault("rope_type", "fixed frequencies", "a scheme that a configuration can name")
   }
 
+  /// The angles under a scale.
   public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
   {
     angles

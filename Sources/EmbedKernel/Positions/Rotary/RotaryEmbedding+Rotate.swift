@@ -237,3 +237,30 @@ extension PositionIDs {
     return highest
   }
 }
+
+extension RotaryEmbedding {
+  /// The cosines and sines of consecutive positions, each `[count, pairs]`, attention factor
+  /// included: of one coordinate, as queries take them.
+  ///
+  /// - Throws: `EmbedError` for positions outside 0...Int32.max. Allocates the result.
+  public func rows(
+    first: Int, count: Int, under scale: RotaryScale = .trained
+  ) throws(EmbedError) -> (cosines: [Float], sines: [Float]) {
+    guard count >= 0 else {
+      throw .invalidSize(argument: "count", value: count, expected: "0 or more")
+    }
+    _ = try length(.sequential(offset: first), batch: 1, context: count)
+    let rows = try state(scale, .queries).rows
+    var (cosines, sines): ([Float], [Float]) = ([], [])
+    cosines.reserveCapacity(count * pairs)
+    sines.reserveCapacity(count * pairs)
+    for position in first..<first + count {
+      for pair in 0..<pairs {
+        let (cosine, sine) = rows.known(pair, position)
+        cosines.append(cosine)
+        sines.append(sine)
+      }
+    }
+    return (cosines, sines)
+  }
+}

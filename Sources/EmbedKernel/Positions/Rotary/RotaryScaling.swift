@@ -76,7 +76,9 @@ public protocol RotaryScaling: Sendable {
 }
 
 extension RotaryScaling {
+  /// All pairs of the head are there, turning or not.
   public static var keepsWholeHead: Bool { false }
+  /// The scale for a sequence of `length` tokens.
   public func scale(length: Int) -> RotaryScale { .trained }
 }
 

@@ -22,7 +22,9 @@ public enum RotaryDirection: String, CaseIterable, Sendable {
 
 /// Whether a tensor holds queries or keys: alike for most schemes, inverse decays in xPos.
 public enum RotaryRole: String, CaseIterable, Sendable {
+  /// Queries.
   case queries
+  /// Keys.
   case keys
 }
 

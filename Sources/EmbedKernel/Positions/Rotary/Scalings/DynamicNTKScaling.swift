@@ -4,8 +4,10 @@
 
 /// NTK-aware with the factor `factor * T/L - (factor - 1)` for a sequence of T > L tokens.
 public struct DynamicNTKScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["dynamic"]
 
+  /// How many times the trained length is meant to fit.
   public let factor: Double
   /// The trained length L.
   public let trainedLength: Int
@@ -21,15 +23,18 @@ public struct DynamicNTKScaling: RotaryScaling {
     self.trainedLength = trainedLength
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     factor = try fields.positive("factor")
     trainedLength = try fields.maximumPositions()
   }
 
+  /// The scale for a sequence of `length` tokens.
   public func scale(length: Int) -> RotaryScale {
     length > trainedLength ? .length(length) : .trained
   }
 
+  /// The angles under a scale.
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {

@@ -3,6 +3,7 @@
 
 /// base^(-2i/r) / factor: `factor` times as many positions within the trained angles.
 public struct LinearScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["linear"]
 
   /// How many times the trained length is meant to fit.
@@ -14,10 +15,12 @@ public struct LinearScaling: RotaryScaling {
     self.factor = factor
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     factor = try fields.positive("factor")
   }
 
+  /// The angles under a scale.
   public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
   {
     RotaryFrequencies(geometry.frequencies.map { $0 / factor })

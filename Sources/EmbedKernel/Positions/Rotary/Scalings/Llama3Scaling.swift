@@ -3,8 +3,10 @@
 
 /// Keeps wavelengths below L/high, divides those above L/low by the factor.
 public struct Llama3Scaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["llama3"]
 
+  /// How many times the trained length is meant to fit.
   public let factor: Double
   /// Wavelengths above L/low are divided by the factor.
   public let lowFrequencyFactor: Double
@@ -34,6 +36,7 @@ public struct Llama3Scaling: RotaryScaling {
     self.trainedLength = trainedLength
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     let low = try fields.positive("low_freq_factor")
     let high = try fields.positive("high_freq_factor")
@@ -45,6 +48,7 @@ public struct Llama3Scaling: RotaryScaling {
       trainedLength: Double(fields.originalMaximumPositions()))
   }
 
+  /// The angles under a scale.
   public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
   {
     RotaryFrequencies(

@@ -3,9 +3,12 @@
 
 /// base^(-2i/r) / f[i], f by whether the sequence is longer than the trained length.
 public struct LongRoPEScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["longrope", "su"]
 
+  /// Divisors within the trained length, one a pair.
   public let shortFactors: [Double]
+  /// Divisors beyond it, one a pair.
   public let longFactors: [Double]
   /// The trained length L.
   public let trainedLength: Int
@@ -40,6 +43,7 @@ public struct LongRoPEScaling: RotaryScaling {
       ?? (factor <= 1 ? 1 : (1 + logarithm(factor) / logarithm(Double(trainedLength))).squareRoot())
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     let trained = try fields.originalMaximumPositions()
     let given = try fields.number("factor") == nil ? nil : try fields.positive("factor")
@@ -54,8 +58,10 @@ public struct LongRoPEScaling: RotaryScaling {
       trainedLength: trained, factor: factor, attentionFactor: attention)
   }
 
+  /// The scale for a sequence of `length` tokens.
   public func scale(length: Int) -> RotaryScale { length > trainedLength ? .extended : .trained }
 
+  /// The angles under a scale.
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {

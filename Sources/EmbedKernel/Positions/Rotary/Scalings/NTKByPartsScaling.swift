@@ -3,8 +3,10 @@
 
 /// Blends base^(-2i/r) and base^(-2i/r)/factor by a ramp between two pairs.
 public struct NTKByPartsScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["ntk-by-parts"]
 
+  /// How many times the trained length is meant to fit.
   public let factor: Double
   /// The trained length L.
   public let trainedLength: Double
@@ -39,6 +41,7 @@ public struct NTKByPartsScaling: RotaryScaling {
     self.ramp = ramp
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     trainedLength = Double(try fields.originalMaximumPositions())
     // Hugging Face takes an explicit null as the ratio of the two lengths.
@@ -66,6 +69,7 @@ public struct NTKByPartsScaling: RotaryScaling {
     return (max(low, 0), min(high, dim - 1))
   }
 
+  /// The angles under a scale.
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {

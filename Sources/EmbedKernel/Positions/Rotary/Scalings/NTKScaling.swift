@@ -3,6 +3,7 @@
 
 /// (base * factor^(r/(r-2)))^(-2i/r).
 public struct NTKScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["ntk"]
 
   /// How much slower the slowest pair turns.
@@ -14,10 +15,12 @@ public struct NTKScaling: RotaryScaling {
     self.factor = factor
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     factor = try fields.positive("factor")
   }
 
+  /// The angles under a scale.
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {

@@ -5,11 +5,14 @@
 ///
 /// Other than with a smaller rotary dim, pairs and exponents are those of the whole head.
 public struct ProportionalScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["proportional"]
+  /// All pairs of the head are there, turning or not.
   public static let keepsWholeHead = true
 
   /// The part of the head's pairs that turn, 0...1.
   public let proportion: Double
+  /// How many times the trained length is meant to fit.
   public let factor: Double
 
   /// - Throws: `invalidValue` for a proportion outside 0...1 or a factor that is not finite and
@@ -23,12 +26,14 @@ public struct ProportionalScaling: RotaryScaling {
     self.factor = factor
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     let proportion = try fields.partialRotaryFactor()
     let factor = try fields.number("factor") == nil ? 1 : try fields.positive("factor")
     try self.init(proportion: proportion, factor: factor)
   }
 
+  /// The angles under a scale.
   public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
   {
     let turning = Int((proportion * Double(geometry.rotaryDim) / 2).rounded(.down))

@@ -3,8 +3,10 @@
 
 /// NTK-by-parts with an attention factor.
 public struct YaRNScaling: RotaryScaling {
+  /// What a configuration calls it.
   public static let names = ["yarn"]
 
+  /// How angles are set.
   public let parts: NTKByPartsScaling
   /// Multiplies cosines and sines.
   public let attentionFactor: Double
@@ -30,6 +32,7 @@ public struct YaRNScaling: RotaryScaling {
       attentionFactor ?? scales.map { inferred($0.queries) / inferred($0.allDim) } ?? inferred(1)
   }
 
+  /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     let (m, all) = (try fields.number("mscale") ?? 0, try fields.number("mscale_all_dim") ?? 0)
     try self.init(
@@ -37,6 +40,7 @@ public struct YaRNScaling: RotaryScaling {
       scales: m != 0 && all != 0 ? (m, all) : nil)
   }
 
+  /// The angles under a scale.
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {

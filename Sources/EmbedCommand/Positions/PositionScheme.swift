@@ -1,0 +1,42 @@
+// The schemes that `positions`, `rotate` and `plot` know: a scheme is a file of this folder with a
+// static member, and one line in `all`.
+
+internal import EmbedKernel
+
+/// An array of a scheme's values, with what its last two dimensions are.
+struct SchemeArray {
+  var shape: [Int]
+  var values: [Float]
+  /// What the rows and the columns are, for a drawing.
+  var rows: String
+  var columns: String
+  /// The planes of the first dimension, if it is not heads.
+  var planes: [String] = []
+}
+
+/// A position scheme as the command offers it.
+struct PositionScheme: Sendable {
+  let name: String
+  /// One line for the help.
+  let summary: String
+  /// Computes the values that `positions` writes and `plot` draws.
+  let array: @Sendable (Arguments) throws -> SchemeArray
+  /// Applies the scheme to queries or keys in place, where it is one that is applied to them.
+  let rotate: (@Sendable (Arguments, [Int], inout MutableSpan<Float>) throws -> Void)?
+
+  /// One line a scheme.
+  static let all: [PositionScheme] =
+    [
+      .rotary
+    ] + biases
+
+  /// The scheme named `name`.
+  static func named(_ name: String) throws(CommandError) -> PositionScheme {
+    if let found = all.first(where: { $0.name == name }) { return found }
+    let names = all.map(\.name)
+    let hint = nearest(to: name, among: names).map { "; did you mean '\($0)'?" } ?? ""
+    throw .usage("scheme '\(name)' is none of \(names.joined(separator: ", "))\(hint)")
+  }
+
+  static let list = all.map { "\($0.name): \($0.summary)" }
+}

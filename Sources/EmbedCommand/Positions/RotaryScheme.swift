@@ -1,0 +1,92 @@
+// Rotary positions for the command: from a model's config.json, or from a base and a scaling.
+
+internal import EmbedKernel
+
+enum RotaryOptions {
+  static let context = Option("context", "T", "Positions (default 64).")
+  static let headDim = Option(
+    "head-dim", "D", "Floats of a head's vector (default 64, or the configuration's).")
+  static let base = Option(
+    "base", "NUMBER", "Longest over shortest wavelength (default 10000).")
+  static let scaling = Option(
+    "scaling", "JSON",
+    "As `rope_scaling` of a config.json, such as {\"type\":\"linear\",\"factor\":4}.")
+  static let config = Option(
+    "config", "JSON", "A model's config.json, instead of --base and --scaling.")
+  static let layerType = Option(
+    "layer-type", "NAME", "The kind of layer, where the configuration has a rotation for each.")
+  static let layout = ChoiceOption<RotaryLayout>(
+    "layout", RotaryLayout.allCases.map { ($0.rawValue, $0) },
+    "Which elements form a pair (default half, or the model type's).")
+  static let offset = Option("position-offset", "N", "Position of the first token (default 0).")
+
+  static let group = OptionGroup(
+    "Rotary",
+    [headDim, base, scaling, config, layerType, layout.option])
+
+  static func embedding(
+    _ arguments: Arguments, headDim given: Int? = nil
+  ) throws -> RotaryEmbedding {
+    let dim = try arguments.integer(headDim) ?? given
+    let layout = try arguments.choice(layout)
+    let layer = arguments.string(layerType)
+    if let path = arguments.string(config) {
+      for option in [base, scaling] where arguments.has(option) {
+        throw CommandError.usage("--\(option.name) does not fit here: --config has it")
+      }
+      let text = try TextFile.read(path)
+      return try naming(path) { () throws(EmbedError) in
+        try RotaryEmbedding(
+          RotaryConfiguration(json: text, layerType: layer, layout: layout, headDim: dim))
+      }
+    }
+    let scale = arguments.string(scaling) ?? "null"
+    do throws(JSONError) {
+      _ = try JSONValue(parsing: scale)
+    } catch {
+      throw CommandError.usage("option --scaling: not JSON: \(error)")
+    }
+    let theta = try arguments.number(base, above: 0) ?? 10_000
+    let json = "{\"rope_theta\": \(theta), \"rope_scaling\": \(scale)}"
+    return try RotaryEmbedding(
+      RotaryConfiguration(json: json, layerType: layer, layout: layout, headDim: dim ?? 64))
+  }
+}
+
+extension PositionScheme {
+  static let rotary = PositionScheme(
+    name: "rotary",
+    summary: "angles, cosines and sines [3, T, D/2]; `rotate` applies them to queries or keys",
+    array: { arguments in
+      let context = try arguments.integer(RotaryOptions.context, in: 1...1 << 24) ?? 64
+      let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
+      let embedding = try RotaryOptions.embedding(arguments)
+      guard offset + context <= Int(Int32.max) + 1 else {
+        throw EmbedError.contextTooLong(
+          offset: offset, context: context, maximum: Int(Int32.max) + 1)
+      }
+      let scale = embedding.scaling.scale(length: offset + context)
+      let angles = try embedding.frequencies(under: scale)
+      let rows = try embedding.rows(first: offset, count: context, under: scale)
+      var values: [Float] = []
+      values.reserveCapacity(3 * context * angles.radians.count)
+      for t in 0..<context {
+        for radians in angles.radians { values.append(Float(Double(offset + t) * radians)) }
+      }
+      return SchemeArray(
+        shape: [3, context, angles.radians.count], values: values + rows.cosines + rows.sines,
+        rows: "position", columns: "pair", planes: ["angle", "cosine", "sine"])
+    },
+    rotate: { arguments, shape, span in
+      let order = try arguments.choice(Rotate.order) ?? .headsFirst
+      let isHeadsFirst = order == .headsFirst
+      let sizes = RotaryShape(
+        batch: shape[0], heads: shape[isHeadsFirst ? 1 : 2], context: shape[isHeadsFirst ? 2 : 1],
+        headDim: shape[3], order: order)
+      let embedding = try RotaryOptions.embedding(arguments, headDim: shape[3])
+      try embedding.rotate(
+        inPlace: &span, shape: sizes, at: Rotate.place(arguments, sizes),
+        arguments.choice(Rotate.direction) ?? .forward,
+        using: ComputeOptions.kernels(arguments))
+    })
+}

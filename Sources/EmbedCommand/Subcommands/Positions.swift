@@ -1,0 +1,29 @@
+// `positions`: the values of a position scheme, to a .npy file.
+
+internal import EmbedKernel
+
+/// Writes what a scheme computes.
+enum Positions: Subcommand {
+  static let output = Option("output", "NPY", "Where the values go, float32. Needed.")
+
+  static let name = "positions"
+  static let summary = "The values of a position scheme, to a .npy file."
+  static let usage = ["SCHEME --output OUT.npy [OPTIONS]"]
+  static let about =
+    ["Computes the scheme's values for the given sizes, for checks by other programs."]
+    + PositionScheme.list
+  static let operandNames = ["SCHEME"]
+  static let groups = [
+    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), RotaryOptions.group,
+    BiasOptions.group, OptionGroup("Output", [output]),
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    guard let path = arguments.string(output) else {
+      throw CommandError.usage("--output OUT.npy is missing")
+    }
+    let array = try PositionScheme.named(arguments.operands[0]).array(arguments)
+    try NumPyFile.write(array.values.span, shape: array.shape, to: path)
+    Report.standardError.line("\(arguments.operands[0]): float32 \(array.shape), '\(path)'")
+  }
+}
