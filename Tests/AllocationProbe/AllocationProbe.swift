@@ -65,8 +65,8 @@ import EmbedKernel
             gradientOfOutput.span, ids: ids.span, batch: batch, context: context, at: place,
             into: &gradient, summation: summation, using: kernels)
         }
-        print(
-          Int(allocation_count()) - before, kernels, "backward", summation.rawValue, kind, name)
+        let allocations = Int(allocation_count()) - before
+        print(allocations, kernels, "backward", summation.rawValue, kind, name)
       }
     }
   }
@@ -125,7 +125,9 @@ import EmbedKernel
           for _ in 0..<50 { try body() }
           let before = allocation_count()
           for _ in 0..<400 { try body() }
-          print(allocation_count() - before, backend.rawValue, threads, name)
+          // Counted first: printing allocates the list of what it prints.
+          let allocations = allocation_count() - before
+          print(allocations, backend.rawValue, threads, name)
         }
         try count("bias by distance") {
           var span = logits.mutableSpan
