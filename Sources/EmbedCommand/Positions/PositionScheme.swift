@@ -25,9 +25,10 @@ struct PositionScheme: Sendable {
   let rotate: (@Sendable (Arguments, [Int], inout MutableSpan<Float>) throws -> Void)?
 
   /// One line a scheme.
-  static let all: [PositionScheme] = [
-    .rotary
-  ]
+  static let all: [PositionScheme] =
+    [
+      .rotary
+    ] + biases
 
   /// The scheme named `name`.
   static func named(_ name: String) throws(CommandError) -> PositionScheme {

@@ -19,7 +19,7 @@ enum Plot: Subcommand {
   static let operandNames = ["SCHEME"]
   static let groups = [
     OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), RotaryOptions.group,
-    OptionGroup("Output", [plane, output]),
+    BiasOptions.group, OptionGroup("Output", [plane, output]),
   ]
 
   static func run(_ arguments: Arguments) throws {

@@ -15,7 +15,7 @@ enum Positions: Subcommand {
   static let operandNames = ["SCHEME"]
   static let groups = [
     OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), RotaryOptions.group,
-    OptionGroup("Output", [output]),
+    BiasOptions.group, OptionGroup("Output", [output]),
   ]
 
   static func run(_ arguments: Arguments) throws {

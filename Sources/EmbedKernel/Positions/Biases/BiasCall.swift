@@ -74,7 +74,7 @@ extension AttentionBias {
       plan: plan, isFused: self is DistanceTable)
   }
 
-  private func check(
+  fileprivate func check(
     _ argument: String, _ actual: Int, _ expected: Int, _ shape: @autoclosure () -> [Int]
   ) throws(EmbedError) {
     guard actual == expected else {
@@ -97,12 +97,13 @@ extension TrainedBias {
         argument: "parameter gradient", expected: parameterCount, shape: [parameterCount],
         actual: parameters.count)
     }
-    for (name, vector, gradient) in unsafe [
-      ("query gradient", vectors.queries?.count, gradients.queries?.count),
-      ("key gradient", vectors.keys?.count, gradients.keys?.count),
-    ] where gradient != nil && gradient != vector {
-      throw .wrongElementCount(
-        argument: name, expected: vector ?? 0, shape: [vector ?? 0], actual: gradient ?? 0)
+    if let gradient = unsafe gradients.queries {
+      let count = unsafe vectors.queries?.count ?? 0
+      try check("query gradient", gradient.count, count, [count])
+    }
+    if let gradient = unsafe gradients.keys {
+      let count = unsafe vectors.keys?.count ?? 0
+      try check("key gradient", gradient.count, count, [count])
     }
     try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
       try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in

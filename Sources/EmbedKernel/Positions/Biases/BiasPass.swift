@@ -36,11 +36,8 @@ struct BiasPlaces {
         argument: "heads", value: shape.heads, expected: "\(heads), as the \(bias.name) bias has")
     }
     let maximum = min(bias.positions ?? .max, Int(Int32.max))
-    for (ids, context) in [(queryIDs, shape.queries), (keyIDs, shape.keys)] {
-      guard try ids.check(batch: shape.batch, context: context, maximum: maximum) else {
-        throw ids.overflow(batch: shape.batch, context: context, maximum: maximum)
-      }
-    }
+    try Self.check(queryIDs, shape.batch, shape.queries, maximum)
+    try Self.check(keyIDs, shape.batch, shape.keys, maximum)
     guard queries.isPacked == keys.isPacked else { throw .unpairedDocuments }
     guard let q = queries.bounds(batch: shape.batch, context: shape.queries),
       let k = keys.bounds(batch: shape.batch, context: shape.keys)
@@ -50,6 +47,14 @@ struct BiasPlaces {
     }
     reach = BiasReach(
       past: max(0, q.highest - k.lowest), future: max(0, k.highest - q.lowest))
+  }
+
+  private static func check(
+    _ ids: PositionIDs, _ batch: Int, _ context: Int, _ maximum: Int
+  ) throws(EmbedError) {
+    guard try ids.check(batch: batch, context: context, maximum: maximum) else {
+      throw ids.overflow(batch: batch, context: context, maximum: maximum)
+    }
   }
 }
 
