@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CMicrokernelSteps.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -47,6 +49,9 @@ typedef struct ek_kernels {
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
+
+  /// The optimisers' steps, or NULL where this set has none of its own.
+  const ek_step_kernels *steps;
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.

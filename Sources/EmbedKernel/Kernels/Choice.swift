@@ -27,21 +27,24 @@ package struct Tuning: Sendable {
   /// The native backend's kernels.
   let kernels: UnsafePointer<ek_kernels>
 
+  /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
   @inline(__always)
-  init(_ choice: Kernels, _ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+  init(
+    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning
+  ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
-    let (bytes, defaults) = (pass.outputBytes, Defaults.ofProcess)
+    let defaults = Defaults.ofProcess
     if let error = defaults.error { throw error }
     backend = choice.backend ?? defaults.backend
     threads = min(
-      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), pass.tokenCount)
+      choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), rows)
     let isLarge = bytes >= tuning.prefetchBytes
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: isLarge
-        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (pass.dim * 4))) : 0)
+        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0)
     if let set = choice.instructionSet {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels

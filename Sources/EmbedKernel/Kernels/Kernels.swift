@@ -113,7 +113,8 @@ extension Kernels {
 
   @inline(__always)
   private func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(self, pass, tuning)
+    let plan = try Plan(
+      self, outputBytes: pass.outputBytes, rows: pass.tokenCount, dim: pass.dim, tuning)
     if pass.outputBytes == 0 {
       return
     } else if pass.isRegular {
