@@ -18,6 +18,7 @@ let package = Package(
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
+    .executable(name: "embedkernel", targets: ["EmbedCommand"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
@@ -29,6 +30,12 @@ let package = Package(
       swiftSettings: strict,
       linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
     .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
+
+    // MARK: Command
+    // Its folder is not named for the product: where file names ignore case, Sources/embedkernel is
+    // Sources/EmbedKernel.
+    .executableTarget(
+      name: "EmbedCommand", dependencies: ["EmbedKernel", "EmbedData"], swiftSettings: strict),
 
     // MARK: C
     .target(name: "CMicrokernels"),
@@ -72,6 +79,9 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EmbedCommandTests", dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData"],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],

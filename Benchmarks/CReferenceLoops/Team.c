@@ -183,3 +183,33 @@ void crl_copy_memcpy_team(crl_team *team, float *destination, const float *sourc
   copy_parts parts = {crl_copy_memcpy, destination, source, count, team->threads};
   crl_team_run(team, copy_part, &parts);
 }
+
+typedef struct {
+  const crl_backward *work;
+  size_t threads;
+} backward_parts;
+
+static void gather_part(void *context, size_t part) {
+  const backward_parts *parts = context;
+  const size_t tokens = parts->work->tokens;
+  crl_gather_sorted(parts->work, tokens * part / parts->threads,
+                    tokens * (part + 1) / parts->threads);
+}
+
+void crl_gather_sorted_team(crl_team *team, const crl_backward *work) {
+  backward_parts parts = {work, team->threads};
+  crl_team_run(team, gather_part, &parts);
+}
+
+static void add_part(void *context, size_t part) {
+  const backward_parts *parts = context;
+  const size_t dim = parts->work->dim, lines = (dim + 15) / 16;
+  const size_t first = lines * part / parts->threads * 16;
+  const size_t last = lines * (part + 1) / parts->threads * 16;
+  crl_index_add(parts->work, first, last < dim ? last : dim);
+}
+
+void crl_index_add_team(crl_team *team, const crl_backward *work) {
+  backward_parts parts = {work, team->threads};
+  crl_team_run(team, add_part, &parts);
+}

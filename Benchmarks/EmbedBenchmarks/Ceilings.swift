@@ -29,6 +29,10 @@ internal import EmbedKernel
     unsafe crl_embed_streaming_team(team, &work)
   }
 
+  func gatherSorted(_ work: inout crl_backward) { unsafe crl_gather_sorted_team(team, &work) }
+
+  func indexAdd(_ work: inout crl_backward) { unsafe crl_index_add_team(team, &work) }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int

@@ -19,6 +19,12 @@ enum EmbedBenchmarks {
         forward.register(workload, threads: threads)
       }
     }
+    let backward = BackwardBenchmarks(store: store)
+    for workload in Workload.headline + Workload.backwardSweeps {
+      for threads in threadCounts {
+        backward.register(workload, threads: threads)
+      }
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

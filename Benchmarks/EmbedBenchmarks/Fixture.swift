@@ -45,6 +45,7 @@ final class FixtureStore {
   static let longestCopy = 64 << 20
 
   private var fixtures: [Fixture] = []
+  private var backwardFixtures: [(form: BackwardForm, fixture: BackwardFixture)] = []
   private var teams: [Int: Team] = [:]
   private var source: CopySource?
 
@@ -68,6 +69,19 @@ final class FixtureStore {
         rows: workload.vocabulary, dim: workload.dim, .uniform(low: -1, high: 1), seed: 1)
     let made = try Fixture(workload, tokens: tokens)
     fixtures.append(made)
+    return made
+  }
+
+  /// The last few are kept, as interleaved runs return to them.
+  func backward(_ workload: Workload, _ form: BackwardForm) throws -> BackwardFixture {
+    if let found = backwardFixtures.first(where: {
+      $0.form == form && $0.fixture.forward.workload == workload
+    }) {
+      return found.fixture
+    }
+    if backwardFixtures.count == 4 { backwardFixtures.removeFirst() }
+    let made = try BackwardFixture(fixture(workload), form)
+    backwardFixtures.append((form, made))
     return made
   }
 

@@ -7,6 +7,12 @@
 #include <sys/sysctl.h>
 #endif
 
+void ek_store_fence(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 size_t ek_last_level_cache_bytes(void) {
 #if defined(__linux__) && defined(_SC_LEVEL3_CACHE_SIZE)
   long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE), l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);

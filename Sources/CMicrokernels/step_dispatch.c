@@ -1,10 +1,5 @@
-// The steps of each instruction set, and the sum of a heavy row's gradients.
-#include "step.h"
-
-EK_INLINE void sum_rows(const ek_row_sum *w) {
-  ek_sum_rows(w->sum + w->first_column, w->gradient + w->first_column, w->members, w->count, w->dim,
-              w->last_column - w->first_column);
-}
+// The steps of each instruction set.
+#include "CMicrokernels.h"
 
 #define DECLARE(set)                                                                      \
   void ek_step_sgd_##set(const ek_step_tile *), ek_step_momentum_##set(const ek_step_tile *),        \
@@ -27,22 +22,14 @@ EK_INLINE void sum_rows(const ek_row_sum *w) {
             [EK_STEP_CATCH_UP] = ek_step_catch_up_##set,                   \
             [EK_STEP_CATCH_UP_ALL] = ek_step_catch_up_all_##set,           \
         },                                                                 \
-    .sum_rows_f32 = sum_rows_##set,                                        \
   }
 
 DECLARE(plain)
-static void sum_rows_plain(const ek_row_sum *work) { sum_rows(work); }
 const ek_step_kernels ek_steps_plain = KERNELS(plain);
 
 #if defined(__x86_64__)
 DECLARE(avx2)
 DECLARE(avx512)
-__attribute__((target("avx2"))) static void sum_rows_avx2(const ek_row_sum *work) {
-  sum_rows(work);
-}
-__attribute__((target("avx512f"))) static void sum_rows_avx512(const ek_row_sum *work) {
-  sum_rows(work);
-}
 const ek_step_kernels ek_steps_avx2 = KERNELS(avx2);
 const ek_step_kernels ek_steps_avx512 = KERNELS(avx512);
 #endif

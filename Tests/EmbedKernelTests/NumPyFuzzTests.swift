@@ -55,7 +55,7 @@ import Testing
 
   @Test(arguments: 0..<8 as Range<UInt64>)
   func survivesMutatedFiles(seed: UInt64) throws {
-    var random = SplitMix(state: seed)
+    var random = SeededGenerator(seed: seed)
     let folder = try TemporaryFolder()
     let path = folder.path("mutated.npy")
     let fixtures = try NumPyFixtures.accepted().map {
@@ -89,7 +89,7 @@ import Testing
 
   @Test(arguments: 0..<4 as Range<UInt64>)
   func survivesRandomBytes(seed: UInt64) throws {
-    var random = SplitMix(state: seed)
+    var random = SeededGenerator(seed: seed)
     let folder = try TemporaryFolder()
     let path = folder.path("random.npy")
     for _ in 0..<400 {
@@ -102,18 +102,5 @@ import Testing
       try Data(bytes).write(to: URL(filePath: path))
       #expect(!survives(path))
     }
-  }
-}
-
-/// SplitMix64, so that a seed gives the same cases everywhere.
-private struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

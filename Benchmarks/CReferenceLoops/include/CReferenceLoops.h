@@ -40,6 +40,26 @@ void crl_copy_streaming(float *destination, const float *source, size_t count);
 /// Copies `count` floats by the C library's `memcpy`.
 void crl_copy_memcpy(float *destination, const float *source, size_t count);
 
+/// The output gradient's way back: `gradient` (N, D), `tokens` = N.
+typedef struct {
+  const float *gradient;
+  /// The tokens in the order of their ids: what `crl_gather_sorted` copies.
+  const int32_t *order;
+  /// The ids in `0..<V`, unchecked: where `crl_index_add` adds.
+  const int32_t *ids;
+  /// (N, D) for the copy, (V, D) for the sum.
+  float *output;
+  size_t tokens;
+  size_t dim;
+} crl_backward;
+
+/// `output[i, :] = gradient[order[i], :]` for `i` in `first..<last`, prefetched and past the caches.
+void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
+
+/// `output[ids[n], :] += gradient[n, :]` over columns `first..<last`, one token after another,
+/// prefetched.
+void crl_index_add(const crl_backward *work, size_t first, size_t last);
+
 /// What the streaming loops run on here: "avx512", "avx2" or "plain".
 const char *crl_instruction_set(void);
 
@@ -65,6 +85,12 @@ void crl_copy_streaming_team(crl_team *team, float *destination, const float *so
 
 /// `memcpy`, split evenly over the team.
 void crl_copy_memcpy_team(crl_team *team, float *destination, const float *source, size_t count);
+
+/// `crl_gather_sorted` over all tokens, which are split evenly over the team.
+void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
+
+/// `crl_index_add` over all columns, which are split evenly over the team.
+void crl_index_add_team(crl_team *team, const crl_backward *work);
 
 #ifdef __cplusplus
 }

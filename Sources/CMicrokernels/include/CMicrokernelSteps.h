@@ -73,14 +73,6 @@ typedef struct ek_step_tile {
   ek_step_scalars scalars;
 } ek_step_tile;
 
-/// The sum of rows of a gradient, a range of columns.
-typedef struct ek_row_sum {
-  const float *gradient;   ///< (N, D)
-  const int32_t *members;  ///< Its rows to sum, in this order.
-  float *sum;              ///< (D)
-  size_t count, dim, first_column, last_column;
-} ek_row_sum;
-
 /// The optimisers that have microkernels.
 typedef enum ek_step {
   EK_STEP_SGD,
@@ -97,7 +89,6 @@ typedef enum ek_step {
 /// One instruction set's steps. All compute the same bits.
 typedef struct ek_step_kernels {
   void (*step_f32[EK_STEPS])(const ek_step_tile *tile);
-  void (*sum_rows_f32)(const ek_row_sum *work);
 } ek_step_kernels;
 
 /// Runs a step of a table.

@@ -40,6 +40,30 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
+/// A sum of gathered rows, and optionally each of them passed on alone.
+typedef struct ek_row_sum {
+  const float *rows;             ///< Row r is at `rows + r * stride`.
+  const float *corrections;      ///< Laid out like `rows`; summed into the correction. NULL: none.
+  const int32_t *indices;        ///< The rows, `count` of them; NULL: 0..<count.
+  const int32_t *ahead;          ///< Rows to prefetch, one a row summed, `ahead_count` of them.
+  const int32_t *destinations;   ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
+  float *passed;                 ///< Where rows are passed on to.
+  float *output;                 ///< One row.
+  float *correction_output;      ///< One row; NULL: the correction is added to the sum.
+  size_t count;                  ///< 1 or more.
+  size_t ahead_count;
+  size_t stride;                 ///< Floats from row to row, of `passed` too.
+  size_t width;                  ///< Floats of a row.
+  size_t leaf;                   ///< Rows added left to right before leaves are added as a tree.
+  float factor;                  ///< Multiplies the sum, rounded before it is added to the output.
+  float pass_factor;             ///< Multiplies a row passed on.
+  bool compensated;              ///< Sum the rounding errors too, left to right; `leaf` is not used.
+  bool accumulate;               ///< Add to the output instead of overwriting it.
+  bool streaming;                ///< Write past the cache; rows are multiples of 64 bytes, aligned.
+  bool pass_accumulate;          ///< The same for the rows passed on.
+  bool pass_streaming;
+} ek_row_sum;
+
 /// One instruction set's kernels. All compute the same bits.
 typedef struct ek_kernels {
   const char *name;
@@ -49,6 +73,13 @@ typedef struct ek_kernels {
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
   /// position row, which the order of the nest keeps in cache.
   void (*embed_f32)(const ek_embed_tile *tile);
+
+  /// output[:] (+)= factor * sum of rows[indices[i], :], and
+  /// passed[destinations[indices[i]], :] (+)= pass_factor * rows[indices[i], :]
+  ///
+  /// Each row is read once and the output written once. Rows are passed on only where the sum is
+  /// not compensated.
+  void (*sum_rows_f32)(const ek_row_sum *work);
 
   /// The optimisers' steps, or NULL where this set has none of its own.
   const ek_step_kernels *steps;
@@ -65,6 +96,9 @@ typedef enum ek_instruction_set {
 
 /// The kernels of `set`, or NULL where this build or this CPU lacks it.
 const ek_kernels *ek_kernels_for(ek_instruction_set set);
+
+/// Makes this thread's streaming stores visible before whatever it stores next.
+void ek_store_fence(void);
 
 /// The size of the last cache level in bytes, or 0 where the system does not tell.
 size_t ek_last_level_cache_bytes(void);

@@ -55,7 +55,7 @@ extension TokenFile {
 
 extension DataError {
   /// The same error, with byte offsets counted from `base` bytes earlier.
-  fileprivate func moved(by base: Int) -> DataError {
+  func moved(by base: Int) -> DataError {
     switch self {
     case .specialTokenInText(let token, let offset):
       .specialTokenInText(token: token, offset: offset + base)

@@ -15,6 +15,9 @@ package struct Tuning: Sendable {
   /// A quarter of a 1 MiB L2.
   package var prefetchLimit = 256 << 10
 
+  /// Rows in cache of this many floats or more are written by half lines; see `Defaults`.
+  package var halfLineDim = 128
+
   /// The limits measured on the development machines.
   package init() {}
 }
@@ -26,6 +29,14 @@ package struct Tuning: Sendable {
   let traffic: Traffic
   /// The native backend's kernels.
   let kernels: UnsafePointer<ek_kernels>
+
+  /// The plan of a call whose sizes have been checked.
+  @inline(__always)
+  init(_ choice: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
+    let tokens = shape.batch &* shape.context
+    try self.init(
+      choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim, tuning)
+  }
 
   /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
   @inline(__always)
@@ -49,7 +60,8 @@ package struct Tuning: Sendable {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
-      unsafe kernels = defaults.kernels
+      unsafe kernels =
+        !isLarge && dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
     }
   }
 }
@@ -58,6 +70,9 @@ package struct Tuning: Sendable {
 @safe private struct Defaults: @unchecked Sendable {
   let backend: Backend
   let kernels: UnsafePointer<ek_kernels>
+  /// Those for rows that are in cache, where AVX2 beats AVX-512 on Zen 4: a store of a whole line
+  /// takes it two cycles, and waits for loads that differ from it by a multiple of 4 KiB.
+  let inCacheKernels: UnsafePointer<ek_kernels>
   let threads = Threads.available
   /// What is wrong with an environment variable; every call throws it.
   let error: EmbedError?
@@ -71,6 +86,8 @@ package struct Tuning: Sendable {
     let unavailable = unsafe kernels == nil ? set.value : nil
     self.backend = backend.value ?? .native
     unsafe self.kernels = kernels ?? ek_kernels_for(EK_PLAIN)
+    let isChosen = set.value != nil || InstructionSet.best != .avx512
+    unsafe inCacheKernels = isChosen ? self.kernels : ek_kernels_for(EK_AVX2) ?? self.kernels
     error = backend.error ?? set.error ?? unavailable.map { .unavailableInstructionSet($0) }
   }
 }

@@ -1,5 +1,5 @@
 // Cutting a pass into loop nests over tokens. Position rows are the only data used more than once,
-// so where all sequences share them the walk goes position by position with the sequences inside:
+// so where all sequences share them a walk may go position by position with the sequences inside:
 // a position row is read from memory once and from L1 by every other sequence.
 
 /// Two nested loops over tokens, visited outer then inner.
@@ -37,6 +37,10 @@ struct Traffic {
 
 /// A backend that computes a pass tile by tile.
 protocol TileKernels: KernelBackend {
+  /// Whether large rectangles are walked position by position. It pays where rows to come are
+  /// prefetched; else the processor's own prefetching wants the output written in order.
+  static var walksByPosition: Bool { get }
+
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   static func embed(_ tile: EmbedTile, _ plan: Plan)
 }
@@ -118,7 +122,7 @@ extension TileKernels {
     let sequences = EmbedTile.Loop(count: rows.count, tokens: pass.shape.context)
     let places = consecutive(columns.count)
     // Small rectangles are in cache whichever way they are walked: write them in order.
-    let placesOutside = plan.traffic.prefetchRows > 0
+    let placesOutside = Backend.walksByPosition && plan.traffic.prefetchRows > 0
     let start =
       unsafe positionIDs == nil ? positions.map { unsafe $0 + first * pass.dim } : positions
     unsafe embed(

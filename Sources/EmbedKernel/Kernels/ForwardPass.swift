@@ -96,7 +96,7 @@
 }
 
 /// A stretch of addresses.
-private struct Memory {
+struct Memory {
   let start: UInt
   let end: UInt
 

@@ -9,27 +9,27 @@ protocol KernelBackend {
   static func embed(_ pass: ForwardPass, _ plan: Plan)
 
   /// Steps the rows of a tile by an optimiser's arithmetic.
-  static func step(
-    _ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type,
-    _ kernels: UnsafePointer<ek_kernels>
-  )
-
-  /// sum[columns] = the sum of the listed rows' columns, added in order.
-  static func sumRows(_ work: ek_row_sum, _ kernels: UnsafePointer<ek_kernels>)
+  static func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan)
 }
 
 /// Optimisers need roots and quotients, which BLAS lacks: without C kernels they step in Swift.
 extension KernelBackend {
-  static func step(
-    _ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type,
-    _ kernels: UnsafePointer<ek_kernels>
-  ) {
+  static func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan) {
     unsafe arithmetic.run(tile)
   }
+}
 
-  static func sumRows(_ work: ek_row_sum, _ kernels: UnsafePointer<ek_kernels>) {
-    unsafe SIMDKernels.sumRows(work)
-  }
+/// A backend's part of backward.
+protocol RowSumKernels: KernelBackend {
+  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
+  static func sum(_ sum: RowSum, _ plan: Plan)
+
+  /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
+  static func finish(_ plan: Plan)
+}
+
+extension RowSumKernels {
+  static func finish(_ plan: Plan) {}
 }
 
 /// A kernel implementation.
@@ -49,22 +49,27 @@ public enum Backend: String, CaseIterable, Sendable {
     }
   }
 
-  func step(
-    _ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type,
-    _ kernels: UnsafePointer<ek_kernels>
-  ) {
+  func backward(_ pass: BackwardPass, _ plan: Plan) {
     switch self {
-    case .openBLAS: unsafe OpenBLASKernels.step(tile, arithmetic, kernels)
-    case .simd: unsafe SIMDKernels.step(tile, arithmetic, kernels)
-    case .native: unsafe NativeKernels.step(tile, arithmetic, kernels)
+    case .openBLAS: BackwardWork<OpenBLASKernels>.run(pass, plan)
+    case .simd: BackwardWork<SIMDKernels>.run(pass, plan)
+    case .native: BackwardWork<NativeKernels>.run(pass, plan)
     }
   }
 
-  func sumRows(_ work: ek_row_sum, _ kernels: UnsafePointer<ek_kernels>) {
+  func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan) {
     switch self {
-    case .openBLAS: unsafe OpenBLASKernels.sumRows(work, kernels)
-    case .simd: unsafe SIMDKernels.sumRows(work, kernels)
-    case .native: unsafe NativeKernels.sumRows(work, kernels)
+    case .openBLAS: unsafe OpenBLASKernels.step(tile, arithmetic, plan)
+    case .simd: unsafe SIMDKernels.step(tile, arithmetic, plan)
+    case .native: unsafe NativeKernels.step(tile, arithmetic, plan)
+    }
+  }
+
+  func sum(_ sum: RowSum, _ plan: Plan) {
+    switch self {
+    case .openBLAS: OpenBLASKernels.sum(sum, plan)
+    case .simd: SIMDKernels.sum(sum, plan)
+    case .native: NativeKernels.sum(sum, plan)
     }
   }
 }

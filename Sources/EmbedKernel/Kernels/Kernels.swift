@@ -113,8 +113,7 @@ extension Kernels {
 
   @inline(__always)
   private func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(
-      self, outputBytes: pass.outputBytes, rows: pass.tokenCount, dim: pass.dim, tuning)
+    let plan = try Plan(self, pass.shape, tuning)
     if pass.outputBytes == 0 {
       return
     } else if pass.isRegular {

@@ -91,6 +91,6 @@ extension ek_step_tile {
     unsafe tile.end = last
     let arithmetic: any StepArithmetic.Type =
       what == .parameters ? CatchUpArithmetic.self : CatchUpAllArithmetic.self
-    unsafe plan.backend.step(tile, arithmetic, plan.kernels)
+    unsafe plan.backend.step(tile, arithmetic, plan)
   }
 }

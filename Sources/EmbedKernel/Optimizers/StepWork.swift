@@ -89,11 +89,11 @@ internal import CMicrokernels
         unsafe summed.form = EK_BY_INDEX
         unsafe summed.gradient = sums + (next - at) * tile.dim
         unsafe summed.end = at + 1
-        unsafe plan.backend.step(summed, arithmetic, plan.kernels)
+        unsafe plan.backend.step(summed, arithmetic, plan)
         next += 1
       } else {
         unsafe tile.end = min(heavyRow, range.upperBound)
-        unsafe plan.backend.step(tile, arithmetic, plan.kernels)
+        unsafe plan.backend.step(tile, arithmetic, plan)
       }
       at = unsafe at == heavyRow ? at + 1 : tile.end
     }
@@ -120,14 +120,14 @@ internal import CMicrokernels
       guard listed < count, listedRow(listed) == row else { continue }
       if unsafe zero.begin < k {
         unsafe zero.end = k
-        unsafe plan.backend.step(zero, arithmetic, plan.kernels)
+        unsafe plan.backend.step(zero, arithmetic, plan)
       }
       unsafe zero.begin = k + 1
       step(listed..<listed + 1)
     }
     if unsafe zero.begin < range.upperBound {
       unsafe zero.end = range.upperBound
-      unsafe plan.backend.step(zero, arithmetic, plan.kernels)
+      unsafe plan.backend.step(zero, arithmetic, plan)
     }
   }
 
@@ -144,7 +144,7 @@ internal import CMicrokernels
   }
 }
 
-/// Sums the gradients of heavy rows, cut by columns: each column's order is that of the batch.
+/// Sums the gradients of heavy rows, cut by columns, in the order that `Summation.chunked` names.
 @safe struct HeavySum: ParallelWork {
   let tile: ek_step_tile
   let plan: Plan
@@ -152,25 +152,24 @@ internal import CMicrokernels
   let heavyCount: Int
   let sums: UnsafeMutablePointer<Float>
 
-  /// A part's columns are a multiple of a cache line.
-  private static let columns = 64
+  /// The columns of a part.
+  private static let columns = 128
   private var blocks: Int { unsafe (tile.dim + Self.columns - 1) / Self.columns }
 
   func run() { Threads.split(heavyCount * blocks, plan.threads, self) }
 
   func run(_ range: Range<Int>) {
-    var at = range.lowerBound
-    while at < range.upperBound {
-      let row = at / blocks
-      let last = min(range.upperBound, (row + 1) * blocks)
+    let dim = unsafe tile.dim
+    for at in range {
+      let (row, block) = at.quotientAndRemainder(dividingBy: blocks)
       let k = unsafe Int(heavy[row])
       let (start, end) = unsafe (Int(tile.offsets[k]), Int(tile.offsets[k + 1]))
-      let work = unsafe ek_row_sum(
-        gradient: tile.gradient, members: tile.members + start, sum: sums + row * tile.dim,
-        count: end - start, dim: tile.dim, first_column: (at - row * blocks) * Self.columns,
-        last_column: min(tile.dim, (last - row * blocks) * Self.columns))
-      unsafe plan.backend.sumRows(work, plan.kernels)
-      at = last
+      let column = block * Self.columns
+      let sum = unsafe RowSum(
+        rows: tile.gradient + column, indices: tile.members + start, count: end - start,
+        stride: dim, width: min(Self.columns, dim - column), output: sums + row * dim + column,
+        factor: 1, accumulates: false, streaming: false, order: .tree(leaf: rowsOfRun))
+      plan.backend.sum(sum, plan)
     }
   }
 }

@@ -221,24 +221,28 @@ internal import CMicrokernels
 
   // MARK: Heavy rows
 
-  /// Sums the gradients of rows with so many tokens that a thread with one of them would be late.
+  /// Sums the gradients of rows with more tokens than one run has, so that their order is that of
+  /// backward, and all threads share in the heaviest.
   private func sumHeavyRows(_ groups: RowGroupView, _ work: inout StepWork) throws(EmbedError) {
-    let threads = work.plan.threads
-    guard threads > 1, groups.tokenCount >= 4_096 else { return }
-    let least = max(256, groups.tokenCount / (8 * threads))
-    if heavy.count < 8 * threads {
-      let heavy = try AlignedBuffer<Int32>(count: 8 * threads)
-      let sums = try AlignedBuffer<Float>(count: elementCount("sums", 8 * threads, table.dim))
+    let most = groups.tokenCount / (rowsOfRun + 1)
+    guard most > 0 else { return }
+    if heavy.count < most {
+      let room = max(most, heavy.count + heavy.count / 2)
+      let heavy = try AlignedBuffer<Int32>(count: room)
       self.heavy = heavy
-      heavySums = sums
     }
     var found = 0
     for k in 0..<groups.count
-    where unsafe Int(groups.offsets[k + 1] - groups.offsets[k]) >= least && found < heavy.count {
+    where unsafe Int(groups.offsets[k + 1] - groups.offsets[k]) > rowsOfRun {
       unsafe heavy.base[found] = Int32(k)
       found += 1
     }
     guard found > 0 else { return }
+    if heavySums.count < found * table.dim {
+      let room = min(max(found, 2 * heavySums.count / table.dim), heavy.count)
+      let sums = try AlignedBuffer<Float>(count: elementCount("sums", room, table.dim))
+      heavySums = sums
+    }
     unsafe HeavySum(
       tile: work.tile, plan: work.plan, heavy: UnsafePointer(heavy.base), heavyCount: found,
       sums: heavySums.base

@@ -48,7 +48,7 @@ import Testing
     }
     var state: [[UInt8]] = []
     optimizer.forEachStateArray { _, bytes in
-      state.append(bytes.withUnsafeBytes { unsafe Array($0) })
+      state.append(copied(bytes))
     }
     return (elements(table), state)
   }
@@ -110,5 +110,20 @@ import Testing
       expectSameBits(actual.table, expected.table, "\(name), \(kernels)")
       #expect(actual.state == expected.state, "state of \(name), \(kernels)")
     }
+    // And the fused step is backward, then the step.
+    let table = try EmbeddingTable(rows: 200, dim: 96, .normal(sigma: 0.5), seed: 9)
+    let optimizer = try TableOptimizer(rule, for: table, frozenRow: 7)
+    var random = SeededGenerator(seed: 2)
+    var gradient = try RowSparseGradient(rows: 200, dim: 96)
+    var workspace = try BackwardWorkspace()
+    for ids in ids {
+      let output = random.floats(ids.count * 96)
+      try Kernels.auto.backward(
+        output.span, ids: ids.span,
+        shape: EmbeddingShape(vocabulary: 200, batch: 1, context: ids.count, dim: 96),
+        tokens: .rowSparse(&gradient), positions: .none, workspace: &workspace)
+      try optimizer.step(gradient, scale: 0.5)
+    }
+    expectSameBits(elements(table), expected.table, "\(name), backward then step")
   }
 }

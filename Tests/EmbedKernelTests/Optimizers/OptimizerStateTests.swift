@@ -19,7 +19,8 @@ import Testing
     }
   }
 
-  private let (rows, dim) = (25, 21)
+  private let rows = 25
+  private let dim = 21
 
   private func run(
     _ optimizer: TableOptimizer, _ steps: Range<Int>, _ random: inout SeededGenerator
@@ -47,13 +48,13 @@ import Testing
     var saved: [String: [UInt8]] = [:]
     optimizer.forEachStateArray { array, bytes in
       #expect(bytes.byteCount == array.byteCount)
-      saved[array.name] = bytes.withUnsafeBytes { unsafe Array($0) }
+      saved[array.name] = copied(bytes)
     }
     let copy = try EmbeddingTable(rows: rows, dim: dim, copying: table.span)
     let resumed = try TableOptimizer(rule, for: copy, trainable: c.trainable)
     try resumed.restoreState(stepCount: optimizer.stepCount) { array, bytes in
       let values = try #require(saved[array.name])
-      bytes.withUnsafeMutableBytes { unsafe $0.copyBytes(from: values) }
+      fill(&bytes, values)
     }
     #expect(resumed.stepCount == 330)
 
@@ -74,7 +75,7 @@ import Testing
     func bytes() -> [[UInt8]] {
       var all: [[UInt8]] = []
       optimizer.forEachStateArray { _, bytes in
-        all.append(bytes.withUnsafeBytes { unsafe Array($0) })
+        all.append(copied(bytes))
       }
       return all
     }
@@ -87,9 +88,7 @@ import Testing
       // Rows that are further than the run.
       try optimizer.restoreState(stepCount: 3) { array, bytes in
         guard array.name == "parameter_steps" else { return }
-        bytes.withUnsafeMutableBytes {
-          unsafe $0.copyBytes(from: [UInt8](repeating: 1, count: $0.count))
-        }
+        fill(&bytes, [UInt8](repeating: 1, count: bytes.byteCount))
       }
     }
     struct Stop: Error {}

@@ -19,6 +19,16 @@ func sparseGradient(rows: Int, dim: Int, _ values: [Int: [Float]]) throws -> Row
 /// The elements of a table.
 func elements(_ table: EmbeddingTable) -> [Float] { unsafe Array(table.unsafeBuffer) }
 
+/// The bytes of a span.
+func copied(_ bytes: RawSpan) -> [UInt8] {
+  unsafe bytes.withUnsafeBytes { unsafe Array($0) }
+}
+
+/// Writes bytes.
+func fill(_ bytes: inout MutableRawSpan, _ values: [UInt8]) {
+  unsafe bytes.withUnsafeMutableBytes { unsafe $0.copyBytes(from: values) }
+}
+
 /// The greatest distance of a row from its reference, over the reference's norm, and its row.
 func greatestDistance(
   _ actual: [Float], _ expected: [Double], dim: Int

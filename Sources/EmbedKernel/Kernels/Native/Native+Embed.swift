@@ -4,6 +4,8 @@ internal import CMicrokernels
 
 /// Fused gather and add in C, one pass over the output.
 enum NativeKernels: TileKernels {
+  static let walksByPosition = true
+
   static func embed(_ tile: EmbedTile, _ plan: Plan) {
     let token = tile.first
     var c = unsafe ek_embed_tile(

@@ -24,7 +24,7 @@ enum OpenBLASKernels: KernelBackend {
     }
   }
 
-  private static func scale(_ y: UnsafeMutablePointer<Float>, by scale: Float, count: Int) {
+  static func scale(_ y: UnsafeMutablePointer<Float>, by scale: Float, count: Int) {
     guard scale != 1 else { return }
     if scale == 0 {
       // BLAS sets zeros here, where 0 * NaN and 0 * -1 are NaN and -0.

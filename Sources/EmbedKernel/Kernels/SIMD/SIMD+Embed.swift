@@ -4,6 +4,9 @@
 
 /// Fused gather and add in Swift, one pass over the output.
 enum SIMDKernels: TileKernels {
+  // Swift has no prefetch.
+  static let walksByPosition = false
+
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   @inline(__always)
   static func embed(_ tile: EmbedTile, _ plan: Plan) {

@@ -98,19 +98,6 @@ extension StepArithmetic {
   }
 }
 
-extension SIMDKernels {
-  /// sum[columns] = the rows' columns, added in order.
-  static func sumRows(_ work: ek_row_sum) {
-    var i = unsafe work.first_column
-    while unsafe i < work.last_column {
-      let n = unsafe min(16, work.last_column &- i)
-      unsafe store(
-        sumOfRows(work.gradient, work.members, work.count, work.dim, i, n), work.sum, i, n)
-      i &+= 16
-    }
-  }
-}
-
 /// The sum of the rows' columns `i..<i + n`, added in order.
 @inline(__always)
 private func sumOfRows(

@@ -1,0 +1,39 @@
+// What a subcommand takes: options with a value, in groups for its help.
+
+/// An option `--name VALUE`.
+package struct Option: Sendable {
+  /// The name, without dashes.
+  package let name: String
+  /// What stands for the value in the help.
+  package let value: String
+  /// What it does, and its default.
+  package let help: String
+
+  package init(_ name: String, _ value: String, _ help: String) {
+    self.name = name
+    self.value = value
+    self.help = help
+  }
+}
+
+/// An option whose value is one of a few names.
+struct ChoiceOption<Value: Sendable>: Sendable {
+  let option: Option
+  let choices: [(name: String, value: Value)]
+
+  init(_ name: String, _ choices: [(name: String, value: Value)], _ help: String) {
+    option = Option(name, choices.map(\.name).joined(separator: "|"), help)
+    self.choices = choices
+  }
+}
+
+/// Options that belong together.
+struct OptionGroup: Sendable {
+  let title: String
+  let options: [Option]
+
+  init(_ title: String, _ options: [Option]) {
+    self.title = title
+    self.options = options
+  }
+}

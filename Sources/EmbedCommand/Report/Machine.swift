@@ -1,0 +1,130 @@
+// The machine's CPU and caches, as the operating system tells them.
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#else
+  internal import Darwin
+#endif
+
+/// Facts about this machine.
+package enum Machine {
+  /// A cache as the first CPU sees it.
+  struct Cache: Equatable {
+    let name: String
+    let bytes: Int
+    let sharedBy: Int
+  }
+
+  /// The features that this project's kernels, or OpenBLAS's, choose by.
+  private static let notable = [
+    "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_bf16",
+    "asimd", "sve", "bf16",
+  ]
+
+  /// The CPU's name; nil where the system does not tell.
+  static var model: String? {
+    #if os(Linux)
+      field("model name") ?? field("CPU part").map { "part \($0)" }
+    #else
+      systemControl("machdep.cpu.brand_string")
+    #endif
+  }
+
+  /// The notable features the CPU has.
+  static var features: [String] {
+    #if os(Linux)
+      let flags = field("flags") ?? field("Features") ?? ""
+      let present = Set(flags.split(separator: " ").map(String.init))
+      return notable.filter { present.contains($0) }
+    #elseif arch(arm64)
+      return ["asimd"]
+    #else
+      return []
+    #endif
+  }
+
+  /// The data caches, the nearest first.
+  static var caches: [Cache] {
+    #if os(Linux)
+      var caches: [Cache] = []
+      for index in 0..<16 {
+        let folder = "/sys/devices/system/cpu/cpu0/cache/index\(index)/"
+        guard let level = firstLine(folder + "level"), let kind = firstLine(folder + "type"),
+          let size = firstLine(folder + "size").flatMap(byteCount)
+        else { break }
+        guard kind != "Instruction" else { continue }
+        let sharers = firstLine(folder + "shared_cpu_list").map(cpuCount) ?? 1
+        caches.append(
+          Cache(name: "L\(level)\(kind == "Data" ? "d" : "")", bytes: size, sharedBy: sharers))
+      }
+      return caches
+    #else
+      return []
+    #endif
+  }
+
+  /// A size such as `32K`.
+  package static func byteCount(_ text: String) -> Int? {
+    let units: [Character: Int] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
+    guard let last = text.last, let unit = units[last] else { return Int(text) }
+    guard let count = Int(text.dropLast()) else { return nil }
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: unit)
+    return overflow ? nil : bytes
+  }
+
+  /// The number of CPUs in a list such as `0-3,8`.
+  package static func cpuCount(_ list: String) -> Int {
+    list.split(separator: ",").reduce(0) { count, range in
+      let ends = range.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, last >= first else { return count }
+      return count + last - first + 1
+    }
+  }
+
+  #if os(Linux)
+    /// The value of the first line of /proc/cpuinfo with this key.
+    private static func field(_ key: String) -> String? {
+      guard let text = read("/proc/cpuinfo") else { return nil }
+      for line in text.split(separator: "\n") {
+        let parts = line.split(separator: ":", maxSplits: 1)
+        guard parts.count == 2, trimmed(parts[0]) == key else { continue }
+        return trimmed(parts[1])
+      }
+      return nil
+    }
+
+    private static func firstLine(_ path: String) -> String? {
+      read(path)?.split(separator: "\n").first.map(trimmed)
+    }
+
+    private static func trimmed(_ text: Substring) -> String {
+      let isSpace = { (character: Character) in character == " " || character == "\t" }
+      var text = text.drop(while: isSpace)
+      while let last = text.last, isSpace(last) { text.removeLast() }
+      return String(text)
+    }
+
+    /// The text of a file of the system's, which tells no size in advance.
+    private static func read(_ path: String) -> String? {
+      guard let file = unsafe fopen(path, "r") else { return nil }
+      defer { unsafe _ = fclose(file) }
+      var text: [UInt8] = []
+      var part = [UInt8](repeating: 0, count: 1 << 14)
+      while true {
+        let count = unsafe fread(&part, 1, part.count, file)
+        if count == 0 { return String(decoding: text, as: UTF8.self) }
+        text += part[..<count]
+      }
+    }
+  #else
+    private static func systemControl(_ name: String) -> String? {
+      var size = 0
+      guard unsafe sysctlbyname(name, nil, &size, nil, 0) == 0, size > 1 else { return nil }
+      var text = [UInt8](repeating: 0, count: size)
+      guard unsafe sysctlbyname(name, &text, &size, nil, 0) == 0 else { return nil }
+      return String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
+    }
+  #endif
+}

@@ -1,0 +1,142 @@
+// `embed`: input embeddings of a text or of NumPy's arrays, to a file or as a report.
+
+internal import EmbedKernel
+
+/// Computes input embeddings.
+enum Embed: Subcommand {
+  static let name = "embed"
+  static let summary = "Input embeddings of a text, or of ids and tables in .npy files."
+  static let usage = [
+    "--text FILE [--output OUT.npy] [OPTIONS]",
+    "--token-ids IDS.npy --token-table TABLE.npy [--position-table TABLE.npy] "
+      + "[--output OUT.npy] [OPTIONS]",
+  ]
+  static let about = [
+    "Computes output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :].",
+    "With --text, ids are the first windows of the text and tables are drawn from the seed. With "
+      + "--token-ids, all arrays come from files.",
+    "Without --output it shows the shapes, a few values, and the time that each backend takes.",
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    let kernels = try ComputeOptions.kernels(arguments)
+    let job = try job(arguments)
+    var output = try job.layer.makeOutput(batch: job.tokens.batch, context: job.tokens.context)
+    try job.run(into: &output, using: kernels)
+    guard let path = arguments.string(Self.output) else {
+      let report = Report.standardOutput
+      show(job, to: report)
+      try showValues(job, output, to: report)
+      try showTimes(job, kernels, output, to: report)
+      return
+    }
+    try NumPyFile.write(output.span, shape: job.shape, to: path)
+    show(job, to: .standardError, output: path)
+  }
+
+  /// The form that the arguments choose; options of the other form are refused.
+  private static func job(_ arguments: Arguments) throws -> EmbedJob {
+    let shared = try SharedSettings(arguments)
+    if shared.scheme == .nothing {
+      try refuse(placeOptions, arguments, "no positions are added")
+    }
+    if let text = arguments.string(text) {
+      try refuse(arrayGroup.options, arguments, "--text draws its own tables")
+      return try EmbedJob(text: text, arguments, shared)
+    }
+    guard let ids = arguments.string(tokenIDs) else {
+      throw CommandError.usage("--text or --token-ids is needed")
+    }
+    guard let table = arguments.string(tokenTable) else {
+      throw CommandError.usage("--token-ids needs --token-table")
+    }
+    let hasTable = arguments.has(positionTable)
+    let computes = shared.scheme == .sinusoidal
+    try refuse(
+      textGroup.options.filter { $0.name != maximumContext.name || !computes }, arguments,
+      "sizes come from the files")
+    switch (shared.scheme, hasTable) {
+    case (.learned, false): throw CommandError.usage("--positions learned needs --position-table")
+    case (.sinusoidal, true), (.nothing, true):
+      throw CommandError.usage("--position-table is for --positions learned")
+    case (nil, false):
+      try refuse(
+        placeOptions, arguments,
+        "no positions are added; give --position-table or --positions sinusoidal")
+    default: break
+    }
+    return try EmbedJob(ids: ids, table: table, arguments, shared)
+  }
+
+  private static func refuse(
+    _ options: [Option], _ arguments: Arguments, _ reason: String
+  ) throws(CommandError) {
+    if let option = options.first(where: { arguments.has($0) }) {
+      throw .usage("--\(option.name) does not fit here: \(reason)")
+    }
+  }
+}
+
+// MARK: Report
+
+extension Embed {
+  private static func show(_ job: EmbedJob, to report: Report, output: String? = nil) {
+    var table = Table(.left, .left, .left, indent: 0)
+    for fact in job.facts { table.add(fact.what, fact.shape, fact.remark) }
+    let remark = output.map { "float32, written to '\($0)'" } ?? "float32"
+    table.add(
+      "input embeddings", "\(job.shape)", "\(remark), \(formatted(bytes: job.outputBytes))")
+    report.table(table)
+  }
+
+  private static func showValues(
+    _ job: EmbedJob, _ output: borrowing AlignedBuffer<Float>, to report: Report
+  ) throws {
+    guard job.outputBytes > 0 else { return }
+    report.line()
+    report.line("First values")
+    var table = Table(.left, .right, .left)
+    let dim = job.layer.tokens.dim
+    for token in 0..<min(job.tokens.count, 4) {
+      table.add(
+        "[\(token / job.tokens.context), \(token % job.tokens.context), :]",
+        "id \(job.tokens[token])",
+        preview(output.span.extracting(token * dim..<(token + 1) * dim)))
+    }
+    report.table(table)
+  }
+
+  /// Times the backend that was asked for, or all of them, and compares their bits.
+  private static func showTimes(
+    _ job: EmbedJob, _ kernels: Kernels, _ output: borrowing AlignedBuffer<Float>,
+    to report: Report
+  ) throws {
+    guard job.outputBytes > 0 else { return }
+    var other = try job.layer.makeOutput(batch: job.tokens.batch, context: job.tokens.context)
+    var table = Table(.left, .right, .right)
+    table.add("backend", "time of a call", "output written at")
+    var different: [String] = []
+    let backends: [Backend?] = kernels.backend.map { [$0] } ?? Backend.allCases + [nil]
+    for backend in backends {
+      let kernels = Kernels(backend: backend, threads: kernels.threads)
+      let seconds = try secondsPerCall { try job.run(into: &other, using: kernels) }
+      let name = backend?.rawValue ?? "auto"
+      if !sameBits(output.span, other.span) { different.append(name) }
+      table.add(
+        name, formatted(seconds: seconds), formatted(bytes: job.outputBytes, in: seconds))
+    }
+    report.line()
+    report.table(table)
+    if !different.isEmpty {
+      throw CommandError.data("\(different.joined(separator: ", ")): other bits than before")
+    }
+    if backends.count > 1 { report.line("  all gave the same bits") }
+  }
+
+  /// Whether two arrays have the same bits, also where they are no numbers.
+  static func sameBits(_ a: Span<Float>, _ b: Span<Float>) -> Bool {
+    guard a.count == b.count else { return false }
+    for i in a.indices where a[i].bitPattern != b[i].bitPattern { return false }
+    return true
+  }
+}

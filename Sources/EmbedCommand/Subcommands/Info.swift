@@ -1,0 +1,77 @@
+// `info`: what this machine offers, and what the library makes of it.
+
+internal import EmbedKernel
+
+/// Reports CPU, caches, OpenBLAS, the choices of `auto` and the speed of memory.
+enum Info: Subcommand {
+  static let name = "info"
+  static let summary = "This machine, the backends, and the speed of its memory."
+  static let usage = ["[--help]"]
+  static let about = [
+    "Shows the CPU and its caches, the instruction set of the native backend, what auto takes for "
+      + "a few shapes, the OpenBLAS in use, and how fast memory copies rows: the ceiling of every "
+      + "forward call. Takes less than a second."
+  ]
+  static let groups: [OptionGroup] = []
+
+  /// Shapes that show where `auto` changes its mind.
+  private static let shapes = [
+    EmbeddingShape(vocabulary: 50_257, batch: 8, context: 4, dim: 256),
+    EmbeddingShape(vocabulary: 50_257, batch: 1, context: 1024, dim: 768),
+    EmbeddingShape(vocabulary: 50_257, batch: 8, context: 1024, dim: 768),
+    EmbeddingShape(vocabulary: 50_257, batch: 4, context: 2048, dim: 1024),
+    EmbeddingShape(vocabulary: 128_256, batch: 1, context: 4096, dim: 2048),
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    // First of all: an environment that chooses what cannot be had ends the report before it begins.
+    let choices = try shapes.map { try Kernels.auto.plan(for: $0) }
+    let report = Report.standardOutput
+    var facts = Table(.left, .left, indent: 0)
+    facts.add("CPU", Machine.model ?? "unknown")
+    facts.add("features", Machine.features.joined(separator: " "))
+    facts.add("CPUs to use", "\(Threads.available)")
+    let caches = Machine.caches.map { cache in
+      let shared = cache.sharedBy > 1 ? ", shared by \(cache.sharedBy)" : ""
+      return "\(cache.name) \(formatted(memory: cache.bytes))\(shared)"
+    }
+    facts.add("caches", caches.isEmpty ? "unknown" : caches.joined(separator: "; "))
+    let available = InstructionSet.allCases.filter(\.isAvailable).map(\.rawValue)
+    facts.add("native backend", available.joined(separator: ", "))
+    facts.add("OpenBLAS", OpenBLASLibrary.configuration)
+    facts.add(
+      "",
+      "core \(OpenBLASLibrary.core), \(plural(OpenBLASLibrary.threads, "thread")), "
+        + "threading by \(OpenBLASLibrary.threading)")
+    report.table(facts)
+
+    report.line()
+    report.line("What auto takes")
+    var plans = Table(.right, .right, .right, .right, .right, .left, .left, .left)
+    plans.add("vocabulary", "batch", "context", "dim", "output", "backend", "threads", "writes")
+    for (shape, plan) in zip(shapes, choices) {
+      plans.add(
+        "\(shape.vocabulary)", "\(shape.batch)", "\(shape.context)", "\(shape.dim)",
+        formatted(bytes: shape.batch * shape.context * shape.dim * 4),
+        ([plan.backend.rawValue] + (plan.instructionSet.map { [$0.rawValue] } ?? []))
+          .joined(separator: " "),
+        "\(plan.threads)", plan.isStreaming ? "past the cache" : "through the cache")
+    }
+    report.table(plans)
+
+    report.line()
+    report.line(
+      "Speed of memory: rows of 3 KB copied, \(formatted(memory: MemoryCeiling.size)) to "
+        + "\(formatted(memory: MemoryCeiling.size)), read + written")
+    let ceiling = try MemoryCeiling()
+    var speeds = Table(.left, .right, .right)
+    speeds.add("threads", "in order", "at random")
+    for threads in Set([1, Threads.available]).sorted() {
+      let ordered = try ceiling.speed(.sequential, threads: threads)
+      let random = try ceiling.speed(.random, threads: threads)
+      speeds.add(
+        "\(threads)", "\(fixed(ordered / 1e9, 1)) GB/s", "\(fixed(random / 1e9, 1)) GB/s")
+    }
+    report.table(speeds)
+  }
+}

@@ -1,0 +1,63 @@
+// `tokenize`: a text file to a file of token ids, in constant memory.
+
+internal import EmbedData
+
+/// Writes the token ids of a text.
+enum Tokenize: Subcommand {
+  static let output = Option("output", "BIN", "Where the ids go. Needed.")
+  static let width = ChoiceOption<TokenWidth>(
+    "width", [("uint16", .uint16), ("uint32", .uint32)],
+    "Type of an id in the file (default: the narrowest that holds the vocabulary).")
+
+  static let name = "tokenize"
+  static let summary = "Token ids of a text, to a .bin file."
+  static let usage = ["FILE --output FILE.bin [OPTIONS]"]
+  static let about = [
+    "Writes the ids of the text FILE one after another, little-endian, without a header. Memory "
+      + "stays small however long the text is."
+  ]
+  static let operandNames = ["FILE"]
+  static let groups = [
+    OptionGroup("Output", [output, width.option]),
+    OptionGroup(
+      "Tokenizer",
+      [
+        TokenizerOptions.tokenizer.option, TokenizerOptions.vocabulary,
+        TokenizerOptions.special.option,
+      ]),
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    let source = arguments.operands[0]
+    guard let target = arguments.string(output) else {
+      throw CommandError.usage("--output FILE.bin is missing")
+    }
+    let width = try arguments.choice(width)
+    let special = try arguments.choice(TokenizerOptions.special) ?? .ordinary
+    let vocabulary = try Vocabulary(arguments)
+    vocabulary.announce(name)
+    let clock = ContinuousClock()
+    let start = clock.now
+    let summary = try TokenFile.write(
+      tokenizing: source, with: vocabulary.tokenizer, special: special, to: target, width: width,
+      progress: ProgressBar(label: "Tokenizing", total: fileSize(source)))
+    let seconds = (clock.now - start) / .seconds(1)
+
+    var table = Table(.left, .left, indent: 0)
+    table.add("text", "'\(source)', \(formatted(bytes: summary.bytes))")
+    table.add("tokenizer", vocabulary.title)
+    var tokens = grouped(summary.tokens)
+    if summary.tokens > 0 {
+      tokens += ", \(fixed(Double(summary.bytes) / Double(summary.tokens), 2)) bytes each"
+    }
+    table.add("tokens", tokens)
+    table.add(
+      "written",
+      "'\(target)', uint\(summary.width.rawValue * 8), "
+        + formatted(bytes: summary.tokens * summary.width.rawValue))
+    table.add(
+      "time",
+      "\(formatted(seconds: seconds)), \(fixed(Double(summary.bytes) / seconds / 1e6, 1)) MB/s")
+    Report.standardError.table(table)
+  }
+}

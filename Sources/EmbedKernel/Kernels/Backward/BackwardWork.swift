@@ -1,0 +1,260 @@
+// Running a backward pass: groups of tokens are summed, a run of up to 64 tokens at a time, and the
+// runs of long groups added up as a tree. What a thread does never changes the order of additions.
+//
+// With positions, the batch sum reads the output gradient in the order of positions and passes each
+// row whose token occurs once straight on to the token gradient; only rows of tokens that occur
+// more often are read again.
+// N tokens, D dim. Bytes with uniform ids: N*D*4 read, N*D*4 written, and the position rows.
+
+/// A pass split over threads.
+@safe struct BackwardWork<Backend: RowSumKernels>: ParallelWork {
+  enum Step {
+    /// Says for each token which row it is passed on to, if it is the only one of its row.
+    case destinations
+    /// Sets the rows to zero that no token touched; a part is a range of gaps between groups.
+    case clear
+    /// Sums runs; a part is a range of grouped tokens, and takes the runs that begin in it.
+    case sum
+    /// Adds up the runs of long groups; a part is a range of blocks of columns.
+    case combine
+  }
+
+  let pass: BackwardPass
+  let plan: Plan
+  var table: BackwardPass.Table
+  var step = Step.sum
+  /// Rows that occur once go on to the tokens' gradient from this table's sum.
+  var passesOn = false
+  /// They have been passed on already.
+  var skipsSingles = false
+
+  static func run(_ pass: BackwardPass, _ plan: Plan) {
+    let fused =
+      unsafe pass.summation == .chunked && pass.destinations != nil && pass.tokens != nil
+    if let positions = pass.positions {
+      var work = BackwardWork(pass: pass, plan: plan, table: positions)
+      if fused, let tokens = pass.tokens {
+        var marking = BackwardWork(pass: pass, plan: plan, table: tokens)
+        marking.mark()
+      }
+      work.passesOn = fused
+      work.run()
+    }
+    if let tokens = pass.tokens {
+      var work = BackwardWork(pass: pass, plan: plan, table: tokens)
+      work.skipsSingles = fused && pass.positions != nil
+      work.run()
+    }
+  }
+
+  private mutating func mark() {
+    guard let destinations = unsafe pass.destinations else { return }
+    if table.groups.tokenCount < pass.tokenCount {
+      unsafe destinations.update(repeating: -1, count: pass.tokenCount)
+    }
+    split(.destinations, table.groups.count)
+  }
+
+  private mutating func run() {
+    if table.rowsToClear > 0 { split(.clear, table.groups.count + 1) }
+    split(.sum, table.groups.tokenCount)
+    if table.long.count > 0 { split(.combine, table.long.count * columnBlocks) }
+  }
+
+  private mutating func split(_ step: Step, _ count: Int) {
+    self.step = step
+    Threads.split(count, plan.threads, self)
+  }
+
+  private var columnBlocks: Int { (pass.dim + columnsOfBlock - 1) / columnsOfBlock }
+
+  func run(_ range: Range<Int>) {
+    switch step {
+    case .destinations: markDestinations(range)
+    case .clear: clear(range)
+    case .sum: sum(range)
+    case .combine: for block in range { combine(block) }
+    }
+    Backend.finish(plan)
+  }
+
+  // MARK: Before the sums
+
+  private func markDestinations(_ range: Range<Int>) {
+    guard let destinations = unsafe pass.destinations else { return }
+    let groups = table.groups
+    for group in range {
+      let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
+      if end &- start == 1 {
+        unsafe destinations[Int(groups.tokens[start])] = Int32(truncatingIfNeeded: row(group))
+      } else {
+        for i in start..<end { unsafe destinations[Int(groups.tokens[i])] = -1 }
+      }
+    }
+  }
+
+  private func clear(_ range: Range<Int>) {
+    let groups = table.groups
+    for gap in range {
+      let start = unsafe gap == 0 ? 0 : Int(groups.rowIDs[gap - 1]) + 1
+      let end = unsafe gap == groups.count ? table.rowsToClear : Int(groups.rowIDs[gap])
+      unsafe (table.values + start * pass.dim)
+        .update(repeating: 0, count: (end - start) * pass.dim)
+    }
+  }
+
+  /// The row of `values` that a group's sum belongs to.
+  @inline(__always)
+  private func row(_ group: Int) -> Int {
+    unsafe table.isRowSparse ? group : Int(table.groups.rowIDs[group])
+  }
+
+  @inline(__always)
+  private func factor(_ count: Int) -> Float {
+    table.dividesByCount ? table.factor / Float(count) : table.factor
+  }
+
+  // MARK: Sums of runs
+
+  @inline(__always)
+  private func sum(_ range: Range<Int>) {
+    let groups = table.groups
+    var group = groups.group(ofToken: range.lowerBound)
+    var long = unsafe firstIndex(table.long.groups, table.long.count, notBelow: group)
+    var ahead = Lookahead(groups, group, skipsSingles ? groupsAhead : 0)
+    while unsafe group < groups.count && Int(groups.offsets[group]) < range.upperBound {
+      let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
+      let count = end &- start
+      if count > rowsOfRun {
+        let firstRun = unsafe Int(table.long.firstRuns[long])
+        var run = (max(range.lowerBound &- start, 0) &+ rowsOfRun &- 1) / rowsOfRun
+        while start &+ run &* rowsOfRun < min(range.upperBound, end) {
+          let first = start &+ run &* rowsOfRun
+          sumRun(first, min(rowsOfRun, end &- first), partial: firstRun &+ run)
+          run &+= 1
+        }
+        long &+= 1
+      } else if start >= range.lowerBound, !(skipsSingles && count == 1) {
+        sumGroup(group, start, count, &ahead)
+      }
+      group &+= 1
+    }
+  }
+
+  @inline(__always)
+  private func rowSum(_ start: Int, _ count: Int, _ output: UnsafeMutablePointer<Float>) -> RowSum {
+    let order: RowSum.Order =
+      switch pass.summation {
+      case .chunked: .leftToRight
+      case .pairwise: .tree(leaf: rowsOfLeaf)
+      case .compensated: .compensated
+      }
+    var sum = unsafe RowSum(
+      rows: pass.outputGradient, indices: table.groups.tokens + start, count: count,
+      indexStep: table.indexStep, stride: pass.dim, width: pass.dim, output: output, factor: 1,
+      accumulates: false, streaming: false, order: order)
+    let distance = plan.traffic.prefetchRows
+    if distance > 0, !skipsSingles {
+      let first = min(start &+ distance, table.groups.tokenCount)
+      unsafe sum.ahead = table.groups.tokens + first
+      sum.aheadCount = min(count, table.groups.tokenCount &- first)
+    }
+    if passesOn, let tokens = pass.tokens {
+      unsafe sum.destinations = UnsafePointer(pass.destinations)
+      unsafe sum.passed = tokens.values
+      sum.passFactor = tokens.factor
+      (sum.passAccumulates, sum.passStreaming) = (tokens.accumulates, tokens.streaming)
+    }
+    return sum
+  }
+
+  @inline(__always)
+  private func sumGroup(_ group: Int, _ start: Int, _ count: Int, _ ahead: inout Lookahead) {
+    var sum = unsafe rowSum(start, count, table.values + row(group) &* pass.dim)
+    sum.factor = factor(count)
+    (sum.accumulates, sum.streaming) = (table.accumulates, table.streaming)
+    if skipsSingles, plan.traffic.prefetchRows > 0 {
+      let (tokens, soon) = unsafe ahead.next()
+      unsafe sum.ahead = tokens
+      sum.aheadCount = min(soon, count)
+    }
+    Backend.sum(sum, plan)
+  }
+
+  @inline(__always)
+  private func sumRun(_ start: Int, _ count: Int, partial: Int) {
+    var sum = unsafe rowSum(start, count, table.long.sums + partial &* pass.dim)
+    if pass.summation == .compensated {
+      unsafe sum.correctionOutput = table.long.corrections + partial &* pass.dim
+    }
+    Backend.sum(sum, plan)
+  }
+
+  // MARK: Sums of the runs of long groups
+
+  private func combine(_ block: Int) {
+    let (index, part) = block.quotientAndRemainder(dividingBy: columnBlocks)
+    let column = part * columnsOfBlock
+    let group = unsafe Int(table.long.groups[index])
+    let firstRun = unsafe Int(table.long.firstRuns[index])
+    let runs = unsafe Int(table.long.firstRuns[index + 1]) - firstRun
+    let count = unsafe Int(table.groups.offsets[group + 1] - table.groups.offsets[group])
+    let start = firstRun * pass.dim + column
+    var sum = unsafe RowSum(
+      rows: table.long.sums + start, count: runs, stride: pass.dim,
+      width: min(columnsOfBlock, pass.dim - column),
+      output: table.values + row(group) * pass.dim + column, factor: factor(count),
+      accumulates: table.accumulates, streaming: false, order: .tree(leaf: 1))
+    if pass.summation == .compensated {
+      sum.order = .compensated
+      unsafe sum.corrections = UnsafePointer(table.long.corrections + start)
+    }
+    Backend.sum(sum, plan)
+  }
+}
+
+/// The tokens of a group some groups on, where groups of one are left out.
+@safe private struct Lookahead {
+  private let groups: RowGroupView
+  private var group: Int
+
+  init(_ groups: RowGroupView, _ group: Int, _ distance: Int) {
+    self.groups = groups
+    self.group = group
+    for _ in 0..<distance { unsafe _ = next() }
+  }
+
+  @inline(__always)
+  mutating func next() -> (tokens: UnsafePointer<Int32>, count: Int) {
+    while group < groups.count {
+      let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
+      group &+= 1
+      if end &- start > 1 { return unsafe (groups.tokens + start, end &- start) }
+    }
+    return unsafe (groups.tokens, 0)
+  }
+}
+
+extension RowGroupView {
+  /// The group that the grouped token `token` belongs to.
+  func group(ofToken token: Int) -> Int {
+    max(0, unsafe firstIndex(offsets, count, notBelow: token &+ 1) &- 1)
+  }
+}
+
+/// The first index of rising numbers whose number is not below `value`.
+private func firstIndex(_ numbers: UnsafePointer<Int32>, _ count: Int, notBelow value: Int) -> Int {
+  var (low, high) = (0, count)
+  while low < high {
+    let middle = (low &+ high) / 2
+    if unsafe Int(numbers[middle]) < value { low = middle &+ 1 } else { high = middle }
+  }
+  return low
+}
+
+/// The leaves of a pairwise sum.
+private let rowsOfLeaf = 8
+/// The columns that a part of a long group's tree takes.
+private let columnsOfBlock = 256
+/// How many groups of several tokens are prefetched ahead.
+private let groupsAhead = 4

@@ -1,0 +1,137 @@
+// The backward entrance: output gradients in, gradients of the token and position tables out.
+//
+// B batch, T context, N = B*T tokens, V vocabulary, D dim.
+
+extension Kernels {
+  /// Computes the gradients of `embed`'s tables from that of its output.
+  ///
+  ///     for n in 0..<N where ids[n] != paddingID:
+  ///       tokens[ids[n], :] += gradientScale * scale * outputGradient[n, :]
+  ///     for n in 0..<N:
+  ///       positions[place(n), :] += gradientScale * outputGradient[n, :]
+  ///
+  /// A row's gradients are summed first, in the order that `options.summation` names, then
+  /// multiplied by its factor (divided by the number of occurrences with
+  /// `frequencyScaling: .inverse`), then written or added. The result is bit for bit the same for
+  /// every number of threads and every run, and for every backend except that `openBLAS` sums
+  /// sequential positions by `cblas_sgemv`, within 2 (B - 1) u S of the others (u = 2^-24, S the sum
+  /// of absolute values).
+  ///
+  /// - Parameters:
+  ///   - outputGradient: Shape `[batch, context, dim]`.
+  ///   - ids: Shape `[batch, context]`, as given to `embed`.
+  ///   - shape: The four sizes.
+  ///   - place: Where each token stands, as given to `embed`.
+  ///   - options: As `embed`'s, and how to sum.
+  ///   - tokens: Where the token table's gradient goes, `vocabulary` rows.
+  ///   - positions: Where the position table's goes; its rows are the longest context.
+  ///   - workspace: Memory that calls reuse.
+  /// - Throws: `EmbedError`, before anything is written.
+  /// - Complexity: O(N·D), and O(V·D) only where a dense target is overwritten. Memory traffic: the
+  ///   output gradient once, again for tokens that occur more than once where there are positions,
+  ///   and each touched row once. Allocates only for a batch larger than any before.
+  @inlinable
+  public func backward<ID: TokenID>(
+    _ outputGradient: Span<Float>, ids: Span<ID>, shape: EmbeddingShape,
+    at place: PositionIDs = .sequential(), options: BackwardOptions = BackwardOptions(),
+    tokens: borrowing GradientTarget, positions: borrowing GradientTarget,
+    workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    // A span's memory outlives the call that borrows it.
+    try unsafe backward(
+      outputGradient.withUnsafeBufferPointer { unsafe $0 },
+      ids: ids.withUnsafeBufferPointer { unsafe $0 }, shape: shape, at: place, options: options,
+      tokens: tokens, positions: positions, workspace: &workspace)
+  }
+
+  /// The same on buffer pointers.
+  @inlinable
+  public func backward<ID: TokenID>(
+    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
+    shape: EmbeddingShape, at place: PositionIDs = .sequential(),
+    options: BackwardOptions = BackwardOptions(), tokens: borrowing GradientTarget,
+    positions: borrowing GradientTarget, workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    try unsafe backward(
+      outputGradient, TokenIDs(ids), shape, place, options, tokens, positions, &workspace)
+  }
+
+  @usableFromInline
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
+    _ place: PositionIDs, _ options: BackwardOptions, _ tokens: borrowing GradientTarget,
+    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    try unsafe backward(
+      outputGradient, ids, shape, place, options, tokens, positions, &workspace, tuning: Tuning())
+  }
+
+  /// The same with other limits between ways than those measured.
+  package func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
+    _ place: PositionIDs, _ options: BackwardOptions, _ tokens: borrowing GradientTarget,
+    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace, tuning: Tuning
+  ) throws(EmbedError) {
+    try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
+      let call = unsafe BackwardCall(
+        outputGradient: outputGradient, ids: ids, shape: shape, place: place, places: places,
+        options: options)
+      try run(call, tokens, positions, &workspace, tuning)
+    }
+  }
+
+  private func run(
+    _ call: BackwardCall, _ tokens: borrowing GradientTarget,
+    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace, _ tuning: Tuning
+  ) throws(EmbedError) {
+    try call.check()
+    let shape = call.shape
+    _ = try call.rows(of: tokens, "token gradient", expected: shape.vocabulary)
+    let maximum = try call.rows(of: positions, "position gradient", expected: nil)
+    try GradientTarget.checkApart(tokens, positions)
+    if positions.isSome,
+      try !call.place.check(
+        batch: shape.batch, context: shape.context, maximum: maximum)
+    {
+      guard call.options.positionOverflow == .clamp, maximum > 0 else {
+        throw call.place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
+      }
+    }
+    let n = shape.batch * shape.context
+    let plan = try Plan(self, outputBytes: n * shape.dim * 4, rows: n, dim: shape.dim, tuning)
+
+    if tokens.isSome {
+      let choice = RowChoice(
+        rows: shape.vocabulary, paddingID: call.options.paddingID,
+        unknownIDs: call.options.unknownIDs)
+      try workspace.tokens.group(call.ids, choice, threads: plan.threads)
+    }
+    if positions.isSome {
+      try workspace.groupPositions(
+        call.places, batch: shape.batch, context: shape.context, maximum: maximum,
+        threads: plan.threads)
+    }
+    try workspace.findLongGroups(
+      dim: shape.dim, tokens: tokens.isSome, positions: positions.isSome,
+      compensated: call.options.summation == .compensated)
+    let fuses = tokens.isSome && positions.isSome && call.options.summation == .chunked
+    if fuses { try workspace.reserveDestinations(n) }
+
+    let factor = call.options.scale * call.options.gradientScale
+    let streams = plan.traffic.streaming
+    var pass = unsafe BackwardPass(
+      outputGradient: call.outputGradient.baseAddress
+        ?? UnsafePointer(bitPattern: 64)
+        .unsafelyUnwrapped, tokenCount: n, dim: shape.dim, summation: call.options.summation,
+      tokens: nil, positions: nil, destinations: fuses ? workspace.destinationMemory : nil)
+    pass.tokens = try tokens.table(
+      workspace.tokens.unsafeView, workspace.longTokenView, dim: shape.dim, factor: factor,
+      streams: streams)
+    pass.tokens?.dividesByCount = call.options.frequencyScaling == .inverse
+    pass.positions = try positions.table(
+      workspace.positions.unsafeView, workspace.longPositionView, dim: shape.dim,
+      factor: call.options.gradientScale, streams: false)
+    pass.positions?.indexStep = workspace.positionStep
+    plan.backend.backward(pass, plan)
+  }
+}

@@ -1,0 +1,61 @@
+// Runs the command that was built beside the tests, and gives what a shell would see.
+
+import Foundation
+import Testing
+
+/// What a run of the command left behind.
+struct CommandResult {
+  let code: Int32
+  let output: String
+  let errors: String
+
+  /// The lines of standard output.
+  var lines: [String] { output.split(separator: "\n").map(String.init) }
+}
+
+/// Runs `embedkernel` to its end.
+///
+/// - Parameters:
+///   - environment: Changes to this process's environment; nil takes a variable away.
+///   - device: Where standard output goes instead of into the result.
+func embedkernel(
+  _ arguments: [String], environment: [String: String?] = [:], to device: String? = nil
+) throws -> CommandResult {
+  let process = Process()
+  process.executableURL = try builtCommand()
+  process.arguments = arguments
+  var variables = ProcessInfo.processInfo.environment
+  for name in variables.keys where name.hasPrefix("EMBEDKERNEL_") { variables[name] = nil }
+  for (name, value) in environment { variables[name] = value }
+  process.environment = variables
+
+  // Files rather than pipes, which fill up while nobody reads them.
+  let folder = try Folder()
+  let streams = try ["output", "errors"].map { name in
+    try FileHandle(forWritingTo: URL(filePath: try folder.file(name, "")))
+  }
+  process.standardInput = FileHandle.nullDevice
+  process.standardOutput =
+    try device.map { try FileHandle(forWritingTo: URL(filePath: $0)) } ?? streams[0]
+  process.standardError = streams[1]
+  try process.run()
+  process.waitUntilExit()
+  try #require(process.terminationReason == .exit, "ended by signal \(process.terminationStatus)")
+  func text(_ name: String) throws -> String {
+    String(decoding: try Data(contentsOf: URL(filePath: folder.path(name))), as: UTF8.self)
+  }
+  return CommandResult(
+    code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
+}
+
+/// The product beside the test bundle.
+private func builtCommand() throws -> URL {
+  let bundle =
+    Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
+    ?? Bundle.main.bundleURL
+  let folders = [bundle, bundle.deletingLastPathComponent()]
+  let found = folders.map { $0.appending(path: "embedkernel") }.first {
+    FileManager.default.isExecutableFile(atPath: $0.path)
+  }
+  return try #require(found, "no embedkernel beside \(bundle.path)")
+}

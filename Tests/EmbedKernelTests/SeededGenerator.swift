@@ -1,0 +1,26 @@
+// Random test data: a seed gives the same cases everywhere, and a failing case prints its seed.
+
+/// A seeded generator for test data: SplitMix64.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+  init(seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+extension SeededGenerator {
+  /// `count` floats of mixed magnitude, some of them zeros of either sign.
+  mutating func floats(_ count: Int) -> [Float] {
+    (0..<count).map { _ in
+      let exponent = Int.random(in: -8...8, using: &self)
+      if exponent == 8 { return Bool.random(using: &self) ? 0 : -0.0 }
+      return Float.random(in: -1...1, using: &self)
+        * Float(sign: .plus, exponent: exponent, significand: 1)
+    }
+  }
+}
