@@ -33,6 +33,8 @@ internal import EmbedKernel
 
   func indexAdd(_ work: inout crl_backward) { unsafe crl_index_add_team(team, &work) }
 
+  func stepRows(_ work: inout crl_step) { unsafe crl_step_rows_team(team, &work) }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int

@@ -25,6 +25,12 @@ enum EmbedBenchmarks {
         backward.register(workload, threads: threads)
       }
     }
+    let step = StepBenchmarks(store: store)
+    for workload in Workload.stepped {
+      for threads in threadCounts {
+        step.register(workload, threads: threads)
+      }
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

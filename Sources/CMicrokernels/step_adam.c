@@ -98,10 +98,10 @@ EK_INLINE void catch_up_all(EK_STRETCH, const ek_step_tile *tile, float factor,
 #pragma STDC FP_CONTRACT OFF
   (void)factor;
   catch_up_parameters(p, a, b, low, g, n, tile, missed);
-  const float first = missed->first_factor, second = missed->second_factor;
+  const ek_missed_steps s = *missed;
   for (size_t i = 0; i < n; i++) {
-    a[i] *= first;
-    b[i] *= second;
+    a[i] = s.first_whole * a[i] + s.first_part * a[i];
+    b[i] = s.second_whole * b[i] + s.second_part * b[i];
   }
 }
 
@@ -111,7 +111,7 @@ EK_INLINE void adam(EK_STRETCH, const ek_step_tile *tile, float factor,
                     const ek_missed_steps *missed) {
 #pragma STDC FP_CONTRACT OFF
   const ek_step_scalars s = tile->scalars;
-  if (missed && (missed->first_factor != 1 || missed->from != missed->to))
+  if (missed && missed->moments_decay)
     catch_up_all(p, a, b, low, g, n, tile, factor, missed);
   if (low) {
     for (size_t i = 0; i < n; i++) {

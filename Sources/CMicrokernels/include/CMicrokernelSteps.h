@@ -39,7 +39,10 @@ typedef struct ek_missed_steps {
   double first_lead, second_lead;    ///< Decay of the moments before `from`.
   int64_t from, to;
   float loss, sum, epsilon, floor;
-  float first_factor, second_factor; ///< Decay of the moments to `to`.
+  /// Decay of the moments to `to`, `whole * moment + part * moment`: for a short gap 1 and what decay
+  /// takes, as a factor close to 1 would be rounded too far from 1.
+  float first_whole, first_part, second_whole, second_part;
+  bool moments_decay;                ///< Whether they do at all.
 } ek_missed_steps;
 
 /// The numbers of the last steps, at `step & mask`.

@@ -68,7 +68,7 @@ enum AdamArithmetic: StepArithmetic {
 
   @inline(__always)
   static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    if let missed = tile.missed, missed.first_factor != 1 || missed.from != missed.to {
+    if let missed = tile.missed, missed.moments_decay {
       CatchUpAllArithmetic.update(&x, tile, factor)
     }
     let s = tile.scalars

@@ -54,7 +54,7 @@ enum CatchUpAllArithmetic: StepArithmetic {
   static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
     guard let missed = tile.missed else { return }
     CatchUpArithmetic.update(&x, tile, factor)
-    x.first *= missed.first_factor
-    x.second *= missed.second_factor
+    x.first = missed.first_whole * x.first + missed.first_part * x.first
+    x.second = missed.second_whole * x.second + missed.second_part * x.second
   }
 }

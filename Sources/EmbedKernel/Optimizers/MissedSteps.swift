@@ -156,11 +156,14 @@ internal import CMicrokernels
     owed.keep = 1
     owed.first_lead = 1
     owed.second_lead = 1
-    owed.first_factor = 1
-    owed.second_factor = 1
     guard moments < step else { return owed }
-    owed.first_factor = Float(power(firstPowers, decay.beta1, step - moments))
-    owed.second_factor = Float(power(secondPowers, decay.beta2, step - moments))
+    owed.moments_decay = true
+    let first = power(firstPowers, decay.beta1, step - moments)
+    let second = power(secondPowers, decay.beta2, step - moments)
+    owed.first_whole = first < 0.5 ? 0 : 1
+    owed.first_part = Float(first < 0.5 ? first : first - 1)
+    owed.second_whole = second < 0.5 ? 0 : 1
+    owed.second_part = Float(second < 0.5 ? second : second - 1)
     guard parameters < step else { return owed }
 
     let gap = step - parameters

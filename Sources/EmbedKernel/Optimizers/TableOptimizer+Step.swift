@@ -72,9 +72,18 @@ extension TableOptimizer {
         actual: outputGradient.count)
     }
     let values = unsafe outputGradient.withUnsafeBufferPointer { $0.baseAddress }
+    try unsafe step(values, view, scale, kernels)
+  }
+
+  /// The same for groups that have been checked.
+  func step(
+    _ outputGradient: UnsafePointer<Float>?, _ groups: RowGroupView, _ scale: Float,
+    _ kernels: Kernels
+  ) throws(EmbedError) {
     let grouped = unsafe Gradient(
-      form: EK_GROUPED, values: values ?? UnsafePointer(bitPattern: 64).unsafelyUnwrapped,
-      rows: view.rowIDs, count: view.count, groups: view, scale: scale)
+      form: EK_GROUPED,
+      values: outputGradient ?? UnsafePointer(bitPattern: 64).unsafelyUnwrapped,
+      rows: groups.rowIDs, count: groups.count, groups: groups, scale: scale)
     try step(grouped, kernels)
   }
 

@@ -59,7 +59,7 @@ import Testing
         }
       }
       if Bool.random(using: &random) {
-        try optimizer.prepare(rows: values.keys.sorted().map(Int32.init).span)
+        try prepare(optimizer, rows: Array(values.keys))
       }
       let gradient = try sparseGradient(rows: rows, dim: dim, values)
       try optimizer.step(gradient)
@@ -67,7 +67,7 @@ import Testing
         rate: c.rate.rate(at: step), rows: 0..<rows,
         gradient: values.mapValues { $0.map(Double.init) })
       if step % 1_000 == 999 {
-        try optimizer.prepare(rows: (0..<Int32(rows)).map { $0 }.span)
+        try prepare(optimizer, rows: Array(0..<rows))
         let (distance, row) = greatestDistance(elements(table), reference.parameters, dim: dim)
         #expect(distance < 1e-6, "\(c), step \(step), row \(row) when read")
       }

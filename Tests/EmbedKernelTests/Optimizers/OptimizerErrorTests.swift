@@ -72,6 +72,8 @@ import Testing
   @Test func gradientsOfOtherShapesAreNamedAndNothingMoves() throws {
     let table = try EmbeddingTable(rows: 6, dim: 4, .normal(sigma: 1), seed: 1)
     let before = elements(table)
+    let short = [Float](repeating: 1, count: 23)
+    let eight = [Float](repeating: 1, count: 8)
     let optimizer = try TableOptimizer(.adamW(learningRate: rate, untouched: .caughtUp), for: table)
     #expect(
       throws: EmbedError.invalidSize(
@@ -84,7 +86,7 @@ import Testing
     #expect(
       throws: EmbedError.wrongElementCount(
         argument: "gradient", expected: 24, shape: [6, 4], actual: 23)
-    ) { try optimizer.step(dense: [Float](repeating: 1, count: 23).span) }
+    ) { try optimizer.step(dense: short.span) }
     var groups = try RowGroups()
     let ids: [Int32] = [0, 8, 2]
     try groups.group(ids.span, context: 3, vocabulary: 9)
@@ -95,11 +97,12 @@ import Testing
     #expect(throws: EmbedError.tokenOutOfRange(id: 8, batchRow: 0, position: 1, vocabulary: 6)) {
       try optimizer.prepare(groups)
     }
-    try groups.group([0, 5, 2].span, context: 3, vocabulary: 9)
+    let near: [Int32] = [0, 5, 2]
+    try groups.group(near.span, context: 3, vocabulary: 9)
     #expect(
       throws: EmbedError.wrongElementCount(
         argument: "output gradient", expected: 12, shape: [3, 4], actual: 8)
-    ) { try optimizer.step(outputGradient: [Float](repeating: 1, count: 8).span, groups: groups) }
+    ) { try optimizer.step(outputGradient: eight.span, groups: groups) }
     for scale in [Float.nan, .infinity] {
       #expect(throws: EmbedError.self) {
         try optimizer.step(sparseGradient(rows: 6, dim: 4, [:]), scale: scale)

@@ -59,7 +59,9 @@ import Testing
       let before = elements(part)
       let all = try TableOptimizer(rule, for: whole, frozenRow: 28)
       let some = try TableOptimizer(rule, for: part, trainable: trainable, frozenRow: 28)
-      #expect(some.memoryBytes < all.memoryBytes)
+      if name != "sgd", name != "row-wise-adagrad" {
+        #expect(some.memoryBytes < all.memoryBytes)
+      }
       var random = SeededGenerator(seed: 4)
       for step in 0..<6 {
         let values = (0..<rows).filter { $0 % 3 == step % 3 }.map { row in

@@ -30,7 +30,7 @@ import Testing
       for row in 0..<rows where Int.random(in: 0..<4, using: &random) == 0 {
         values[row] = (0..<dim).map { _ in .random(in: -1...1, using: &random) }
       }
-      try optimizer.prepare(rows: values.keys.sorted().map(Int32.init).span)
+      try prepare(optimizer, rows: Array(values.keys))
       try optimizer.step(sparseGradient(rows: rows, dim: dim, values))
     }
   }

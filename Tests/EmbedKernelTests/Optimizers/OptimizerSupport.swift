@@ -16,6 +16,11 @@ func sparseGradient(rows: Int, dim: Int, _ values: [Int: [Float]]) throws -> Row
   return gradient
 }
 
+/// Brings rows up to date.
+func prepare(_ optimizer: TableOptimizer, rows: [Int]) throws {
+  try optimizer.prepare(rows: rows.span)
+}
+
 /// The elements of a table.
 func elements(_ table: EmbeddingTable) -> [Float] { unsafe Array(table.unsafeBuffer) }
 
