@@ -40,38 +40,45 @@ EK_INLINE float ek_tree_sum(float *lanes) {
   return lanes[0];
 }
 
-/// sum[:n] = the rows' columns, added in order. Four rows at a time spare loads and stores of the
-/// sum, and do not change the order.
+/// sum[:n] = columns `c..<c + n` of the rows, added in order. Four rows at a time spare loads and stores
+/// of the sum, and do not change the order. For each row one to come is prefetched: `ahead` of them.
 EK_INLINE void ek_sum_rows(float *restrict sum, const float *gradient, const int32_t *members,
-                           size_t count, size_t dim, size_t n) {
+                           size_t count, const int32_t *ahead, size_t ahead_count, size_t dim,
+                           size_t c, size_t n) {
 #pragma STDC FP_CONTRACT OFF
-  const float *restrict r0 = gradient + (size_t)members[0] * dim;
-  if (count == 1) {
-    for (size_t i = 0; i < n; i++) sum[i] = r0[i];
-    return;
+  const float *from = gradient + c;
+#define EK_ROW(m) (from + (size_t)members[m] * dim)
+#define EK_SOON(m) ((m) < ahead_count ? from + (size_t)ahead[m] * dim : EK_ROW(m))
+  const float *restrict r0 = EK_ROW(0), *restrict r1 = EK_ROW(1);
+  const float *s0 = EK_SOON(0), *s1 = EK_SOON(1);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    __builtin_prefetch(s0 + i, 0, 2);
+    __builtin_prefetch(s1 + i, 0, 2);
+    for (size_t l = i; l < i + 16; l++) sum[l] = r0[l] + r1[l];
   }
-  const float *restrict r1 = gradient + (size_t)members[1] * dim;
-  for (size_t i = 0; i < n; i++) sum[i] = r0[i] + r1[i];
+  for (; i < n; i++) sum[i] = r0[i] + r1[i];
   size_t m = 2;
   for (; m + 4 <= count; m += 4) {
-    const float *restrict a = gradient + (size_t)members[m] * dim;
-    const float *restrict b = gradient + (size_t)members[m + 1] * dim;
-    const float *restrict c = gradient + (size_t)members[m + 2] * dim;
-    const float *restrict d = gradient + (size_t)members[m + 3] * dim;
-    const float *soon[4] = {a, b, c, d};
-    for (size_t j = 0; j < 4; j++)
-      if (m + 4 + j < count) soon[j] = gradient + (size_t)members[m + 4 + j] * dim;
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    const float *restrict a = EK_ROW(m), *restrict b = EK_ROW(m + 1);
+    const float *restrict d = EK_ROW(m + 2), *restrict e = EK_ROW(m + 3);
+    const float *soon[4] = {EK_SOON(m), EK_SOON(m + 1), EK_SOON(m + 2), EK_SOON(m + 3)};
+    for (i = 0; i + 16 <= n; i += 16) {
       for (size_t j = 0; j < 4; j++) __builtin_prefetch(soon[j] + i, 0, 2);
-      for (size_t l = i; l < i + 16; l++) sum[l] = (((sum[l] + a[l]) + b[l]) + c[l]) + d[l];
+      for (size_t l = i; l < i + 16; l++) sum[l] = (((sum[l] + a[l]) + b[l]) + d[l]) + e[l];
     }
-    for (; i < n; i++) sum[i] = (((sum[i] + a[i]) + b[i]) + c[i]) + d[i];
+    for (; i < n; i++) sum[i] = (((sum[i] + a[i]) + b[i]) + d[i]) + e[i];
   }
   for (; m < count; m++) {
-    const float *restrict a = gradient + (size_t)members[m] * dim;
-    for (size_t i = 0; i < n; i++) sum[i] += a[i];
+    const float *restrict a = EK_ROW(m), *soon = EK_SOON(m);
+    for (i = 0; i + 16 <= n; i += 16) {
+      __builtin_prefetch(soon + i, 0, 2);
+      for (size_t l = i; l < i + 16; l++) sum[l] += a[l];
+    }
+    for (; i < n; i++) sum[i] += a[i];
   }
+#undef EK_ROW
+#undef EK_SOON
 }
 
 static const float ek_zeros[EK_CHUNK];
@@ -88,17 +95,25 @@ EK_INLINE const float *ek_gradient(const ek_step_tile *t, size_t k, size_t row, 
   const int32_t *members = t->members + t->offsets[k];
   size_t count = (size_t)(t->offsets[k + 1] - t->offsets[k]);
   if (count == 1) return t->gradient + (size_t)members[0] * t->dim + c;
-  ek_sum_rows(sum, t->gradient + c, members, count, t->dim, n);
+  size_t last = (size_t)t->offsets[t->end], first = (size_t)t->offsets[k] + t->prefetch_rows;
+  size_t ahead = t->prefetch_rows && first < last ? last - first : 0;
+  ek_sum_rows(sum, t->gradient, members, count, ahead ? t->members + first : members, ahead, t->dim,
+              c, n);
   return sum;
 }
 
-/// Where the first line of a row's gradient stands, for prefetching.
-EK_INLINE const float *ek_gradient_start(const ek_step_tile *t, size_t k, size_t row) {
+/// The gradient row to prefetch beside row k, or NULL: row k + prefetch_rows, and where gradients are
+/// still to be summed the member so many places on, as each member is read once.
+EK_INLINE const float *ek_gradient_soon(const ek_step_tile *t, size_t k, size_t row) {
   switch (t->form) {
-    case EK_BY_INDEX: return t->gradient + k * t->dim;
+    case EK_BY_INDEX: return t->gradient + (k + t->prefetch_rows) * t->dim;
     case EK_BY_ROW: return t->gradient + row * t->dim;
     case EK_ZERO: return NULL;
-    case EK_GROUPED: return t->gradient + (size_t)t->members[t->offsets[k]] * t->dim;
+    case EK_GROUPED: {
+      size_t at = (size_t)t->offsets[k] + t->prefetch_rows;
+      if (t->offsets[k + 1] - t->offsets[k] > 1 || at >= (size_t)t->offsets[t->end]) return NULL;
+      return t->gradient + (size_t)t->members[at] * t->dim;
+    }
   }
 }
 
@@ -120,7 +135,6 @@ EK_INLINE ek_row_address ek_find_row(const ek_step_tile *t, size_t k) {
   found.a = EK_STATE(t->first, slot, t->dim);
   found.b = EK_STATE(t->second, slot, t->dim);
   found.low = EK_STATE(t->residual, slot, t->dim);
-  found.g = ek_gradient_start(t, k, row);
   return found;
 }
 
@@ -145,8 +159,12 @@ EK_INLINE void ek_step_rows(const ek_step_tile *tile, ek_update update, ek_measu
   for (size_t k = t.begin; k < t.end; k++) {
     ek_row_address at = ek_find_row(&t, k), soon = {0};
     if (at.slot < 0) continue;
-    if (t.prefetch_rows && k + t.prefetch_rows < t.end) soon = ek_find_row(&t, k + t.prefetch_rows);
     size_t row = t.rows ? (size_t)t.rows[k] : k;
+    if (t.prefetch_rows && k + t.prefetch_rows < t.end) {
+      size_t next = k + t.prefetch_rows;
+      soon = ek_find_row(&t, next);
+      soon.g = ek_gradient_soon(&t, k, t.rows ? (size_t)t.rows[next] : next);
+    }
     const ek_missed_steps *missed = t.missed ? t.missed + k : NULL;
     float factor = 0;
     const float *g = NULL;

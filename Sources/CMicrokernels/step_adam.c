@@ -18,28 +18,26 @@ EK_INLINE float from_bits(uint32_t word) {
   return x;
 }
 
-/// The power of two in `x`, at least 2^-64, so that 1/256 of its last place is a normal number.
+/// The power of two in `x`, at least 2^-64, so that 1/64 of its last place is a normal number.
 EK_INLINE uint32_t exponent(float x) {
   uint32_t e = bits(x) & 0x7F800000u;
   return e < 63u << 23 ? 63u << 23 : e;
 }
 
-/// Takes `change` from `*p` and the residual together, and rounds to both.
+/// Takes `change` from `p` and the residual together, and rounds to both. The residual's unit is
+/// 1/64 of the last place: rounding leaves 32 at most, and a byte has room for the few units more
+/// where a change outweighs its parameter and the error below is not exact.
 EK_INLINE float subtract(float p, float change, int8_t *low) {
 #pragma STDC FP_CONTRACT OFF
-  // 2^(e - 23 - 8) is the residual's unit.
-  float unit = from_bits(exponent(p) - (31u << 23));
+  // 2^(e - 23 - 6)
+  float unit = from_bits(exponent(p) - (29u << 23));
   float s = change - (float)*low * unit;
   float next = p - s;
-  // The exact error of the difference (Knuth's two-sum).
-  float back = next - p;
-  float error = (p - (next - back)) - (s + back);
-  float per_unit = from_bits((254u << 23) - exponent(next) + (31u << 23));
-  float steps = error * per_unit;
-  // Up to half a last place is 128 units, one more than a byte has.
-  steps = steps > 127 ? 127 : steps < -127 ? -127 : steps;
-  // Rounds to an integer, in the low bits of the sum.
-  *low = (int8_t)(uint8_t)bits(steps + 12582912.0f);
+  // The error of the difference, exact where |p| >= |s| (Dekker).
+  float error = (p - next) - s;
+  float per_unit = from_bits((254u << 23) + (29u << 23) - exponent(next));
+  // The sum has the integer in its low bits.
+  *low = (int8_t)(uint8_t)bits(error * per_unit + 12582912.0f);
   return next;
 }
 

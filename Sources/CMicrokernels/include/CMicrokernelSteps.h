@@ -60,7 +60,7 @@ typedef struct ek_step_tile {
   float *table;            ///< (V, D)
   float *first, *second;   ///< State of the rows' elements (S, D); NULL where there is none.
   float *row_state;        ///< State of the rows (S).
-  int8_t *residual;        ///< What rounding took from the table, in 1/256 of the last place (S, D);
+  int8_t *residual;        ///< What rounding took from the table, in 1/64 of the last place (S, D);
                            ///< NULL: it is lost.
   const int32_t *rows;     ///< Table rows; NULL: the k-th is k.
   const int32_t *slots;    ///< The state row of each table row (V), negative for a frozen row; NULL:

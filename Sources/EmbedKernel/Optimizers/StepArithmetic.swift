@@ -89,20 +89,15 @@ struct StepLanes {
       parameter -= change
       return
     }
-    // The unit is 2^-8 of the last place, 2^(exponent - 23).
-    let unit = Self.floats(exponents(parameter) &- (31 << 23))
+    // The unit is 1/64 of the last place, 2^(exponent - 23).
+    let unit = Self.floats(exponents(parameter) &- (29 << 23))
     let s = change - SIMD16<Float>(residual) * unit
     let next = parameter - s
-    // The exact error of the difference (Knuth's two-sum).
-    let back = next - parameter
-    let error = (parameter - (next - back)) - (s + back)
-    let perUnit = Self.floats((254 << 23) &- exponents(next) &+ (31 << 23))
-    var steps = error * perUnit
-    // Up to half a last place is 128 units, one more than a byte has.
-    steps.replace(with: 127, where: steps .> 127)
-    steps.replace(with: -127, where: steps .< -127)
-    // Rounds to an integer, in the low bits of the sum.
-    residual = SIMD16<Int8>(truncatingIfNeeded: Self.bits(steps + 12_582_912))
+    // The error of the difference, exact where |p| >= |s| (Dekker).
+    let error = (parameter - next) - s
+    let perUnit = Self.floats((283 << 23) &- exponents(next))
+    // The sum has the integer in its low bits.
+    residual = SIMD16<Int8>(truncatingIfNeeded: Self.bits(error * perUnit + 12_582_912))
     parameter = next
   }
 
