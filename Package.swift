@@ -73,9 +73,14 @@ let package = Package(
     .executableTarget(
       name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
       path: "Tests/AllocationProbe", swiftSettings: strict),
+    .executableTarget(
+      name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/SaveProbe",
+      swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
-      dependencies: ["EmbedKernel", "ReferenceKernels", "AllocationProbe", "COpenBLAS"],
+      dependencies: [
+        "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
+      ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],

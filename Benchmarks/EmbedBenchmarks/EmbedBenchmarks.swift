@@ -14,6 +14,10 @@ enum EmbedBenchmarks {
     let available = ProcessInfo.processInfo.activeProcessorCount
     let threadCounts = Set([1, 2, available]).sorted()
     let forward = ForwardBenchmarks(store: store)
+    let halfPrecision = HalfPrecisionBenchmarks(store)
+    for workload in [Workload.seed, Workload.gpt2] {
+      for threads in threadCounts { halfPrecision.register(workload, threads: threads) }
+    }
     for workload in Workload.all {
       for threads in threadCounts {
         forward.register(workload, threads: threads)
@@ -29,6 +33,12 @@ enum EmbedBenchmarks {
     for workload in Workload.stepped {
       for threads in threadCounts {
         step.register(workload, threads: threads)
+      }
+    }
+    let normalize = NormalizeBenchmarks(store: store)
+    for workload in Workload.headline {
+      for threads in threadCounts {
+        normalize.register(workload, threads: threads)
       }
     }
     registerOverheads(store, threads: 2)

@@ -1,33 +1,43 @@
-// The one place where an instruction set is chosen.
+// The one place where an instruction set is chosen. A new kernel is one line in each macro.
 #include "CMicrokernels.h"
 
-void ek_embed_f32_plain(const ek_embed_tile *tile);
-void ek_embed_f32_neon(const ek_embed_tile *tile);
-void ek_embed_f32_avx2(const ek_embed_tile *tile);
-void ek_embed_f32_avx512(const ek_embed_tile *tile);
-
-void ek_sum_rows_f32_plain(const ek_row_sum *work);
-void ek_sum_rows_f32_neon(const ek_row_sum *work);
-void ek_sum_rows_f32_avx2(const ek_row_sum *work);
-void ek_sum_rows_f32_avx512(const ek_row_sum *work);
+#define DECLARE(set)                                                                    \
+  void ek_embed_f32_##set(const ek_embed_tile *);                                       \
+  void ek_embed_typed_##set(const ek_typed_tile *);                                     \
+  void ek_convert_##set(const void *, ek_element, void *, ek_element, size_t);          \
+  void ek_sum_rows_f32_##set(const ek_row_sum *);                                       \
+  void ek_normalize_f32_##set(const ek_normalize_tile *);                               \
+  void ek_normalize_gradient_f32_##set(const ek_normalize_gradient_tile *)
 
 extern const ek_step_kernels ek_steps_plain, ek_steps_avx2, ek_steps_avx512;
 
-static const ek_kernels plain = {
-    .name = "plain C", .embed_f32 = ek_embed_f32_plain, .sum_rows_f32 = ek_sum_rows_f32_plain,
-    .steps = &ek_steps_plain};
+/// The kernels of `set`; those for two-byte elements, and the optimisers', of `typed_set`.
+#define KERNELS(set, typed_set)                                 \
+  {                                                             \
+      .name = #set,                                             \
+      .embed_f32 = ek_embed_f32_##set,                          \
+      .embed_typed = ek_embed_typed_##typed_set,                \
+      .convert = ek_convert_##typed_set,                        \
+      .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
+      .steps = &ek_steps_##typed_set,                           \
+      .normalize_f32 = ek_normalize_f32_##set,                  \
+      .normalize_gradient_f32 = ek_normalize_gradient_f32_##set \
+  }
+
+DECLARE(plain);
+static const ek_kernels plain = KERNELS(plain, plain);
+
 #if defined(__aarch64__)
-static const ek_kernels neon = {
-    .name = "NEON", .embed_f32 = ek_embed_f32_neon, .sum_rows_f32 = ek_sum_rows_f32_neon,
-    .steps = &ek_steps_plain};
+DECLARE(neon);
+// The compiler vectorises the plain loops over two-byte elements and the optimisers' for NEON.
+static const ek_kernels neon = KERNELS(neon, plain);
 #endif
+
 #if defined(__x86_64__)
-static const ek_kernels avx2 = {
-    .name = "AVX2", .embed_f32 = ek_embed_f32_avx2, .sum_rows_f32 = ek_sum_rows_f32_avx2,
-    .steps = &ek_steps_avx2};
-static const ek_kernels avx512 = {
-    .name = "AVX-512", .embed_f32 = ek_embed_f32_avx512, .sum_rows_f32 = ek_sum_rows_f32_avx512,
-    .steps = &ek_steps_avx512};
+DECLARE(avx2);
+DECLARE(avx512);
+static const ek_kernels avx2 = KERNELS(avx2, avx2);
+static const ek_kernels avx512 = KERNELS(avx512, avx512);
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {
@@ -37,7 +47,9 @@ const ek_kernels *ek_kernels_for(ek_instruction_set set) {
     case EK_NEON: return &neon;
 #endif
 #if defined(__x86_64__)
-    case EK_AVX2: return __builtin_cpu_supports("avx2") ? &avx2 : NULL;
+    case EK_AVX2:
+      // Every CPU with AVX2 so far has F16C; the typed kernels need both.
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") ? &avx2 : NULL;
     case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
 #endif
     default: return NULL;

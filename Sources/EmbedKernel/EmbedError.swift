@@ -6,6 +6,9 @@ public enum EmbedError: Error, Equatable, Sendable {
   /// An id is negative or not below the vocabulary size.
   case tokenOutOfRange(id: Int64, batchRow: Int, position: Int, vocabulary: Int)
 
+  /// A segment id is negative or not below the number of segments.
+  case segmentOutOfRange(id: Int64, batchRow: Int, position: Int, segments: Int)
+
   /// A token's position is negative or past the last row of the position table.
   case positionOutOfRange(position: Int, batchRow: Int, index: Int, maximum: Int)
 
@@ -56,6 +59,9 @@ extension EmbedError: CustomStringConvertible {
     case .tokenOutOfRange(let id, let batchRow, let position, let vocabulary):
       "token id \(id) at batch row \(batchRow), position \(position) is outside the vocabulary "
         + "of \(vocabulary) (valid ids: 0...\(vocabulary - 1))"
+    case .segmentOutOfRange(let id, let batchRow, let position, let segments):
+      "segment id \(id) at batch row \(batchRow), position \(position) is outside the "
+        + "\(segments) segments (valid ids: 0...\(segments - 1))"
     case .positionOutOfRange(let position, let batchRow, let index, let maximum):
       "position \(position) of the token at batch row \(batchRow), position \(index) is outside "
         + "the position table of \(maximum) rows"

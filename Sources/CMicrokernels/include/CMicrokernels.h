@@ -64,6 +64,68 @@ typedef struct ek_row_sum {
   bool pass_streaming;
 } ek_row_sum;
 
+/// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
+typedef enum ek_element {
+  EK_F32,
+  EK_F16,   ///< IEEE binary16.
+  EK_BF16,  ///< The upper half of an fp32.
+} ek_element;
+
+/// A tile of other element types than EK_F32 for both: the pointers of `rows` address tables of
+/// `input` and an output of `output`.
+typedef struct ek_typed_tile {
+  ek_embed_tile rows;
+  ek_element input, output;
+} ek_typed_tile;
+
+/// What a normalisation divides by: the deviation from the mean, the root mean square, or nothing.
+typedef enum ek_normalization {
+  EK_NO_NORM,
+  EK_LAYER_NORM,
+  EK_RMS_NORM,
+} ek_normalization;
+
+/// Which elements dropout keeps: those whose Philox word is at least `threshold`.
+///
+/// Element i of output row n has word (i/16)%4 of block (n*groups + i/64)*16 + i%16, where a row
+/// has `groups` = ceil(D/64) groups of 64 elements: 16 neighbours are 16 blocks, so that a vector
+/// of blocks gives vectors of neighbours. No mask is stored.
+typedef struct ek_dropout {
+  uint64_t key;        ///< The seed.
+  uint64_t stream;     ///< The upper half of the counter: which mask of that seed.
+  uint32_t threshold;  ///< 2^32 times the dropped share; 0 keeps all.
+  float scale;         ///< Multiplies what is kept.
+} ek_dropout;
+
+/// A tile whose rows are summed, normalised and dropped from:
+///
+///   x = scale * tokens[ids[n], :] + positions[place(n), :] + segments[segment_ids[n], :]
+///   output[n, :] = dropout(gamma * (x - mean(x)) / deviation(x) + beta)
+///
+/// Row statistics are sums of 32 lanes in fp32: lane l adds elements l, l + 32, ... in order, then
+/// lane l adds lane l + 16, l + 8, l + 4, l + 2, l + 1. Two passes: the mean, then the squares of
+/// the differences from it. Every instruction set gives the same bits.
+typedef struct ek_normalize_tile {
+  ek_embed_tile rows;     ///< Without `ids`, `tokens` holds x of the first token, a row a token.
+  const float *segments;  ///< Segment table; NULL adds none.
+  const void *segment_ids;  ///< Of the first token, `rows.id_bytes` wide; NULL: all are 0.
+  const float *gamma;       ///< (D); not read without normalisation.
+  const float *beta;        ///< (D); NULL adds none.
+  float epsilon;            ///< Added to the variance or mean square.
+  ek_normalization kind;
+  ek_dropout dropout;
+  uint64_t first;  ///< The first token's index, for the mask.
+} ek_normalize_tile;
+
+/// The backward of a tile: rows.output is where d(x) goes, and parameter gradients accumulate.
+typedef struct ek_normalize_gradient_tile {
+  ek_normalize_tile forward;
+  const float *gradient;  ///< d(output) of the first token.
+  float *gamma;           ///< (D), accumulates; NULL without normalisation.
+  float *beta;            ///< (D), accumulates; NULL for none.
+  float *segments;        ///< Like the segment table, accumulates; NULL for none.
+} ek_normalize_gradient_tile;
+
 /// One instruction set's kernels. All compute the same bits.
 typedef struct ek_kernels {
   const char *name;
@@ -80,6 +142,19 @@ typedef struct ek_kernels {
   /// Each row is read once and the output written once. Rows are passed on only where the sum is
   /// not compensated.
   void (*sum_rows_f32)(const ek_row_sum *work);
+
+  /// The same for tables or output of two-byte elements, which move half the bytes.
+  void (*embed_typed)(const ek_typed_tile *tile);
+
+  /// to[i] = from[i], rounded where `output` is narrower; not both types are EK_F32.
+  void (*convert)(const void *from, ek_element input, void *to, ek_element output, size_t count);
+
+  /// The same with segments, normalisation and dropout; as much traffic.
+  void (*normalize_f32)(const ek_normalize_tile *tile);
+
+  /// Its backward. Traffic per token: D*4 bytes read from the token table, D*4 of the gradient,
+  /// D*4 written.
+  void (*normalize_gradient_f32)(const ek_normalize_gradient_tile *tile);
 
   /// The optimisers' steps, or NULL where this set has none of its own.
   const ek_step_kernels *steps;

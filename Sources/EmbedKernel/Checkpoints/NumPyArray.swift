@@ -2,19 +2,6 @@
 //
 // C order only: the last dimension is contiguous, and row i of a matrix starts at i * dim.
 
-/// How a file's elements come into memory.
-public enum NumPyAccess: Equatable, Sendable {
-  /// Read into memory of their own, in huge pages where there are 2 MiB or more: the faster choice
-  /// for a table whose rows are picked at random, and independent of the file from then on.
-  case copied
-
-  /// Mapped: pages are read when first touched and belong to the page cache, so that opening is
-  /// immediate and a file may exceed the memory. The file must not be cut short meanwhile, for the
-  /// system ends a process that touches a page which is gone. Data that do not begin at a multiple
-  /// of the element's size are copied instead.
-  case mapped
-}
-
 /// An array read from a `.npy` file: a shape, and elements in C order.
 ///
 /// The elements are aligned for their type, and to 64 bytes in files that NumPy 1.14 or later

@@ -1,7 +1,8 @@
 // A file written whole or not at all: a temporary neighbour, renamed over the target at the end.
 //
-// A reader sees the old file or the new one, never half of either. The data are not forced to the
-// disk (`fsync`), so this guards against a failed or killed writer, not against a power cut.
+// A reader sees the old file or the new one, never half of either. `commit()` guards against a
+// failed or killed writer; `commit(.durable)` forces file and folder to the disk (`fsync`) and so
+// guards against a power cut too.
 
 #if canImport(Darwin)
   internal import Darwin
@@ -10,6 +11,14 @@
 #else
   internal import Glibc
 #endif
+
+/// What a finished file must survive.
+enum Durability {
+  /// The end of the process.
+  case process
+  /// The end of the machine's power.
+  case durable
+}
 
 /// A file being written. Until `commit()` the target is untouched; dropped before, it leaves
 /// nothing behind.
@@ -24,6 +33,23 @@ struct OutputFile: ~Copyable {
   private let temporaryPath: String?
   private var descriptor: CInt
   private var isCommitted = false
+
+  /// Starts a file that will be in the place of what is at `path`, following links to the file
+  /// they name; refuses pipes and devices, which cannot be replaced whole.
+  init(replacing path: String) throws(FileError) {
+    guard !path.utf8.contains(0) else {
+      throw .system(operation: "create", path: path, code: EINVAL)
+    }
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else {
+      try self.init(path)
+      return
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegularFile(path: path) }
+    guard let resolved = unsafe realpath(path, nil) else { throw .last("resolve", path) }
+    defer { unsafe free(resolved) }
+    try self.init(unsafe String(cString: resolved))
+  }
 
   /// Starts a file that will be at `path`.
   init(_ path: String) throws(FileError) {
@@ -76,8 +102,27 @@ struct OutputFile: ~Copyable {
     }
   }
 
+  /// Writes `bytes` at `offset`.
+  func write(_ bytes: RawSpan, at offset: Int) throws(FileError) {
+    try unsafe bytes.withUnsafeBytes { (bytes) throws(FileError) in
+      var written = 0
+      while written < bytes.count {
+        let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[written...])
+        let count = unsafe pwrite(
+          descriptor, part.baseAddress, min(part.count, Self.largestTransfer),
+          off_t(offset + written))
+        if count >= 0 {
+          written += count
+        } else if errno != EINTR {
+          throw .last("write", path)
+        }
+      }
+    }
+  }
+
   /// Puts the finished file in the target's place.
-  mutating func commit() throws(FileError) {
+  mutating func commit(_ durability: Durability = .process) throws(FileError) {
+    if durability == .durable, fsync(descriptor) != 0 { throw .last("synchronise", path) }
     // Some file systems report a full disk only here.
     let result = close(descriptor)
     descriptor = -1
@@ -86,6 +131,17 @@ struct OutputFile: ~Copyable {
       guard unsafe rename(temporaryPath, path) == 0 else { throw .last("rename to", path) }
     }
     isCommitted = true
+    if durability == .durable { try Self.synchroniseFolder(of: path) }
+  }
+
+  /// Forces the folder's entry for `path` to the disk.
+  private static func synchroniseFolder(of path: String) throws(FileError) {
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    let descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .last("open", folder) }
+    defer { _ = close(descriptor) }
+    // Some file systems have nothing to synchronise for a folder and say so.
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw .last("synchronise", folder) }
   }
 }
 

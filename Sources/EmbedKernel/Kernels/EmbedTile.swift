@@ -25,6 +25,26 @@
   let output: UnsafeMutablePointer<Float>
   /// Write past the cache, and prefetch rows to come.
   let traffic: Traffic
+
+  /// Calls `body(token, place)` for the tokens of the nest; places are steps from `positions`.
+  @inline(__always)
+  func forEachToken(_ body: (_ token: Int, _ place: Int) -> Void) {
+    for o in 0..<outer.count {
+      for i in 0..<inner.count {
+        body(
+          first &+ o &* outer.tokens &+ i &* inner.tokens,
+          o &* outer.positions &+ i &* inner.positions)
+      }
+    }
+  }
+
+  /// The row of the position table at `place`.
+  @inline(__always)
+  func positionRow(_ place: Int) -> UnsafePointer<Float>? {
+    unsafe positions.map { positions in
+      unsafe positions + (positionIDs.map { unsafe Int($0[place]) } ?? place) &* dim
+    }
+  }
 }
 
 /// How a call's bytes should move.
@@ -43,107 +63,26 @@ protocol TileKernels: KernelBackend {
 
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   static func embed(_ tile: EmbedTile, _ plan: Plan)
+
+  /// The same for a tile of other elements than floats.
+  static func embed(_ tile: TypedTile, _ plan: Plan)
 }
 
 extension TileKernels {
   @inline(__always)
   static func embed(_ pass: ForwardPass, _ plan: Plan) {
-    func split(
-      _ form: TileWork<Self>.Form, _ count: Int, positions: UnsafePointer<Float>?,
-      positionIDs: UnsafePointer<Int32>? = nil
-    ) {
-      let work = unsafe TileWork<Self>(
-        pass: pass, plan: plan, form: form, positions: positions, positionIDs: positionIDs)
-      Threads.split(count, plan.threads, work)
-    }
-    let shape = pass.shape
-    let rectangle =
-      shape.context >= shape.batch
-      ? (TileWork<Self>.Form.columns, shape.context) : (.rows, shape.batch)
-    guard let positions = unsafe pass.positions else {
-      return split(.flat, pass.tokenCount, positions: nil)
-    }
-    switch pass.places {
-    case .sequential(let offset):
-      unsafe split(rectangle.0, rectangle.1, positions: positions + offset * pass.dim)
-    case .explicit(let ids, shared: true):
-      unsafe split(rectangle.0, rectangle.1, positions: positions, positionIDs: ids)
-    case .explicit(let ids, shared: false):
-      unsafe split(.flat, pass.tokenCount, positions: positions, positionIDs: ids)
-    case .offsets(let offsets) where shape.context == 1:
-      // One token a sequence: the offsets are the tokens' positions.
-      unsafe split(.flat, pass.tokenCount, positions: positions, positionIDs: offsets)
-    case .offsets, .packed, .mask:
-      unsafe split(.runs, pass.tokenCount, positions: positions)
-    }
+    let walk = TileWalk(pass)
+    // Small rectangles are in cache whichever way they are walked: write them in order.
+    let work = TileWork(
+      pass: pass, plan: plan, walk: walk,
+      placesOutside: walksByPosition && plan.traffic.prefetchRows > 0,
+      visitor: EmbedVisitor<Self>())
+    Threads.split(walk.count, plan.threads, work)
   }
 }
 
-/// A pass with a way to cut it.
-@safe private struct TileWork<Backend: TileKernels>: ParallelWork {
-  enum Form {
-    /// All sequences share their positions; a part is a range of columns.
-    case columns
-    /// All sequences share their positions; a part is a range of batch rows.
-    case rows
-    /// One long sequence with a position id each, or no positions.
-    case flat
-    /// Stretches of consecutive positions.
-    case runs
-  }
-
-  let pass: ForwardPass
-  let plan: Plan
-  let form: Form
-  let positions: UnsafePointer<Float>?
-  let positionIDs: UnsafePointer<Int32>?
-
+/// Embeds each tile.
+private struct EmbedVisitor<Backend: TileKernels>: TileVisitor {
   @inline(__always)
-  func run(_ range: Range<Int>) {
-    let shape = pass.shape
-    switch form {
-    case .columns: rectangle(0..<shape.batch, range)
-    case .rows: rectangle(range, 0..<shape.context)
-    case .flat:
-      unsafe embed(
-        range.lowerBound, inner: consecutive(range.count), positions,
-        positionIDs.map { unsafe $0 + range.lowerBound })
-    case .runs:
-      pass.places.forEachRun(context: shape.context, in: range) { start, count, position in
-        unsafe embed(
-          start, inner: consecutive(count), positions.map { unsafe $0 + position * pass.dim }, nil)
-      }
-    }
-  }
-
-  @inline(__always)
-  private func rectangle(_ rows: Range<Int>, _ columns: Range<Int>) {
-    let first = columns.lowerBound
-    let sequences = EmbedTile.Loop(count: rows.count, tokens: pass.shape.context)
-    let places = consecutive(columns.count)
-    // Small rectangles are in cache whichever way they are walked: write them in order.
-    let placesOutside = Backend.walksByPosition && plan.traffic.prefetchRows > 0
-    let start =
-      unsafe positionIDs == nil ? positions.map { unsafe $0 + first * pass.dim } : positions
-    unsafe embed(
-      rows.lowerBound * pass.shape.context + first, outer: placesOutside ? places : sequences,
-      inner: placesOutside ? sequences : places, start, positionIDs.map { unsafe $0 + first })
-  }
-
-  @inline(__always)
-  private func consecutive(_ count: Int) -> EmbedTile.Loop {
-    EmbedTile.Loop(count: count, tokens: 1, positions: 1)
-  }
-
-  @inline(__always)
-  private func embed(
-    _ first: Int, outer: EmbedTile.Loop = EmbedTile.Loop(count: 1), inner: EmbedTile.Loop,
-    _ positions: UnsafePointer<Float>?, _ positionIDs: UnsafePointer<Int32>?
-  ) {
-    let tile = unsafe EmbedTile(
-      tokens: pass.tokens, positions: positions, positionIDs: positionIDs, ids: pass.ids,
-      first: first, outer: outer, inner: inner, dim: pass.dim, scale: pass.options.scale,
-      output: pass.output, traffic: plan.traffic)
-    Backend.embed(tile, plan)
-  }
+  func visit(_ tile: EmbedTile, _ plan: Plan) { Backend.embed(tile, plan) }
 }

@@ -26,6 +26,19 @@
     positions: UnsafeBufferPointer<Float>?, place: PositionIDs, places: Places,
     options: EmbedOptions, output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
+    try unsafe self.init(
+      shape: shape, ids: ids, tokens: Elements(tokens.baseAddress, tokens.count, 4),
+      positions: positions.map { unsafe Elements($0.baseAddress, $0.count, 4) }, place: place,
+      places: places, options: options, output: Elements(output.baseAddress, output.count, 4))
+  }
+
+  /// The same for elements of any size. With sizes other than a float's the pass's pointers are
+  /// addresses and count elements; see `TypedPass`.
+  @inline(__always)
+  init(
+    shape: EmbeddingShape, ids: TokenIDs, tokens: Elements, positions: Elements?,
+    place: PositionIDs, places: Places, options: EmbedOptions, output: Elements
+  ) throws(EmbedError) {
     let counts = try shape.check()
     try Self.check("ids", ids.count, counts.ids, [shape.batch, shape.context])
     try Self.check("tokens", tokens.count, counts.table, [shape.vocabulary, shape.dim])
@@ -44,7 +57,7 @@
     }
 
     var maximum = Int.max
-    if let positions = unsafe positions {
+    if let positions {
       maximum = positions.count / shape.dim
       guard positions.count == maximum * shape.dim else {
         throw .wrongElementCount(
@@ -59,13 +72,11 @@
       isRegular = false
     }
 
-    let written = unsafe Memory(output.baseAddress, output.count * 4)
-    if written.overlaps(unsafe Memory(tokens.baseAddress, tokens.count * 4)) {
+    let written = output.memory
+    if written.overlaps(tokens.memory) {
       throw .overlappingMemory(argument: "tokens")
     }
-    if let positions = unsafe positions,
-      written.overlaps(unsafe Memory(positions.baseAddress, positions.count * 4))
-    {
+    if let positions, written.overlaps(positions.memory) {
       throw .overlappingMemory(argument: "positions")
     }
     if written.overlaps(unsafe Memory(ids.base, ids.bytes)) {
@@ -74,18 +85,20 @@
 
     self.shape = shape
     self.ids = ids
-    unsafe self.tokens = tokens.baseAddress.unsafelyUnwrapped
-    unsafe self.positions = positions?.baseAddress
+    // A checked table has an element, and so an address. An empty output may have none; then
+    // nothing is ever written.
+    let table = unsafe tokens.base.unsafelyUnwrapped
+    unsafe self.tokens = table.assumingMemoryBound(to: Float.self)
+    unsafe self.positions = positions?.base?.assumingMemoryBound(to: Float.self)
     self.maximum = maximum
     self.places = places
     self.options = options
-    // An empty output may have no address; then nothing is ever written.
     unsafe self.output =
-      output.baseAddress ?? UnsafeMutablePointer(mutating: tokens.baseAddress.unsafelyUnwrapped)
+      UnsafeMutableRawPointer(mutating: output.base ?? table).assumingMemoryBound(to: Float.self)
     self.isRegular = isRegular
   }
 
-  private static func check(
+  static func check(
     _ argument: String, _ actual: Int, _ expected: Int, _ shape: @autoclosure () -> [Int]
   ) throws(EmbedError) {
     guard actual == expected else {
@@ -93,6 +106,21 @@
         argument: argument, expected: expected, shape: shape(), actual: actual)
     }
   }
+}
+
+/// Elements somewhere in memory, whose size is known but not their type.
+@safe struct Elements {
+  let base: UnsafeRawPointer?
+  let count: Int
+  let size: Int
+
+  init(_ base: UnsafeRawPointer?, _ count: Int, _ size: Int) {
+    unsafe self.base = base
+    self.count = count
+    self.size = size
+  }
+
+  var memory: Memory { unsafe Memory(base, count &* size) }
 }
 
 /// A stretch of addresses.

@@ -1,22 +1,19 @@
 // The waist of the engine: what a backend does, and the list of backends. Layers know no backend,
 // backends know no layer. A new backend is one folder with this protocol and one line in `Backend`.
 
-internal import CMicrokernels
-
 /// One way to compute the kernels. All ways give the same bits.
 protocol KernelBackend {
   /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
   static func embed(_ pass: ForwardPass, _ plan: Plan)
 
-  /// Steps the rows of a tile by an optimiser's arithmetic.
-  static func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan)
-}
+  /// The same for tables or output of two-byte elements.
+  static func embed(_ pass: TypedPass, _ plan: Plan)
 
-/// Optimisers need roots and quotients, which BLAS lacks: without C kernels they step in Swift.
-extension KernelBackend {
-  static func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan) {
-    unsafe arithmetic.run(tile)
-  }
+  /// output[n, :] = dropout(norm(x[n, :])), x being the sum above plus a segment row
+  static func normalize(_ pass: NormalizePass, _ plan: Plan)
+
+  /// The backward of `normalize`, whose parameter gradients accumulate in fixed chunks.
+  static func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan)
 }
 
 /// A backend's part of backward.
@@ -57,19 +54,27 @@ public enum Backend: String, CaseIterable, Sendable {
     }
   }
 
-  func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan) {
+  func embed(_ pass: TypedPass, _ plan: Plan) {
     switch self {
-    case .openBLAS: unsafe OpenBLASKernels.step(tile, arithmetic, plan)
-    case .simd: unsafe SIMDKernels.step(tile, arithmetic, plan)
-    case .native: unsafe NativeKernels.step(tile, arithmetic, plan)
+    case .openBLAS: OpenBLASKernels.embed(pass, plan)
+    case .simd: SIMDKernels.embed(pass, plan)
+    case .native: NativeKernels.embed(pass, plan)
     }
   }
 
-  func sum(_ sum: RowSum, _ plan: Plan) {
+  func normalize(_ pass: NormalizePass, _ plan: Plan) {
     switch self {
-    case .openBLAS: OpenBLASKernels.sum(sum, plan)
-    case .simd: SIMDKernels.sum(sum, plan)
-    case .native: NativeKernels.sum(sum, plan)
+    case .openBLAS: OpenBLASKernels.normalize(pass, plan)
+    case .simd: SIMDKernels.normalize(pass, plan)
+    case .native: NativeKernels.normalize(pass, plan)
+    }
+  }
+
+  func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
+    switch self {
+    case .openBLAS: OpenBLASKernels.normalizeGradient(pass, plan)
+    case .simd: SIMDKernels.normalizeGradient(pass, plan)
+    case .native: NativeKernels.normalizeGradient(pass, plan)
     }
   }
 }

@@ -5,4 +5,6 @@ enum RandomStream {
   static let tokens: UInt64 = 0
   static let positions: UInt64 = 1
   static let addedRows: UInt64 = 2
+  /// The first of the dropout masks' streams: one a step.
+  static let dropout: UInt64 = 1 << 63
 }

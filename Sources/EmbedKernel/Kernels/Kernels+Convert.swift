@@ -1,0 +1,126 @@
+// Elements from one type to another: exact to Float, rounded from it.
+
+internal import CMicrokernels
+
+extension Kernels {
+  /// Converts each element; `output[i]` is the number nearest to `input[i]`, ties to even.
+  ///
+  /// Bit for bit the same for every backend and number of threads. Allocates nothing.
+  ///
+  /// - Parameters:
+  ///   - input: Elements of any type.
+  ///   - output: As many of any type; shares no memory with `input`.
+  /// - Throws: `wrongElementCount` where the counts differ, `overlappingMemory`, and
+  ///   `invalidSize` for less than one thread.
+  @inlinable
+  public func convert<Input: TableElement, Output: TableElement>(
+    _ input: Span<Input>, into output: inout MutableSpan<Output>
+  ) throws(EmbedError) {
+    try unsafe convert(
+      input.withUnsafeBytes { unsafe $0 }, Input.elementType, input.count,
+      output.withUnsafeMutableBytes { unsafe $0 }, Output.elementType, output.count)
+  }
+
+  @usableFromInline
+  func convert(
+    _ input: UnsafeRawBufferPointer, _ inputType: ElementType, _ inputCount: Int,
+    _ output: UnsafeMutableRawBufferPointer, _ outputType: ElementType, _ outputCount: Int
+  ) throws(EmbedError) {
+    guard inputCount == outputCount else {
+      throw .wrongElementCount(
+        argument: "output", expected: inputCount, shape: [inputCount], actual: outputCount)
+    }
+    let written = unsafe Memory(output.baseAddress, output.count)
+    if written.overlaps(unsafe Memory(input.baseAddress, input.count)) {
+      throw .overlappingMemory(argument: "input")
+    }
+    let plan = try Plan(
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), Tuning())
+    guard let from = input.baseAddress, let to = output.baseAddress else { return }
+    Threads.split(
+      outputCount, plan.threads,
+      unsafe ConvertWork(
+        plan: plan, from: from, inputType: inputType, to: to, outputType: outputType))
+  }
+
+  /// Rounds each element to one of its two bfloat16 neighbours, so that the mean of many roundings
+  /// is the number itself: small updates of a bfloat16 table are then not lost but made now and
+  /// then.
+  ///
+  /// Element i takes 16 bits of the Philox block `(first + i) / 8`, so the result depends on seed,
+  /// stream and place alone. Allocates nothing.
+  ///
+  /// - Parameters:
+  ///   - input: Elements; a NaN stays one, infinities stay.
+  ///   - output: As many elements.
+  ///   - seed: The generator's key.
+  ///   - stream: Separates the roundings of one seed: a step's number, for instance.
+  ///   - first: The place of the first element, where the elements are a part of a table.
+  /// - Throws: `wrongElementCount` where the counts differ, `invalidSize` for a negative place.
+  public func roundStochastically(
+    _ input: Span<Float>, into output: inout MutableSpan<BFloat16>, seed: UInt64,
+    stream: UInt64 = 0, first: Int = 0
+  ) throws(EmbedError) {
+    guard input.count == output.count else {
+      throw .wrongElementCount(
+        argument: "output", expected: input.count, shape: [input.count], actual: output.count)
+    }
+    guard first >= 0, first <= Int.max - input.count else {
+      throw .invalidSize(argument: "first", value: first, expected: "0 or more")
+    }
+    let plan = try Plan(
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), Tuning())
+    let work = unsafe StochasticWork(
+      input: input.withUnsafeBufferPointer { unsafe $0 },
+      output: output.withUnsafeMutableBufferPointer { unsafe $0 },
+      generator: Philox4x32(seed: seed), stream: stream, first: first)
+    Threads.split(input.count, plan.threads, work)
+  }
+}
+
+/// output[i] = input[i] in another type.
+@safe private struct ConvertWork: ParallelWork {
+  let plan: Plan
+  let from: UnsafeRawPointer
+  let inputType: ElementType
+  let to: UnsafeMutableRawPointer
+  let outputType: ElementType
+
+  func run(_ range: Range<Int>) {
+    let from = unsafe from + range.lowerBound * inputType.byteCount
+    let to = unsafe to + range.lowerBound * outputType.byteCount
+    if inputType == outputType {
+      unsafe to.copyMemory(from: from, byteCount: range.count * inputType.byteCount)
+    } else if plan.backend == .native {
+      unsafe plan.kernels.pointee.convert.unsafelyUnwrapped(
+        from, inputType.code, to, outputType.code, range.count)
+    } else {
+      // BLAS has no conversion: the OpenBLAS backend takes the portable one.
+      unsafe PortableConversion(from: from, to: to, count: range.count).run(inputType, outputType)
+    }
+  }
+}
+
+/// output[i] = input[i] rounded up or down by random bits.
+@safe private struct StochasticWork: ParallelWork {
+  let input: UnsafeBufferPointer<Float>
+  let output: UnsafeMutableBufferPointer<BFloat16>
+  let generator: Philox4x32
+  let stream: UInt64
+  let first: Int
+
+  func run(_ range: Range<Int>) {
+    var i = range.lowerBound
+    while i < range.upperBound {
+      let place = first + i
+      let words = generator.block(UInt64(place / 8), stream: stream)
+      let end = min(range.upperBound, i + 8 - place % 8)
+      while i < end {
+        let k = (first + i) % 8
+        let noise = UInt16(truncatingIfNeeded: words[k / 2] >> (UInt32(k % 2) * 16))
+        unsafe output[i] = BFloat16(input[i], roundedBy: noise)
+        i += 1
+      }
+    }
+  }
+}

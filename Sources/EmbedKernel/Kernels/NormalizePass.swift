@@ -1,0 +1,157 @@
+// One call of the fused layer, checked: a forward pass with segments, normalisation and dropout.
+//
+// B batch, T context, N = B*T tokens, D dim, S segments.
+
+/// What rows are divided by.
+package enum NormKind: Sendable {
+  case none
+  case layer
+  case rootMeanSquare
+}
+
+/// A normalisation's parameters as pointers.
+@safe package struct NormParameters {
+  let kind: NormKind
+  /// Shape `[dim]`; nil without normalisation.
+  let gamma: UnsafePointer<Float>?
+  /// Shape `[dim]`; nil adds none.
+  let beta: UnsafePointer<Float>?
+  let epsilon: Float
+}
+
+/// Which elements one call drops: element i of row n has a Philox word, and is dropped where that
+/// is below the threshold. `draw` in the C microkernels says which word.
+package struct DropoutMask: Sendable {
+  let key: UInt64
+  let stream: UInt64
+  /// 2^32 times the dropped share; 0 drops none.
+  let threshold: UInt32
+  /// Multiplies what is kept.
+  let scale: Float
+
+  static let none = DropoutMask(key: 0, stream: 0, threshold: 0, scale: 1)
+}
+
+/// A checked call of the fused layer.
+@safe package struct NormalizePass {
+  /// The sum of token and position rows, and the output.
+  let rows: ForwardPass
+  /// Shape `[segments, dim]`; nil adds none.
+  let segments: UnsafePointer<Float>?
+  let segmentCount: Int
+  /// Nil where all tokens are of segment 0.
+  let segmentIDs: TokenIDs?
+  let norm: NormParameters
+  let dropout: DropoutMask
+
+  var dim: Int { rows.dim }
+
+  /// Checks the segments against the rows, and the output against the parameters' memory.
+  init(
+    rows: ForwardPass, segments: UnsafeBufferPointer<Float>?, segmentIDs: TokenIDs?,
+    norm: NormParameters, dropout: DropoutMask
+  ) throws(EmbedError) {
+    let (shape, dim) = (rows.shape, rows.dim)
+    segmentCount = unsafe (segments?.count ?? 0) / dim
+    if let ids = segmentIDs {
+      guard unsafe segments != nil else {
+        throw .wrongElementCount(
+          argument: "segment ids of a layer without segments", expected: 0,
+          shape: [0], actual: ids.count)
+      }
+      try ForwardPass.check(
+        "segment ids", ids.count, rows.tokenCount, [shape.batch, shape.context])
+      guard ids.isWide == rows.ids.isWide || ids.count == 0 else {
+        throw .invalidSize(
+          argument: "width of the segment ids", value: ids.isWide ? 8 : 4,
+          expected: "that of the token ids")
+      }
+      if !ids.areAll(below: segmentCount),
+        case .tokenOutOfRange(let id, let batchRow, let position, let segments)? =
+          ids.firstOutside(segmentCount, context: shape.context)
+      {
+        throw .segmentOutOfRange(
+          id: id, batchRow: batchRow, position: position, segments: segments)
+      }
+    }
+    let written = unsafe Memory(rows.output, rows.outputBytes)
+    if let segments = unsafe segments,
+      written.overlaps(unsafe Memory(segments.baseAddress, segments.count * 4))
+    {
+      throw .overlappingMemory(argument: "segments")
+    }
+    if let ids = segmentIDs, written.overlaps(unsafe Memory(ids.base, ids.bytes)) {
+      throw .overlappingMemory(argument: "segment ids")
+    }
+    if let gamma = unsafe norm.gamma, written.overlaps(unsafe Memory(gamma, dim * 4)) {
+      throw .overlappingMemory(argument: "gamma")
+    }
+    if let beta = unsafe norm.beta, written.overlaps(unsafe Memory(beta, dim * 4)) {
+      throw .overlappingMemory(argument: "beta")
+    }
+    self.rows = rows
+    unsafe self.segments = segments?.baseAddress
+    self.segmentIDs = segmentIDs
+    self.norm = norm
+    self.dropout = dropout
+  }
+
+  /// The segment of token `token`.
+  @inline(__always)
+  func segment(_ token: Int) -> Int { segmentIDs?[token] ?? 0 }
+
+  /// Whether an output row is just its sum, so that nothing is left to do once it is gathered.
+  var isPlainSum: Bool { norm.kind == .none && dropout.threshold == 0 }
+}
+
+/// A checked backward call: `forward.rows.output` is where d(x) goes, shape `[N, dim]`.
+@safe package struct NormalizeGradientPass {
+  let forward: NormalizePass
+  /// d(output), shape `[N, dim]`.
+  let gradient: UnsafePointer<Float>
+  /// A partial sum of the parameter gradients for each chunk.
+  let partials: UnsafeMutablePointer<Float>
+  let layout: PartialLayout
+}
+
+/// How a chunk's parameter gradients lie: gamma, beta and segments, one after another.
+struct PartialLayout {
+  let chunks: Int
+  /// Floats from one chunk to the next.
+  let stride: Int
+  let gamma: Int?
+  let beta: Int?
+  let segments: Int?
+  /// The floats in use.
+  let count: Int
+
+  /// The number of chunks follows from the shape alone, so that sums are the same for every number
+  /// of threads: some 64 tokens a chunk at least, 64 chunks and 32 MiB at most.
+  init(walk: TileWalk, tokens: Int, dim: Int, norm: NormParameters, segments: Int) {
+    var end = 0
+    func place(_ exists: Bool, _ count: Int) -> Int? {
+      guard exists else { return nil }
+      defer { end += count }
+      return end
+    }
+    gamma = unsafe place(norm.gamma != nil, dim)
+    beta = unsafe place(norm.beta != nil, dim)
+    self.segments = place(segments > 0, segments * dim)
+    count = end
+    stride = (end + 15) & ~15
+    chunks = max(1, min(64, walk.count, tokens / 64, (8 << 20) / max(stride, 1)))
+  }
+}
+
+/// The parameter gradients that one chunk of tokens accumulates to.
+@safe struct ParameterSums {
+  let gamma: UnsafeMutablePointer<Float>?
+  let beta: UnsafeMutablePointer<Float>?
+  let segments: UnsafeMutablePointer<Float>?
+
+  init(_ base: UnsafeMutablePointer<Float>, _ layout: PartialLayout) {
+    unsafe gamma = layout.gamma.map { unsafe base + $0 }
+    unsafe beta = layout.beta.map { unsafe base + $0 }
+    unsafe segments = layout.segments.map { unsafe base + $0 }
+  }
+}

@@ -1,0 +1,152 @@
+// BERT's input layer and its relatives: token, position and segment rows, summed, normalised and
+// dropped from, in one pass over each row.
+//
+// B batch, T context, N = B*T tokens, D dim, S segments.
+
+/// Token, position and segment embedding with normalisation and dropout, fused.
+///
+///     x = scale * tokens[ids[b, t], :] + positions[place(b, t), :] + segments[segmentIDs[b, t], :]
+///     output[b, t, :] = dropout(normalization(x))
+///
+/// Segments are BERT's token types. Each part but the tokens may be absent. Memory traffic is that
+/// of a plain forward. Row statistics are sums of 32 interleaved lanes in fp32 in two passes, the
+/// mean first: all backends, instruction sets and thread counts give the same bits.
+///
+/// Any number of threads may call `forward` at once; the layer keeps no state between calls.
+public final class FusedInputEmbedding: Sendable {
+  /// Tokens, positions and scale.
+  public let embedding: InputEmbedding
+
+  /// The segment table `[segments, dim]`, or nil where no segments are added.
+  public let segments: EmbeddingTable?
+
+  /// What the sum is normalised by, or nil for nothing.
+  public let normalization: Normalization?
+
+  /// What is dropped in training, or nil for nothing.
+  public let dropout: Dropout?
+
+  /// The number of floats of a row.
+  public var dim: Int { embedding.tokens.dim }
+
+  /// Composes parts, and shares them.
+  ///
+  /// - Throws: `invalidSize` for a part of another dim than the token table's.
+  public init(
+    _ embedding: InputEmbedding, segments: EmbeddingTable? = nil,
+    normalization: Normalization? = nil, dropout: Dropout? = nil
+  ) throws(EmbedError) {
+    let dim = embedding.tokens.dim
+    if let segments, segments.dim != dim {
+      throw .invalidSize(
+        argument: "dim of the segment table", value: segments.dim,
+        expected: "the token table's, \(dim)")
+    }
+    if let normalization, normalization.dim != dim {
+      throw .invalidSize(
+        argument: "dim of the normalisation", value: normalization.dim,
+        expected: "the token table's, \(dim)")
+    }
+    self.embedding = embedding
+    self.segments = segments
+    self.normalization = normalization
+    self.dropout = dropout
+  }
+
+  /// Computes the input embeddings of a batch.
+  ///
+  /// - Parameters:
+  ///   - ids: Shape `[batch, context]`.
+  ///   - segmentIDs: Shape `[batch, context]`; nil where all tokens are of segment 0.
+  ///   - place: Where each token stands; by default at its column.
+  ///   - trainingStep: Which dropout mask to take; nil drops nothing, as in inference.
+  ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
+  ///   - kernels: The backend and threads; by default what suits the shape.
+  /// - Throws: `EmbedError`, before anything is written. Allocates nothing.
+  @inlinable
+  public func forward<ID: TokenID>(
+    _ ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into output: inout MutableSpan<Float>, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    var segmentBuffer: UnsafeBufferPointer<ID>?
+    if let segmentIDs { unsafe segmentBuffer = segmentIDs.withUnsafeBufferPointer { unsafe $0 } }
+    try unsafe forward(
+      ids.withUnsafeBufferPointer { unsafe $0 }, segmentIDs: segmentBuffer, batch: batch,
+      context: context, at: place, trainingStep: trainingStep,
+      into: output.withUnsafeMutableBufferPointer { unsafe $0 }, using: kernels)
+  }
+
+  /// The same on buffer pointers.
+  @inlinable
+  public func forward<ID: TokenID>(
+    _ ids: UnsafeBufferPointer<ID>, segmentIDs: UnsafeBufferPointer<ID>? = nil, batch: Int,
+    context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into output: UnsafeMutableBufferPointer<Float>, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    try unsafe forward(
+      TokenIDs(ids), segmentIDs.map { unsafe TokenIDs($0) },
+      embedding.shape(batch: batch, context: context), place, trainingStep, output, kernels)
+  }
+
+  /// The same from arrays into a buffer of this library's.
+  @inlinable
+  public func forward<ID: TokenID>(
+    _ ids: [ID], segmentIDs: [ID]? = nil, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into output: inout AlignedBuffer<Float>, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    var span = output.mutableSpan
+    try forward(
+      ids.span, segmentIDs: segmentIDs?.span, batch: batch, context: context, at: place,
+      trainingStep: trainingStep, into: &span, using: kernels)
+  }
+
+  /// Allocates an output `[batch, context, dim]`.
+  ///
+  /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
+  public func makeOutput(batch: Int, context: Int) throws(EmbedError) -> AlignedBuffer<Float> {
+    try embedding.makeOutput(batch: batch, context: context)
+  }
+
+  @usableFromInline
+  func forward(
+    _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
+  ) throws(EmbedError) {
+    try unsafe forward(ids, segmentIDs, shape, place, step, output, kernels, tuning: Tuning())
+  }
+
+  /// The same with other limits between ways than those measured.
+  @inline(__always)
+  package func forward(
+    _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels,
+    tuning: Tuning
+  ) throws(EmbedError) {
+    try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
+      try kernels.normalize(
+        unsafe pass(ids, segmentIDs, shape, place, places, step, output), tuning)
+    }
+  }
+
+  /// Checks a call.
+  @inline(__always)
+  func pass(
+    _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ places: Places, _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>
+  ) throws(EmbedError) -> NormalizePass {
+    try unsafe NormalizePass(
+      rows: ForwardPass(
+        shape: shape, ids: ids, tokens: UnsafeBufferPointer(embedding.tokens.table.unsafeBuffer),
+        positions: embedding.positions.map { unsafe UnsafeBufferPointer($0.unsafeBuffer) },
+        place: place, places: places, options: embedding.options, output: output),
+      segments: segments.map { unsafe UnsafeBufferPointer($0.unsafeBuffer) },
+      segmentIDs: segmentIDs, norm: NormParameters(normalization), dropout: mask(step))
+  }
+
+  private func mask(_ step: UInt64?) -> DropoutMask {
+    guard let step, let dropout else { return .none }
+    return dropout.mask(step: step)
+  }
+}
