@@ -16,7 +16,7 @@ enum Main {
   static let version = "0.1.0"
 
   static var subcommands: [any Subcommand.Type] {
-    [Demo.self, Embed.self, Tokenize.self, Info.self]
+    [Demo.self, Embed.self, Step.self, Tokenize.self, Info.self]
   }
 
   static func main() {

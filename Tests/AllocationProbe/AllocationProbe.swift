@@ -40,5 +40,6 @@ import EmbedKernel
         }
       }
     }
+    try probeSteps()
   }
 }

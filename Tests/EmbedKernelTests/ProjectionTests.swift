@@ -49,7 +49,8 @@ import Testing
     return (0..<count).map { _ in Float.random(in: -1...1, using: &random) }
   }
 
-  @Test(arguments: [(0, 5, 3), (1, 1, 1), (3, 7, 5), (17, 40, 33), (64, 300, 96)], [1, 0.25] as [Float])
+  @Test(
+    arguments: [(0, 5, 3), (1, 1, 1), (3, 7, 5), (17, 40, 33), (64, 300, 96)], [1, 0.25] as [Float])
   func tiedLogitsAndGradientsAreTheProducts(
     sizes: (rows: Int, vocabulary: Int, dim: Int), scale: Float
   ) throws {
@@ -294,8 +295,9 @@ import Testing
       thrown
         == .invalidSize(argument: "rows of the table gradient", value: 5, expected: "4"))
     #expect(hiddenGradient.allSatisfy { $0 == 7 })
-    #expect(throws: EmbedError.invalidValue(
-      argument: "logit scale", value: .infinity, expected: "a finite number")
+    #expect(
+      throws: EmbedError.invalidValue(
+        argument: "logit scale", value: .infinity, expected: "a finite number")
     ) { try TiedProjection(tokens, scale: .infinity) }
     let sparse = try RowSparseGradient(rows: 5, dim: 2)
     var sum = try TableGradient(rows: 5, dim: 3)
@@ -308,8 +310,9 @@ import Testing
           == .invalidSize(argument: "dim of the row-sparse gradient", value: 2, expected: "3"))
     }
     let matrix = try table(3, 2, seed: 1)
-    #expect(throws: EmbedError.invalidSize(
-      argument: "dim of the bias", value: 3, expected: "the matrix's, 2")
+    #expect(
+      throws: EmbedError.invalidSize(
+        argument: "dim of the bias", value: 3, expected: "the matrix's, 2")
     ) { try FactorProjection(matrix: matrix, bias: EmbeddingTable(rows: 1, dim: 3)) }
   }
 
@@ -322,9 +325,10 @@ import Testing
     // Addresses that are never touched: the check comes first.
     let far = unsafe UnsafeMutablePointer<Float>(bitPattern: 1 << 40)
     let further = unsafe UnsafeMutablePointer<Float>(bitPattern: 1 << 44)
-    #expect(throws: EmbedError.invalidSize(
-      argument: "rows of hidden", value: rows,
-      expected: "at most \(Int32.max), the largest that BLAS counts")
+    #expect(
+      throws: EmbedError.invalidSize(
+        argument: "rows of hidden", value: rows,
+        expected: "at most \(Int32.max), the largest that BLAS counts")
     ) {
       try unsafe head.logits(
         UnsafeBufferPointer(start: far, count: rows), rows: rows,
