@@ -4,26 +4,42 @@
 public struct ReferenceOptimizer {
   /// The numbers of a rule; each kind reads those it has.
   public struct Numbers: Sendable {
+    /// Weight decay.
     public var weightDecay = 0.0
+    /// How much of the first moment, or momentum, a step keeps.
     public var beta1 = 0.9
+    /// How much of the second moment a step keeps.
     public var beta2 = 0.999
+    /// Added to a square root.
     public var epsilon = 1e-8
+    /// Adagrad's decay of the rate.
     public var rateDecay = 0.0
+    /// Whether momentum looks ahead.
     public var nesterov = false
     /// Adds epsilon before the correction of the second moment.
     public var uncorrectedEpsilon = false
+    /// Usual numbers.
     public init() {}
   }
 
+  /// The rule's name.
   public let name: String
+  /// Its numbers.
   public let numbers: Numbers
+  /// The floats of a row.
   public let dim: Int
+  /// The table.
   public var parameters: [Double]
+  /// The first moments, momentum or sums of squares.
   public var first: [Double]
+  /// The second moments.
   public var second: [Double]
+  /// The sums of squares of rows.
   public var rowState: [Double]
+  /// The steps taken.
   public private(set) var step = 0
 
+  /// A table before its first step.
   public init(_ name: String, _ numbers: Numbers, parameters: [Float], dim: Int, start: Double = 0)
   {
     self.name = name
