@@ -44,6 +44,17 @@ extension TableOptimizer {
     try step(dense, kernels)
   }
 
+  /// Steps by the one gradient of a tied table, every trainable row.
+  ///
+  /// - Throws: `invalidSize` for a gradient of another shape, `invalidValue`, `outOfMemory`; before
+  ///   anything is written.
+  public func step(
+    _ gradient: borrowing TableGradient, scale: Float = 1, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    try checkShape("gradient", rows: gradient.rows, dim: gradient.dim)
+    try step(dense: gradient.values, scale: scale, using: kernels)
+  }
+
   /// Steps by the gradient of the forward pass's output, in one pass: each row's gradient is summed
   /// where the row is stepped, and never written to memory.
   ///

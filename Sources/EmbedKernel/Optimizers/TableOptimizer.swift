@@ -182,8 +182,11 @@ internal import CMicrokernels
 
   /// How a call on so many rows runs.
   func plan(_ rows: Int, _ kernels: Kernels) throws(EmbedError) -> Plan {
-    try Plan(
-      kernels, outputBytes: rows * table.dim * 4, rows: max(1, rows), dim: table.dim, Tuning())
+    // A step is bound by its roots and quotients where its rows are in cache: the widest vectors win.
+    var tuning = Tuning()
+    tuning.halfLineDim = .max
+    return try Plan(
+      kernels, outputBytes: rows * table.dim * 4, rows: max(1, rows), dim: table.dim, tuning)
   }
 
   /// The arrays, without rows.
