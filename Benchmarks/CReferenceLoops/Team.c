@@ -211,3 +211,31 @@ void crl_index_add_team(crl_team *team, const crl_backward *work) {
   backward_parts parts = {work, team->threads};
   crl_team_run(team, add_part, &parts);
 }
+
+typedef struct {
+  const crl_step *work;
+  size_t threads;
+} step_parts;
+
+// The first group that starts at the part's share of the tokens or later.
+static size_t first_group(const crl_step *work, size_t part, size_t threads) {
+  const size_t target = (size_t)work->offsets[work->count] * part / threads;
+  size_t low = 0, high = work->count;
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if ((size_t)work->offsets[middle] < target) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+static void step_part(void *context, size_t part) {
+  const step_parts *parts = context;
+  crl_step_rows(parts->work, first_group(parts->work, part, parts->threads),
+                first_group(parts->work, part + 1, parts->threads));
+}
+
+void crl_step_rows_team(crl_team *team, const crl_step *work) {
+  step_parts parts = {work, team->threads};
+  crl_team_run(team, step_part, &parts);
+}

@@ -42,6 +42,8 @@ internal import EmbedKernel
     unsafe crl_add_team(team, threads, y, x, count)
   }
 
+  func stepRows(_ work: inout crl_step) { unsafe crl_step_rows_team(team, &work) }
+
   func copy(
     _ copy: Copy, _ destination: UnsafeMutablePointer<Float>, _ source: UnsafePointer<Float>,
     _ count: Int

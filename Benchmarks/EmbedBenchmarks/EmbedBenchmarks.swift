@@ -29,6 +29,12 @@ enum EmbedBenchmarks {
         backward.register(workload, threads: threads)
       }
     }
+    let step = StepBenchmarks(store: store)
+    for workload in Workload.stepped {
+      for threads in threadCounts {
+        step.register(workload, threads: threads)
+      }
+    }
     let normalize = NormalizeBenchmarks(store: store)
     for workload in Workload.headline {
       for threads in threadCounts {

@@ -15,6 +15,8 @@
   void ek_normalize_f32_##set(const ek_normalize_tile *);                               \
   void ek_normalize_gradient_f32_##set(const ek_normalize_gradient_tile *)
 
+extern const ek_step_kernels ek_steps_plain, ek_steps_avx2, ek_steps_avx512;
+
 /// The kernels of `set`; those that not every set has of `other`.
 #define KERNELS(set, other)                                     \
   {                                                             \
@@ -29,6 +31,7 @@
       .products_f32 = ek_products_f32_##other,                  \
       .combine_f32 = ek_combine_f32_##other,                    \
       .outer_f32 = ek_outer_f32_##other,                        \
+      .steps = &ek_steps_##other,                               \
       .normalize_f32 = ek_normalize_f32_##set,                  \
       .normalize_gradient_f32 = ek_normalize_gradient_f32_##set \
   }
@@ -38,7 +41,7 @@ static const ek_kernels plain = KERNELS(plain, plain);
 
 #if defined(__aarch64__)
 DECLARE(neon);
-// The compiler vectorises the plain loops over two-byte elements and products for NEON.
+// The compiler vectorises the plain loops over two-byte elements, products and steps for NEON.
 static const ek_kernels neon = KERNELS(neon, plain);
 #endif
 

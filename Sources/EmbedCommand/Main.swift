@@ -17,8 +17,8 @@ enum Main {
 
   static var subcommands: [any Subcommand.Type] {
     [
-      Demo.self, Embed.self, Backward.self, Tokenize.self, Positions.self, Rotate.self, Plot.self,
-      Info.self,
+      Demo.self, Embed.self, Backward.self, Step.self, Tokenize.self, Positions.self, Rotate.self,
+      Plot.self, Info.self,
     ]
   }
 

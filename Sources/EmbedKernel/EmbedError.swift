@@ -53,6 +53,9 @@ public enum EmbedError: Error, Equatable, Sendable {
   /// The CPU, or this build, lacks an instruction set that was asked for.
   case unavailableInstructionSet(InstructionSet)
 
+  /// An option has no meaning, or none together with the others.
+  case unsupported(argument: String, value: String, expected: String)
+
   /// A LAPACK routine found that a matrix has no factorisation.
   case factorisationFailed(routine: String, info: Int)
 }
@@ -100,6 +103,8 @@ extension EmbedError: CustomStringConvertible {
       "environment variable \(variable) is '\(value)': expected \(expected)"
     case .unavailableInstructionSet(let set):
       "instruction set \(set.rawValue) is not available on this CPU or in this build"
+    case .unsupported(let argument, let value, let expected):
+      "\(argument): '\(value)' is not supported: expected \(expected)"
     case .factorisationFailed(let routine, let info):
       "LAPACK \(routine) failed with info \(info)"
     }

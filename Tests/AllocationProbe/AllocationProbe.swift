@@ -76,6 +76,7 @@ import EmbedKernel
         }
       }
     }
+    try probeSteps()
   }
 
   /// Rotates queries apart and in place, 200 calls a line, otherwise as above.

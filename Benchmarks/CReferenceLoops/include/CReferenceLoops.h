@@ -62,6 +62,24 @@ void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
 /// prefetched.
 void crl_index_add(const crl_backward *work, size_t first, size_t last);
 
+/// A batch's tokens grouped by table row, and a table to step by their gradients: rows (R), offsets
+/// (R + 1), tokens (N), gradient (N, D); dims up to 4096. With moments the step is Adam's, else SGD's.
+typedef struct {
+  float *table;
+  float *first;
+  float *second;
+  const float *gradient;
+  const int32_t *rows;
+  const int32_t *offsets;
+  const int32_t *tokens;
+  size_t count;
+  size_t dim;
+  float rate;
+} crl_step;
+
+/// Sums and steps groups `first..<last`.
+void crl_step_rows(const crl_step *work, size_t first, size_t last);
+
 /// What the streaming loops run on here: "avx512", "avx2" or "plain".
 const char *crl_instruction_set(void);
 
@@ -115,6 +133,9 @@ void crl_add(float *y, const float *x, size_t count);
 
 /// `crl_add`, split evenly over the team of `threads`.
 void crl_add_team(crl_team *team, size_t threads, float *y, const float *x, size_t count);
+
+/// `crl_step_rows` over all groups, which are split over the team by their tokens.
+void crl_step_rows_team(crl_team *team, const crl_step *work);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CMicrokernelSteps.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -221,6 +223,9 @@ typedef struct ek_kernels {
   void (*combine_f32)(const ek_product_tile *tile);
   /// table += scale * transpose of products * x
   void (*outer_f32)(const ek_product_tile *tile);
+
+  /// The optimisers' steps, or NULL where this set has none of its own.
+  const ek_step_kernels *steps;
 } ek_kernels;
 
 /// The instruction sets in rising order of preference; the last supported one is best.

@@ -1,0 +1,68 @@
+// LAMB (You et al., 2020) with a trust ratio for each row of the table.
+
+internal import CMicrokernels
+
+extension UpdateRule {
+  /// LAMB with a trust ratio for each row, so that a rare token's row takes steps in proportion to
+  /// its own norm; keeps two numbers for each element, `exp_avg` and `exp_avg_sq`.
+  ///
+  ///     m += (1 - beta1) * (gradient - m)
+  ///     v += (1 - beta2) * (gradient * gradient - v)
+  ///     u = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weightDecay * parameter
+  ///     parameter -= rate * |row| / |u's row| * u      // the ratio is 1 where a norm is 0
+  ///
+  /// Norms are summed in 16 lanes, element i in lane i mod 16, then lane by lane as a tree.
+  ///
+  /// - Throws: `invalidValue`, `invalidSize` or `unsupported` for numbers outside their ranges.
+  public static func lamb(
+    learningRate: LearningRate, beta1: Double = 0.9, beta2: Double = 0.999,
+    epsilon: Double = 1e-6, weightDecay: Double = 0.01, untouched: UntouchedRows = .stepped
+  ) throws(EmbedError) -> UpdateRule {
+    let moments = try MomentDecay(beta1: beta1, beta2: beta2, epsilon: epsilon)
+    try checkDecay(weightDecay)
+    return try UpdateRule(
+      name: "lamb", learningRate: learningRate, untouched: untouched, state: .moments,
+      arithmetic: LAMBArithmetic.self
+    ) { step, rate in
+      var scalars = ek_step_scalars(moments, step, rate)
+      scalars.rate = Float(rate)
+      scalars.correction = Float(moments.ratioCorrection(step))
+      scalars.decay = Float(weightDecay)
+      return scalars
+    }
+  }
+}
+
+enum LAMBArithmetic: StepArithmetic {
+  static let kernel: ek_step? = EK_STEP_LAMB
+  static let usesFirst = true
+  static let usesSecond = true
+  static let isMeasured = true
+
+  @inline(__always)
+  private static func direction(_ x: StepLanes, _ s: ek_step_scalars) -> SIMD16<Float> {
+    s.correction * x.first / (x.second.squareRoot() + s.epsilon) + s.decay * x.parameter
+  }
+
+  @inline(__always)
+  static func measure(_ x: inout StepLanes, _ tile: StepView) -> RowSums {
+    let s = tile.scalars
+    let d = s.gradient_scale * x.gradient
+    x.first += s.first_rate * (d - x.first)
+    x.second += s.second_rate * (d * d - x.second)
+    let u = direction(x, s)
+    return RowSums(x.parameter * x.parameter, u * u)
+  }
+
+  @inline(__always)
+  static func settle(_ sums: RowSums, _ rowState: inout Float, _ tile: StepView) -> Float {
+    let (parameters, step) = (sums.first.treeSum, sums.second.treeSum)
+    let ratio = parameters > 0 && step > 0 ? parameters.squareRoot() / step.squareRoot() : 1
+    return tile.scalars.rate * ratio
+  }
+
+  @inline(__always)
+  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
+    x.parameter -= factor * direction(x, tile.scalars)
+  }
+}

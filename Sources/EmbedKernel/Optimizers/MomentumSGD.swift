@@ -1,0 +1,54 @@
+// Stochastic gradient descent with momentum.
+
+internal import CMicrokernels
+
+extension UpdateRule {
+  /// Which direction momentum takes.
+  public enum Momentum: String, CaseIterable, Sendable {
+    /// The decaying sum of gradients (Polyak).
+    case heavyBall = "heavy-ball"
+    /// The sum as the next step would see it (Nesterov).
+    case nesterov
+  }
+
+  /// Stochastic gradient descent with momentum, as PyTorch's `SGD` without dampening; keeps a number
+  /// for each element, `momentum`.
+  ///
+  ///     d = gradient + weightDecay * parameter
+  ///     momentum = beta * momentum + d
+  ///     parameter -= rate * momentum                  // heavy ball
+  ///     parameter -= rate * (d + beta * momentum)     // Nesterov
+  ///
+  /// - Parameter beta: How much of the momentum a step keeps.
+  /// - Throws: `invalidValue`, `invalidSize` or `unsupported` for numbers outside their ranges.
+  public static func momentum(
+    learningRate: LearningRate, beta: Double = 0.9, direction: Momentum = .heavyBall,
+    weightDecay: Double = 0, untouched: UntouchedRows = .stepped
+  ) throws(EmbedError) -> UpdateRule {
+    try checkDecay(weightDecay)
+    try checkBeta("momentum", beta)
+    return try UpdateRule(
+      name: "momentum", learningRate: learningRate, untouched: untouched,
+      state: StateLayout(first: "momentum"), arithmetic: MomentumArithmetic.self
+    ) { _, rate in
+      var scalars = ek_step_scalars(rate, coupledDecay: weightDecay)
+      scalars.first_rate = Float(beta)
+      scalars.nesterov = direction == .nesterov
+      return scalars
+    }
+  }
+}
+
+enum MomentumArithmetic: StepArithmetic {
+  static let kernel: ek_step? = EK_STEP_MOMENTUM
+  static let usesFirst = true
+
+  @inline(__always)
+  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
+    let s = tile.scalars
+    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
+    x.first = s.first_rate * x.first + d
+    let direction = s.nesterov ? d + s.first_rate * x.first : x.first
+    x.parameter -= s.rate * direction
+  }
+}

@@ -1,0 +1,96 @@
+// Which steps each row of exact-lazy AdamW has taken, and bringing rows up to date.
+
+internal import CMicrokernels
+
+/// The steps that rows have taken, by state row, and room for what listed rows owe.
+@safe struct RowDebts {
+  /// The last step that a row's parameters, and its moments, have taken.
+  let parameterSteps: UnsafeMutablePointer<Int32>
+  let momentSteps: UnsafeMutablePointer<Int32>
+  /// Room for each listed row.
+  let owed: UnsafeMutablePointer<ek_missed_steps>
+  let pending: UnsafeMutablePointer<Int32>
+  let missedSteps: MissedSteps
+
+  var step: Int { missedSteps.step }
+  var history: ek_step_history { unsafe missedSteps.history }
+
+  /// Writes down what the listed rows owe.
+  func missed(_ range: Range<Int>, _ tile: ek_step_tile) -> UnsafePointer<ek_missed_steps> {
+    for k in range {
+      let slot = unsafe tile.slot(k)
+      guard slot >= 0 else { continue }
+      unsafe owed[k] = missedSteps.owed(
+        parameters: Int(parameterSteps[slot]), moments: Int(momentSteps[slot]))
+    }
+    return unsafe UnsafePointer(owed)
+  }
+
+  /// Notes that the listed rows are at `step`.
+  func settle(_ range: Range<Int>, _ tile: ek_step_tile, step: Int) {
+    for k in range {
+      let slot = unsafe tile.slot(k)
+      guard slot >= 0 else { continue }
+      unsafe parameterSteps[slot] = Int32(step)
+      unsafe momentSteps[slot] = Int32(step)
+    }
+  }
+}
+
+extension ek_step_tile {
+  /// The state row of the k-th listed row, negative for a row that does not move.
+  @inline(__always)
+  func slot(_ k: Int) -> Int {
+    let row = unsafe rows.map { unsafe Int($0[k]) } ?? k
+    guard unsafe row != frozen else { return -1 }
+    return unsafe slots.map { unsafe Int($0[row]) } ?? row
+  }
+}
+
+/// Brings the listed rows up to date.
+@safe struct CatchUpWork: ParallelWork {
+  /// The arrays; `rows` lists the rows.
+  let tile: ek_step_tile
+  let plan: Plan
+  let count: Int
+  let debts: RowDebts
+  let what: What
+
+  enum What {
+    /// What a forward pass reads. Moments, which are then only read, decay when they are next used.
+    case parameters
+    case everything
+  }
+
+  func run() { Threads.split(count, plan.threads, self) }
+
+  func run(_ range: Range<Int>) {
+    var tile = unsafe tile
+    let step = debts.step
+    // The rows that owe something, in a list of their own, so that the kernel may look ahead.
+    var last = range.lowerBound
+    for k in range {
+      let slot = unsafe tile.slot(k)
+      guard slot >= 0 else { continue }
+      let (parameters, moments) = unsafe (
+        Int(debts.parameterSteps[slot]), Int(debts.momentSteps[slot])
+      )
+      guard parameters < step || what == .everything && moments < step else { continue }
+      unsafe debts.owed[last] = debts.missedSteps.owed(parameters: parameters, moments: moments)
+      unsafe debts.pending[last] = tile.rows.map { unsafe $0[k] } ?? Int32(k)
+      unsafe debts.parameterSteps[slot] = Int32(step)
+      if what == .everything { unsafe debts.momentSteps[slot] = Int32(step) }
+      last += 1
+    }
+    guard last > range.lowerBound else { return }
+    unsafe tile.rows = UnsafePointer(debts.pending)
+    unsafe tile.missed = UnsafePointer(debts.owed)
+    unsafe tile.history = debts.history
+    unsafe tile.form = EK_ZERO
+    unsafe tile.begin = range.lowerBound
+    unsafe tile.end = last
+    let arithmetic: any StepArithmetic.Type =
+      what == .parameters ? CatchUpArithmetic.self : CatchUpAllArithmetic.self
+    unsafe plan.backend.step(tile, arithmetic, plan)
+  }
+}

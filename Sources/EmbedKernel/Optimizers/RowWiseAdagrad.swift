@@ -1,0 +1,59 @@
+// Row-wise Adagrad: one sum of squares for each row, as recommendation models use it to halve the
+// memory and traffic of Adagrad.
+
+internal import CMicrokernels
+
+extension UpdateRule {
+  /// Row-wise Adagrad, as FBGEMM's `EXACT_ROWWISE_ADAGRAD`; keeps a number for each row, `sum`.
+  ///
+  ///     d = gradient + weightDecay * parameter
+  ///     sum += mean of d * d over the row
+  ///     parameter -= rate / (sqrt(sum) + epsilon) * d
+  ///
+  /// The squares are summed in 16 lanes, element i in lane i mod 16, then lane by lane as a tree.
+  ///
+  /// - Parameter initialSum: What the sums start from.
+  /// - Throws: `invalidValue`, `invalidSize` or `unsupported` for numbers outside their ranges.
+  public static func rowWiseAdagrad(
+    learningRate: LearningRate, initialSum: Double = 0, epsilon: Double = 1e-10,
+    weightDecay: Double = 0, untouched: UntouchedRows = .left
+  ) throws(EmbedError) -> UpdateRule {
+    try checkDecay(weightDecay)
+    try checkEpsilon(epsilon)
+    try check("initial sum", initialSum, in: 0...1e30, "a finite number, 0 or more")
+    return try UpdateRule(
+      name: "row-wise-adagrad", learningRate: learningRate, untouched: untouched,
+      state: StateLayout(row: "sum", start: Float(initialSum)),
+      arithmetic: RowWiseAdagradArithmetic.self
+    ) { _, rate in
+      var scalars = ek_step_scalars(rate, coupledDecay: weightDecay)
+      scalars.epsilon = Float(epsilon)
+      return scalars
+    }
+  }
+}
+
+enum RowWiseAdagradArithmetic: StepArithmetic {
+  static let kernel: ek_step? = EK_STEP_ROW_WISE_ADAGRAD
+  static let isMeasured = true
+
+  @inline(__always)
+  static func measure(_ x: inout StepLanes, _ tile: StepView) -> RowSums {
+    let s = tile.scalars
+    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
+    return RowSums(d * d, .zero)
+  }
+
+  @inline(__always)
+  static func settle(_ sums: RowSums, _ rowState: inout Float, _ tile: StepView) -> Float {
+    rowState += sums.first.treeSum / Float(tile.dim)
+    return tile.scalars.rate / (rowState.squareRoot() + tile.scalars.epsilon)
+  }
+
+  @inline(__always)
+  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
+    let s = tile.scalars
+    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
+    x.parameter -= factor * d
+  }
+}

@@ -1,0 +1,175 @@
+// One step of one table, cut into parts for threads. Rows are disjoint and each row's arithmetic has
+// one order, so the bits do not depend on the cut.
+//
+// R listed rows, V table rows, D dim.
+
+internal import CMicrokernels
+
+/// The step of a table's rows.
+@safe struct StepWork: ParallelWork {
+  /// The arrays and numbers; `rows` lists the rows with a gradient.
+  var tile: ek_step_tile
+  let arithmetic: any StepArithmetic.Type
+  let plan: Plan
+  /// The number of listed rows.
+  let count: Int
+  /// Listed rows whose gradient was summed beforehand, rising, and their sums.
+  var heavy: UnsafePointer<Int32>?
+  var heavyCount = 0
+  var heavySums: UnsafePointer<Float>?
+  /// What the listed rows owe, and when they last were up to date; nil where rows owe nothing.
+  var debts: RowDebts?
+  /// The rows to walk where those without gradient step too: nil walks the listed rows only.
+  var walk: Walk?
+
+  /// All rows that may move.
+  @safe struct Walk {
+    /// Rising; nil for every row of the table.
+    let rows: UnsafePointer<Int32>?
+    let count: Int
+
+    @inline(__always)
+    subscript(k: Int) -> Int { unsafe rows.map { unsafe Int($0[k]) } ?? k }
+  }
+
+  /// Steps all rows.
+  func run() {
+    if let walk {
+      Threads.split(walk.count, plan.threads, self)
+    } else {
+      Threads.split(cost(count), plan.threads, self)
+    }
+  }
+
+  func run(_ range: Range<Int>) {
+    if let walk {
+      step(range, walk)
+    } else {
+      step(firstRow(range.lowerBound)..<firstRow(range.upperBound))
+    }
+  }
+
+  // MARK: Cutting by cost
+
+  /// The cost of the first `k` listed rows: their output gradients and themselves.
+  @inline(__always)
+  private func cost(_ k: Int) -> Int {
+    guard unsafe tile.form == EK_GROUPED else { return k }
+    return unsafe Int(tile.offsets[k]) &+ k
+  }
+
+  /// The first listed row that starts at `cost` or later.
+  private func firstRow(_ cost: Int) -> Int {
+    guard unsafe tile.form == EK_GROUPED else { return cost }
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low &+ high) / 2
+      if self.cost(middle) < cost { low = middle &+ 1 } else { high = middle }
+    }
+    return low
+  }
+
+  // MARK: Stepping
+
+  /// Steps listed rows.
+  private func step(_ range: Range<Int>) {
+    guard !range.isEmpty else { return }
+    var tile = unsafe tile
+    if let debts {
+      unsafe tile.missed = debts.missed(range, tile)
+      unsafe tile.history = debts.history
+    }
+    var (next, at) = (firstHeavy(range.lowerBound), range.lowerBound)
+    while at < range.upperBound {
+      let heavyRow =
+        next < heavyCount ? unsafe heavy.map { unsafe Int($0[next]) } ?? .max : .max
+      unsafe tile.begin = at
+      if at == heavyRow, let sums = unsafe heavySums {
+        var summed = unsafe tile
+        unsafe summed.form = EK_BY_INDEX
+        unsafe summed.gradient = sums + (next - at) * tile.dim
+        unsafe summed.end = at + 1
+        unsafe plan.backend.step(summed, arithmetic, plan)
+        next += 1
+      } else {
+        unsafe tile.end = min(heavyRow, range.upperBound)
+        unsafe plan.backend.step(tile, arithmetic, plan)
+      }
+      at = unsafe at == heavyRow ? at + 1 : tile.end
+    }
+    if let debts { unsafe debts.settle(range, tile, step: debts.step + 1) }
+  }
+
+  /// The first heavy row at `k` or later.
+  private func firstHeavy(_ k: Int) -> Int {
+    var next = 0
+    while next < heavyCount, let heavy = unsafe heavy, unsafe Int(heavy[next]) < k { next += 1 }
+    return next
+  }
+
+  /// Steps the rows of a walk, those that are not listed with a gradient of zero.
+  private func step(_ range: Range<Int>, _ walk: Walk) {
+    var zero = unsafe tile
+    unsafe zero.form = EK_ZERO
+    unsafe zero.rows = walk.rows
+    unsafe zero.begin = range.lowerBound
+    var listed = firstListed(walk[range.lowerBound])
+    for k in range {
+      let row = walk[k]
+      while listed < count, listedRow(listed) < row { listed += 1 }
+      guard listed < count, listedRow(listed) == row else { continue }
+      if unsafe zero.begin < k {
+        unsafe zero.end = k
+        unsafe plan.backend.step(zero, arithmetic, plan)
+      }
+      unsafe zero.begin = k + 1
+      step(listed..<listed + 1)
+    }
+    if unsafe zero.begin < range.upperBound {
+      unsafe zero.end = range.upperBound
+      unsafe plan.backend.step(zero, arithmetic, plan)
+    }
+  }
+
+  @inline(__always)
+  private func listedRow(_ k: Int) -> Int { unsafe tile.rows.map { unsafe Int($0[k]) } ?? k }
+
+  private func firstListed(_ row: Int) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if listedRow(middle) < row { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}
+
+/// Sums the gradients of heavy rows, cut by columns, in the order that `Summation.chunked` names.
+@safe struct HeavySum: ParallelWork {
+  let tile: ek_step_tile
+  let plan: Plan
+  let heavy: UnsafePointer<Int32>
+  let heavyCount: Int
+  let sums: UnsafeMutablePointer<Float>
+
+  /// The columns of a part.
+  private static let columns = 128
+  private var blocks: Int { unsafe (tile.dim + Self.columns - 1) / Self.columns }
+
+  func run() { Threads.split(heavyCount * blocks, plan.threads, self) }
+
+  func run(_ range: Range<Int>) {
+    let dim = unsafe tile.dim
+    for at in range {
+      let (row, block) = at.quotientAndRemainder(dividingBy: blocks)
+      let k = unsafe Int(heavy[row])
+      let (start, end) = unsafe (Int(tile.offsets[k]), Int(tile.offsets[k + 1]))
+      let column = block * Self.columns
+      let sum = unsafe RowSum(
+        rows: tile.gradient + column, indices: tile.members + start, count: end - start,
+        stride: dim, width: min(Self.columns, dim - column), output: sums + row * dim + column,
+        factor: 1, accumulates: false, streaming: false, order: .tree(leaf: rowsOfRun))
+      plan.backend.sum(sum, plan)
+    }
+  }
+}

@@ -1,0 +1,123 @@
+// An optimiser's state as plain named arrays, for files.
+
+/// An array of an optimiser's state.
+public struct StateArray: Hashable, Sendable {
+  /// Its name, such as `exp_avg`.
+  public let name: String
+
+  /// The type of its elements.
+  public let element: Element
+
+  /// `[S, dim]` or `[S]`, for S trainable rows in rising order.
+  public let shape: [Int]
+
+  /// An element type of state.
+  public enum Element: String, CaseIterable, Sendable {
+    case float32
+    case int32
+    case int8
+
+    /// The bytes of an element.
+    public var size: Int { self == .int8 ? 1 : 4 }
+  }
+
+  /// The bytes of the whole array.
+  public var byteCount: Int { shape.reduce(element.size, *) }
+}
+
+extension TableOptimizer {
+  /// The arrays of the state; with `stepCount` and the table's values they are all that a run needs
+  /// to go on bit for bit.
+  public var stateArrays: [StateArray] {
+    let layout = rule.state
+    let full = [slotCount, table.dim]
+    var arrays: [StateArray] = []
+    if let name = layout.first { arrays.append(StateArray(name, .float32, full)) }
+    if let name = layout.second { arrays.append(StateArray(name, .float32, full)) }
+    if let name = layout.row { arrays.append(StateArray(name, .float32, [slotCount])) }
+    if missedSteps != nil {
+      arrays.append(StateArray("residual", .int8, full))
+      arrays.append(StateArray("parameter_steps", .int32, [slotCount]))
+      arrays.append(StateArray("moment_steps", .int32, [slotCount]))
+    }
+    return arrays
+  }
+
+  /// Gives `body` each array of the state, its bytes in the machine's order.
+  public func forEachStateArray<Failure: Error>(
+    _ body: (StateArray, RawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    for array in stateArrays {
+      let memory = unsafe memory(of: array)
+      try body(array, unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(memory)))
+    }
+  }
+
+  /// Takes a saved state: `fill` is asked to write the bytes of each array.
+  ///
+  /// Where `fill` throws, or a value cannot be, the optimiser is as before. Allocates the state a
+  /// second time for as long as it reads.
+  ///
+  /// - Parameters:
+  ///   - stepCount: The number of steps that were taken.
+  ///   - fill: Writes the bytes of an array, as `forEachStateArray` gave them.
+  /// - Throws: `invalidSize` for a negative or too large step count, or a row that is further than it;
+  ///   `outOfMemory`; what `fill` throws.
+  public func restoreState(
+    stepCount: Int, _ fill: (StateArray, inout MutableRawSpan) throws -> Void
+  ) throws {
+    guard stepCount >= 0, stepCount < Int(Int32.max) else {
+      throw EmbedError.invalidSize(
+        argument: "step count", value: stepCount, expected: "0..<\(Int32.max)")
+    }
+    let copy = try TableOptimizer(
+      rule, for: table, trainable: trainable, frozenRow: frozenRow)
+    for array in copy.stateArrays {
+      var bytes = unsafe MutableRawSpan(_unsafeBytes: copy.memory(of: array))
+      try fill(array, &bytes)
+    }
+    try copy.checkSteps(stepCount)
+    missedSteps?.restart(at: stepCount)
+    self.stepCount = stepCount
+    swap(&first, &copy.first)
+    swap(&second, &copy.second)
+    swap(&rowState, &copy.rowState)
+    swap(&residual, &copy.residual)
+    swap(&parameterSteps, &copy.parameterSteps)
+    swap(&momentSteps, &copy.momentSteps)
+  }
+
+  /// The steps of rows must lie where the history reaches, moments' not after parameters'.
+  private func checkSteps(_ stepCount: Int) throws(EmbedError) {
+    guard let missedSteps else { return }
+    let oldest = stepCount == 0 ? 0 : (stepCount - 1) / missedSteps.horizon * missedSteps.horizon
+    for slot in 0..<slotCount {
+      let (parameters, moments) = (Int(parameterSteps[slot]), Int(momentSteps[slot]))
+      guard moments >= oldest, moments <= parameters, parameters <= stepCount else {
+        throw .invalidSize(
+          argument: "saved steps of state row \(slot)", value: moments,
+          expected: "\(oldest)...\(stepCount), not after its parameters' (\(parameters))")
+      }
+    }
+  }
+
+  private func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
+    let layout = rule.state
+    return switch array.name {
+    case layout.first: unsafe UnsafeMutableRawBufferPointer(first.unsafeBuffer)
+    case layout.second: unsafe UnsafeMutableRawBufferPointer(second.unsafeBuffer)
+    case layout.row: unsafe UnsafeMutableRawBufferPointer(rowState.unsafeBuffer)
+    case "residual": unsafe UnsafeMutableRawBufferPointer(residual.unsafeBuffer)
+    case "parameter_steps": unsafe UnsafeMutableRawBufferPointer(parameterSteps.unsafeBuffer)
+    default: unsafe UnsafeMutableRawBufferPointer(momentSteps.unsafeBuffer)
+    }
+  }
+}
+
+extension StateArray {
+  init(_ name: String, _ element: Element, _ shape: [Int]) {
+    self.name = name
+    self.element = element
+    self.shape = shape
+  }
+}

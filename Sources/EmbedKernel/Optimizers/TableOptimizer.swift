@@ -1,0 +1,257 @@
+// The optimiser of one table: its rule, its state and its steps.
+//
+// V table rows, S rows with state, R rows with a gradient, D dim.
+
+internal import CMicrokernels
+
+/// Steps one table by its gradient and keeps the state for it.
+///
+/// State is allocated in full at the start: what the rule keeps for each element takes as much as the
+/// trainable rows themselves, twice that for Adam. Steps allocate only where a gradient lists more
+/// rows than any before.
+///
+/// A value of this class belongs to one thread at a time, as does the table while it steps. Results
+/// are bit for bit the same for every backend, instruction set and number of threads.
+@safe public final class TableOptimizer {
+  /// The table it moves.
+  public let table: EmbeddingTable
+
+  /// How it turns gradients into steps.
+  public let rule: UpdateRule
+
+  /// The rows that move.
+  public let trainable: TrainableRows
+
+  /// A row that never moves, such as padding's.
+  public let frozenRow: Int?
+
+  /// The number of steps taken.
+  public internal(set) var stepCount = 0
+
+  /// The rows with state, rising, empty where every row has.
+  let rowList: AlignedBuffer<Int32>
+  /// The state row of each table row, negative for a frozen row; empty where every row has state.
+  let slots: AlignedBuffer<Int32>
+  /// The number of rows with state.
+  let slotCount: Int
+
+  // State; empty where the rule keeps none.
+  var first: AlignedBuffer<Float>
+  var second: AlignedBuffer<Float>
+  var rowState: AlignedBuffer<Float>
+  var residual: AlignedBuffer<Int8>
+  var parameterSteps: AlignedBuffer<Int32>
+  var momentSteps: AlignedBuffer<Int32>
+  let missedSteps: MissedSteps?
+
+  // Room for a step.
+  private var owed: AlignedBuffer<ek_missed_steps>
+  private var pending: AlignedBuffer<Int32>
+  private var heavy: AlignedBuffer<Int32>
+  private var heavySums: AlignedBuffer<Float>
+
+  /// Allocates the state of a table's trainable rows, all zero or what the rule starts from.
+  ///
+  /// - Parameters:
+  ///   - trainable: The rows that move; the others have no state.
+  ///   - frozenRow: A row that never moves, such as padding's.
+  /// - Throws: `invalidSize` for a row outside the table, `sizeOverflow`, `outOfMemory`.
+  public init(
+    _ rule: UpdateRule, for table: EmbeddingTable, trainable: TrainableRows = .all,
+    frozenRow: Int? = nil
+  ) throws(EmbedError) {
+    if let frozenRow, frozenRow < 0 || frozenRow >= table.rows {
+      throw .invalidSize(
+        argument: "frozen row", value: frozenRow, expected: "a row of 0...\(table.rows - 1)")
+    }
+    guard table.rows <= Int(Int32.max) else {
+      throw .invalidSize(argument: "rows", value: table.rows, expected: "at most \(Int32.max)")
+    }
+    let list = try trainable.list(of: table.rows)
+    let slotCount = list?.count ?? table.rows
+    let rowList = try AlignedBuffer<Int32>(count: list?.count ?? 0)
+    let slots = try AlignedBuffer<Int32>(count: list == nil ? 0 : table.rows)
+    if let list {
+      unsafe slots.unsafeBuffer.update(repeating: -1)
+      for (slot, row) in list.enumerated() {
+        unsafe rowList.base[slot] = row
+        unsafe slots.base[Int(row)] = Int32(slot)
+      }
+    }
+    let layout = rule.state
+    let elements = try elementCount("optimiser state", slotCount, table.dim)
+    let catchesUp = rule.untouched == .caughtUp
+    let first = try AlignedBuffer<Float>(count: layout.first == nil ? 0 : elements)
+    let second = try AlignedBuffer<Float>(count: layout.second == nil ? 0 : elements)
+    let rowState = try AlignedBuffer<Float>(count: layout.row == nil ? 0 : slotCount)
+    let residual = try AlignedBuffer<Int8>(count: catchesUp ? elements : 0)
+    let parameterSteps = try AlignedBuffer<Int32>(count: catchesUp ? slotCount : 0)
+    let momentSteps = try AlignedBuffer<Int32>(count: catchesUp ? slotCount : 0)
+    if layout.start != 0 {
+      unsafe first.unsafeBuffer.update(repeating: layout.start)
+      unsafe rowState.unsafeBuffer.update(repeating: layout.start)
+    }
+    var missedSteps: MissedSteps?
+    if catchesUp, let moments = rule.moments {
+      missedSteps = try MissedSteps(rule.learningRate, moments)
+    }
+    let owed = try AlignedBuffer<ek_missed_steps>(count: 0)
+    let pending = try AlignedBuffer<Int32>(count: 0)
+    let heavy = try AlignedBuffer<Int32>(count: 0)
+    let heavySums = try AlignedBuffer<Float>(count: 0)
+
+    self.table = table
+    self.rule = rule
+    self.trainable = trainable
+    self.frozenRow = frozenRow
+    self.rowList = rowList
+    self.slots = slots
+    self.slotCount = slotCount
+    self.first = first
+    self.second = second
+    self.rowState = rowState
+    self.residual = residual
+    self.parameterSteps = parameterSteps
+    self.momentSteps = momentSteps
+    self.missedSteps = missedSteps
+    self.owed = owed
+    self.pending = pending
+    self.heavy = heavy
+    self.heavySums = heavySums
+  }
+
+  /// The bytes of state and of room for steps: what training takes beside the table and gradients.
+  public var memoryBytes: Int {
+    4 * (first.count + second.count + rowState.count + parameterSteps.count + momentSteps.count)
+      + residual.count + 4 * (rowList.count + slots.count + pending.count + heavy.count)
+      + 4 * heavySums.count + MemoryLayout<ek_missed_steps>.stride * owed.count
+  }
+
+  // MARK: Steps
+
+  /// Where the gradients of a step stand.
+  @safe struct Gradient {
+    let form: ek_gradient_form
+    let values: UnsafePointer<Float>
+    /// The rows they belong to, rising; nil for every trainable row.
+    let rows: UnsafePointer<Int32>?
+    let count: Int
+    /// For gradients that are still to be summed.
+    var groups: RowGroupView?
+    let scale: Float
+  }
+
+  /// Steps the table; the checks have been made.
+  func step(_ gradient: Gradient, _ kernels: Kernels) throws(EmbedError) {
+    guard gradient.scale.isFinite else {
+      throw .invalidValue(
+        argument: "gradient scale", value: Double(gradient.scale), expected: "a finite number")
+    }
+    guard stepCount < Int(Int32.max) else {
+      throw .invalidSize(argument: "steps", value: stepCount, expected: "below \(Int32.max)")
+    }
+    let walks = rule.untouched == .stepped && gradient.form != EK_BY_ROW
+    let plan = try plan(walks ? slotCount : gradient.count, kernels)
+    if let missedSteps {
+      try reserve(gradient.count)
+      // So that no row falls behind further than the history of rates goes.
+      if stepCount > 0, stepCount % missedSteps.horizon == 0 { try synchronise(using: kernels) }
+    }
+
+    var tile = unsafe makeTile(plan)
+    unsafe tile.form = gradient.form
+    unsafe tile.gradient = gradient.values
+    unsafe tile.rows = gradient.rows
+    unsafe tile.scalars = rule.scalars(stepCount + 1, rule.learningRate.rate(at: stepCount + 1))
+    unsafe tile.scalars.gradient_scale = gradient.scale
+    var work = unsafe StepWork(
+      tile: tile, arithmetic: rule.arithmetic, plan: plan, count: gradient.count, debts: debts)
+    if let groups = gradient.groups {
+      unsafe work.tile.offsets = groups.offsets
+      unsafe work.tile.members = groups.tokens
+      try sumHeavyRows(groups, &work)
+    }
+    if walks {
+      work.walk = unsafe StepWork.Walk(
+        rows: rowList.count > 0 ? UnsafePointer(rowList.base) : nil, count: slotCount)
+    }
+    if walks || gradient.count > 0 { work.run() }
+    stepCount += 1
+    missedSteps?.advance()
+  }
+
+  /// How a call on so many rows runs.
+  func plan(_ rows: Int, _ kernels: Kernels) throws(EmbedError) -> Plan {
+    // A step is bound by its roots and quotients where its rows are in cache: the widest vectors win.
+    var tuning = Tuning()
+    tuning.halfLineDim = .max
+    return try Plan(
+      kernels, outputBytes: rows * table.dim * 4, rows: max(1, rows), dim: table.dim, tuning)
+  }
+
+  /// The arrays, without rows.
+  func makeTile(_ plan: Plan) -> ek_step_tile {
+    var tile = unsafe ek_step_tile()
+    unsafe tile.table = table.unsafeBuffer.baseAddress
+    unsafe tile.first = first.count > 0 ? first.base : nil
+    unsafe tile.second = second.count > 0 ? second.base : nil
+    unsafe tile.row_state = rowState.count > 0 ? rowState.base : nil
+    unsafe tile.residual = residual.count > 0 ? residual.base : nil
+    unsafe tile.slots = slots.count > 0 ? UnsafePointer(slots.base) : nil
+    unsafe tile.frozen = Int64(frozenRow ?? -1)
+    unsafe tile.dim = table.dim
+    unsafe tile.prefetch_rows = plan.traffic.prefetchRows
+    return unsafe tile
+  }
+
+  /// What rows owe, where they are caught up.
+  var debts: RowDebts? {
+    guard let missedSteps else { return nil }
+    return unsafe RowDebts(
+      parameterSteps: parameterSteps.base, momentSteps: momentSteps.base, owed: owed.base,
+      pending: pending.base, missedSteps: missedSteps)
+  }
+
+  /// Makes room for what `count` listed rows owe.
+  func reserve(_ count: Int) throws(EmbedError) {
+    guard count > owed.count else { return }
+    let room = min(max(count, owed.count + owed.count / 2), table.rows)
+    let owed = try AlignedBuffer<ek_missed_steps>(count: room)
+    let pending = try AlignedBuffer<Int32>(count: room)
+    self.owed = owed
+    self.pending = pending
+  }
+
+  // MARK: Heavy rows
+
+  /// Sums the gradients of rows with more tokens than one run has, so that their order is that of
+  /// backward, and all threads share in the heaviest.
+  private func sumHeavyRows(_ groups: RowGroupView, _ work: inout StepWork) throws(EmbedError) {
+    let most = groups.tokenCount / (rowsOfRun + 1)
+    guard most > 0 else { return }
+    if heavy.count < most {
+      let room = max(most, heavy.count + heavy.count / 2)
+      let heavy = try AlignedBuffer<Int32>(count: room)
+      self.heavy = heavy
+    }
+    var found = 0
+    for k in 0..<groups.count
+    where unsafe Int(groups.offsets[k + 1] - groups.offsets[k]) > rowsOfRun {
+      unsafe heavy.base[found] = Int32(k)
+      found += 1
+    }
+    guard found > 0 else { return }
+    if heavySums.count < found * table.dim {
+      let room = min(max(found, 2 * heavySums.count / table.dim), heavy.count)
+      let sums = try AlignedBuffer<Float>(count: elementCount("sums", room, table.dim))
+      heavySums = sums
+    }
+    unsafe HeavySum(
+      tile: work.tile, plan: work.plan, heavy: UnsafePointer(heavy.base), heavyCount: found,
+      sums: heavySums.base
+    ).run()
+    unsafe work.heavy = UnsafePointer(heavy.base)
+    work.heavyCount = found
+    unsafe work.heavySums = UnsafePointer(heavySums.base)
+  }
+}

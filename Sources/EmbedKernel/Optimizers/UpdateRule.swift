@@ -1,0 +1,137 @@
+// An optimiser as a value: its name, its numbers, what state it keeps and its arithmetic. A new
+// optimiser is a file with a factory of `UpdateRule` and a `StepArithmetic`, and a line in `names`.
+
+internal import CMicrokernels
+
+/// How an optimiser turns gradients into steps.
+///
+///     let optimizer = try Optimizer(.adamW(learningRate: .constant(1e-3)), for: layer)
+public struct UpdateRule: Sendable {
+  /// The optimiser's name, one of `names`.
+  public let name: String
+
+  /// The length of each step.
+  public let learningRate: LearningRate
+
+  /// What happens to rows that a step gives no gradient.
+  public let untouched: UntouchedRows
+
+  let state: StateLayout
+  let arithmetic: any StepArithmetic.Type
+  /// The numbers that steps missed by a row need; nil where rows miss no steps.
+  let moments: MomentDecay?
+  /// The numbers of a step, from its number and rate.
+  let scalars: @Sendable (_ step: Int, _ rate: Double) -> ek_step_scalars
+
+  init(
+    name: String, learningRate: LearningRate, untouched: UntouchedRows, state: StateLayout,
+    arithmetic: any StepArithmetic.Type, moments: MomentDecay? = nil,
+    scalars: @escaping @Sendable (_ step: Int, _ rate: Double) -> ek_step_scalars
+  ) throws(EmbedError) {
+    try learningRate.check()
+    if untouched == .caughtUp, moments == nil {
+      throw .unsupported(
+        argument: "untouched rows of \(name)", value: untouched.rawValue,
+        expected: "stepped or left; only adamw catches rows up")
+    }
+    self.name = name
+    self.learningRate = learningRate
+    self.untouched = untouched
+    self.state = state
+    self.arithmetic = arithmetic
+    self.moments = moments
+    self.scalars = scalars
+  }
+
+  /// The optimisers there are.
+  public static let names = [
+    "sgd", "momentum", "adagrad", "row-wise-adagrad", "adam", "adamw", "lamb",
+  ]
+
+  /// The optimiser called `name` with its usual numbers.
+  ///
+  /// - Parameter untouched: What happens to rows without gradient; nil for the optimiser's usual way.
+  /// - Throws: `unsupported` for a name outside `names`, and what the optimiser's factory throws.
+  public static func named(
+    _ name: String, learningRate: LearningRate, weightDecay: Double = 0,
+    untouched: UntouchedRows? = nil
+  ) throws(EmbedError) -> UpdateRule {
+    switch name {
+    case "sgd":
+      try .sgd(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .left)
+    case "momentum":
+      try .momentum(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
+    case "adagrad":
+      try .adagrad(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .left)
+    case "row-wise-adagrad":
+      try .rowWiseAdagrad(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .left)
+    case "adam":
+      try .adam(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
+    case "adamw":
+      try .adamW(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
+    case "lamb":
+      try .lamb(
+        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
+    default:
+      throw .unsupported(
+        argument: "optimizer", value: name, expected: names.joined(separator: ", "))
+    }
+  }
+}
+
+/// What happens to rows that a step gives no gradient.
+public enum UntouchedRows: String, CaseIterable, Sendable {
+  /// They take the step with a gradient of zero, as with a dense gradient: every row is read and
+  /// written at every step.
+  case stepped
+  /// They, their moments included, stay as they are: the lazy variants.
+  case left
+  /// They take the same steps as `stepped`, but not before they are next read or touched: see
+  /// ``TableOptimizer/prepare(_:using:)-swift.method`` and ``TableOptimizer/synchronise(using:)``.
+  case caughtUp = "caught-up"
+}
+
+/// What an optimiser remembers: the names of its arrays, nil for those it lacks.
+struct StateLayout {
+  /// A number for each element, such as the first moment.
+  var first: String?
+  /// Another.
+  var second: String?
+  /// A number for each row.
+  var row: String?
+  /// What those start from; moments start from 0.
+  var start: Float = 0
+}
+
+/// Checks that `value` is in `range`, for an argument of that name.
+func check(
+  _ argument: String, _ value: Double, in range: ClosedRange<Double>, _ expected: String
+) throws(EmbedError) {
+  guard range.contains(value) else {
+    throw .invalidValue(argument: argument, value: value, expected: expected)
+  }
+}
+
+/// Checks a weight decay.
+func checkDecay(_ value: Double) throws(EmbedError) {
+  try check("weight decay", value, in: 0...largest, "a finite number, 0 or more")
+}
+
+/// Checks what is added to a square root.
+func checkEpsilon(_ value: Double) throws(EmbedError) {
+  try check(
+    "epsilon", value, in: Double(Float.leastNormalMagnitude)...largest, "a finite number above 0")
+}
+
+/// Checks a moment's decay.
+func checkBeta(_ argument: String, _ value: Double) throws(EmbedError) {
+  try check(argument, value, in: 0...1.0.nextDown, "a number in 0 <= x < 1")
+}
+
+private let largest = Double(Float.greatestFiniteMagnitude)
