@@ -19,6 +19,8 @@ import EmbedKernel
   static func main() throws {
     guard allocations_are_counted() == 1 else { return print("not counted on this platform") }
     try probeRotary()
+    try probeHalfRotary(Half.self)
+    try probeHalfRotary(BFloat16.self)
     for (name, place, batch, context, dim) in places {
       let layer = try InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128))
       let ids = (0..<batch * context).map { Int32($0 % 500) }
