@@ -33,6 +33,14 @@ class Section:
     table: dict | None = None
     legend: list = dataclasses.field(default_factory=list)
 
+    @property
+    def curves(self):
+        return [chart for chart in self.charts if isinstance(chart, charts.Chart)]
+
+    @property
+    def rows(self):
+        return [chart for chart in self.charts if isinstance(chart, charts.Rows)]
+
 
 class Data:
     """A report's forward results by shape and threads, and the copies that bound them."""
@@ -244,14 +252,18 @@ def samples(data):
         drawn)
 
 
+def shown_change(ratio):
+    return f"{(ratio - 1) * 100:+.1f}%" if ratio < 10 else f"x {ratio:.3g}"
+
+
 def comparison_rows(comparison):
     drawn = charts.intervals(comparison)
     return [
         {"row": row, "drawn": picture, "base": shown_time(row.base * 1e-9),
          "head": shown_time(row.head * 1e-9),
-         "change": f"{(row.ratio - 1) * 100:+.1f}%",
-         "interval": f"{(row.low - 1) * 100:+.1f}% to {(row.high - 1) * 100:+.1f}%",
-         "p": "below 0.001" if row.p < 0.001 else f"{row.p:.3f}"}
+         "change": shown_change(row.ratio),
+         "interval": f"{shown_change(row.low)} to {shown_change(row.high)}",
+         "p": "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"}
         for row, picture in zip(comparison["rows"], drawn)
     ]
 
