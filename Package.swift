@@ -76,6 +76,7 @@ let package = Package(
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .target(name: "TuningOff", path: "Tests/TuningOff"),
     .executableTarget(
       name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
       path: "Tests/AllocationProbe", swiftSettings: strict),
@@ -86,16 +87,19 @@ let package = Package(
       name: "EmbedKernelTests",
       dependencies: [
         "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
+        "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
-      name: "EmbedDifferentiableTests", dependencies: ["EmbedDifferentiable", "EmbedKernel"],
+      name: "EmbedDifferentiableTests",
+      dependencies: ["EmbedDifferentiable", "EmbedKernel", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),
     .testTarget(
-      name: "EmbedCommandTests", dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData"],
+      name: "EmbedCommandTests",
+      dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],

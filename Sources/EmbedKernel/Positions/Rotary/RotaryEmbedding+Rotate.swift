@@ -213,7 +213,7 @@ extension RotaryEmbedding {
       kernels,
       EmbeddingShape(
         vocabulary: 1, batch: shape.batch, context: shape.context * shape.heads, dim: headDim),
-      Tuning())
+      .inForce)
     guard let x = input.baseAddress, let y = output.baseAddress, input.count > 0
     else { return }
     withExtendedLifetime(state) {
