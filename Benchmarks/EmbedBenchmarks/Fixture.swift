@@ -14,6 +14,9 @@ internal import EmbedKernel
   /// The batches to rotate over, each `[batch, context]`.
   let ids: [UnsafeBufferPointer<Int32>]
 
+  /// Their sum, by which other programs show that they draw the same.
+  let idSum: Int
+
   private let idMemory: AlignedBuffer<Int32>
 
   init(_ workload: Workload, tokens: EmbeddingTable) throws {
@@ -23,6 +26,7 @@ internal import EmbedKernel
       rows: workload.context, dim: workload.dim, .uniform(low: -1, high: 1), seed: 2)
     output = try AlignedBuffer(count: workload.outputCount)
     let drawn = workload.drawIDs()
+    idSum = drawn.reduce(0) { $0 + Int($1) }
     idMemory = try AlignedBuffer(count: drawn.count)
     unsafe _ = idMemory.unsafeBuffer.initialize(fromContentsOf: drawn)
     let all = unsafe UnsafeBufferPointer(idMemory.unsafeBuffer)

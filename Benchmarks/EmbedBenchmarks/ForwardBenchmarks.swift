@@ -118,6 +118,7 @@ struct ForwardBenchmarks {
     speed.sample()
     state.setBytes(perIteration: workload.compulsoryBytes)
     state.setCounter("time_per_token", Double(workload.tokens), as: .secondsPer)
+    state.setCounter("ids_sum", Double(fixture.idSum))
     state.setCounter(
       "of_\(speed.copy.rawValue)", Double(workload.compulsoryBytes) / speed.bytesPerSecond,
       as: .ratePerIteration)
