@@ -15,6 +15,7 @@ public struct UpdateNumbers: Hashable, Sendable {
   /// How fast Adagrad's rate falls with the step's number.
   public var rateDecay: Double?
 
+  /// The numbers given.
   public init(
     weightDecay: Double? = nil, beta1: Double? = nil, beta2: Double? = nil,
     epsilon: Double? = nil, initialSum: Double? = nil, rateDecay: Double? = nil
