@@ -89,6 +89,9 @@ public enum Benchmark {
       name,
       { pointer, context in
         guard let pointer = unsafe pointer, let context = unsafe context else { return }
+        // All of a run, setting up included, for that would disturb the others too.
+        Turns.shared?.take()
+        defer { Turns.shared?.pass() }
         let body = unsafe Unmanaged<BenchmarkBody>.fromOpaque(context).takeUnretainedValue()
         let state = unsafe BenchmarkState(
           pointer, RunPlan(body.name, Benchmark.mode.withLock { $0 }))

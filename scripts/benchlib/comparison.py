@@ -1,10 +1,10 @@
 """One comparison of two benchmark programs: batches of processes in random order, then verdicts.
 
-A block of the first batch is three short processes a benchmark, in random order, pinned alike: base,
-base again and head. A process runs one benchmark, so that a pair lies within a fraction of a second:
-a neighbour's load, which mostly lasts longer, falls on both and cancels. Base against base again gives
-the floor, from the same minutes as the comparison. Where the first batch finds a difference, a second
-one of base and head follows, for those benchmarks alone.
+A block of the first batch is three short processes of one benchmark, in random order, pinned alike:
+base, base again and head. They work in turns, a repetition each, so that a neighbour's load, which
+mostly lasts longer, falls on all and cancels in a pair's ratio. Base against base again gives the
+floor, from the same minutes as the comparison. Where the first batch finds a difference, a second one
+of base and head follows, for those benchmarks alone.
 """
 
 import dataclasses
@@ -33,6 +33,8 @@ class Plan:
     seed: int
     head_variables: dict
     clock: str
+    # Whether both programs can run in turns; else processes follow each other.
+    takes_turns: bool
     progress: bool = True
 
     def program(self, role):
@@ -56,26 +58,31 @@ def batch(plan, names, roles, generator, label):
         if plan.progress:
             print(f"\r{label} {block + 1}/{plan.pairs}", end="", file=sys.stderr, flush=True)
         for name in generator.sample(names, len(names)):
-            for role in generator.sample(roles, len(roles)):
-                samples[role][name].append(sample(plan, role, name))
+            order = generator.sample(roles, len(roles))
+            for role, value in zip(order, medians(plan, order, name)):
+                samples[role][name].append(value)
     if plan.progress:
         print(file=sys.stderr)
     return samples
 
 
-def sample(plan, role, name):
-    """The median of a process, in nanoseconds."""
-    report = processes.report(
-        plan.program(role),
-        processes.exactly([name]),
-        plan.timing,
-        plan.cpus or processes.processors([name]),
-        plan.variables(role),
-    )
-    median = processes.medians(report, plan.clock).get(name, 0)
-    if not median > 0:
-        raise environment.Failure(f"{plan.program(role)} gave no time of {name}")
-    return median
+def medians(plan, order, name):
+    """The median of each role's process, in nanoseconds."""
+    pattern = processes.exactly([name])
+    cpus = plan.cpus or processes.processors([name])
+    if plan.takes_turns:
+        jobs = [processes.Job(plan.program(role), plan.variables(role)) for role in order]
+        reports = processes.reports_in_turns(jobs, pattern, plan.timing, cpus)
+    else:
+        reports = [
+            processes.report(plan.program(role), pattern, plan.timing, cpus, plan.variables(role))
+            for role in order
+        ]
+    values = [processes.medians(report, plan.clock).get(name, 0) for report in reports]
+    for role, value in zip(order, values):
+        if not value > 0:
+            raise environment.Failure(f"{plan.program(role)} gave no time of {name}")
+    return values
 
 
 def ratios(above, below):
@@ -123,6 +130,7 @@ def row(plan, name, samples, first, second, floor):
         "floor": floor,
         "threshold": limit,
         "verdict": verdicts.verdict(first, second, limit, plan.least),
+        "samples_ns": {role: samples[role][name] for role in samples},
     }
     if second is not None:
         result["second"] = spread(second)

@@ -4,6 +4,7 @@ A process is one sample of a benchmark: the median of its repetitions. What diff
 process (where memory lies, what the caches hold) is then between samples and not hidden in one.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -71,19 +72,100 @@ def execute(command, **options):
     return result.stdout
 
 
+def measuring(pattern, timing, file):
+    return [
+        f"--benchmark_filter={pattern}",
+        f"--benchmark_repetitions={timing.repetitions}",
+        f"--benchmark_min_time={timing.seconds}",
+        "--benchmark_enable_random_interleaving=true",
+        f"--benchmark_out={file}",
+        "--benchmark_out_format=json",
+    ]
+
+
 def report(binary, pattern, timing, cpus=None, variables=None):
     """Google Benchmark's report of one process."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "report.json"
         execute(
-            [*pinning(cpus), binary, f"--benchmark_filter={pattern}"]
-            + [f"--benchmark_repetitions={timing.repetitions}"]
-            + [f"--benchmark_min_time={timing.seconds}"]
-            + ["--benchmark_enable_random_interleaving=true"]
-            + [f"--benchmark_out={file}", "--benchmark_out_format=json"],
+            [*pinning(cpus), binary, *measuring(pattern, timing, file)],
             env={**os.environ, **(variables or {})},
         )
         return json.loads(file.read_text())
+
+
+TURNS = "EMBEDBENCH_TURN_PIPES"
+
+
+def takes_turns(binary):
+    """Whether the program's harness knows the pipes, which those of old revisions may not."""
+    return TURNS.encode() in pathlib.Path(binary).read_bytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A process to run, of those that run in turns."""
+
+    binary: pathlib.Path
+    variables: dict
+
+
+def reports_in_turns(jobs, pattern, timing, cpus):
+    """The reports of several processes, in the order of the jobs, whose runs alternate.
+
+    All are pinned to the same processors and only one of them works at a time.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        running = []
+        for i, job in enumerate(jobs):
+            running.append(Turn(stack, pathlib.Path(folder) / str(i), job, pattern, timing, cpus))
+        waiting = list(running)
+        while waiting:
+            waiting = [turn for turn in waiting if turn.take()]
+        return [turn.report() for turn in running]
+
+
+class Turn:
+    """A process that works when it is told to."""
+
+    def __init__(self, stack, stem, job, pattern, timing, cpus):
+        self.file, self.errors = stem.with_suffix(".json"), stem.with_suffix(".txt")
+        their_in, self.go = os.pipe()
+        self.done, their_out = os.pipe()
+        self.command = [*pinning(cpus), str(job.binary), *measuring(pattern, timing, self.file)]
+        with open(self.errors, "wb") as errors:
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(their_in, their_out),
+                env={**os.environ, **job.variables, TURNS: f"{their_in},{their_out}"},
+            )
+        os.close(their_in)
+        os.close(their_out)
+        stack.callback(self.close)
+
+    def take(self):
+        """Lets the process work until it passes the turn on; false once it has ended."""
+        try:
+            os.write(self.go, b"g")
+        except BrokenPipeError:
+            return False
+        return os.read(self.done, 1) != b""
+
+    def report(self):
+        if self.process.wait() != 0:
+            tail = self.errors.read_text(errors="replace").strip().splitlines()[-15:]
+            message = f"status {self.process.returncode} of {' '.join(self.command)}"
+            raise environment.Failure("\n".join([message, *tail]))
+        return json.loads(self.file.read_text())
+
+    def close(self):
+        os.close(self.go)
+        os.close(self.done)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 CLOCKS = ("auto", "wall", "cpu")
