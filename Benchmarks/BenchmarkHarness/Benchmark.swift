@@ -102,12 +102,19 @@ public enum Benchmark {
         }
       }, context)
     unsafe gb_unit(registered, unit.inC)
+    if let iterations = fixedIterations { unsafe gb_iterations(registered, iterations) }
     switch clock {
     case .wall: unsafe gb_use_real_time(registered)
     case .manual: unsafe gb_use_manual_time(registered)
     case .processor: break
     }
   }
+
+  /// Does nothing with `value`, unknown to the optimiser: what only this call uses is computed all the
+  /// same. Costs some nanoseconds, a call and for a reference its count.
+  @inline(never)
+  @_optimize(none)
+  public static func keep<Value>(_ value: Value) {}
 
   /// Forgets all registered benchmarks.
   public static func removeAll() {
@@ -181,6 +188,11 @@ public enum Benchmark {
     }
     return gb_run_specified() == 0 ? 1 : 0
   }
+
+  /// Iterations that the environment fixes, so that processes which are compared do the same work
+  /// whatever a first look at the clock told them.
+  private static let fixedIterations = ProcessInfo.processInfo.environment["EMBEDBENCH_ITERATIONS"]
+    .flatMap { Int64($0) }.flatMap { $0 > 0 ? $0 : nil }
 
   private static let countFlag = "--count_instructions"
 

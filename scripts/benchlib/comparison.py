@@ -24,7 +24,8 @@ class Plan:
 
     base: str
     head: str
-    names: tuple
+    # Name -> iterations of a repetition, the same in all processes.
+    iterations: dict
     pairs: int
     timing: processes.Timing
     # None for as many as the benchmark has threads.
@@ -37,11 +38,16 @@ class Plan:
     takes_turns: bool
     progress: bool = True
 
+    @property
+    def names(self):
+        return tuple(self.iterations)
+
     def program(self, role):
         return self.head if role == HEAD else self.base
 
-    def variables(self, role):
-        return self.head_variables if role == HEAD else {}
+    def variables(self, role, name):
+        fixed = {processes.ITERATIONS: str(self.iterations[name])}
+        return {**self.head_variables, **fixed} if role == HEAD else fixed
 
 
 def common_names(base, head, pattern, cpus):
@@ -71,11 +77,13 @@ def medians(plan, order, name):
     pattern = processes.exactly([name])
     cpus = plan.cpus or processes.processors([name])
     if plan.takes_turns:
-        jobs = [processes.Job(plan.program(role), plan.variables(role)) for role in order]
+        jobs = [processes.Job(plan.program(role), plan.variables(role, name)) for role in order]
         reports = processes.reports_in_turns(jobs, pattern, plan.timing, cpus)
     else:
         reports = [
-            processes.report(plan.program(role), pattern, plan.timing, cpus, plan.variables(role))
+            processes.report(
+                plan.program(role), pattern, plan.timing, cpus, plan.variables(role, name)
+            )
             for role in order
         ]
     values = [processes.medians(report, plan.clock).get(name, 0) for report in reports]

@@ -35,9 +35,11 @@ def listed(binary, pattern, cpus=None):
 
 
 def exactly(names):
-    """A regular expression that matches these names alone."""
+    """A regular expression that matches these names alone, with or without fixed iterations, which
+    the library puts before the clock at the end."""
     escaped = (re.sub(r"([.\[{}()\\*+?|^$])", r"\\\1", name) for name in names)
-    return f"^({'|'.join(escaped)})$"
+    parts = (re.sub(r"(/(real|manual)_time)?$", r"(/iterations:[0-9]+)?\1", e, count=1) for e in escaped)
+    return f"^({'|'.join(parts)})$"
 
 
 def threads(name):
@@ -94,6 +96,8 @@ def report(binary, pattern, timing, cpus=None, variables=None):
         return json.loads(file.read_text())
 
 
+# A fixed number of iterations: what a process finds by itself depends on how it was disturbed.
+ITERATIONS = "EMBEDBENCH_ITERATIONS"
 TURNS = "EMBEDBENCH_TURN_PIPES"
 
 
@@ -188,7 +192,7 @@ def repetitions(report, choice="auto"):
         if entry.get("error_occurred"):
             raise environment.Failure(f"{entry['name']}: {entry.get('error_message')}")
         if entry.get("run_type", "iteration") == "iteration":
-            name = entry.get("run_name", entry["name"])
+            name = re.sub(r"/iterations:\d+", "", entry.get("run_name", entry["name"]))
             nanoseconds = entry[clock(name, choice)] * NANOSECONDS[entry["time_unit"]]
             times.setdefault(name, []).append(nanoseconds)
     return times
@@ -196,3 +200,11 @@ def repetitions(report, choice="auto"):
 
 def medians(report, choice="auto"):
     return {name: statistics.median(times) for name, times in repetitions(report, choice).items()}
+
+
+def iterations(report, timing, choice="auto"):
+    """Name -> iterations that fill a repetition."""
+    return {
+        name: max(1, round(timing.seconds * 1e9 / time))
+        for name, time in medians(report, choice).items()
+    }
