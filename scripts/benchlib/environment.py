@@ -5,6 +5,7 @@ folder under a name that holds the requirements' hash and Python's version, so a
 makes a new one. Needs a network once; then none.
 """
 
+import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -20,6 +21,19 @@ INSIDE = "EMBEDBENCH_PYTHON"
 
 class Failure(Exception):
     """A message for the user; the script ends with status 1."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments, with the script's own first lines for help. A wrong one is status 1, for 2 is a
+    regression."""
+
+    def __init__(self, description):
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+
+    def error(self, message):
+        self.exit(1, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def cache_folder():
