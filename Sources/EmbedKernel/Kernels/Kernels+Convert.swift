@@ -35,7 +35,7 @@ extension Kernels {
       throw .overlappingMemory(argument: "input")
     }
     let plan = try Plan(
-      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), Tuning())
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), .inForce)
     guard let from = input.baseAddress, let to = output.baseAddress else { return }
     Threads.split(
       outputCount, plan.threads,
@@ -69,7 +69,7 @@ extension Kernels {
       throw .invalidSize(argument: "first", value: first, expected: "0 or more")
     }
     let plan = try Plan(
-      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), Tuning())
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), .inForce)
     let work = unsafe StochasticWork(
       input: input.withUnsafeBufferPointer { unsafe $0 },
       output: output.withUnsafeMutableBufferPointer { unsafe $0 },

@@ -183,7 +183,7 @@ internal import CMicrokernels
   /// How a call on so many rows runs.
   func plan(_ rows: Int, _ kernels: Kernels) throws(EmbedError) -> Plan {
     // A step is bound by its roots and quotients where its rows are in cache: the widest vectors win.
-    var tuning = Tuning()
+    var tuning = Tuning.inForce
     tuning.halfLineDim = .max
     return try Plan(
       kernels, outputBytes: rows * table.dim * 4, rows: max(1, rows), dim: table.dim, tuning)

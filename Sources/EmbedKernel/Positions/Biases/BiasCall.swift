@@ -63,7 +63,7 @@ extension AttentionBias {
     let places = try BiasPlaces(
       self, shape, queries.ids, keys.ids, queries.places, keys.places)
     let plan = try Plan(
-      kernels, outputBytes: count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
+      kernels, outputBytes: count &* 4, rows: rows, dim: max(1, shape.keys), .inForce)
     guard count > 0, let base = logits.baseAddress else { return nil }
     try prepare(places.reach)
     return unsafe BiasPass(

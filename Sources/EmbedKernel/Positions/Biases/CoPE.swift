@@ -114,7 +114,7 @@ extension Kernels {
     let read = unsafe queryVectors.withUnsafeBufferPointer { unsafe $0 }
     let rows = try unsafe checkCoPE(cope, UnsafeBufferPointer(written), read, shape)
     let plan = try Plan(
-      self, outputBytes: written.count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
+      self, outputBytes: written.count &* 4, rows: rows, dim: max(1, shape.keys), .inForce)
     guard let base = written.baseAddress, let queries = read.baseAddress, rows > 0 else { return }
     let pass = unsafe CoPEPass(
       table: UnsafePointer(cope.table.storage.base), positions: cope.table.rows,
@@ -154,7 +154,7 @@ extension Kernels {
         argument: name, expected: expected, shape: [expected], actual: count)
     }
     let plan = try Plan(
-      self, outputBytes: written.count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
+      self, outputBytes: written.count &* 4, rows: rows, dim: max(1, shape.keys), .inForce)
     guard let source = before.baseAddress, let base = written.baseAddress,
       let queries = read.baseAddress, let toQueries = ofQueries.baseAddress,
       let toTable = ofTable.baseAddress, rows > 0

@@ -94,7 +94,7 @@ extension Kernels {
   func threads(_ shape: RotaryShape) throws(EmbedError) -> Int {
     let vectors = shape.tokens &* shape.heads
     return try Plan(
-      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1), Tuning()
+      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1), .inForce
     ).threads
   }
 }

@@ -86,7 +86,7 @@ extension RotaryEmbedding {
   ) throws(EmbedError) {
     let (vectors, bytes) = (tokens.count &* shape.heads, headDim &* input.type.byteCount)
     let plan = try Plan(
-      kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4, Tuning())
+      kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4, .inForce)
     guard let x = unsafe input.base, let y = unsafe output.base, vectors > 0 else { return }
     withExtendedLifetime(state) {
       let pass = unsafe RotaryPass(
