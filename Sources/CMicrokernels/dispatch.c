@@ -10,6 +10,8 @@
   void ek_rotate_half_##set(const ek_rotary_tile *);                                    \
   void ek_add_by_distance_f32_##set(const ek_distance_tile *);                          \
   void ek_sum_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_add_by_distance_typed_##set(const ek_distance_tile *);                        \
+  void ek_sum_by_distance_typed_##set(const ek_distance_tile *);                        \
   void ek_products_f32_##set(const ek_product_tile *);                                  \
   void ek_combine_f32_##set(const ek_product_tile *);                                   \
   void ek_outer_f32_##set(const ek_product_tile *);                                     \
@@ -30,6 +32,8 @@ extern const ek_step_kernels ek_steps_plain, ek_steps_avx2, ek_steps_avx512;
       .rotate_half = ek_rotate_half_##other,                    \
       .add_by_distance_f32 = ek_add_by_distance_f32_##set,      \
       .sum_by_distance_f32 = ek_sum_by_distance_f32_##set,      \
+      .add_by_distance_typed = ek_add_by_distance_typed_##other, \
+      .sum_by_distance_typed = ek_sum_by_distance_typed_##other, \
       .products_f32 = ek_products_f32_##other,                  \
       .combine_f32 = ek_combine_f32_##other,                    \
       .outer_f32 = ek_outer_f32_##other,                        \

@@ -154,12 +154,13 @@ typedef struct ek_normalize_gradient_tile {
 ///
 /// Logit (r, j) belongs to entry table[j - r]: keys one after another, queries one after another.
 typedef struct ek_distance_tile {
-  float *logits;      ///< First logit.
+  void *logits;       ///< First logit, of type `element`.
   float *table;       ///< Entry of the first logit.
   size_t rows, columns;
-  size_t stride;      ///< Floats from one row of logits to the next.
+  size_t stride;      ///< Logits from one row to the next.
   ptrdiff_t visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
   bool overwrite;     ///< Write rather than add.
+  ek_element element; ///< How a logit is stored; table entries are floats.
 } ek_distance_tile;
 
 /// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).
@@ -220,6 +221,12 @@ typedef struct ek_kernels {
 
   /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
   void (*sum_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// The same on two-byte logits: each is widened, and rounded once where it is written.
+  ///
+  /// Traffic: 2 bytes read and 2 written a logit.
+  void (*add_by_distance_typed)(const ek_distance_tile *tile);
+  void (*sum_by_distance_typed)(const ek_distance_tile *tile);
 
   /// products = scale * x * transpose of table
   void (*products_f32)(const ek_product_tile *tile);

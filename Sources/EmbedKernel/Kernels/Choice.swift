@@ -30,10 +30,13 @@ internal import CMicrokernels
   }
 
   /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
+  ///
+  /// - Parameter isInCache: Whether the kernels for rows in cache are taken; by default where the
+  ///   rows are wide and the output is small.
   @inline(__always)
   init(
     _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning,
-    suited: Backend = .native
+    suited: Backend = .native, isInCache: Bool? = nil
   ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
@@ -52,8 +55,8 @@ internal import CMicrokernels
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
-      unsafe kernels =
-        !isLarge && dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
+      let isInCache = isInCache ?? (!isLarge && dim >= tuning.halfLineDim)
+      unsafe kernels = isInCache ? defaults.inCacheKernels : defaults.kernels
     }
   }
 }

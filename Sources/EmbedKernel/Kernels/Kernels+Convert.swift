@@ -87,16 +87,26 @@ extension Kernels {
   let outputType: ElementType
 
   func run(_ range: Range<Int>) {
-    let from = unsafe from + range.lowerBound * inputType.byteCount
-    let to = unsafe to + range.lowerBound * outputType.byteCount
+    unsafe plan.convert(
+      from + range.lowerBound * inputType.byteCount, inputType,
+      to: to + range.lowerBound * outputType.byteCount, outputType, count: range.count)
+  }
+}
+
+extension Plan {
+  /// to[i] = from[i], rounded where `outputType` is narrower, on the calling thread.
+  func convert(
+    _ from: UnsafeRawPointer, _ inputType: ElementType, to: UnsafeMutableRawPointer,
+    _ outputType: ElementType, count: Int
+  ) {
     if inputType == outputType {
-      unsafe to.copyMemory(from: from, byteCount: range.count * inputType.byteCount)
-    } else if plan.backend == .native {
-      unsafe plan.kernels.pointee.convert.unsafelyUnwrapped(
-        from, inputType.code, to, outputType.code, range.count)
+      unsafe to.copyMemory(from: from, byteCount: count * inputType.byteCount)
+    } else if backend == .native {
+      unsafe kernels.pointee.convert.unsafelyUnwrapped(
+        from, inputType.code, to, outputType.code, count)
     } else {
       // BLAS has no conversion: the OpenBLAS backend takes the portable one.
-      unsafe PortableConversion(from: from, to: to, count: range.count).run(inputType, outputType)
+      unsafe PortableConversion(from: from, to: to, count: count).run(inputType, outputType)
     }
   }
 }
