@@ -32,8 +32,11 @@ class Verdicts(unittest.TestCase):
         self.assertGreater(found.count("same"), 100)
 
     def test_ten_percent_are_found(self):
-        self.assertEqual({outcome(1.1, 0.02, seed) for seed in range(40)}, {"slower"})
-        self.assertEqual({outcome(1 / 1.1, 0.02, seed) for seed in range(40)}, {"faster"})
+        self.assertEqual({outcome(1.1, 0.01, seed) for seed in range(40)}, {"slower"})
+        self.assertEqual({outcome(1 / 1.1, 0.01, seed) for seed in range(40)}, {"faster"})
+        # In more noise the answer may be that there is none, but never a wrong one.
+        found = {outcome(1.1, 0.04, seed) for seed in range(40)}
+        self.assertFalse(found & {"same", "faster"})
 
     def test_two_percent_never_count(self):
         for seed in range(40):
