@@ -11,10 +11,10 @@ PAIRS = 25
 
 
 def batch(ratio, spread, seed, pairs=PAIRS):
-    """Sums up pairs of lognormal noise around a true ratio, a tenth of them disturbed by half."""
+    """Sums up pairs of lognormal noise around a true ratio, one in 25 of them disturbed by half."""
     random = numpy.random.default_rng(seed)
     values = math.log(ratio) + spread * random.standard_normal(pairs)
-    values += 0.4 * (random.random(pairs) < 0.05) - 0.4 * (random.random(pairs) < 0.05)
+    values += 0.4 * (random.random(pairs) < 0.02) - 0.4 * (random.random(pairs) < 0.02)
     return verdicts.summary(values, seed)
 
 
