@@ -90,6 +90,15 @@ class Instructions(unittest.TestCase):
         ):
             self.assertEqual(len(self.problems(**changes)), 1, changes)
 
+    def test_two_runs(self):
+        self.assertFalse(instructions.differ(counts(), counts()))
+        self.assertTrue(instructions.differ(counts(), counts(instructions=1001)))
+        self.assertTrue(instructions.differ(counts(), None))
+        one = counts(allocations=1)
+        self.assertFalse(instructions.differ(one, counts(allocations=1, instructions=1005)))
+        self.assertTrue(instructions.differ(one, counts(allocations=2)))
+        self.assertTrue(instructions.differ(one, counts(allocations=1, instructions=1100)))
+
     def test_new_and_lost_benchmarks(self):
         two = {"a": counts(), "b": counts()}
         self.assertEqual(list(self.script.problems({"a": counts()}, two, False)), [("b", "no budget")])

@@ -50,11 +50,31 @@ class Plan:
         return {**self.head_variables, **fixed} if role == HEAD else fixed
 
 
-def common_names(base, head, pattern, cpus):
-    """The benchmarks that both have, and those that only one has."""
+def prepare(base, head, pattern, options):
+    """A plan for two programs, and the context block of the head's report.
+
+    Runs each program once without a record: that loads it from the disk, and tells how long an
+    iteration takes. `options` are the fields of a plan that are the caller's choice.
+    """
+    cpus = options["cpus"]
     ours, theirs = (processes.listed(binary, pattern, cpus) for binary in (base, head))
-    both = tuple(name for name in ours if name in set(theirs))
-    return both, sorted(set(ours) ^ set(theirs))
+    for name in sorted(set(ours) ^ set(theirs)):
+        print(f"only in one of both, left out: {name}", file=sys.stderr)
+    names = [name for name in ours if name in set(theirs)]
+    if not names:
+        raise environment.Failure(f"no benchmark of both matches '{pattern}'")
+    look = processes.Timing(3, options["timing"].seconds)
+    exact = processes.exactly(names)
+    first, again = (processes.report(binary, exact, look, cpus) for binary in (base, head))
+    found = processes.iterations(first, options["timing"], options["clock"])
+    plan = Plan(
+        base=base,
+        head=head,
+        iterations={name: found[name] for name in names},
+        takes_turns=all(map(processes.takes_turns, (base, head))),
+        **options,
+    )
+    return plan, again["context"]
 
 
 def batch(plan, names, roles, generator, label):
@@ -126,6 +146,21 @@ def compare(plan):
         row(plan, name, samples, first[name], second.get(name), floors[name])
         for name in plan.names
     ]
+
+
+def report(plan, context, base, head, rows):
+    """What --json writes."""
+    return {
+        "base": base,
+        "head": head,
+        "floor": max(row["floor"] for row in rows),
+        "pairs": plan.pairs,
+        "seed": plan.seed,
+        "clock": plan.clock,
+        "cpus": list(plan.cpus or processes.processors(plan.names)),
+        "context": context,
+        "benchmarks": rows,
+    }
 
 
 def row(plan, name, samples, first, second, floor):

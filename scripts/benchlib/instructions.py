@@ -128,4 +128,12 @@ def count_twice(binary, pattern):
             for _, process in runs:
                 process.kill()
     names = set(first) | set(second)
-    return context, first, sorted(n for n in names if first.get(n) != second.get(n))
+    return context, first, sorted(n for n in names if differ(first.get(n), second.get(n)))
+
+
+def differ(one, other):
+    """A call that allocates takes the path through malloc that the heap's state at the time asks for,
+    and that state holds the texts of the times reported before. All else must be the same."""
+    if one and other and one["allocations"] and one["allocations"] == other["allocations"]:
+        return abs(one["instructions"] / other["instructions"] - 1) > 0.01
+    return one != other

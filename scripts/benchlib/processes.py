@@ -98,6 +98,7 @@ def report(binary, pattern, timing, cpus=None, variables=None):
 
 # A fixed number of iterations: what a process finds by itself depends on how it was disturbed.
 ITERATIONS = "EMBEDBENCH_ITERATIONS"
+SLOWDOWN = "EMBEDBENCH_SLOWDOWN"
 TURNS = "EMBEDBENCH_TURN_PIPES"
 
 
