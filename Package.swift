@@ -60,8 +60,9 @@ let package = Package(
       linkerSettings: [
         .linkedLibrary("benchmark"), .linkedLibrary("pthread", .when(platforms: [.linux])),
       ]),
+    .target(name: "CCallgrind", path: "Benchmarks/CCallgrind"),
     .target(
-      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark"],
+      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark", "CCallgrind"],
       path: "Benchmarks/BenchmarkHarness", swiftSettings: strict),
     .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
     .executableTarget(

@@ -74,7 +74,7 @@ struct CopySpeed {
     copy = fixture.workload.outputBytes >= cacheSizedBytes ? .streaming : .memcpy
     self.fixture = fixture
     team = try store.team(threads)
-    source = try store.copySource()
+    source = try store.copySource(fixture.workload.outputCount)
   }
 
   /// Adds five samples, each of at least some 20 microseconds.

@@ -132,7 +132,7 @@ struct ForwardBenchmarks {
     ) { state in
       let fixture = try store.fixture(workload)
       let team = try store.team(threads)
-      let source = try store.copySource()
+      let source = try store.copySource(workload.outputCount)
       let output = unsafe fixture.output.unsafeBuffer.baseAddress.unsafelyUnwrapped
       let count = min(workload.outputCount, FixtureStore.longestCopy / 4)
       state.measure {
