@@ -16,7 +16,8 @@ import Testing
       let before = try embedkernel(["info"], environment: environment)
       #expect(before.output.contains("Tuning: built in, as there is no '\(cache)/embedkernel/"))
 
-      let run = try embedkernel(["tune", "--seconds", "1"], environment: environment)
+      let run = try embedkernel(
+        ["tune", "--seconds", "1", "--when-busy", "save"], environment: environment)
       #expect(run.code == 0)
       #expect(run.output.contains("past the cache from"))
       let path = try #require(run.lines.last?.split(separator: "'").dropFirst().first).description

@@ -184,13 +184,14 @@ def intervals(comparison):
     def limit(value):
         return axis(max(1 / far, min(far, value)))
 
-    floor = comparison["floor"]
-    band = (limit(1 - floor), limit(1 + floor)) if floor else None
-    return [
-        {"low": limit(row.low), "high": limit(row.high), "middle": limit(row.ratio),
-         "one": axis(1), "band": band}
-        for row in rows
-    ]
+    drawn = []
+    for row in rows:
+        floor = comparison["floor"] if row.floor is None else row.floor
+        drawn.append({
+            "low": limit(row.low), "high": limit(row.high), "middle": limit(row.ratio), "one": axis(1),
+            "band": (limit(1 - floor), limit(1 + floor)) if floor else None,
+        })
+    return drawn
 
 
 __all__ = [

@@ -12,6 +12,7 @@ The page needs no network, follows the reader's light or dark theme, and is made
 import argparse
 import collections
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -73,8 +74,7 @@ def tally(comparison):
 
 def short(revision):
     """A commit's name as far as it tells it apart; other names as they are."""
-    is_hash = len(revision) == 40 and all(digit in "0123456789abcdef" for digit in revision)
-    return revision[:12] if is_hash else revision
+    return re.sub(r"^([0-9a-f]{12})[0-9a-f]{28}(-dirty)?$", r"\1\2", revision)
 
 
 def render(report, comparison):

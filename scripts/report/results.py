@@ -105,6 +105,7 @@ class Comparison:
     high: float
     p: float
     verdict: str
+    floor: float | None = None
 
 
 def load(path):
@@ -183,7 +184,8 @@ def read_comparison(path):
             raise Fault(f"{place}.verdict is {entry.get('verdict')!r}: expected {', '.join(VERDICTS)}")
         fields = ("base_median_ns", "head_median_ns", "ratio", "low", "high", "p")
         values = [number(entry.get(field), f"{place}.{field}") for field in fields]
-        rows.append(Comparison(CLOCK.sub("", entry["name"]), *values, entry["verdict"]))
+        floor = number(entry["floor"], f"{place}.floor") if "floor" in entry else None
+        rows.append(Comparison(CLOCK.sub("", entry["name"]), *values, entry["verdict"], floor))
     order = {verdict: index for index, verdict in enumerate(VERDICTS)}
     rows.sort(key=lambda row: (order[row.verdict], -row.ratio, natural(row.name)))
     floor = data.get("floor")

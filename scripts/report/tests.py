@@ -85,6 +85,7 @@ class Reading(Files):
         comparison = results.read_comparison(SAMPLES / "comparison.json")
         self.assertEqual(comparison["rows"][0].verdict, "slower")
         self.assertEqual(comparison["floor"], 0.021)
+        self.assertEqual(comparison["rows"][0].floor, 0.021)
         row = dict(name="a", base_median_ns=1, head_median_ns=1, ratio=1, low=1, high=1, p=1, verdict="same")
         for field, value in (("verdict", "slow"), ("p", None), ("ratio", "1"), ("low", -1)):
             with self.subTest(field), self.assertRaises(results.Fault) as caught:
@@ -146,6 +147,11 @@ class Page(Files):
             entry(f"ceiling/memcpy/{work}", 1.0, bytes_per_second=3e9),
             entry(f"ceiling/streaming_copy/{work}", 1.0, bytes_per_second=2e9))
         self.assertEqual(sections.Data(report).ceiling(results.Shape(50_257, 8, 4, 256), 1), 3e9)
+
+    def test_commits_are_short_and_other_revisions_whole(self):
+        commit = "0123456789abcdef0123456789abcdef01234567"
+        shown = [make_page.short(name) for name in (commit, commit + "-dirty", "main", "abc-dirty")]
+        self.assertEqual(shown, [commit[:12], commit[:12] + "-dirty", "main", "abc-dirty"])
 
     def test_names_are_text_and_not_markup(self):
         report = self.report(

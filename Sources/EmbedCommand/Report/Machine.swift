@@ -27,10 +27,13 @@ package enum Machine {
   /// The CPU's name; nil where the system does not tell.
   static var model: String? { CPUFacts.current.name }
 
-  /// How many processes ran or waited to run, on average over the last minute.
-  static var load: Double? {
-    var load = 0.0
-    return unsafe getloadavg(&load, 1) == 1 ? load : nil
+  /// How often this process had to give up a CPU to another since it started; nil where the system
+  /// does not tell.
+  static var interruptions: Int? {
+    // RUSAGE_SELF, which glibc's header gives another type than its function takes.
+    let thisProcess: CInt = 0
+    var usage = rusage()
+    return unsafe getrusage(thisProcess, &usage) == 0 ? Int(usage.ru_nivcsw) : nil
   }
 
   /// The notable features the CPU has.

@@ -9,6 +9,18 @@ enum Tune: Subcommand {
     "Where the tuning is saved (default: the cache folder, where every program that uses the "
       + "library finds it).")
   static let seconds = Option("seconds", "N", "How long to measure, 1 to 25 (default 20).")
+  /// What to do where other programs ran during the measurement.
+  enum WhenBusy: Sendable {
+    case refuse
+    case save
+  }
+
+  static let whenBusy = ChoiceOption<WhenBusy>(
+    "when-busy", [("refuse", .refuse), ("save", .save)],
+    "Whether to save what was measured while other programs ran (default refuse).")
+
+  /// Interruptions a second that an idle machine's own housekeeping stays below.
+  private static let quiet = 25.0
 
   static let name = "tune"
   static let summary = "Measures what suits this machine, for auto to take."
@@ -21,7 +33,7 @@ enum Tune: Subcommand {
     "Without the file, or with EMBEDKERNEL_TUNING=off, built-in limits serve; a file that is "
       + "damaged or of another CPU is ignored. 'embedkernel info' shows which are in force.",
   ]
-  static let groups = [OptionGroup("Tuning", [seconds, output])]
+  static let groups = [OptionGroup("Tuning", [seconds, output, whenBusy.option])]
 
   static func run(_ arguments: Arguments) throws {
     let seconds = try arguments.integer(seconds, in: 1...25) ?? 20
@@ -41,12 +53,21 @@ enum Tune: Subcommand {
     }
     // Before the measuring, which would be in vain.
     try TuningFile.makeFolder(for: path)
-    if let load = Machine.load, load > 0.5 {
-      Report.standardError.line(
-        "embedkernel tune: the machine is busy (load \(fixed(load, 1))), which falsifies what is "
-          + "measured: better run it again when nothing else runs")
-    }
+    let clock = ContinuousClock()
+    let start = (clock.now, Machine.interruptions ?? 0)
     let tuner = try Tuner(seconds: Double(seconds))
+    let interruptions =
+      Double((Machine.interruptions ?? 0) - start.1) / ((clock.now - start.0) / .seconds(1))
+    if interruptions > quiet {
+      let what =
+        "other programs ran meanwhile (they took a CPU \(fixed(interruptions, 0)) times a second)"
+      guard try arguments.choice(whenBusy) == .save else {
+        throw CommandError.data(
+          "\(what), so nothing is saved: run it again when the machine is quiet, or with "
+            + "--when-busy save")
+      }
+      Report.standardError.line("embedkernel tune: \(what): the limits may be off")
+    }
     try TuningFile(tuning: tuner.tuning, machine: machine).write(to: path)
 
     let report = Report.standardOutput
