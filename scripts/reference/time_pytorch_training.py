@@ -119,7 +119,7 @@ def sparse_adam_step(model):
 
 
 def forms(model):
-    """name -> (PyTorch's step, the benchmark's name, what of it)"""
+    """name -> (what makes PyTorch's step, the benchmarks beside it); nothing is made yet"""
     optim = torch.optim
 
     def sgd(t, p):
@@ -134,20 +134,30 @@ def forms(model):
     def adam(t, p):
         return [optim.Adam([t, p], lr=RATE, fused=True)]
 
-    none = lambda t, p: []
+    def none(t, p):
+        return []
+
     return {
-        "forward + sparse backward": (training(model, True, none), ["forward", "backward/sparse"]),
-        "forward + dense backward": (training(model, False, none), ["forward", "backward/dense"]),
-        "index_add_": (index_add(model), ["backward/dense"]),
-        "SGD": (training(model, True, sgd), ["sgd/training"]),
-        "Adagrad": (training(model, True, adagrad), ["adagrad/training"]),
+        "forward + sparse backward": (
+            lambda: training(model, True, none), ["forward", "backward/sparse"]
+        ),
+        "forward + dense backward": (
+            lambda: training(model, False, none), ["forward", "backward/dense"]
+        ),
+        "index_add_": (lambda: index_add(model), ["backward/dense"]),
+        "SGD": (lambda: training(model, True, sgd), ["sgd/training"]),
+        "Adagrad": (lambda: training(model, True, adagrad), ["adagrad/training"]),
         "Adagrad, row-wise Adagrad": (None, ["row-wise-adagrad/training"]),
-        "SparseAdam, lazy AdamW": (training(model, True, sparse_adam), ["adamw-lazy/training"]),
+        "SparseAdam, lazy AdamW": (
+            lambda: training(model, True, sparse_adam), ["adamw-lazy/training"]
+        ),
         "SparseAdam, exact-lazy AdamW": (None, ["adamw-exact-lazy/training"]),
-        "dense fused Adam, lazy AdamW": (training(model, False, adam), ["adamw-lazy/training"]),
+        "dense fused Adam, lazy AdamW": (
+            lambda: training(model, False, adam), ["adamw-lazy/training"]
+        ),
         "dense fused Adam, exact-lazy AdamW": (None, ["adamw-exact-lazy/training"]),
-        "SGD step alone, not coalesced": (uncoalesced_sgd(model), ["sgd/fused"]),
-        "SparseAdam step alone": (sparse_adam_step(model), ["adamw-lazy/fused"]),
+        "SGD step alone, not coalesced": (lambda: uncoalesced_sgd(model), ["sgd/fused"]),
+        "SparseAdam step alone": (lambda: sparse_adam_step(model), ["adamw-lazy/fused"]),
     }
 
 
@@ -195,7 +205,7 @@ def benchmark_names(arguments, binary):
 
 
 def benchmark(binary, names, seconds):
-    pattern = "^(" + "|".join(re.escape(name) for name in names) + ")/real_time$"
+    pattern = "^(" + "|".join(names) + ")/real_time$"
     with tempfile.TemporaryDirectory() as folder:
         report = pathlib.Path(folder) / "report.json"
         subprocess.run(
@@ -225,11 +235,12 @@ def main():
     }
     names = benchmark_names(arguments, binary)
     wanted = {part for _, parts in chosen.values() for part in parts if part in names}
-    theirs = {name: [] for name, (step, _) in chosen.items() if step}
+    steps = {name: make() for name, (make, _) in chosen.items() if make}
+    theirs = {name: [] for name in steps}
     ours = {part: [] for part in wanted}
     for _ in range(arguments.rounds):
         for name in theirs:
-            theirs[name].append(timed(chosen[name][0], arguments.seconds))
+            theirs[name].append(timed(steps[name], arguments.seconds))
         found = benchmark(binary, [names[part] for part in wanted], arguments.seconds)
         for part in wanted:
             if names[part] in found:
@@ -240,8 +251,8 @@ def main():
     print("|---|---|---|---|---|---|")
     # A form of ours without one of PyTorch's stands beside the one before it.
     last = None
-    for name, (step, parts) in chosen.items():
-        last = theirs[name] if step else last
+    for name, (_, parts) in chosen.items():
+        last = theirs.get(name, last)
         if last is None or not all(ours.get(part) for part in parts):
             continue
         median = sum(statistics.median(ours[part]) for part in parts)
