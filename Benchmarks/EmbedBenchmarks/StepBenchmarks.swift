@@ -1,9 +1,14 @@
 // Optimiser steps, and the hand-written C loop, over the same memory and groups.
 //
 // `step/<optimiser>/<backend>/f32/<workload>/fused`: backward and step in one, of the token table,
-// grouping included; its bar `c_loop` has the groups given. `.../training`: prepare, forward, backward
-// and step of token and position tables. Optimisers named `-lazy` leave rows without gradient as they
-// are, `-exact-lazy` catch them up.
+// grouping included; its bar `c_loop` has the groups given. `.../backward`: the gradient of the table
+// written to memory first. `.../training`: forward, backward and step of token and position tables.
+// Optimisers named `-lazy` leave rows without gradient as they are, `-exact-lazy` catch them up.
+//
+// `step/<optimiser>/<backend>/bf16/<workload>/fused`: a table of bfloat16 that is rounded at random;
+// `.../masters`: one with master rows.
+//
+// `default` is `auto` that chooses its threads, too.
 
 internal import BenchmarkHarness
 internal import CReferenceLoops
@@ -19,6 +24,7 @@ extension Workload {
 /// How much of a training step is measured.
 enum StepForm: String, CaseIterable {
   case fused
+  case backward
   case training
 }
 
@@ -54,6 +60,8 @@ struct SteppedRule: Sendable {
   let optimizer: Optimizer
   let output: AlignedBuffer<Float>
   var groups: RowGroups
+  var gradient: RowSparseGradient
+  var workspace: BackwardWorkspace
   /// The moments of the C loop.
   let first: EmbeddingTable
   let second: EmbeddingTable
@@ -65,6 +73,8 @@ struct SteppedRule: Sendable {
     optimizer = try Optimizer(rule, for: layer)
     output = try AlignedBuffer(count: forward.workload.outputCount)
     groups = try RowGroups(capacity: forward.workload.tokens)
+    gradient = try RowSparseGradient(rows: forward.tokens.rows, dim: forward.tokens.dim)
+    workspace = try BackwardWorkspace()
     first = try EmbeddingTable(rows: forward.tokens.rows, dim: forward.tokens.dim)
     second = try EmbeddingTable(rows: forward.tokens.rows, dim: forward.tokens.dim)
     // What stands for the gradient of the output: the fixture's output, which nothing else fills.
@@ -73,19 +83,26 @@ struct SteppedRule: Sendable {
 
   func step(_ call: Int, _ form: StepForm, _ kernels: Kernels) throws(EmbedError) {
     let workload = forward.workload
-    let gradient = unsafe Span(_unsafeElements: UnsafeBufferPointer(forward.output.unsafeBuffer))
+    let outputGradient = unsafe Span(
+      _unsafeElements: UnsafeBufferPointer(forward.output.unsafeBuffer))
     let ids = unsafe Span(_unsafeElements: forward.ids[call])
     switch form {
     case .fused:
       try groups.group(ids, context: workload.context, vocabulary: workload.vocabulary)
       try optimizer.tokens.prepare(groups, using: kernels)
-      try optimizer.tokens.step(outputGradient: gradient, groups: groups, using: kernels)
+      try optimizer.tokens.step(outputGradient: outputGradient, groups: groups, using: kernels)
+    case .backward:
+      try unsafe kernels.backward(
+        UnsafeBufferPointer(forward.output.unsafeBuffer), ids: forward.ids[call],
+        shape: layer.shape(batch: workload.batch, context: workload.context),
+        tokens: &gradient, workspace: &workspace)
+      try optimizer.tokens.prepare(workspace.tokens, using: kernels)
+      try optimizer.tokens.step(gradient, using: kernels)
     case .training:
-      try optimizer.prepare(ids, batch: workload.batch, context: workload.context, using: kernels)
       var span = unsafe MutableSpan(_unsafeElements: output.unsafeBuffer)
-      try layer.forward(
+      try optimizer.forward(
         ids, batch: workload.batch, context: workload.context, into: &span, using: kernels)
-      try optimizer.step(outputGradient: gradient, using: kernels)
+      try optimizer.step(outputGradient: outputGradient, using: kernels)
     }
   }
 }
@@ -96,16 +113,17 @@ final class StepBenchmarks {
 
   init(store: FixtureStore) { self.store = store }
 
-  private static let backends: [(name: String, backend: Backend?)] = [
-    ("simd", .simd), ("native", .native), ("auto", nil),
-  ]
+  private static func backends(_ threads: Int) -> [(name: String, kernels: Kernels)] {
+    let all = Backend.allCases.map { ($0.rawValue, Kernels(backend: $0, threads: threads)) }
+    let auto = ("auto", Kernels(threads: threads))
+    return all + (threads > 1 ? [auto, ("default", .auto)] : [auto])
+  }
 
   func register(_ workload: Workload, threads: Int) {
     for rule in SteppedRule.all {
       for form in StepForm.allCases {
-        for (name, backend) in Self.backends {
+        for (name, kernels) in Self.backends(threads) {
           register(rule, name, form, workload, threads) { state, fixture in
-            let kernels = Kernels(backend: backend, threads: threads)
             let batches = unsafe fixture.forward.ids.count
             var call = 0
             try state.measure { () throws(EmbedError) in
@@ -149,7 +167,10 @@ final class StepBenchmarks {
       OpenBLAS.setThreads(threads)
       try body(state, fixture)
       state.setCounter("time_per_token", Double(workload.tokens), as: .secondsPer)
-      state.setCounter("state_bytes", Double(fixture.optimizer.memoryBytes))
+      state.setCounter("state_bytes", Double(fixture.optimizer.stateBytes))
+      let gradient = fixture.gradient.capacity * (workload.dim + 1) * 4
+      state.setCounter(
+        "batch_bytes", Double(fixture.optimizer.scratchBytes + (form == .backward ? gradient : 0)))
     }
   }
 

@@ -7,11 +7,8 @@
 #define EMBEDKERNEL_STEP_H
 
 #include "CMicrokernels.h"
+#include "step_rounding.h"
 
-#define EK_INLINE static inline __attribute__((always_inline))
-
-/// Columns that are summed and stepped together: their sum stays in L1.
-#define EK_CHUNK 1024
 /// Elements between two looks at the rows to come: a few cache lines of each array.
 #define EK_BLOCK 64
 /// Sums along a row are kept in so many lanes, element i in lane i mod 16, then added as a tree.
@@ -90,6 +87,7 @@ EK_INLINE const float *ek_gradient(const ek_step_tile *t, size_t k, size_t row, 
     case EK_BY_INDEX: return t->gradient + k * t->dim + c;
     case EK_BY_ROW: return t->gradient + row * t->dim + c;
     case EK_ZERO: return ek_zeros;
+    case EK_PASSED: return t->gradient + ek_walk_at(&t->walk, k).token * t->dim + c;
     case EK_GROUPED: break;
   }
   const int32_t *members = t->members + t->offsets[k];
@@ -109,6 +107,8 @@ EK_INLINE const float *ek_gradient_soon(const ek_step_tile *t, size_t k, size_t 
     case EK_BY_INDEX: return t->gradient + (k + t->prefetch_rows) * t->dim;
     case EK_BY_ROW: return t->gradient + row * t->dim;
     case EK_ZERO: return NULL;
+    case EK_PASSED:
+      return t->gradient + ek_walk_at(&t->walk, k + t->prefetch_rows).token * t->dim;
     case EK_GROUPED: {
       size_t at = (size_t)t->offsets[k] + t->prefetch_rows;
       if (t->offsets[k + 1] - t->offsets[k] > 1 || at >= (size_t)t->offsets[t->end]) return NULL;
@@ -122,16 +122,18 @@ EK_INLINE const float *ek_gradient_soon(const ek_step_tile *t, size_t k, size_t 
 
 typedef struct ek_row_address {
   float *p, *a, *b;
+  uint16_t *rounded;
   int8_t *low;
   const float *g;
-  int64_t slot;
+  int64_t row, slot;
 } ek_row_address;
 
 EK_INLINE ek_row_address ek_find_row(const ek_step_tile *t, size_t k) {
-  size_t row = t->rows ? (size_t)t->rows[k] : k;
-  int64_t slot = (int64_t)row == t->frozen ? -1 : t->slots ? t->slots[row] : (int64_t)row;
-  ek_row_address found = {t->table + row * t->dim, NULL, NULL, NULL, NULL, slot};
+  int64_t row = ek_step_row(t, k), slot = ek_step_slot(t, row);
+  ek_row_address found = {NULL, NULL, NULL, NULL, NULL, NULL, row, slot};
   if (slot < 0) return found;
+  found.p = EK_STATE(t->table, row, t->dim);
+  found.rounded = EK_STATE(t->rounded, row, t->dim);
   found.a = EK_STATE(t->first, slot, t->dim);
   found.b = EK_STATE(t->second, slot, t->dim);
   found.low = EK_STATE(t->residual, slot, t->dim);
@@ -146,7 +148,26 @@ EK_INLINE void ek_prefetch_block(const ek_row_address *soon, size_t i) {
     if (soon->b) __builtin_prefetch(soon->b + i + k, 1, 2);
     if (soon->g) __builtin_prefetch(soon->g + i + k, 0, 2);
   }
+  if (soon->rounded) {
+    __builtin_prefetch(soon->rounded + i, 1, 2);
+    __builtin_prefetch(soon->rounded + i + 32, 1, 2);
+  }
   if (soon->low) __builtin_prefetch(soon->low + i, 1, 2);
+}
+
+/// What a walk adds a row to.
+typedef struct ek_passing {
+  float *sum;  ///< NULL where it passes nothing on.
+  bool first;  ///< Whether the sum begins with this row.
+} ek_passing;
+
+EK_INLINE void ek_pass_on(const ek_passing *to, size_t i, const float *restrict g, size_t n) {
+#pragma STDC FP_CONTRACT OFF
+  float *restrict sum = to->sum + i;
+  if (to->first)
+    for (size_t j = 0; j < n; j++) sum[j] = g[j];
+  else
+    for (size_t j = 0; j < n; j++) sum[j] += g[j];
 }
 
 /// Steps rows begin..<end. `update`, `measure` and `settle` are constants where this is inlined;
@@ -155,63 +176,72 @@ EK_INLINE void ek_step_rows(const ek_step_tile *tile, ek_update update, ek_measu
                             ek_settle settle) {
   // A copy that nothing else can point to, so that its fields stay in registers.
   const ek_step_tile t = *tile;
-  _Alignas(64) float sum[EK_CHUNK];
+  _Alignas(64) float sum[EK_CHUNK], wide[EK_CHUNK];
   for (size_t k = t.begin; k < t.end; k++) {
     ek_row_address at = ek_find_row(&t, k), soon = {0};
-    if (at.slot < 0) continue;
-    size_t row = t.rows ? (size_t)t.rows[k] : k;
+    ek_passing passing = {NULL, false};
+    if (t.form == EK_PASSED) {
+      ek_walk_place place = ek_walk_at(&t.walk, k);
+      passing = (ek_passing){t.sums + place.position * t.dim, place.sequence == 0};
+    } else if (at.slot < 0) {
+      continue;
+    }
     if (t.prefetch_rows && k + t.prefetch_rows < t.end) {
-      size_t next = k + t.prefetch_rows;
-      soon = ek_find_row(&t, next);
-      soon.g = ek_gradient_soon(&t, k, t.rows ? (size_t)t.rows[next] : next);
+      soon = ek_find_row(&t, k + t.prefetch_rows);
+      soon.g = ek_gradient_soon(&t, k, (size_t)soon.row);
     }
     const ek_missed_steps *missed = t.missed ? t.missed + k : NULL;
     float factor = 0;
     const float *g = NULL;
-    if (measure) {
+    if (measure && at.slot >= 0) {
       _Alignas(64) float sum1[EK_LANES] = {0}, sum2[EK_LANES] = {0};
       for (size_t c = 0; c < t.dim; c += EK_CHUNK) {
         size_t n = t.dim - c < EK_CHUNK ? t.dim - c : EK_CHUNK;
-        g = ek_gradient(&t, k, row, c, n, sum);
-        measure(at.p + c, at.a ? at.a + c : NULL, at.b ? at.b + c : NULL, NULL, g, n, &t, sum1,
-                sum2);
+        g = ek_gradient(&t, k, (size_t)at.row, c, n, sum);
+        float *p = at.p ? at.p + c : ek_widen(wide, at.rounded + c, n);
+        measure(p, at.a ? at.a + c : NULL, at.b ? at.b + c : NULL, NULL, g, n, &t, sum1, sum2);
       }
       factor = settle(ek_tree_sum(sum1), ek_tree_sum(sum2),
                       t.row_state ? t.row_state + at.slot : NULL, &t);
     }
     for (size_t c = 0; c < t.dim; c += EK_CHUNK) {
       size_t n = t.dim - c < EK_CHUNK ? t.dim - c : EK_CHUNK, i = 0;
-      if (!measure || t.dim > EK_CHUNK) g = ek_gradient(&t, k, row, c, n, sum);
-      float *p = at.p + c, *a = at.a ? at.a + c : NULL, *b = at.b ? at.b + c : NULL;
+      if (!g || t.dim > EK_CHUNK) g = ek_gradient(&t, k, (size_t)at.row, c, n, sum);
+      float *p = at.p ? at.p + c : at.rounded ? ek_widen(wide, at.rounded + c, n) : NULL;
+      float *a = at.a ? at.a + c : NULL, *b = at.b ? at.b + c : NULL;
       int8_t *low = at.low ? at.low + c : NULL;
       for (; i + EK_BLOCK <= n; i += EK_BLOCK) {
         if (t.prefetch_rows) ek_prefetch_block(&soon, c + i);
-        update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, EK_BLOCK,
-               &t, factor, missed);
+        if (at.slot >= 0)
+          update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, EK_BLOCK,
+                 &t, factor, missed);
+        if (passing.sum) ek_pass_on(&passing, c + i, g + i, EK_BLOCK);
       }
       if (i < n) {
         if (t.prefetch_rows) ek_prefetch_block(&soon, c + i);
-        update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, n - i, &t,
-               factor, missed);
+        if (at.slot >= 0)
+          update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, n - i, &t,
+                 factor, missed);
+        if (passing.sum) ek_pass_on(&passing, c + i, g + i, n - i);
       }
+      if (at.rounded) ek_round(&t, at.rounded + c, p, (uint64_t)at.row * t.dim + c, n);
     }
   }
 }
 
 /// Compiles a step for each instruction set from one arithmetic.
-#if defined(__x86_64__)
-#define EK_STEP_KERNELS(name, update, measure, settle)                                            \
-  void ek_step_##name##_plain(const ek_step_tile *t) { ek_step_rows(t, update, measure, settle); } \
-  __attribute__((target("avx2"))) void ek_step_##name##_avx2(const ek_step_tile *t) {             \
-    ek_step_rows(t, update, measure, settle);                                                     \
-  }                                                                                               \
-  __attribute__((target("avx512f"))) void      \
-      ek_step_##name##_avx512(const ek_step_tile *t) {                                            \
-    ek_step_rows(t, update, measure, settle);                                                     \
-  }
-#else
 #define EK_STEP_KERNELS(name, update, measure, settle) \
-  void ek_step_##name##_plain(const ek_step_tile *t) { ek_step_rows(t, update, measure, settle); }
+  EK_STEP_SETS(name, ek_step_rows(t, update, measure, settle))
+
+/// Compiles a kernel for each instruction set; `run` works on the tile `t`.
+#if defined(__x86_64__)
+#define EK_STEP_SETS(name, run)                                                                    \
+  void ek_step_##name##_plain(const ek_step_tile *t) { run; }                                      \
+  __attribute__((target("avx2"))) void ek_step_##name##_avx2(const ek_step_tile *t) { run; }       \
+  __attribute__((target("avx512f"))) void ek_step_##name##_avx512(const ek_step_tile *t) { run; }
+#else
+#define EK_STEP_SETS(name, run) \
+  void ek_step_##name##_plain(const ek_step_tile *t) { run; }
 #endif
 
 #endif

@@ -4,14 +4,6 @@
 // a residual D more read and written.
 #include "step.h"
 
-#include <string.h>
-
-EK_INLINE uint32_t bits(float x) {
-  uint32_t word;
-  memcpy(&word, &x, 4);
-  return word;
-}
-
 EK_INLINE float from_bits(uint32_t word) {
   float x;
   memcpy(&x, &word, 4);
@@ -20,7 +12,7 @@ EK_INLINE float from_bits(uint32_t word) {
 
 /// The power of two in `x`, at least 2^-64, so that 1/64 of its last place is a normal number.
 EK_INLINE uint32_t exponent(float x) {
-  uint32_t e = bits(x) & 0x7F800000u;
+  uint32_t e = ek_float_bits(x) & 0x7F800000u;
   return e < 63u << 23 ? 63u << 23 : e;
 }
 
@@ -37,7 +29,7 @@ EK_INLINE float subtract(float p, float change, int8_t *low) {
   float error = (p - next) - s;
   float per_unit = from_bits((254u << 23) + (29u << 23) - exponent(next));
   // The sum has the integer in its low bits.
-  *low = (int8_t)(uint8_t)bits(error * per_unit + 12582912.0f);
+  *low = (int8_t)(uint8_t)ek_float_bits(error * per_unit + 12582912.0f);
   return next;
 }
 
@@ -58,6 +50,16 @@ static float exact_sum(float first, float second, const ek_missed_steps *missed,
   return (float)sum;
 }
 
+/// Whether an element of a stretch must be summed term by term.
+EK_INLINE bool needs_terms(const float *restrict a, const float *restrict b, size_t n,
+                           const ek_missed_steps *missed) {
+  const float floor = missed->floor;
+  if (floor == 0) return false;
+  int32_t found = 0;
+  for (size_t i = 0; i < n; i++) found |= (b[i] < floor) & (a[i] != 0);
+  return found != 0;
+}
+
 /// p -= loss * p + sum * first / (sqrt(second) + epsilon)
 EK_INLINE void catch_up_parameters(EK_STRETCH, const ek_step_tile *tile,
                                    const ek_missed_steps *missed) {
@@ -65,9 +67,7 @@ EK_INLINE void catch_up_parameters(EK_STRETCH, const ek_step_tile *tile,
   (void)g;
   const ek_missed_steps s = *missed;
   if (s.from == s.to) return;
-  int32_t needs_terms = 0;
-  for (size_t i = 0; i < n; i++) needs_terms |= (b[i] < s.floor) & (a[i] != 0);
-  if (needs_terms) {
+  if (needs_terms(a, b, n, &s)) {
     for (size_t i = 0; i < n; i++) {
       float sum = b[i] < s.floor && a[i] != 0 ? exact_sum(a[i], b[i], missed, &tile->history)
                                               : s.sum * a[i] / (ek_sqrt(b[i]) + s.epsilon);
@@ -103,14 +103,46 @@ EK_INLINE void catch_up_all(EK_STRETCH, const ek_step_tile *tile, float factor,
   }
 }
 
+/// The missed steps and this one in one pass over registers; `behind` is a constant where this is
+/// inlined, and says whether parameters have missed steps too.
+EK_INLINE void adam_after_gap(EK_STRETCH, const ek_step_tile *tile, const ek_missed_steps *missed,
+                              bool behind) {
+#pragma STDC FP_CONTRACT OFF
+  const ek_step_scalars s = tile->scalars;
+  const ek_missed_steps o = *missed;
+  for (size_t i = 0; i < n; i++) {
+    float parameter = p[i];
+    int8_t rest = low[i];
+    if (behind) {
+      float change = o.loss * parameter + o.sum * a[i] / (ek_sqrt(b[i]) + o.epsilon);
+      parameter = subtract(parameter, change, &rest);
+    }
+    float m = o.first_whole * a[i] + o.first_part * a[i];
+    float v = o.second_whole * b[i] + o.second_part * b[i];
+    float d = s.gradient_scale * g[i] + s.coupled_decay * parameter;
+    m = m + s.first_rate * (d - m);
+    v = v + s.second_rate * (d * d - v);
+    a[i] = m;
+    b[i] = v;
+    float change = s.decay * parameter + s.rate * m / (ek_sqrt(v) + s.epsilon);
+    p[i] = subtract(parameter, change, &rest);
+    low[i] = rest;
+  }
+}
+
 /// d = g + coupled_decay * p; a += (1 - beta1) * (d - a); b += (1 - beta2) * (d * d - b);
 /// p -= decay * p + rate * a / (sqrt(b) + epsilon)
 EK_INLINE void adam(EK_STRETCH, const ek_step_tile *tile, float factor,
                     const ek_missed_steps *missed) {
 #pragma STDC FP_CONTRACT OFF
   const ek_step_scalars s = tile->scalars;
-  if (missed && missed->moments_decay)
+  if (missed && missed->moments_decay) {
+    bool behind = missed->from != missed->to;
+    if (low && !behind) return adam_after_gap(p, a, b, low, g, n, tile, missed, false);
+    if (low && !needs_terms(a, b, n, missed))
+      return adam_after_gap(p, a, b, low, g, n, tile, missed, true);
     catch_up_all(p, a, b, low, g, n, tile, factor, missed);
+  }
   if (low) {
     for (size_t i = 0; i < n; i++) {
       float d = s.gradient_scale * g[i] + s.coupled_decay * p[i];
@@ -132,6 +164,94 @@ EK_INLINE void adam(EK_STRETCH, const ek_step_tile *tile, float factor,
   }
 }
 
+typedef float ek_line __attribute__((vector_size(64)));
+
+/// out[:n] = x[:n] + position[:n], or without a position x alone.
+EK_INLINE void write_row(float *restrict out, const float *restrict x, const float *restrict position,
+                         size_t n, bool streaming) {
+#pragma STDC FP_CONTRACT OFF
+  if (streaming) {
+    for (size_t i = 0; i < n; i += 16) {
+      ek_line value, more;
+      memcpy(&value, x + i, sizeof value);
+      if (position) {
+        memcpy(&more, position + i, sizeof more);
+        value = value + more;
+      }
+      __builtin_nontemporal_store(value, (ek_line *)(void *)(out + i));
+    }
+  } else if (position) {
+    for (size_t i = 0; i < n; i++) out[i] = x[i] + position[i];
+  } else {
+    for (size_t i = 0; i < n; i++) out[i] = x[i];
+  }
+}
+
+EK_INLINE const float *position_of(const ek_step_tile *t, int32_t token) {
+  return t->positions ? t->positions + (size_t)token % t->walk.context * t->dim : NULL;
+}
+
+/// x = scale * p, once p is caught up
+EK_INLINE void read_block(float *restrict x, EK_STRETCH, const ek_step_tile *tile,
+                          const ek_missed_steps *missed) {
+#pragma STDC FP_CONTRACT OFF
+  if (missed) catch_up_parameters(p, a, b, low, g, n, tile, missed);
+  for (size_t i = 0; i < n; i++) x[i] = tile->scale * p[i];
+}
+
+/// Catches rows begin..<end up, not their moments, and passes them on to their tokens' output:
+///
+///     output[token, :] = scale * row + positions[place of token, :]
+///
+/// Bytes a row: D*4 read of both moments, D*4 read and written of the table and D of the residual, D*4
+/// written for each token.
+EK_INLINE void ek_read_rows(const ek_step_tile *tile) {
+#pragma STDC FP_CONTRACT OFF
+  const ek_step_tile t = *tile;
+  _Alignas(64) float x[EK_CHUNK];
+  for (size_t k = t.begin; k < t.end; k++) {
+    ek_row_address at = ek_find_row(&t, k), soon = {0};
+    // A row that does not move owes nothing.
+    float *p = t.table + (size_t)at.row * t.dim;
+    const ek_missed_steps *missed = at.slot >= 0 && t.missed ? t.missed + k : NULL;
+    if (missed && missed->from == missed->to) missed = NULL;
+    if (t.prefetch_rows && k + t.prefetch_rows < t.end) {
+      size_t next = k + t.prefetch_rows;
+      soon = ek_find_row(&t, next);
+      if (soon.slot < 0) soon.p = t.table + (size_t)soon.row * t.dim;
+      soon.g = position_of(&t, t.members[t.offsets[next]]);
+    }
+    const int32_t *members = t.members + t.offsets[k];
+    size_t count = (size_t)(t.offsets[k + 1] - t.offsets[k]);
+    float *out = t.output + (size_t)members[0] * t.dim;
+    const float *place = position_of(&t, members[0]);
+    for (size_t c = 0; c < t.dim; c += EK_CHUNK) {
+      size_t n = t.dim - c < EK_CHUNK ? t.dim - c : EK_CHUNK;
+      for (size_t i = 0; i < n; i += EK_BLOCK) {
+        size_t m = n - i < EK_BLOCK ? n - i : EK_BLOCK;
+        if (t.prefetch_rows) ek_prefetch_block(&soon, c + i);
+        int8_t *low = at.low ? at.low + c + i : NULL;
+        float *a = at.a + c + i, *b = at.b + c + i;
+        if (m == EK_BLOCK)
+          read_block(x + i, p + c + i, a, b, low, NULL, EK_BLOCK, &t, missed);
+        else
+          read_block(x + i, p + c + i, a, b, low, NULL, m, &t, missed);
+        // Block by block, as a burst of stores past the cache would stall the loads.
+        write_row(out + c + i, x + i, place ? place + c + i : NULL, m, t.streaming);
+      }
+      for (size_t j = 1; j < count; j++) {
+        const float *position = position_of(&t, members[j]);
+        write_row(t.output + (size_t)members[j] * t.dim + c, x, position ? position + c : NULL, n,
+                  t.streaming);
+      }
+    }
+  }
+#if defined(__x86_64__)
+  if (t.streaming) __builtin_ia32_sfence();
+#endif
+}
+
 EK_STEP_KERNELS(adam, adam, NULL, NULL)
 EK_STEP_KERNELS(catch_up, catch_up, NULL, NULL)
 EK_STEP_KERNELS(catch_up_all, catch_up_all, NULL, NULL)
+EK_STEP_SETS(read, ek_read_rows(t))

@@ -7,7 +7,7 @@
       ek_step_row_wise_adagrad_##set(const ek_step_tile *),                               \
       ek_step_adam_##set(const ek_step_tile *), ek_step_lamb_##set(const ek_step_tile *), \
       ek_step_catch_up_##set(const ek_step_tile *),                                       \
-      ek_step_catch_up_all_##set(const ek_step_tile *);
+      ek_step_catch_up_all_##set(const ek_step_tile *), ek_step_read_##set(const ek_step_tile *);
 
 #define KERNELS(set)                                                       \
   {                                                                        \
@@ -21,6 +21,7 @@
             [EK_STEP_LAMB] = ek_step_lamb_##set,                           \
             [EK_STEP_CATCH_UP] = ek_step_catch_up_##set,                   \
             [EK_STEP_CATCH_UP_ALL] = ek_step_catch_up_all_##set,           \
+            [EK_STEP_READ] = ek_step_read_##set,                           \
         },                                                                 \
   }
 

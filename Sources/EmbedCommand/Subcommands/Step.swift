@@ -107,8 +107,8 @@ enum Step: Subcommand {
     _ optimizer: TableOptimizer, _ values: borrowing NumPyArray<Float>, _ path: String,
     _ kernels: Kernels
   ) throws {
-    let (steps, count) = (values.shape[0], optimizer.table.rows * optimizer.table.dim)
-    try expect(values.shape, [steps, optimizer.table.rows, optimizer.table.dim], path)
+    let (steps, count) = (values.shape[0], optimizer.rows * optimizer.dim)
+    try expect(values.shape, [steps, optimizer.rows, optimizer.dim], path)
     for step in 0..<steps {
       let gradient = values.span.extracting(step * count..<(step + 1) * count)
       try optimizer.step(dense: gradient, using: kernels)
@@ -120,13 +120,13 @@ enum Step: Subcommand {
     _ optimizer: TableOptimizer, _ values: borrowing NumPyArray<Float>, _ path: String,
     _ rows: TokenBatch, _ rowPath: String, _ kernels: Kernels
   ) throws {
-    let (steps, listed, dim) = (rows.batch, rows.context, optimizer.table.dim)
+    let (steps, listed, dim) = (rows.batch, rows.context, optimizer.dim)
     try expect(values.shape, [steps, listed, dim], path)
     var groups = try RowGroups(capacity: listed)
     for step in 0..<steps {
       let ids = (step * listed..<(step + 1) * listed).map { rows[$0] }
       try naming(rowPath) { () throws(EmbedError) in
-        try groups.group(ids.span, context: listed, vocabulary: optimizer.table.rows)
+        try groups.group(ids.span, context: listed, vocabulary: optimizer.rows)
       }
       let gradient = values.span.extracting(step * listed * dim..<(step + 1) * listed * dim)
       try optimizer.step(outputGradient: gradient, groups: groups, using: kernels)

@@ -58,3 +58,18 @@ enum CatchUpAllArithmetic: StepArithmetic {
     x.second = missed.second_whole * x.second + missed.second_part * x.second
   }
 }
+
+/// Brings parameters up to date, and passes them on to the output.
+enum ReadArithmetic: StepArithmetic {
+  static let kernel: ek_step? = EK_STEP_READ
+  static let usesFirst = true
+  static let usesSecond = true
+  static let usesResidual = true
+
+  @inline(__always)
+  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
+    CatchUpArithmetic.update(&x, tile, factor)
+  }
+
+  static func run(_ tile: ek_step_tile) { unsafe readRows(tile) }
+}

@@ -1,11 +1,12 @@
 // The optimiser of an input layer: its token table and, where they are trained, its positions.
 //
-//     try optimizer.prepare(ids.span, batch: 8, context: 1_024)
-//     try layer.forward(ids.span, batch: 8, context: 1_024, into: &output)
+//     try optimizer.forward(ids.span, batch: 8, context: 1_024, into: &output)
 //     ...
 //     try optimizer.step(outputGradient: gradient.span)
 //
 // B batch, T context, N = B*T tokens, D dim.
+
+internal import CMicrokernels
 
 /// Steps an input layer's tables, by gradients that backward made or by the output gradient itself.
 ///
@@ -25,11 +26,24 @@ public final class Optimizer {
   public var stepCount: Int { tokens.stepCount }
 
   /// The bytes of state and of room for steps.
-  public var memoryBytes: Int { tokens.memoryBytes + (positions?.memoryBytes ?? 0) }
+  public var memoryBytes: Int { stateBytes + scratchBytes }
 
-  private var workspace: BackwardWorkspace
+  /// The bytes of state, in proportion to the trainable rows.
+  public var stateBytes: Int { tokens.stateBytes + (positions?.stateBytes ?? 0) }
+
+  /// The bytes of room for steps, in proportion to the largest batch: of its gradient nothing but the
+  /// sums of its positions and of its most frequent tokens is ever in memory.
+  public var scratchBytes: Int {
+    tokens.scratchBytes + (positions?.scratchBytes ?? 0) + passed.memoryBytes
+      + workspace.tokens.memoryBytes + workspace.positions.memoryBytes
+  }
+
+  var workspace: BackwardWorkspace
+  private var passed: PassedRows
+  /// How the prepared batch's gradient is walked, where one pass does for both tables.
+  private var walk: ek_walk?
   /// The number of tokens of the prepared batch.
-  private var preparedTokens = 0
+  var preparedTokens = 0
 
   /// Allocates the state of a layer's tables.
   ///
@@ -37,18 +51,26 @@ public final class Optimizer {
   ///   - rule: How both tables step.
   ///   - trainable: The token rows that move, such as those of new tokens.
   /// - Throws: `invalidSize` for a row outside the table, `sizeOverflow`, `outOfMemory`.
-  public init(
+  public convenience init(
     _ rule: UpdateRule, for layer: InputEmbedding, trainable: TrainableRows = .all
   ) throws(EmbedError) {
-    self.layer = layer
-    tokens = try TableOptimizer(
+    let tokens = try TableOptimizer(
       rule, for: layer.tokens.table, trainable: trainable, frozenRow: layer.tokens.paddingID)
+    var positions: TableOptimizer?
     if let table = layer.positions, layer.positionsAreTrained {
       positions = try TableOptimizer(rule, for: table)
-    } else {
-      positions = nil
     }
+    try self.init(layer, tokens, positions)
+  }
+
+  init(
+    _ layer: InputEmbedding, _ tokens: TableOptimizer, _ positions: TableOptimizer?
+  ) throws(EmbedError) {
+    self.layer = layer
+    self.tokens = tokens
+    self.positions = positions
     workspace = try BackwardWorkspace()
+    passed = try PassedRows()
   }
 
   /// Groups a batch's tokens by their rows, and brings the rows that its forward pass reads up to
@@ -76,6 +98,16 @@ public final class Optimizer {
   func prepare(
     _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs, _ kernels: Kernels
   ) throws(EmbedError) {
+    let count = try group(ids, shape, place, kernels)
+    try tokens.prepare(workspace.tokens, using: kernels)
+    try positions?.prepare(workspace.positions, using: kernels)
+    preparedTokens = count
+  }
+
+  /// Groups a batch's tokens; how many there are.
+  func group(
+    _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs, _ kernels: Kernels
+  ) throws(EmbedError) -> Int {
     let counts = try shape.check()
     guard ids.count == counts.ids else {
       throw .wrongElementCount(
@@ -84,7 +116,7 @@ public final class Optimizer {
     }
     let plan = try Plan(kernels, shape, .inForce)
     if let positions {
-      let maximum = positions.table.rows
+      let maximum = positions.rows
       if try !place.check(batch: shape.batch, context: shape.context, maximum: maximum),
         layer.options.positionOverflow != .clamp
       {
@@ -99,13 +131,18 @@ public final class Optimizer {
     if let positions {
       try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
         try workspace.groupPositions(
-          places, batch: shape.batch, context: shape.context, maximum: positions.table.rows,
+          places, batch: shape.batch, context: shape.context, maximum: positions.rows,
           threads: plan.threads)
       }
     }
-    try tokens.prepare(workspace.tokens, using: kernels)
-    try positions?.prepare(workspace.positions, using: kernels)
-    preparedTokens = counts.ids
+    walk = nil
+    if let positions, tokens.rule.untouched != .stepped, counts.ids > 0,
+      case .sequential(let offset) = place.layout, offset + shape.context <= positions.rows,
+      shape.batch <= rowsOfRun
+    {
+      walk = ek_walk(batch: shape.batch, context: shape.context, dim: shape.dim)
+    }
+    return counts.ids
   }
 
   /// Backward and step in one: steps the rows of the prepared batch by the gradient of its output,
@@ -118,9 +155,9 @@ public final class Optimizer {
   ///   - scale: Multiplies the gradient, beside the layer's own scale of tokens.
   /// - Throws: `wrongElementCount` for another shape, `invalidValue` for a scale that is not finite;
   ///   before anything is written.
-  /// - Complexity: O(N·D). Memory traffic: the output gradient read, twice where positions are
-  ///   trained; the touched rows and their state read and written. Allocates only for a batch larger
-  ///   than any before.
+  /// - Complexity: O(N·D). Memory traffic: the output gradient read (again for tokens that share a
+  ///   row, or all of it where positions are not sequential or untouched rows step too); the touched
+  ///   rows and their state read and written. Allocates only for a batch larger than any before.
   public func step(
     outputGradient: Span<Float>, scale: Float = 1, using kernels: Kernels = .auto
   ) throws(EmbedError) {
@@ -136,31 +173,17 @@ public final class Optimizer {
         argument: "gradient scale", value: Double(scale), expected: "a finite number")
     }
     let values = unsafe outputGradient.withUnsafeBufferPointer { $0.baseAddress }
-    unsafe try tokens.step(values, workspace.tokens.unsafeView, tokenScale, kernels)
-    unsafe try positions?.step(values, workspace.positions.unsafeView, scale, kernels)
-  }
-
-  /// Steps by gradients that backward made.
-  ///
-  /// - Parameters:
-  ///   - tokens: Of the token table.
-  ///   - positions: Of the position table; not read where positions are not trained.
-  ///   - scale: Multiplies both, such as a clipping factor.
-  /// - Throws: `invalidSize` for gradients of other shapes, `invalidValue` for a scale that is not
-  ///   finite; before anything is written.
-  public func step(
-    tokens: borrowing RowSparseGradient, positions: borrowing RowSparseGradient, scale: Float = 1,
-    using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    if let table = self.positions?.table {
-      guard positions.rows == table.rows, positions.dim == table.dim else {
-        throw .invalidSize(
-          argument: "rows of the position gradient", value: positions.rows,
-          expected: "\(table.rows), of \(table.dim) floats")
-      }
+    guard let walk, let values = unsafe values else {
+      unsafe try tokens.step(values, workspace.tokens.unsafeView, tokenScale, kernels)
+      unsafe try positions?.step(values, workspace.positions.unsafeView, scale, kernels)
+      return
     }
-    try self.tokens.step(tokens, scale: scale, using: kernels)
-    try self.positions?.step(positions, scale: scale, using: kernels)
+    try passed.split(workspace.tokens.unsafeView, walk, dim: dim)
+    unsafe try tokens.step(values, passed, walk, tokenScale, kernels)
+    let sums = unsafe TableOptimizer.Gradient(
+      form: EK_BY_INDEX, values: UnsafePointer(passed.positionSums),
+      rows: workspace.positions.unsafeView.rowIDs, count: walk.context, scale: scale)
+    try positions?.step(sums, kernels)
   }
 
   /// Brings all rows up to date, as before saving the tables or reading them whole.

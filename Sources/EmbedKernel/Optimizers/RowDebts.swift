@@ -26,13 +26,18 @@ internal import CMicrokernels
     return unsafe UnsafePointer(owed)
   }
 
-  /// Notes that the listed rows are at `step`.
-  func settle(_ range: Range<Int>, _ tile: ek_step_tile, step: Int) {
+  /// Notes that the listed rows are at this step, or after a step of their own at the next.
+  func settle(_ range: Range<Int>, _ tile: ek_step_tile, _ what: CatchUpWork.What) {
     for k in range {
       let slot = unsafe tile.slot(k)
       guard slot >= 0 else { continue }
-      unsafe parameterSteps[slot] = Int32(step)
-      unsafe momentSteps[slot] = Int32(step)
+      switch what {
+      case .parameters:
+        unsafe parameterSteps[slot] = Int32(step)
+      case .everything:
+        unsafe parameterSteps[slot] = Int32(step + 1)
+        unsafe momentSteps[slot] = Int32(step + 1)
+      }
     }
   }
 }
@@ -41,9 +46,22 @@ extension ek_step_tile {
   /// The state row of the k-th listed row, negative for a row that does not move.
   @inline(__always)
   func slot(_ k: Int) -> Int {
-    let row = unsafe rows.map { unsafe Int($0[k]) } ?? k
-    guard unsafe row != frozen else { return -1 }
+    let row = unsafe row(k)
+    guard row >= 0, unsafe row != frozen else { return -1 }
     return unsafe slots.map { unsafe Int($0[row]) } ?? row
+  }
+
+  /// The k-th row, negative where none is stepped.
+  @inline(__always)
+  func row(_ k: Int) -> Int {
+    if unsafe form == EK_PASSED { return unsafe Int(destinations[place(k).token]) }
+    return unsafe rows.map { unsafe Int($0[k]) } ?? k
+  }
+
+  /// The k-th token of a walk.
+  @inline(__always)
+  func place(_ k: Int) -> ek_walk_place {
+    unsafe withUnsafePointer(to: walk) { unsafe ek_walk_at($0, k) }
   }
 }
 

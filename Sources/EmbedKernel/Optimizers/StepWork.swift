@@ -12,13 +12,15 @@ internal import CMicrokernels
   let arithmetic: any StepArithmetic.Type
   let plan: Plan
   /// The number of listed rows.
-  let count: Int
+  var count: Int
   /// Listed rows whose gradient was summed beforehand, rising, and their sums.
   var heavy: UnsafePointer<Int32>?
   var heavyCount = 0
   var heavySums: UnsafePointer<Float>?
   /// What the listed rows owe, and when they last were up to date; nil where rows owe nothing.
   var debts: RowDebts?
+  /// What of the listed rows the pass brings up to date.
+  var settles = CatchUpWork.What.everything
   /// The rows to walk where those without gradient step too: nil walks the listed rows only.
   var walk: Walk?
 
@@ -36,6 +38,9 @@ internal import CMicrokernels
   func run() {
     if let walk {
       Threads.split(walk.count, plan.threads, self)
+    } else if unsafe tile.form == EK_PASSED {
+      // Whole blocks of positions, so that one thread has all of a position's sum.
+      Threads.split((count + rowsOfBlock - 1) / rowsOfBlock, plan.threads, self)
     } else {
       Threads.split(cost(count), plan.threads, self)
     }
@@ -44,10 +49,15 @@ internal import CMicrokernels
   func run(_ range: Range<Int>) {
     if let walk {
       step(range, walk)
+    } else if unsafe tile.form == EK_PASSED {
+      step(range.lowerBound * rowsOfBlock..<min(count, range.upperBound * rowsOfBlock))
     } else {
       step(firstRow(range.lowerBound)..<firstRow(range.upperBound))
     }
   }
+
+  /// The tokens of a block of positions.
+  private var rowsOfBlock: Int { unsafe tile.walk.batch * tile.walk.width }
 
   // MARK: Cutting by cost
 
@@ -97,7 +107,7 @@ internal import CMicrokernels
       }
       at = unsafe at == heavyRow ? at + 1 : tile.end
     }
-    if let debts { unsafe debts.settle(range, tile, step: debts.step + 1) }
+    if let debts { unsafe debts.settle(range, tile, settles) }
   }
 
   /// The first heavy row at `k` or later.

@@ -26,11 +26,11 @@ public struct StateArray: Hashable, Sendable {
 }
 
 extension TableOptimizer {
-  /// The arrays of the state; with `stepCount` and the table's values they are all that a run needs
-  /// to go on bit for bit.
+  /// The arrays of the state; with `stepCount` and the table's values (the master rows', where there are
+  /// any) they are all that a run needs to go on bit for bit.
   public var stateArrays: [StateArray] {
     let layout = rule.state
-    let full = [slotCount, table.dim]
+    let full = [slotCount, dim]
     var arrays: [StateArray] = []
     if let name = layout.first { arrays.append(StateArray(name, .float32, full)) }
     if let name = layout.second { arrays.append(StateArray(name, .float32, full)) }
@@ -70,8 +70,7 @@ extension TableOptimizer {
       throw EmbedError.invalidSize(
         argument: "step count", value: stepCount, expected: "0..<\(Int32.max)")
     }
-    let copy = try TableOptimizer(
-      rule, for: table, trainable: trainable, frozenRow: frozenRow)
+    let copy = try TableOptimizer(rule, target, trainable, frozenRow)
     for array in copy.stateArrays {
       var bytes = unsafe MutableRawSpan(_unsafeBytes: copy.memory(of: array))
       try fill(array, &bytes)

@@ -31,9 +31,9 @@ extension TableOptimizer {
   public func step(
     dense gradient: Span<Float>, scale: Float = 1, using kernels: Kernels = .auto
   ) throws(EmbedError) {
-    guard gradient.count == table.rows * table.dim else {
+    guard gradient.count == rows * dim else {
       throw .wrongElementCount(
-        argument: "gradient", expected: table.rows * table.dim, shape: [table.rows, table.dim],
+        argument: "gradient", expected: rows * dim, shape: [rows, dim],
         actual: gradient.count)
     }
     let values = unsafe gradient.withUnsafeBufferPointer { unsafe $0 }
@@ -76,7 +76,6 @@ extension TableOptimizer {
     try check(view)
     var last: Int32 = -1
     for i in 0..<view.tokenCount { unsafe last = max(last, view.tokens[i]) }
-    let dim = table.dim
     guard outputGradient.count % dim == 0, Int(last) < outputGradient.count / dim else {
       throw .wrongElementCount(
         argument: "output gradient", expected: (Int(last) + 1) * dim, shape: [Int(last) + 1, dim],
@@ -123,7 +122,7 @@ extension TableOptimizer {
     rows: Span<ID>, using kernels: Kernels = .auto
   ) throws(EmbedError) {
     var groups = try RowGroups()
-    try groups.group(rows, context: max(1, rows.count), vocabulary: table.rows)
+    try groups.group(rows, context: max(1, rows.count), vocabulary: self.rows)
     try prepare(groups, using: kernels)
   }
 
@@ -148,24 +147,24 @@ extension TableOptimizer {
     unsafe CatchUpWork(tile: tile, plan: plan, count: count, debts: debts, what: what).run()
   }
 
-  private func checkShape(_ argument: String, rows: Int, dim: Int) throws(EmbedError) {
-    guard rows == table.rows else {
+  func checkShape(_ argument: String, rows: Int, dim: Int) throws(EmbedError) {
+    guard rows == self.rows else {
       throw .invalidSize(
-        argument: "rows of the \(argument)", value: rows, expected: "the table's, \(table.rows)")
+        argument: "rows of the \(argument)", value: rows, expected: "the table's, \(self.rows)")
     }
-    guard dim == table.dim else {
+    guard dim == self.dim else {
       throw .invalidSize(
-        argument: "dim of the \(argument)", value: dim, expected: "the table's, \(table.dim)")
+        argument: "dim of the \(argument)", value: dim, expected: "the table's, \(self.dim)")
     }
   }
 
   /// Rows rise, so the last is the greatest.
   private func check(_ view: RowGroupView) throws(EmbedError) {
-    guard view.count > 0, unsafe Int(view.rowIDs[view.count - 1]) >= table.rows else {
+    guard view.count > 0, unsafe Int(view.rowIDs[view.count - 1]) >= rows else {
       return
     }
     throw unsafe .tokenOutOfRange(
       id: Int64(view.rowIDs[view.count - 1]), batchRow: 0,
-      position: Int(view.tokens[Int(view.offsets[view.count - 1])]), vocabulary: table.rows)
+      position: Int(view.tokens[Int(view.offsets[view.count - 1])]), vocabulary: rows)
   }
 }

@@ -13,8 +13,18 @@ internal import CMicrokernels
 /// A value of this class belongs to one thread at a time, as does the table while it steps. Results
 /// are bit for bit the same for every backend, instruction set and number of threads.
 @safe public final class TableOptimizer {
-  /// The table it moves.
-  public let table: EmbeddingTable
+  /// The table that steps are computed on: the one it moves, or the master rows of a bfloat16 table;
+  /// nil where such a table is rounded at random.
+  public let table: EmbeddingTable?
+
+  /// The bfloat16 table it moves, or nil.
+  public let rounded: HalfPrecisionTable<BFloat16>?
+
+  /// The number of rows of the table.
+  public let rows: Int
+
+  /// The number of elements of a row.
+  public let dim: Int
 
   /// How it turns gradients into steps.
   public let rule: UpdateRule
@@ -50,27 +60,48 @@ internal import CMicrokernels
   private var heavy: AlignedBuffer<Int32>
   private var heavySums: AlignedBuffer<Float>
 
+  let target: StepTarget
+
   /// Allocates the state of a table's trainable rows, all zero or what the rule starts from.
   ///
   /// - Parameters:
   ///   - trainable: The rows that move; the others have no state.
   ///   - frozenRow: A row that never moves, such as padding's.
   /// - Throws: `invalidSize` for a row outside the table, `sizeOverflow`, `outOfMemory`.
-  public init(
+  public convenience init(
     _ rule: UpdateRule, for table: EmbeddingTable, trainable: TrainableRows = .all,
     frozenRow: Int? = nil
   ) throws(EmbedError) {
-    if let frozenRow, frozenRow < 0 || frozenRow >= table.rows {
+    try self.init(rule, .float(table), trainable, frozenRow)
+  }
+
+  /// The same for a table of bfloat16, of which steps are computed in Float.
+  ///
+  /// - Parameter updates: How new values get into the table.
+  /// - Throws: As above; `invalidSize` for master rows of another shape, `unsupported` for rows that
+  ///   are caught up without master rows.
+  public convenience init(
+    _ rule: UpdateRule, for table: HalfPrecisionTable<BFloat16>, updates: BFloat16Updates,
+    trainable: TrainableRows = .all, frozenRow: Int? = nil
+  ) throws(EmbedError) {
+    try self.init(rule, StepTarget(table, updates, rule), trainable, frozenRow)
+  }
+
+  init(
+    _ rule: UpdateRule, _ target: StepTarget, _ trainable: TrainableRows, _ frozenRow: Int?
+  ) throws(EmbedError) {
+    let (rows, dim) = (target.rows, target.dim)
+    if let frozenRow, frozenRow < 0 || frozenRow >= rows {
       throw .invalidSize(
-        argument: "frozen row", value: frozenRow, expected: "a row of 0...\(table.rows - 1)")
+        argument: "frozen row", value: frozenRow, expected: "a row of 0...\(rows - 1)")
     }
-    guard table.rows <= Int(Int32.max) else {
-      throw .invalidSize(argument: "rows", value: table.rows, expected: "at most \(Int32.max)")
+    guard rows <= Int(Int32.max) else {
+      throw .invalidSize(argument: "rows", value: rows, expected: "at most \(Int32.max)")
     }
-    let list = try trainable.list(of: table.rows)
-    let slotCount = list?.count ?? table.rows
+    let list = try trainable.list(of: rows)
+    let slotCount = list?.count ?? rows
     let rowList = try AlignedBuffer<Int32>(count: list?.count ?? 0)
-    let slots = try AlignedBuffer<Int32>(count: list == nil ? 0 : table.rows)
+    let slots = try AlignedBuffer<Int32>(count: list == nil ? 0 : rows)
     if let list {
       unsafe slots.unsafeBuffer.update(repeating: -1)
       for (slot, row) in list.enumerated() {
@@ -79,7 +110,7 @@ internal import CMicrokernels
       }
     }
     let layout = rule.state
-    let elements = try elementCount("optimiser state", slotCount, table.dim)
+    let elements = try elementCount("optimiser state", slotCount, dim)
     let catchesUp = rule.untouched == .caughtUp
     let first = try AlignedBuffer<Float>(count: layout.first == nil ? 0 : elements)
     let second = try AlignedBuffer<Float>(count: layout.second == nil ? 0 : elements)
@@ -100,7 +131,11 @@ internal import CMicrokernels
     let heavy = try AlignedBuffer<Int32>(count: 0)
     let heavySums = try AlignedBuffer<Float>(count: 0)
 
-    self.table = table
+    self.target = target
+    table = target.table
+    rounded = target.rounded
+    self.rows = rows
+    self.dim = dim
     self.rule = rule
     self.trainable = trainable
     self.frozenRow = frozenRow
@@ -120,11 +155,22 @@ internal import CMicrokernels
     self.heavySums = heavySums
   }
 
+  /// Whether rows may be behind.
+  var catchesUp: Bool { missedSteps != nil }
+
   /// The bytes of state and of room for steps: what training takes beside the table and gradients.
-  public var memoryBytes: Int {
+  public var memoryBytes: Int { stateBytes + scratchBytes }
+
+  /// The bytes of state, in proportion to the trainable rows.
+  public var stateBytes: Int {
     4 * (first.count + second.count + rowState.count + parameterSteps.count + momentSteps.count)
-      + residual.count + 4 * (rowList.count + slots.count + pending.count + heavy.count)
-      + 4 * heavySums.count + MemoryLayout<ek_missed_steps>.stride * owed.count
+      + residual.count + 4 * (rowList.count + slots.count)
+  }
+
+  /// The bytes of room for steps, in proportion to the rows that the largest step touched.
+  public var scratchBytes: Int {
+    4 * (pending.count + heavy.count + heavySums.count)
+      + MemoryLayout<ek_missed_steps>.stride * owed.count
   }
 
   // MARK: Steps
@@ -143,6 +189,13 @@ internal import CMicrokernels
 
   /// Steps the table; the checks have been made.
   func step(_ gradient: Gradient, _ kernels: Kernels) throws(EmbedError) {
+    let work = try begin(gradient, kernels)
+    if work.walk != nil || gradient.count > 0 { work.run() }
+    finish()
+  }
+
+  /// The work of a step, which `finish` ends.
+  func begin(_ gradient: Gradient, _ kernels: Kernels) throws(EmbedError) -> StepWork {
     guard gradient.scale.isFinite else {
       throw .invalidValue(
         argument: "gradient scale", value: Double(gradient.scale), expected: "a finite number")
@@ -175,7 +228,11 @@ internal import CMicrokernels
       work.walk = unsafe StepWork.Walk(
         rows: rowList.count > 0 ? UnsafePointer(rowList.base) : nil, count: slotCount)
     }
-    if walks || gradient.count > 0 { work.run() }
+    return work
+  }
+
+  /// Counts a step.
+  func finish() {
     stepCount += 1
     missedSteps?.advance()
   }
@@ -183,23 +240,24 @@ internal import CMicrokernels
   /// How a call on so many rows runs.
   func plan(_ rows: Int, _ kernels: Kernels) throws(EmbedError) -> Plan {
     // A step is bound by its roots and quotients where its rows are in cache: the widest vectors win.
+    // Its rows with their state are seldom there: a few of them are worth the prefetches.
     var tuning = Tuning.inForce
     tuning.halfLineDim = .max
-    return try Plan(
-      kernels, outputBytes: rows * table.dim * 4, rows: max(1, rows), dim: table.dim, tuning)
+    tuning.prefetchBytes = 4 << 10
+    return try Plan(kernels, outputBytes: rows * dim * 4, rows: max(1, rows), dim: dim, tuning)
   }
 
   /// The arrays, without rows.
   func makeTile(_ plan: Plan) -> ek_step_tile {
     var tile = unsafe ek_step_tile()
-    unsafe tile.table = table.unsafeBuffer.baseAddress
+    unsafe target.describe(to: &tile, step: stepCount + 1)
     unsafe tile.first = first.count > 0 ? first.base : nil
     unsafe tile.second = second.count > 0 ? second.base : nil
     unsafe tile.row_state = rowState.count > 0 ? rowState.base : nil
     unsafe tile.residual = residual.count > 0 ? residual.base : nil
     unsafe tile.slots = slots.count > 0 ? UnsafePointer(slots.base) : nil
     unsafe tile.frozen = Int64(frozenRow ?? -1)
-    unsafe tile.dim = table.dim
+    unsafe tile.dim = dim
     unsafe tile.prefetch_rows = plan.traffic.prefetchRows
     return unsafe tile
   }
@@ -215,7 +273,7 @@ internal import CMicrokernels
   /// Makes room for what `count` listed rows owe.
   func reserve(_ count: Int) throws(EmbedError) {
     guard count > owed.count else { return }
-    let room = min(max(count, owed.count + owed.count / 2), table.rows)
+    let room = max(count, min(owed.count + owed.count / 2, rows))
     let owed = try AlignedBuffer<ek_missed_steps>(count: room)
     let pending = try AlignedBuffer<Int32>(count: room)
     self.owed = owed
@@ -226,7 +284,7 @@ internal import CMicrokernels
 
   /// Sums the gradients of rows with more tokens than one run has, so that their order is that of
   /// backward, and all threads share in the heaviest.
-  private func sumHeavyRows(_ groups: RowGroupView, _ work: inout StepWork) throws(EmbedError) {
+  func sumHeavyRows(_ groups: RowGroupView, _ work: inout StepWork) throws(EmbedError) {
     let most = groups.tokenCount / (rowsOfRun + 1)
     guard most > 0 else { return }
     if heavy.count < most {
@@ -241,9 +299,9 @@ internal import CMicrokernels
       found += 1
     }
     guard found > 0 else { return }
-    if heavySums.count < found * table.dim {
-      let room = min(max(found, 2 * heavySums.count / table.dim), heavy.count)
-      let sums = try AlignedBuffer<Float>(count: elementCount("sums", room, table.dim))
+    if heavySums.count < found * dim {
+      let room = min(max(found, 2 * heavySums.count / dim), heavy.count)
+      let sums = try AlignedBuffer<Float>(count: elementCount("sums", room, dim))
       heavySums = sums
     }
     unsafe HeavySum(

@@ -45,6 +45,12 @@ public struct RowGroups: ~Copyable {
   /// The number of tokens there is room for without allocating.
   public var capacity: Int { rowStorage.count }
 
+  /// The bytes of all its memory, some 28 a token.
+  public var memoryBytes: Int {
+    4 * (rowStorage.count + offsetStorage.count + tokenStorage.count + counters.count)
+      + 8 * (pairs.count + spare.count)
+  }
+
   /// The rows, rising, each once; `count` elements.
   public var rowIDs: Span<Int32> {
     @_lifetime(borrow self)
