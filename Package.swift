@@ -60,8 +60,9 @@ let package = Package(
       linkerSettings: [
         .linkedLibrary("benchmark"), .linkedLibrary("pthread", .when(platforms: [.linux])),
       ]),
+    .target(name: "CCallgrind", path: "Benchmarks/CCallgrind"),
     .target(
-      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark"],
+      name: "BenchmarkHarness", dependencies: ["CGoogleBenchmark", "CCallgrind"],
       path: "Benchmarks/BenchmarkHarness", swiftSettings: strict),
     .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
     .executableTarget(
@@ -76,6 +77,7 @@ let package = Package(
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .target(name: "TuningOff", path: "Tests/TuningOff"),
     .executableTarget(
       name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
       path: "Tests/AllocationProbe", swiftSettings: strict),
@@ -86,16 +88,19 @@ let package = Package(
       name: "EmbedKernelTests",
       dependencies: [
         "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
+        "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
-      name: "EmbedDifferentiableTests", dependencies: ["EmbedDifferentiable", "EmbedKernel"],
+      name: "EmbedDifferentiableTests",
+      dependencies: ["EmbedDifferentiable", "EmbedKernel", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),
     .testTarget(
-      name: "EmbedCommandTests", dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData"],
+      name: "EmbedCommandTests",
+      dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],

@@ -11,9 +11,16 @@ internal enum BenchmarkContext {
       ("commit", commit() ?? "unknown"), ("build", build), ("toolchain", toolchain),
       ("processors", "\(ProcessInfo.processInfo.activeProcessorCount)"),
     ]
-    if let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") {
-      facts.append(("governor", governor))
+    if let model = field("model name", of: "/proc/cpuinfo") {
+      facts.append(("cpu", model))
     }
+    // The processors that the kernel lets this process run on, as in `0-3,8`.
+    if let pinned = field("Cpus_allowed_list", of: "/proc/self/status") {
+      facts.append(("pinned_to", pinned))
+    }
+    // Virtual machines mostly have none to show.
+    let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    facts.append(("governor", governor ?? "not shown"))
     if let pages = text("/sys/kernel/mm/transparent_hugepage/enabled") {
       facts.append(("transparent_hugepages", chosen(in: pages)))
     }
@@ -66,6 +73,15 @@ internal enum BenchmarkContext {
   private static func text(_ path: String) -> String? {
     guard let data = FileManager.default.contents(atPath: path) else { return nil }
     return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+  }
+
+  /// The value of the first line `name : value`.
+  private static func field(_ name: String, of path: String) -> String? {
+    for line in text(path)?.split(separator: "\n") ?? [] where line.hasPrefix(name) {
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      return line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+    }
+    return nil
   }
 
   /// `always [madvise] never` gives `madvise`.

@@ -10,17 +10,20 @@ internal import CGoogleBenchmark
 @safe
 public struct BenchmarkState: ~Copyable {
   private let pointer: OpaquePointer
+  private let plan: RunPlan
 
-  internal init(_ pointer: OpaquePointer) {
+  internal init(_ pointer: OpaquePointer, _ plan: RunPlan) {
     unsafe self.pointer = pointer
+    self.plan = plan
   }
 
-  /// The iterations that ``measure(_:)`` makes in this run.
+  /// The calls of its body that ``measure(_:)`` makes in this run.
   public var iterations: Int {
-    unsafe Int(gb_max_iterations(pointer))
+    unsafe plan.calls(Int(gb_max_iterations(pointer)))
   }
 
-  /// Times ``iterations`` calls of `body`. At most once a run.
+  /// Times ``iterations`` calls of `body`, or counts the instructions of the last of them where the
+  /// program was asked to. At most once a run.
   ///
   /// Nothing is allocated. An error of `body` stops the clock and is thrown on; the harness
   /// reports it as this benchmark's failure.
@@ -28,12 +31,15 @@ public struct BenchmarkState: ~Copyable {
   public borrowing func measure<Failure: Error>(
     _ body: () throws(Failure) -> Void
   ) throws(Failure) {
-    var left = start()
-    while left != 0 {
-      try body()
-      left &-= 1
+    var batch = start()
+    while batch != 0 {
+      var left = batch
+      while left != 0 {
+        try body()
+        left &-= 1
+      }
+      batch = next()
     }
-    finish()
   }
 
   /// Takes ``iterations`` times that `body` measured itself, for a benchmark registered with
@@ -42,12 +48,15 @@ public struct BenchmarkState: ~Copyable {
   public borrowing func measureManually<Failure: Error>(
     _ body: () throws(Failure) -> Duration
   ) throws(Failure) {
-    var left = start()
-    while left != 0 {
-      record(try body())
-      left &-= 1
+    var batch = start()
+    while batch != 0 {
+      var left = batch
+      while left != 0 {
+        record(try body())
+        left &-= 1
+      }
+      batch = next()
     }
-    finish()
   }
 
   /// Runs `body` with the clock stopped, within ``measure(_:)``. Costs some hundred nanoseconds
@@ -60,18 +69,20 @@ public struct BenchmarkState: ~Copyable {
     unsafe gb_resume_timing(pointer)
   }
 
-  /// Starts the clock and returns how many iterations to make.
+  /// Starts the clock and returns how many calls to make first.
   @usableFromInline
   internal borrowing func start() -> Int {
     // One batch of all the iterations: the library's own counting loop stays outside.
-    unsafe gb_keep_running_batch(pointer, gb_max_iterations(pointer))
-      ? Int(gb_max_iterations(pointer)) : 0
+    let iterations = unsafe gb_max_iterations(pointer)
+    return unsafe gb_keep_running_batch(pointer, iterations) ? plan.first(Int(iterations)) : 0
   }
 
-  /// Stops the clock.
+  /// Returns how many calls to make next, having stopped the clock if none.
   @usableFromInline
-  internal borrowing func finish() {
-    _ = unsafe gb_keep_running_batch(pointer, 1)
+  internal borrowing func next() -> Int {
+    let calls = plan.next()
+    if calls == 0 { _ = unsafe gb_keep_running_batch(pointer, 1) }
+    return calls
   }
 
   @usableFromInline

@@ -14,7 +14,7 @@ extension Workload {
   /// GPT-2's shape with other dims and batches.
   static let backwardSweeps: [Workload] =
     [64, 256, 385, 2_048].map { Workload(50_257, 8, 1_024, $0) }
-    + [1, 64].map { Workload(50_257, $0, 1_024, 768) }
+    + [1, 64].map { Workload(50_257, $0, 1_024, 768) } + [short]
 
   /// The rows read and written at least: the output gradient, a row for each different id, and the
   /// position rows; dense rows are read too.

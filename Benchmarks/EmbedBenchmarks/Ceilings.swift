@@ -42,6 +42,10 @@ internal import EmbedKernel
     unsafe crl_add_team(team, threads, y, x, count)
   }
 
+  func add(_ y: UnsafeMutablePointer<UInt16>, _ x: UnsafePointer<UInt16>, _ count: Int) {
+    unsafe crl_add_bf16_team(team, threads, y, x, count)
+  }
+
   func stepRows(_ work: inout crl_step) { unsafe crl_step_rows_team(team, &work) }
 
   func copy(
@@ -74,7 +78,7 @@ struct CopySpeed {
     copy = fixture.workload.outputBytes >= cacheSizedBytes ? .streaming : .memcpy
     self.fixture = fixture
     team = try store.team(threads)
-    source = try store.copySource()
+    source = try store.copySource(fixture.workload.outputCount)
   }
 
   /// Adds five samples, each of at least some 20 microseconds.

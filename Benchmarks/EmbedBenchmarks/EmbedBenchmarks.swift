@@ -55,6 +55,7 @@ enum EmbedBenchmarks {
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")
     Benchmark.addContext("instruction_set", InstructionSet.best.rawValue)
+    Benchmark.addContext("tuning", "\(TuningSource.ofProcess.origin)")
     Benchmark.addContext("c_loops", unsafe String(cString: crl_instruction_set()))
     Benchmark.main()
   }

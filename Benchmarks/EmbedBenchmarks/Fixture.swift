@@ -14,6 +14,9 @@ internal import EmbedKernel
   /// The batches to rotate over, each `[batch, context]`.
   let ids: [UnsafeBufferPointer<Int32>]
 
+  /// Their sum, by which other programs show that they draw the same.
+  let idSum: Int
+
   private let idMemory: AlignedBuffer<Int32>
 
   init(_ workload: Workload, tokens: EmbeddingTable) throws {
@@ -23,6 +26,7 @@ internal import EmbedKernel
       rows: workload.context, dim: workload.dim, .uniform(low: -1, high: 1), seed: 2)
     output = try AlignedBuffer(count: workload.outputCount)
     let drawn = workload.drawIDs()
+    idSum = drawn.reduce(0) { $0 + Int($1) }
     idMemory = try AlignedBuffer(count: drawn.count)
     unsafe _ = idMemory.unsafeBuffer.initialize(fromContentsOf: drawn)
     let all = unsafe UnsafeBufferPointer(idMemory.unsafeBuffer)
@@ -92,30 +96,45 @@ final class FixtureStore {
     return team
   }
 
-  func copySource() throws -> CopySource {
-    if let source { return source }
-    let made = try CopySource()
-    source = made
-    return made
+  /// What copies of up to `count` floats read.
+  func copySource(_ count: Int) throws -> CopySource {
+    let source = try self.source ?? CopySource()
+    self.source = source
+    try source.prepare(min(count, Self.longestCopy / 4))
+    return source
   }
 }
 
-/// What copies read: a ring several times the size of the caches, so that no source is cached
-/// unless a copy is so short that it stays at the ring's start.
+/// What copies read: for long ones a ring several times the size of the caches, so that no source is
+/// cached; for short ones always the same floats. The ring is made when first needed, since filling
+/// it takes longer than many a short benchmark.
 @safe final class CopySource {
-  private let memory: AlignedBuffer<Float>
+  private let short: AlignedBuffer<Float>
+  private var ring: AlignedBuffer<Float>?
   private var next = 0
 
   init() throws {
-    let bytes = 4 * FixtureStore.longestCopy
-    memory = try AlignedBuffer(count: bytes / 4)
+    short = try AlignedBuffer(count: cacheSizedBytes / 4)
   }
 
-  /// `count` floats, after those given last if they are many.
+  /// Makes ready what copies of `count` floats read.
+  fileprivate func prepare(_ count: Int) throws {
+    if count * 4 >= cacheSizedBytes, ring == nil {
+      ring = try AlignedBuffer(count: FixtureStore.longestCopy)
+    }
+  }
+
+  /// `count` floats, at most as many as were prepared; after those given last if they are many.
   func take(_ count: Int) -> UnsafePointer<Float> {
-    if next + count > memory.count { next = 0 }
-    let start = unsafe UnsafePointer(memory.unsafeBuffer.baseAddress.unsafelyUnwrapped + next)
-    if count * 4 >= cacheSizedBytes { next += count }
+    guard count * 4 >= cacheSizedBytes else {
+      return unsafe UnsafePointer(short.unsafeBuffer.baseAddress.unsafelyUnwrapped)
+    }
+    guard let floats = unsafe ring?.unsafeBuffer, let base = floats.baseAddress else {
+      preconditionFailure("no source was prepared for \(count) floats")
+    }
+    if next + count > floats.count { next = 0 }
+    let start = unsafe UnsafePointer(base + next)
+    next += count
     return unsafe start
   }
 }

@@ -118,6 +118,7 @@ struct ForwardBenchmarks {
     speed.sample()
     state.setBytes(perIteration: workload.compulsoryBytes)
     state.setCounter("time_per_token", Double(workload.tokens), as: .secondsPer)
+    state.setCounter("ids_sum", Double(fixture.idSum))
     state.setCounter(
       "of_\(speed.copy.rawValue)", Double(workload.compulsoryBytes) / speed.bytesPerSecond,
       as: .ratePerIteration)
@@ -131,7 +132,7 @@ struct ForwardBenchmarks {
     ) { state in
       let fixture = try store.fixture(workload)
       let team = try store.team(threads)
-      let source = try store.copySource()
+      let source = try store.copySource(workload.outputCount)
       let output = unsafe fixture.output.unsafeBuffer.baseAddress.unsafelyUnwrapped
       let count = min(workload.outputCount, FixtureStore.longestCopy / 4)
       state.measure {

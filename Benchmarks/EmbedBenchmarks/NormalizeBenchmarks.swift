@@ -54,7 +54,7 @@ struct NormalizeBenchmarks {
       defer { if kernels.backend == .openBLAS { OpenBLAS.settle() } }
       var call = 0
       if part == .backward {
-        let gradient = try store.copySource()
+        let gradient = try store.copySource(workload.outputCount)
         var result = try FusedEmbeddingGradient(for: layer, capacity: workload.tokens)
         try state.measure { () throws(EmbedError) in
           let outputGradient = unsafe UnsafeBufferPointer(

@@ -3,6 +3,8 @@
 //
 //   rope/<backend>/f32/B8_H12_T1024_D64/<layout>[/in_place]/threads:2
 //
+// and the same with bf16 and f16 for two-byte elements, beside a copy of as many bytes.
+//
 // Tensors rotate over several, so that none is in cache. See `scripts/bench-ratios`.
 
 internal import BenchmarkHarness
@@ -53,21 +55,25 @@ struct RotaryWorkload {
 }
 
 /// Tensors to rotate over.
-@safe final class RotaryFixture {
+@safe final class RotaryFixture<Element: TableElement> {
   let count: Int
-  let inputs: [UnsafeMutableBufferPointer<Float>]
-  let output: AlignedBuffer<Float>
-  private let memory: AlignedBuffer<Float>
+  let inputs: [UnsafeMutableBufferPointer<Element>]
+  let output: AlignedBuffer<Element>
+  private let memory: AlignedBuffer<Element>
 
   init(count: Int) throws {
     // Together larger than a cache of 64 MiB, with whole lines each.
-    let tensors = max(1, min(1_024, (128 << 20) / (count * 4)))
+    let tensors = max(1, min(1_024, (128 << 20) / (count * MemoryLayout<Element>.size)))
     memory = try AlignedBuffer(count: tensors * count)
     var state: UInt32 = 1
+    let floats = try AlignedBuffer<Float>(count: memory.count)
     for i in 0..<memory.count {
       state = state &* 1_664_525 &+ 1_013_904_223
-      unsafe memory.unsafeBuffer[i] = Float(Int32(bitPattern: state)) / 2_147_483_648
+      unsafe floats.unsafeBuffer[i] = Float(Int32(bitPattern: state)) / 2_147_483_648
     }
+    let drawn = floats.span
+    var rounded = unsafe MutableSpan(_unsafeElements: memory.unsafeBuffer)
+    try Kernels.auto.convert(drawn, into: &rounded)
     output = try AlignedBuffer(count: count)
     self.count = count
     let all = unsafe memory.unsafeBuffer
@@ -81,13 +87,17 @@ struct RotaryBenchmarks {
   let store: FixtureStore
   private let cache = Cache()
 
-  /// The last fixture, which benchmarks of one size share.
+  /// The last fixture, which benchmarks of one size and type share.
   private final class Cache {
-    var fixture: RotaryFixture?
-    func fixture(count: Int) throws -> RotaryFixture {
-      if let fixture, fixture.count == count { return fixture }
+    var fixture: AnyObject?
+    func fixture<Element: TableElement>(
+      count: Int, _ type: Element.Type
+    ) throws -> RotaryFixture<Element> {
+      if let fixture = fixture as? RotaryFixture<Element>, fixture.count == count {
+        return fixture
+      }
       fixture = nil
-      let made = try RotaryFixture(count: count)
+      let made = try RotaryFixture<Element>(count: count)
       fixture = made
       return made
     }
@@ -101,28 +111,44 @@ struct RotaryBenchmarks {
 
   func register(_ workload: RotaryWorkload, threads: Int) {
     for (name, backend) in Self.backends {
-      register(name, workload, threads, Kernels(backend: backend, threads: threads))
+      let kernels = Kernels(backend: backend, threads: threads)
+      register(name, workload, threads, kernels, Float.self)
+      register(name, workload, threads, kernels, BFloat16.self)
+      register(name, workload, threads, kernels, Half.self)
     }
     if threads == ProcessInfo.processInfo.activeProcessorCount {
-      register("default", workload, threads, Kernels.auto)
+      register("default", workload, threads, Kernels.auto, Float.self)
+    }
+    if !workload.isInPlace, workload.order == .headsFirst, workload.batch == 8 {
+      for (name, backend) in Self.backends {
+        registerBoth(name, workload, threads, Kernels(backend: backend, threads: threads))
+      }
     }
     if workload.order == .headsFirst { registerLoop(workload, threads) }
-    for copy in Copy.allCases { register(copy, workload, threads) }
+    for copy in Copy.allCases {
+      register(copy, workload, threads, .float32)
+      register(copy, workload, threads, .bfloat16)
+    }
   }
 
-  private func name(_ kind: String, _ workload: RotaryWorkload, _ threads: Int) -> String {
-    "\(kind)/f32/\(workload.name)/threads:\(threads)"
+  private func name(
+    _ kind: String, _ workload: RotaryWorkload, _ threads: Int, _ type: ElementType = .float32
+  ) -> String {
+    "\(kind)/\(type.rawValue)/\(workload.name)/threads:\(threads)"
   }
 
   private func unit(_ workload: RotaryWorkload) -> BenchmarkUnit {
     workload.count < 1 << 18 ? .microsecond : .millisecond
   }
 
-  private func register(
-    _ kind: String, _ workload: RotaryWorkload, _ threads: Int, _ kernels: Kernels
+  private func register<Element: TableElement>(
+    _ kind: String, _ workload: RotaryWorkload, _ threads: Int, _ kernels: Kernels,
+    _ type: Element.Type
   ) {
-    Benchmark.register(name("rope/\(kind)", workload, threads), unit: unit(workload)) { state in
-      let fixture = try cache.fixture(count: workload.count)
+    Benchmark.register(
+      name("rope/\(kind)", workload, threads, Element.elementType), unit: unit(workload)
+    ) { state in
+      let fixture = try cache.fixture(count: workload.count, Element.self)
       let rotary = try RotaryEmbedding(headDim: workload.headDim, layout: workload.layout)
       try rotary.reserve(positions: workload.context)
       OpenBLAS.setThreads(1)
@@ -136,13 +162,42 @@ struct RotaryBenchmarks {
         call += 1
         if unsafe call == inputs.count { call = 0 }
       }
-      state.setBytes(perIteration: 8 * workload.count)
+      state.setBytes(perIteration: 2 * workload.count * Element.elementType.byteCount)
+    }
+  }
+
+  /// Queries and keys of one size together, as `scripts/reference/compare_rotary.py` compares them.
+  private func registerBoth(
+    _ kind: String, _ workload: RotaryWorkload, _ threads: Int, _ kernels: Kernels
+  ) {
+    let name = "rope/\(kind)/f32/\(workload.name)/queries_and_keys/threads:\(threads)"
+    Benchmark.register(name, unit: unit(workload)) { state in
+      let fixture = try cache.fixture(count: workload.count, Float.self)
+      let rotary = try RotaryEmbedding(headDim: workload.headDim, layout: workload.layout)
+      try rotary.reserve(positions: workload.context)
+      OpenBLAS.setThreads(1)
+      let second = try AlignedBuffer<Float>(count: workload.count)
+      let (inputs, outputs) = unsafe (
+        fixture.inputs, (fixture.output.unsafeBuffer, second.unsafeBuffer)
+      )
+      let shape = workload.shape
+      var call = 0
+      try state.measure { () throws(EmbedError) in
+        try unsafe rotary.rotate(
+          UnsafeBufferPointer(inputs[call]), shape: shape, into: outputs.0, using: kernels)
+        try unsafe rotary.rotate(
+          UnsafeBufferPointer(inputs[(call + 1) % inputs.count]), shape: shape, as: .keys,
+          into: outputs.1, using: kernels)
+        call += 2
+        if unsafe call >= inputs.count { call = 0 }
+      }
+      state.setBytes(perIteration: 16 * workload.count)
     }
   }
 
   private func registerLoop(_ workload: RotaryWorkload, _ threads: Int) {
     Benchmark.register(name("rope/c_loop", workload, threads), unit: unit(workload)) { state in
-      let fixture = try cache.fixture(count: workload.count)
+      let fixture = try cache.fixture(count: workload.count, Float.self)
       let team = try store.team(threads)
       let rows = try AlignedBuffer<Float>(count: workload.context * workload.headDim)
       let pairs = workload.headDim / 2
@@ -171,22 +226,26 @@ struct RotaryBenchmarks {
     }
   }
 
-  private func register(_ copy: Copy, _ workload: RotaryWorkload, _ threads: Int) {
+  /// A copy of as many bytes as a tensor of `type` has.
+  private func register(
+    _ copy: Copy, _ workload: RotaryWorkload, _ threads: Int, _ type: ElementType
+  ) {
     Benchmark.register(
-      name("ceiling/\(copy.rawValue)", workload, threads), unit: unit(workload)
+      name("ceiling/\(copy.rawValue)", workload, threads, type), unit: unit(workload)
     ) { state in
-      let fixture = try cache.fixture(count: workload.count)
+      let count = workload.count * type.byteCount / 4
+      let fixture = try cache.fixture(count: count, Float.self)
       let team = try store.team(threads)
       let inputs = unsafe fixture.inputs
       let output = unsafe fixture.output.unsafeBuffer.baseAddress.unsafelyUnwrapped
       var call = 0
       state.measure {
         unsafe team.copy(
-          copy, output, UnsafePointer(inputs[call].baseAddress.unsafelyUnwrapped), workload.count)
+          copy, output, UnsafePointer(inputs[call].baseAddress.unsafelyUnwrapped), count)
         call += 1
         if unsafe call == inputs.count { call = 0 }
       }
-      state.setBytes(perIteration: 8 * workload.count)
+      state.setBytes(perIteration: 8 * count)
     }
   }
 }

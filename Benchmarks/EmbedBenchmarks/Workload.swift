@@ -78,6 +78,11 @@ struct Workload: Hashable {
 
 extension Workload {
   static let seed = Workload(50_257, 8, 4, 256)
+
+  /// The seed's shape over a table that is filled at once, so that a process takes a moment only:
+  /// what comparisons of many short processes run.
+  static let short = Workload(1_000, 8, 4, 256)
+
   static let gpt2 = Workload(50_257, 8, 1_024, 768)
 
   /// The shapes that figures are quoted for.
@@ -97,7 +102,7 @@ extension Workload {
     [32, 64, 128, 256, 384, 385, 512, 1_024, 1_536, 2_048].map { Workload(50_257, 8, 1_024, $0) }
     + [1, 2, 4, 16, 32, 64].map { Workload(50_257, $0, 1_024, 768) }
     + [1_000, 10_000, 128_256, 256_000].map { Workload($0, 8, 1_024, 768) }
-    + [8, 16, 32, 64, 128, 256, 512].map { Workload(50_257, 8, $0, 256) }
+    + [8, 16, 32, 64, 128, 256, 512].map { Workload(50_257, 8, $0, 256) } + [short]
 
   /// From ten thousand to ten million tokens at one dim. The last holds 10 GB of output.
   static let growth: [Workload] = [10, 100, 1_000, 10_000].map { Workload(50_257, $0, 1_000, 256) }

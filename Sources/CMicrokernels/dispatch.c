@@ -7,8 +7,11 @@
   void ek_convert_##set(const void *, ek_element, void *, ek_element, size_t);          \
   void ek_sum_rows_f32_##set(const ek_row_sum *);                                       \
   void ek_rotate_f32_##set(const ek_rotary_tile *);                                     \
+  void ek_rotate_half_##set(const ek_rotary_tile *);                                    \
   void ek_add_by_distance_f32_##set(const ek_distance_tile *);                          \
   void ek_sum_by_distance_f32_##set(const ek_distance_tile *);                          \
+  void ek_add_by_distance_typed_##set(const ek_distance_tile *);                        \
+  void ek_sum_by_distance_typed_##set(const ek_distance_tile *);                        \
   void ek_products_f32_##set(const ek_product_tile *);                                  \
   void ek_combine_f32_##set(const ek_product_tile *);                                   \
   void ek_outer_f32_##set(const ek_product_tile *);                                     \
@@ -26,8 +29,11 @@ extern const ek_step_kernels ek_steps_plain, ek_steps_avx2, ek_steps_avx512;
       .convert = ek_convert_##other,                            \
       .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
       .rotate_f32 = ek_rotate_f32_##set,                        \
+      .rotate_half = ek_rotate_half_##other,                    \
       .add_by_distance_f32 = ek_add_by_distance_f32_##set,      \
       .sum_by_distance_f32 = ek_sum_by_distance_f32_##set,      \
+      .add_by_distance_typed = ek_add_by_distance_typed_##other, \
+      .sum_by_distance_typed = ek_sum_by_distance_typed_##other, \
       .products_f32 = ek_products_f32_##other,                  \
       .combine_f32 = ek_combine_f32_##other,                    \
       .outer_f32 = ek_outer_f32_##other,                        \

@@ -18,7 +18,7 @@ EK_INLINE size_t ek_seen(const ek_distance_tile *tile, size_t row) {
   do {                                                                       \
     const ek_distance_tile t = *tile;                                        \
     for (size_t r = 0; r < t.rows; r++) {                                    \
-      float *logits = t.logits + r * t.stride;                               \
+      float *logits = (float *)t.logits + r * t.stride;                      \
       size_t seen = ek_seen(&t, r);                                          \
       if (t.overwrite)                                                       \
         copy(logits, t.table - r, seen);                                     \
@@ -28,11 +28,11 @@ EK_INLINE size_t ek_seen(const ek_distance_tile *tile, size_t row) {
     }                                                                        \
   } while (0)
 
-#define EK_SUM_BY_DISTANCE(tile, add)                                        \
-  do {                                                                       \
-    const ek_distance_tile t = *tile;                                        \
-    for (size_t r = 0; r < t.rows; r++)                                      \
-      add(t.table - r, t.logits + r * t.stride, ek_seen(&t, r));             \
+#define EK_SUM_BY_DISTANCE(tile, add)                                           \
+  do {                                                                          \
+    const ek_distance_tile t = *tile;                                           \
+    for (size_t r = 0; r < t.rows; r++)                                         \
+      add(t.table - r, (const float *)t.logits + r * t.stride, ek_seen(&t, r)); \
   } while (0)
 
 #endif

@@ -52,35 +52,36 @@ EK_INLINE void ek_rotate_neighbours(const float *x, float *y, const float *c, co
   }
 }
 
-#define EK_WALK_ROTATION(tile, row, streaming)                                     \
+#define EK_WALK_ROTATION(tile, element, row, streaming)                             \
   do {                                                                             \
     const ek_rotary_tile nest = *tile;                                             \
-    const ek_rotation r = {nest.pairs, nest.partner, nest.rest_at, nest.rest,                   \
+    const ek_rotation r = {nest.pairs, nest.partner, nest.rest_at, nest.rest,      \
                            nest.inverse ? 0x80000000u : 0u};                       \
     for (size_t o = 0; o < nest.outer.count; o++) {                                \
       for (size_t i = 0; i < nest.inner.count; i++) {                              \
         size_t at = o * nest.outer.elements + i * nest.inner.elements;             \
         const float *c = nest.rows + o * nest.outer.rows + i * nest.inner.rows;    \
-        const float *x = nest.input + at;                                          \
-        float *y = nest.output + at;                                               \
+        const element *x = (const element *)nest.input + at;                       \
+        element *y = (element *)nest.output + at;                                  \
         row(x, y, c, c + nest.sines, &r, streaming);                               \
-        if (r.rest && x != y) memcpy(y + r.rest_at, x + r.rest_at, r.rest * 4);     \
+        if (r.rest && x != y)                                                      \
+          memcpy(y + r.rest_at, x + r.rest_at, r.rest * sizeof(element));          \
       }                                                                            \
     }                                                                              \
   } while (0)
 
-#define EK_ROTATE(tile, halves, neighbours)                \
-  do {                                                     \
-    if (tile->neighbours) {                                \
-      if (tile->streaming)                                 \
-        EK_WALK_ROTATION(tile, neighbours, true);          \
-      else                                                 \
-        EK_WALK_ROTATION(tile, neighbours, false);         \
-    } else if (tile->streaming) {                          \
-      EK_WALK_ROTATION(tile, halves, true);                \
-    } else {                                               \
-      EK_WALK_ROTATION(tile, halves, false);               \
-    }                                                      \
+#define EK_ROTATE(tile, element, of_halves, of_neighbours)            \
+  do {                                                                \
+    if (tile->neighbours) {                                           \
+      if (tile->streaming)                                            \
+        EK_WALK_ROTATION(tile, element, of_neighbours, true);         \
+      else                                                            \
+        EK_WALK_ROTATION(tile, element, of_neighbours, false);        \
+    } else if (tile->streaming) {                                     \
+      EK_WALK_ROTATION(tile, element, of_halves, true);               \
+    } else {                                                          \
+      EK_WALK_ROTATION(tile, element, of_halves, false);              \
+    }                                                                 \
   } while (0)
 
 #endif

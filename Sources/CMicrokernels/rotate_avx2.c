@@ -66,7 +66,7 @@ AVX2 EK_INLINE void neighbours(const float *x, float *y, const float *cosines, c
 }
 
 AVX2 void ek_rotate_f32_avx2(const ek_rotary_tile *tile) {
-  EK_ROTATE(tile, halves, neighbours);
+  EK_ROTATE(tile, float, halves, neighbours);
   if (tile->streaming) _mm_sfence();
 }
 #endif

@@ -83,7 +83,7 @@ AVX512 EK_INLINE void neighbours(const float *x, float *y, const float *cosines,
 }
 
 AVX512 void ek_rotate_f32_avx512(const ek_rotary_tile *tile) {
-  EK_ROTATE(tile, halves, neighbours);
+  EK_ROTATE(tile, float, halves, neighbours);
   if (tile->streaming) _mm_sfence();
 }
 #endif

@@ -44,5 +44,5 @@ EK_INLINE void neighbours(const float *x, float *y, const float *c, const float 
   ek_rotate_neighbours(x, y, c, s, r, i);
 }
 
-void ek_rotate_f32_neon(const ek_rotary_tile *tile) { EK_ROTATE(tile, halves, neighbours); }
+void ek_rotate_f32_neon(const ek_rotary_tile *tile) { EK_ROTATE(tile, float, halves, neighbours); }
 #endif

@@ -1,7 +1,8 @@
 // A process of its own, where nothing else allocates, that counts what a call allocates once it is
-// warm. Prints a line for each backend, thread count and kind of positions, forward and backward:
+// warm: a file a family of calls. Prints a line for each call, backend and number of threads, and
+// `end` where it came to the end:
 //
-//   allocations in some hundred calls, backend, threads, positions
+//   allocations, backend, threads, call
 
 import AllocationCounter
 import EmbedKernel
@@ -18,123 +19,36 @@ import EmbedKernel
 
   static func main() throws {
     guard allocations_are_counted() == 1 else { return print("not counted on this platform") }
-    try probeRotary()
-    for (name, place, batch, context, dim) in places {
-      let layer = try InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128))
-      let ids = (0..<batch * context).map { Int32($0 % 500) }
-      var output = try layer.makeOutput(batch: batch, context: context)
-      for backend in Backend.allCases {
-        for threads in [1, 2] {
-          let kernels = Kernels(backend: backend, threads: threads)
-          // The first calls start threads and read the environment.
-          for _ in 0..<100 {
-            try layer.forward(
-              ids, batch: batch, context: context, at: place, into: &output, using: kernels)
-          }
-          let before = allocation_count()
-          for _ in 0..<1_000 {
-            try layer.forward(
-              ids, batch: batch, context: context, at: place, into: &output, using: kernels)
-          }
-          let allocations = allocation_count() - before
-          print(allocations, backend.rawValue, threads, name)
-          try countBackward(layer, place, batch, context, kernels, name)
-        }
-      }
-    }
+    try probeForward()
+    try probeBackward()
     try probeFusedLayer()
-  }
-
-  /// The fused layer with all its parts, forward and backward.
-  static func probeFusedLayer() throws {
-    for (name, place, batch, context, dim) in places {
-      let layer = try FusedInputEmbedding(
-        InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128)),
-        segments: EmbeddingTable(rows: 2, dim: dim), normalization: .layer(dim: dim),
-        dropout: Dropout(rate: 0.1, seed: 1))
-      let ids = (0..<batch * context).map { Int32($0 % 500) }
-      let segmentIDs = ids.map { $0 % 2 }
-      var output = try layer.makeOutput(batch: batch, context: context)
-      var gradient = try FusedEmbeddingGradient(for: layer)
-      for backend in Backend.allCases {
-        for threads in [1, 2] {
-          let kernels = Kernels(backend: backend, threads: threads)
-          func call(_ step: Int) throws(EmbedError) {
-            try layer.forward(
-              ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place,
-              trainingStep: UInt64(step), into: &output, using: kernels)
-            try layer.backward(
-              output.span, ids: ids.span, segmentIDs: segmentIDs.span, batch: batch,
-              context: context, at: place, trainingStep: UInt64(step), into: &gradient,
-              using: kernels)
-          }
-          for step in 0..<20 { try call(step) }
-          let before = allocation_count()
-          for step in 0..<100 { try call(step) }
-          let allocations = allocation_count() - before
-          print(allocations, backend.rawValue, threads, "fused", name)
-        }
-      }
-    }
     try probeSteps()
+    try probeRotary()
+    try probeBiases()
+    print("end")
   }
 
-  /// Rotates queries apart and in place, 200 calls a line, otherwise as above.
-  static func probeRotary() throws {
-    for (name, place, batch, context, width) in places {
-      let dim = min(width, 64)
-      let rotary = try RotaryEmbedding(headDim: dim, rotaryDim: dim / 2)
-      let shape = RotaryShape(batch: batch, heads: 3, context: context, headDim: dim)
-      let input = try AlignedBuffer<Float>(count: batch * 3 * context * dim)
-      let output = try AlignedBuffer<Float>(count: batch * 3 * context * dim)
-      for backend in Backend.allCases {
-        for threads in [1, 2] {
-          let kernels = Kernels(backend: backend, threads: threads)
-          func rotate(_ calls: Int) throws {
-            for _ in 0..<calls {
-              try unsafe rotary.rotate(
-                UnsafeBufferPointer(input.unsafeBuffer), shape: shape, at: place,
-                into: output.unsafeBuffer, using: kernels)
-              try unsafe rotary.rotate(
-                UnsafeBufferPointer(output.unsafeBuffer), shape: shape, at: place,
-                into: output.unsafeBuffer, using: kernels)
-            }
-          }
-          try rotate(20)
-          let before = allocation_count()
-          try rotate(100)
-          let allocations = allocation_count() - before
-          print(allocations, backend.rawValue, threads, "rotary \(name)")
-        }
-      }
-    }
-  }
-
-  /// Backward with all ids different, then with few of them, whose sums take several runs.
-  static func countBackward(
-    _ layer: InputEmbedding, _ place: PositionIDs, _ batch: Int, _ context: Int, _ kernels: Kernels,
-    _ name: String
+  /// Prints a line for `name` on each backend, on one thread and two.
+  ///
+  /// - Parameter body: One call. The first ones start threads and read the environment.
+  static func count(
+    _ name: String, calls: Int = 200, _ body: (_ kernels: Kernels, _ call: Int) throws -> Void
   ) throws {
-    let tokens = batch * context
-    let gradientOfOutput = [Float](repeating: 1, count: tokens * layer.tokens.dim)
-    var gradient = try layer.makeGradient()
-    for (kind, ids) in [
-      ("different", (0..<tokens).map { Int32($0 % 500) }),
-      ("hot", (0..<tokens).map { Int32($0 % 3) }),
-    ] {
-      for summation in Summation.allCases {
-        var before: Int = 0
-        for call in 0..<600 {
-          if call == 100 { before = Int(allocation_count()) }
-          try layer.backward(
-            gradientOfOutput.span, ids: ids.span, batch: batch, context: context, at: place,
-            into: &gradient, summation: summation, using: kernels)
-        }
-        // Apart from the print, whose arguments are allocated first.
-        let allocations = Int(allocation_count()) - before
-        print(
-          allocations, kernels.backend?.rawValue ?? "auto", kernels.threads ?? 0, "backward",
-          summation.rawValue, kind, name)
+    // Unoptimised code allocates anyway: there it is enough that the calls run.
+    #if DEBUG
+      let (warm, calls) = (1, 1)
+    #else
+      let warm = 50
+    #endif
+    for backend in Backend.allCases {
+      for threads in [1, 2] {
+        let kernels = Kernels(backend: backend, threads: threads)
+        for call in 0..<warm { try body(kernels, call) }
+        let before = allocation_count()
+        for call in 0..<calls { try body(kernels, warm + call) }
+        // Counted first: printing allocates the list of what it prints.
+        let allocations = allocation_count() - before
+        print(allocations, backend.rawValue, threads, name)
       }
     }
   }

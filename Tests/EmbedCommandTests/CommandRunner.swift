@@ -26,6 +26,8 @@ func embedkernel(
   process.arguments = arguments
   var variables = ProcessInfo.processInfo.environment
   for name in variables.keys where name.hasPrefix("EMBEDKERNEL_") { variables[name] = nil }
+  // The built-in limits, whatever was measured on this machine.
+  variables["EMBEDKERNEL_TUNING"] = "off"
   for (name, value) in environment { variables[name] = value }
   process.environment = variables
 

@@ -56,9 +56,67 @@ import Testing
     #expect(run.code == 0, "\(run.errors)")
     let svg = try TextFile.read(folder.path("out.svg"))
     #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n"))
-    // 16 x 6 cells, 64 of the colour bar, the background and the frame.
-    #expect(svg.split(separator: "<rect ").count - 1 == 16 * 6 + 64 + 2)
-    for label in ["rotary, sine", ">position<", ">pair<"] { #expect(svg.contains(label)) }
+    // Cells of one colour that are side by side are one stretch `h`.
+    let cells = svg.matches(of: /M\d+ \d+h(\d+)v1H\d+z/).reduce(0) { $0 + (Int($1.1) ?? 0) }
+    #expect(cells == 16 * 6)
+    for label in ["rotary, sine", ">position<", ">pair<", ">sine<", "16 positions × 6 pairs"] {
+      #expect(svg.contains(label))
+    }
+    #expect(svg.contains("prefers-color-scheme: dark"))
+  }
+
+  @Test func absoluteSchemes() throws {
+    for arguments in [
+      ["sinusoidal", "--sinusoid-layout", "concatenated", "--position-offset", "3"], ["learned"],
+    ] {
+      let run = try embedkernel(
+        ["positions"] + arguments
+          + ["--context", "5", "--dim", "8", "--output", folder.path("rows.npy")])
+      #expect(run.code == 0, "\(run.errors)")
+      let (shape, values) = try floats("rows.npy")
+      #expect(shape == [5, 8])
+      let table =
+        arguments.count == 1
+        ? try EmbeddingTable(rows: 5, dim: 8, .normal(sigma: 0.02), seed: 0)
+        : try AbsolutePositions.sinusoids(rows: 5, dim: 8, layout: .concatenated, first: 3)
+      #expect(values == (unsafe Array(table.unsafeBuffer)))
+      let plot = try embedkernel(
+        ["plot"] + arguments + ["--context", "5", "--dim", "8", "--output", folder.path("r.svg")])
+      #expect(plot.code == 0, "\(plot.errors)")
+      #expect(try TextFile.read(folder.path("r.svg")).contains(">element<"))
+    }
+  }
+
+  /// A scale with values on one side of zero, masked cells and more rows than are drawn.
+  @Test func plotNamesWhatItLeavesOut() throws {
+    let run = try embedkernel([
+      "plot", "alibi", "--context", "400", "--heads", "2", "--plane", "1", "--output",
+      folder.path("out.svg"),
+    ])
+    #expect(run.code == 0, "\(run.errors)")
+    let svg = try TextFile.read(folder.path("out.svg"))
+    for label in [
+      "alibi, head 1 of 2", "400 queries × 400 keys; one query in 3 is drawn", "\u{2212}\u{221E}",
+      "url(#hatch)", ">\u{2212}1.0<",
+    ] {
+      #expect(svg.contains(label), "\(label)")
+    }
+    #expect(svg.utf8.count < 500_000)
+  }
+
+  @Test(arguments: RotaryRole.allCases) func xpos(_ role: RotaryRole) throws {
+    let x = (0..<2 * 4 * 8).map { Float($0 % 13) - 6 }
+    let input = try folder.array("q.npy", x, [1, 2, 4, 8])
+    let run = try embedkernel([
+      "rotate", "--scheme", "xpos", "--role", role.rawValue, "--scale-base", "100", "--layout",
+      "interleaved", "--input", input, "--output", folder.path("out.npy"),
+    ])
+    #expect(run.code == 0, "\(run.errors)")
+    var expected = x
+    var span = expected.mutableSpan
+    try RotaryEmbedding(headDim: 8, layout: .interleaved, decay: XPosDecay(scaleBase: 100)).rotate(
+      inPlace: &span, shape: RotaryShape(batch: 1, heads: 2, context: 4, headDim: 8), as: role)
+    #expect(try floats("out.npy").values == expected)
   }
 
   @Test(
@@ -74,6 +132,13 @@ import Testing
       (["positions", "rotary", "--output", "x", "--config", "/absent.json"], 1, "/absent.json"),
       (["rotate", "--input", "/absent.npy", "--output", "x"], 1, "/absent.npy"),
       (["rotate", "--output", "x"], 2, "--input Q.npy is missing"),
+      (["positions", "rotary", "--output", "x", "--scale-base", "9"], 2, "is for scheme xpos"),
+      (["positions", "learned", "--output", "x", "--position-offset", "1"], 2, "start at 0"),
+      (["positions", "xpos", "--output", "x", "--context", "99999"], 1, "the maximum is"),
+      (
+        ["positions", "rotary", "--output", "x", "--position-offset", "2147483647"], 1,
+        "the maximum is 2147483648"
+      ),
       (["plot", "rotary", "--output", "x", "--plane", "3"], 2, "'3' is not one of 3 planes"),
     ] as [([String], Int32, String)])
   func faults(_ arguments: [String], _ code: Int32, _ message: String) throws {

@@ -56,6 +56,25 @@ import Testing
     }
   }
 
+  /// AdamW's first step by hand: both moments are corrected to the gradient and its square.
+  @Test func numbersAreTaken() throws {
+    let size = Self.rows * Self.dim
+    _ = try folder.array("dense.npy", Array(gradients.prefix(size)), [1, Self.rows, Self.dim])
+    let result = try step(
+      "--optimizer", "adamw", "--learning-rate", "0.25", "--weight-decay", "0.5", "--beta1", "0.5",
+      "--beta2", "0.75", "--epsilon", "1")
+    try #require(result.code == 0, "\(result.errors)")
+    let actual = try floats(folder.path("out.npy")).elements
+    for i in 0..<size {
+      let (g, p) = (Double(gradients[i]), Double(table[i]))
+      let expected = p - 0.25 * 0.5 * p - 0.25 * g / (abs(g) + 1)
+      #expect(abs(Double(actual[i]) - expected) <= 1e-6)
+    }
+    let lacking = try step("--optimizer", "sgd", "--beta2", "0.9")
+    #expect(lacking.code == 1)
+    #expect(lacking.errors.contains("beta2 of sgd"))
+  }
+
   @Test func whatDoesNotFitIsNamed() throws {
     let missing = try embedkernel(["step", "--optimizer", "sgd"])
     #expect(missing.code == 2)

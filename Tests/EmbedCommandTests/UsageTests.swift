@@ -5,7 +5,7 @@ import EmbedKernel
 import Testing
 
 @Suite struct UsageTests {
-  private static let names = ["demo", "embed", "backward", "tokenize", "info"]
+  private static let names = ["demo", "embed", "backward", "tokenize", "info", "tune"]
 
   @Test(arguments: [["--help"], ["-h"], ["help"]])
   func helpNamesEveryCommand(_ arguments: [String]) throws {

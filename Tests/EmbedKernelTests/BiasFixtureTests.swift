@@ -202,9 +202,10 @@ import Testing
     var a = ofLogits.mutableSpan
     var b = ofTable.mutableSpan
     var c = ofQueries.mutableSpan
+    var workspace = try BiasWorkspace()
     try kernels.addCoPEGradient(
       cope, queryVectors: queries.span, logits: masked.span, logitsGradient: &a,
-      shape: fixtures.attention, into: &b, queryGradient: &c)
+      shape: fixtures.attention, workspace: &workspace, into: &b, queryGradient: &c)
     // PyTorch's is of the bias alone; ours adds the logits' own.
     let total = zip(try fixture.doubles("logitsGradient"), upstream).map { $0 + Double($1) }
     expectNear(ofLogits, total, tolerance: 2e-6, scale: 10, "logits' gradient")

@@ -67,7 +67,7 @@ public struct ReferenceOptimizer {
       for i in range {
         parameters[i] -= rate * (g[i - range.lowerBound] + n.weightDecay * parameters[i])
       }
-    case "momentum":
+    case "momentum", "nesterov":
       for i in range {
         let d = g[i - range.lowerBound] + n.weightDecay * parameters[i]
         first[i] = n.beta1 * first[i] + d
@@ -86,7 +86,7 @@ public struct ReferenceOptimizer {
       for i in range {
         parameters[i] -= rate * d[i - range.lowerBound] / (rowState[row].squareRoot() + n.epsilon)
       }
-    case "adam", "adamw", "lamb": stepMoments(row, rate, g)
+    case "adam", "sparse-adam", "adamw", "lamb": stepMoments(row, rate, g)
     default: preconditionFailure("no optimiser \(name)")
     }
   }
@@ -97,7 +97,7 @@ public struct ReferenceOptimizer {
     let (b1, b2) = (1 - power(n.beta1, step), 1 - power(n.beta2, step))
     var u = [Double](repeating: 0, count: dim)
     for i in range {
-      let coupled = name == "adam" ? n.weightDecay * parameters[i] : 0
+      let coupled = name == "adam" || name == "sparse-adam" ? n.weightDecay * parameters[i] : 0
       let d = g[i - range.lowerBound] + coupled
       first[i] = n.beta1 * first[i] + (1 - n.beta1) * d
       second[i] = n.beta2 * second[i] + (1 - n.beta2) * d * d

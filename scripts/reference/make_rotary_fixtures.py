@@ -12,9 +12,12 @@ scalings.json   frequencies of Hugging Face's rope types: `config` is the text o
 rotations.json  rotated tensors [batch, heads, context, headDim] by the models' own functions
 learned.json    LeRoPE (transformers) and PoPE (x-transformers) with gradients by autograd, and xPos
                 (torchscale)
+mlx.json        rotated tensors [batch, heads, context, headDim] by MLX's `fast.rope` on its CPU
+                device: both layouts, partial, scaled, offsets by sequence, given frequencies
 
 The libraries compute in fp32. Here their own code runs in Double instead: the names they use for
-fp32 mean fp64 while it runs, so that the values are good to 15 digits.
+fp32 mean fp64 while it runs, so that the values are good to 15 digits. MLX's angles stay fp32, so
+its positions are small ones, where that costs less than 1e-6.
 """
 
 import contextlib
@@ -428,9 +431,12 @@ def xpos():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with in_double():
-        x = drawn(2, 9, 16)
+        x = drawn(2, 9, 16).requires_grad_()
+        gradient = drawn(2, 9, 16)
         rotary = module.XPOS(16)
         queries, keys = rotary(x), rotary(x, downscale=True)
+        (query_gradient,) = torch.autograd.grad((queries * gradient).sum(), x)
+        (key_gradient,) = torch.autograd.grad((keys * gradient).sum(), x)
     # torchscale counts decays from the middle of the sequence: -(9 // 2 + 1) is the first.
     return {
         "shape": [2, 1, 9, 16],
@@ -438,7 +444,54 @@ def xpos():
         "input": listed(x),
         "queries": listed(queries),
         "keys": listed(keys),
+        "outputGradient": listed(gradient),
+        "queryInputGradient": listed(query_gradient),
+        "keyInputGradient": listed(key_gradient),
     }
+
+
+# MLX
+
+
+def mlx_cases():
+    import mlx.core as mx
+
+    mx.set_default_device(mx.cpu)
+    batch, heads, context, dim = 2, 1, 4, 16
+    divisors = [round(1 + i / 4, 2) for i in range(6)]
+    for name, traditional, dims, scale, offset, frequencies in [
+        ("traditional", True, 16, 1.0, 0, None),
+        ("not traditional", False, 16, 1.0, 0, None),
+        ("traditional partial", True, 12, 1.0, 3, None),
+        ("not traditional partial", False, 12, 1.0, 3, None),
+        ("scaled", False, 16, 0.25, 9, None),
+        ("offsets", True, 16, 1.0, [2, 11], None),
+        ("given frequencies", False, 12, 1.0, 4, divisors),
+    ]:
+        x = drawn(batch, heads, context, dim).float()
+        if frequencies:
+            # MLX takes them as wavelengths over 2 pi.
+            inverse = mx.array([f * 10000.0 ** (2 * i / dims) for i, f in enumerate(frequencies)])
+        y = mx.fast.rope(
+            mx.array(x.numpy()),
+            dims,
+            traditional=traditional,
+            base=None if frequencies else 10000.0,
+            scale=scale,
+            offset=mx.array(offset) if isinstance(offset, list) else offset,
+            freqs=inverse if frequencies else None,
+        )
+        yield {
+            "name": name,
+            "shape": [batch, heads, context, dim],
+            "layout": "interleaved" if traditional else "half",
+            "rotaryDim": dims,
+            "scale": scale,
+            "offsets": offset if isinstance(offset, list) else [offset] * batch,
+            "divisors": frequencies,
+            "input": listed(x),
+            "expected": [float(f"{v:.9g}") for v in np.array(y).flatten().tolist()],
+        }
 
 
 def main():
@@ -457,6 +510,7 @@ def main():
             "xpos": xpos(),
         },
     )
+    write("mlx.json", {"madeBy": versions("mlx", "mlx-cpu"), "cases": list(mlx_cases())})
 
 
 if __name__ == "__main__":

@@ -134,6 +134,11 @@ void crl_add(float *y, const float *x, size_t count);
 /// `crl_add`, split evenly over the team of `threads`.
 void crl_add_team(crl_team *team, size_t threads, float *y, const float *x, size_t count);
 
+/// The same on bfloat16: widened, added as floats, rounded to nearest even. Numbers must be finite.
+void crl_add_bf16(uint16_t *y, const uint16_t *x, size_t count);
+void crl_add_bf16_team(crl_team *team, size_t threads, uint16_t *y, const uint16_t *x,
+                       size_t count);
+
 /// `crl_step_rows` over all groups, which are split over the team by their tokens.
 void crl_step_rows_team(crl_team *team, const crl_step *work);
 

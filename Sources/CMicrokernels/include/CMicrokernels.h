@@ -15,6 +15,13 @@
 extern "C" {
 #endif
 
+/// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
+typedef enum ek_element {
+  EK_F32,
+  EK_F16,   ///< IEEE binary16.
+  EK_BF16,  ///< The upper half of an fp32.
+} ek_element;
+
 /// A loop over tokens: how many, and how far ids, output rows and positions move a step.
 typedef struct ek_loop {
   size_t count;
@@ -40,15 +47,16 @@ typedef struct ek_embed_tile {
   bool streaming;        ///< Write past the cache.
 } ek_embed_tile;
 
-/// A loop over rows: how many, and how far tensors and cos/sin rows move a step, in floats.
+/// A loop over rows: how many, and how far tensors and cos/sin rows move a step, in elements.
 typedef struct ek_rotary_loop {
   size_t count, elements, rows;
 } ek_rotary_loop;
 
 /// A nest of two loops over rows of which `pairs` pairs are rotated, visited outer then inner.
 typedef struct ek_rotary_tile {
-  const float *input;
-  float *output;      ///< Disjoint from `input`, or the same address.
+  const void *input;   ///< Elements of `type`.
+  void *output;        ///< The same; disjoint from `input`, or the same address.
+  ek_element type;
   const float *rows;  ///< Cosines of the first row; its sines are `sines` floats on.
   size_t sines;
   ek_rotary_loop outer, inner;
@@ -85,13 +93,6 @@ typedef struct ek_row_sum {
   bool pass_accumulate;          ///< The same for the rows passed on.
   bool pass_streaming;
 } ek_row_sum;
-
-/// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
-typedef enum ek_element {
-  EK_F32,
-  EK_F16,   ///< IEEE binary16.
-  EK_BF16,  ///< The upper half of an fp32.
-} ek_element;
 
 /// A tile of other element types than EK_F32 for both: the pointers of `rows` address tables of
 /// `input` and an output of `output`.
@@ -153,12 +154,13 @@ typedef struct ek_normalize_gradient_tile {
 ///
 /// Logit (r, j) belongs to entry table[j - r]: keys one after another, queries one after another.
 typedef struct ek_distance_tile {
-  float *logits;      ///< First logit.
+  void *logits;       ///< First logit, of type `element`.
   float *table;       ///< Entry of the first logit.
   size_t rows, columns;
-  size_t stride;      ///< Floats from one row of logits to the next.
+  size_t stride;      ///< Logits from one row to the next.
   ptrdiff_t visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
   bool overwrite;     ///< Write rather than add.
+  ek_element element; ///< How a logit is stored; table entries are floats.
 } ek_distance_tile;
 
 /// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).
@@ -189,6 +191,9 @@ typedef struct ek_kernels {
   /// Traffic per row: D*4 bytes read and D*4 written; cos/sin rows stay in cache.
   void (*rotate_f32)(const ek_rotary_tile *tile);
 
+  /// The same for two-byte elements, which move half the bytes: widened, rotated in fp32, rounded once.
+  void (*rotate_half)(const ek_rotary_tile *tile);
+
   /// output[:] (+)= factor * sum of rows[indices[i], :], and
   /// passed[destinations[indices[i]], :] (+)= pass_factor * rows[indices[i], :]
   ///
@@ -216,6 +221,12 @@ typedef struct ek_kernels {
 
   /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
   void (*sum_by_distance_f32)(const ek_distance_tile *tile);
+
+  /// The same on two-byte logits: each is widened, and rounded once where it is written.
+  ///
+  /// Traffic: 2 bytes read and 2 written a logit.
+  void (*add_by_distance_typed)(const ek_distance_tile *tile);
+  void (*sum_by_distance_typed)(const ek_distance_tile *tile);
 
   /// products = scale * x * transpose of table
   void (*products_f32)(const ek_product_tile *tile);

@@ -18,6 +18,10 @@ func help(of subcommands: [any Subcommand.Type]) -> String {
   lines += entry(
     "EMBEDKERNEL_INSTRUCTION_SET",
     "plain, neon, avx2 or avx512: what the native backend takes.", indent: 32)
+  lines += entry(
+    "EMBEDKERNEL_TUNING",
+    "off: no tuning file; or the path of one (default: the one that 'embedkernel tune' saved for "
+      + "this CPU, if any).", indent: 32)
   lines += [
     "", "Exit codes:", "  0  Done.", "  1  A file, or what is in it, is wrong.",
     "  2  The command line is wrong.",

@@ -1,121 +1,187 @@
-// A matrix drawn as coloured cells with axes, ticks and a colour bar, in SVG.
+// A matrix drawn as coloured cells with axes, ticks and a colour bar, in SVG: dark on light, or light
+// on dark where the reader's system asks for that.
 
-/// A heat map: blue below zero, white at zero, red above.
+/// A heat map: blue below zero, white at zero, red above, hatched where the value is not finite.
 struct HeatMap {
   let title: String
+  let subtitle: String
   let rowLabel: String
   let columnLabel: String
+  /// What the values are, for the colour bar.
+  let valueLabel: String
   let rows: Int
   let columns: Int
-  /// The number of the first row.
+  /// The numbers of the first row and column.
   let firstRow: Int
+  let firstColumn: Int
   let values: [Float]
 
   /// The most cells along a side; of larger matrices every n-th row and column is drawn.
-  private static let mostCells = 192
+  static let mostCells = 192
+
+  // The plot's square on the paper.
   private static let side = 640.0
-  private static let left = 96.0
-  private static let top = 64.0
+  private static let left = 104.0
+  private static let top = 96.0
+  private static let (width, height) = (920.0, 830.0)
+  private static let barLeft = left + side + 32
+  private static let barWidth = 20.0
+
+  private static let style = """
+    <style>
+    .paper { fill: #ffffff } text { fill: #1b1b1f } .quiet { fill: #55555c }
+    .line { fill: none; stroke: #1b1b1f } .hatch { stroke: #9a9aa2 }
+    .nothing { fill: #ececef }
+    @media (prefers-color-scheme: dark) {
+    .paper { fill: #17181c } text { fill: #ececf0 } .quiet { fill: #a9a9b2 }
+    .line { stroke: #ececf0 } .hatch { stroke: #6b6b74 } .nothing { fill: #2a2b31 }
+    }
+    </style>
+
+    """
 
   /// The drawing.
   var svg: String {
-    let (rowStep, columnStep) = (step(rows), step(columns))
-    let (drawnRows, drawnColumns) = (
-      (rows + rowStep - 1) / rowStep, (columns + columnStep - 1) / columnStep
-    )
-    let (width, height) = (Self.side / Double(drawnColumns), Self.side / Double(drawnRows))
-    let largest = values.reduce(Float.leastNormalMagnitude) {
-      $1.isFinite ? max($0, abs($1)) : $0
-    }
+    let scale = ColorScale(values)
+    let hatched = values.contains { !$0.isFinite }
     var text = """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 880 800" font-family="sans-serif" \
-      font-size="14">
-      <rect width="880" height="800" fill="white"/>
-      <text x="\(number(Self.left))" y="36" font-size="20">\(escaped(title))</text>
-      <g shape-rendering="crispEdges">
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(number(Self.width)) \
+      \(number(Self.height))" font-family="system-ui, sans-serif" font-size="14">
+      <title>\(escaped(title)): \(escaped(subtitle))</title>
 
       """
-    for row in 0..<drawnRows {
-      for column in 0..<drawnColumns {
-        let value = values[row * rowStep * columns + column * columnStep]
-        text +=
-          "<rect x=\"\(number(Self.left + Double(column) * width))\" "
-          + "y=\"\(number(Self.top + Double(row) * height))\" width=\"\(number(width))\" "
-          + "height=\"\(number(height))\" fill=\"\(color(value / largest))\"/>\n"
-      }
+    text += Self.style
+    text += """
+      <defs>
+      <pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" \
+      patternTransform="rotate(45)"><rect class="nothing" width="6" height="6"/>\
+      <path class="hatch" d="M0 0v6" stroke-width="2"/></pattern>
+      <linearGradient id="scale" x1="0" y1="1" x2="0" y2="0">
+
+      """
+    for stop in scale.stops {
+      text += "<stop offset=\"\(number(stop.share))\" stop-color=\"\(stop.color)\"/>\n"
     }
-    text += "</g>\n"
-    let side = number(Self.side)
+    text += "</linearGradient>\n</defs>\n"
     text +=
-      "<rect x=\"\(number(Self.left))\" y=\"\(number(Self.top))\" width=\"\(side)\" "
-      + "height=\"\(side)\" fill=\"none\" stroke=\"black\"/>\n"
-    text += ticks(largest)
+      "<rect class=\"paper\" width=\"\(number(Self.width))\" height=\"\(number(Self.height))\"/>\n"
+    text += label(title, Self.left, 42, size: 21)
+    text += label(subtitle, Self.left, 68, kind: "quiet")
+    if hatched { text += square(Self.left, Self.top, Self.side, Self.side, "fill=\"url(#hatch)\"") }
+    text += cells(scale)
+    text += square(Self.left, Self.top, Self.side, Self.side, "class=\"line\"")
+    text += axes
+    text += bar(scale, hatched: hatched)
     return text + "</svg>\n"
   }
 
-  private func step(_ count: Int) -> Int {
-    max(1, (count + Self.mostCells - 1) / Self.mostCells)
+  /// One path a colour, in units of cells; neighbours of one colour in a row are one rectangle.
+  private func cells(_ scale: ColorScale) -> String {
+    let (rowStep, columnStep) = (Self.step(rows), Self.step(columns))
+    let (drawnRows, drawnColumns) = (
+      (rows + rowStep - 1) / rowStep, (columns + columnStep - 1) / columnStep
+    )
+    var paths: [Int: String] = [:]
+    for row in 0..<drawnRows {
+      var column = 0
+      while column < drawnColumns {
+        func level(_ column: Int) -> Int? {
+          scale.level(values[row * rowStep * columns + column * columnStep])
+        }
+        let (start, found) = (column, level(column))
+        repeat { column += 1 } while column < drawnColumns && level(column) == found
+        guard let found else { continue }
+        paths[found, default: ""] += "M\(start) \(row)h\(column - start)v1H\(start)z"
+      }
+    }
+    var text =
+      "<g shape-rendering=\"crispEdges\" transform=\"translate(\(number(Self.left)) "
+      + "\(number(Self.top))) scale(\(Self.side / Double(drawnColumns)) "
+      + "\(Self.side / Double(drawnRows)))\">\n"
+    for (level, path) in paths.sorted(by: { $0.key < $1.key }) {
+      text += "<path fill=\"\(ColorScale.color(level: level))\" d=\"\(path)\"/>\n"
+    }
+    return text + "</g>\n"
   }
 
-  private func ticks(_ largest: Float) -> String {
+  /// Every how many-th row or column is drawn.
+  static func step(_ count: Int) -> Int { max(1, (count + mostCells - 1) / mostCells) }
+
+  private var axes: String {
     let bottom = Self.top + Self.side
     var text = ""
-    for tick in places(columns) {
-      let x = Self.left + (Double(tick) + 0.5) / Double(columns) * Self.side
-      text +=
-        "<text x=\"\(number(x))\" y=\"\(number(bottom + 20))\" text-anchor=\"middle\">\(tick)</text>\n"
+    for (tick, name) in ticks(columns, from: firstColumn) {
+      let x = Self.left + tick * Self.side
+      text += "<path class=\"line\" d=\"M\(number(x)) \(number(bottom))v6\"/>\n"
+      text += label(name, x, bottom + 22, anchor: "middle")
     }
-    for tick in places(rows) {
-      let y = Self.top + (Double(tick) + 0.5) / Double(rows) * Self.side + 5
-      text +=
-        "<text x=\"\(number(Self.left - 8))\" y=\"\(number(y))\" "
-        + "text-anchor=\"end\">\(firstRow + tick)</text>\n"
+    for (tick, name) in ticks(rows, from: firstRow) {
+      let y = Self.top + tick * Self.side
+      text += "<path class=\"line\" d=\"M\(number(Self.left)) \(number(y))h-6\"/>\n"
+      text += label(name, Self.left - 10, y + 5, anchor: "end")
     }
     let middle = Self.top + Self.side / 2
-    text +=
-      "<text x=\"\(number(Self.left + Self.side / 2))\" y=\"\(number(bottom + 48))\" "
-      + "text-anchor=\"middle\">\(escaped(columnLabel))</text>\n"
-      + "<text x=\"24\" y=\"\(number(middle))\" text-anchor=\"middle\" "
-      + "transform=\"rotate(-90 24 \(number(middle)))\">\(escaped(rowLabel))</text>\n"
-    // The colour bar, from the largest size down to its negative.
-    for i in 0..<64 {
-      text +=
-        "<rect x=\"760\" y=\"\(number(Self.top + Double(i) * 5))\" width=\"20\" height=\"5.5\" "
-        + "fill=\"\(color(1 - Float(i) / 31.5))\"/>\n"
-    }
-    for (share, y) in [(Float(1), 8.0), (0, 164), (-1, 320)] {
-      text +=
-        "<text x=\"786\" y=\"\(number(Self.top + y))\">\(rounded(share * largest))</text>\n"
-    }
     return text
+      + label(columnLabel, Self.left + Self.side / 2, bottom + 52, anchor: "middle", size: 15)
+      + upright(rowLabel, 28, middle)
   }
 
-  /// About eight round places.
-  private func places(_ count: Int) -> [Int] {
-    var step = 1
-    let factors = [2, 5, 10]
-    var power = 1
-    while (count + step - 1) / step > 9 {
-      let next = factors.first { $0 * power > step } ?? 10
-      step = next * power
-      if next == 10 { power *= 10 }
+  /// Round numbers of an axis, each with its cell's middle as a share of the side.
+  private func ticks(_ count: Int, from first: Int) -> [(place: Double, name: String)] {
+    let ticks = Ticks(length: Double(count), most: 9, isWhole: true)
+    return ticks.values(Double(first), Double(first + count - 1)).map {
+      (($0 - Double(first) + 0.5) / Double(count), ticks.label($0))
     }
-    return Array(stride(from: 0, to: count, by: step))
   }
 
-  private func color(_ share: Float) -> String {
-    guard share.isFinite else { return "#808080" }
-    let distance = min(abs(share), 1)
-    let end: (Float, Float, Float) = share < 0 ? (33, 102, 172) : (178, 24, 43)
-    let parts = [end.0, end.1, end.2].map { Int((255 + ($0 - 255) * distance).rounded()) }
-    return "rgb(\(parts[0]),\(parts[1]),\(parts[2]))"
+  private func bar(_ scale: ColorScale, hatched: Bool) -> String {
+    // Room below for what is hatched.
+    let length = hatched ? Self.side - 48 : Self.side
+    var text = square(Self.barLeft, Self.top, Self.barWidth, length, "fill=\"url(#scale)\"")
+    text += square(Self.barLeft, Self.top, Self.barWidth, length, "class=\"line\"")
+    let (low, high) = (Double(scale.low), Double(scale.high))
+    let ticks = Ticks(length: high - low, most: 8)
+    let right = Self.barLeft + Self.barWidth
+    for value in ticks.values(low, high) {
+      let y = Self.top + (high - value) / (high - low) * length
+      text += "<path class=\"line\" d=\"M\(number(right)) \(number(y))h6\"/>\n"
+      text += label(ticks.label(value), right + 10, y + 5)
+    }
+    if hatched {
+      let y = Self.top + Self.side - 20
+      text += square(Self.barLeft, y, Self.barWidth, 20, "fill=\"url(#hatch)\"")
+      text += square(Self.barLeft, y, Self.barWidth, 20, "class=\"line\"")
+      text += label("\u{2212}\u{221E}", right + 10, y + 15)
+    }
+    return text + upright(valueLabel, Self.width - 24, Self.top + length / 2)
   }
 
-  private func number(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
+  // MARK: Elements
 
-  private func rounded(_ value: Float) -> String {
-    let scale: Float = abs(value) < 10 ? 100 : 1
-    return "\((value * scale).rounded() / scale)"
+  private func label(
+    _ text: String, _ x: Double, _ y: Double, anchor: String = "start", size: Int? = nil,
+    kind: String? = nil
+  ) -> String {
+    "<text x=\"\(number(x))\" y=\"\(number(y))\" text-anchor=\"\(anchor)\""
+      + (size.map { " font-size=\"\($0)\"" } ?? "") + (kind.map { " class=\"\($0)\"" } ?? "")
+      + ">\(escaped(text))</text>\n"
+  }
+
+  private func upright(_ text: String, _ x: Double, _ y: Double) -> String {
+    "<text x=\"\(number(x))\" y=\"\(number(y))\" text-anchor=\"middle\" font-size=\"15\" "
+      + "transform=\"rotate(-90 \(number(x)) \(number(y)))\">\(escaped(text))</text>\n"
+  }
+
+  private func square(
+    _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ look: String
+  ) -> String {
+    "<rect x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" "
+      + "height=\"\(number(height))\" \(look)/>\n"
+  }
+
+  private func number(_ value: Double) -> String {
+    let rounded = (value * 1_000).rounded() / 1_000
+    return rounded == rounded.rounded() ? "\(Int(rounded))" : "\(rounded)"
   }
 
   private func escaped(_ text: String) -> String {

@@ -10,8 +10,19 @@ struct SchemeArray {
   /// What the rows and the columns are, for a drawing.
   var rows: String
   var columns: String
+  /// What the values are, with their unit.
+  var unit = "added to the attention logit"
   /// The planes of the first dimension, if it is not heads.
-  var planes: [String] = []
+  var planes: [Plane] = []
+
+  /// A plane's name, and what its values are.
+  struct Plane {
+    var name: String
+    var unit: String
+  }
+
+  /// Whether the columns stand for positions as the rows do.
+  var columnsArePositions: Bool { columns == "key" }
 }
 
 /// A position scheme as the command offers it.
@@ -26,9 +37,7 @@ struct PositionScheme: Sendable {
 
   /// One line a scheme.
   static let all: [PositionScheme] =
-    [
-      .rotary
-    ] + biases
+    absolute + [.rotary, .xpos] + biases
 
   /// The scheme named `name`.
   static func named(_ name: String) throws(CommandError) -> PositionScheme {

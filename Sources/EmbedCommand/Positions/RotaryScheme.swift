@@ -19,14 +19,27 @@ enum RotaryOptions {
     "layout", RotaryLayout.allCases.map { ($0.rawValue, $0) },
     "Which elements form a pair (default half, or the model type's).")
   static let offset = Option("position-offset", "N", "Position of the first token (default 0).")
+  static let scaleBase = Option(
+    "scale-base", "NUMBER", "Distance over which xpos decays by its zeta (default 512).")
+  static let role = ChoiceOption<RotaryRole>(
+    "role", RotaryRole.allCases.map { ($0.rawValue, $0) },
+    "What xpos is applied to (default queries).")
 
   static let group = OptionGroup(
     "Rotary",
-    [headDim, base, scaling, config, layerType, layout.option])
+    [headDim, base, scaling, config, layerType, layout.option, scaleBase])
 
+  /// The embedding that the options describe.
+  ///
+  /// - Parameter decays: Whether it is xPos.
   static func embedding(
-    _ arguments: Arguments, headDim given: Int? = nil
+    _ arguments: Arguments, headDim given: Int? = nil, decays: Bool
   ) throws -> RotaryEmbedding {
+    let decay =
+      decays ? XPosDecay(scaleBase: try arguments.number(scaleBase, above: 0) ?? 512) : nil
+    for option in [scaleBase, role.option] where !decays && arguments.has(option) {
+      throw CommandError.usage("--\(option.name) is for scheme xpos")
+    }
     let dim = try arguments.integer(headDim) ?? given
     let layout = try arguments.choice(layout)
     let layer = arguments.string(layerType)
@@ -37,7 +50,8 @@ enum RotaryOptions {
       let text = try TextFile.read(path)
       return try naming(path) { () throws(EmbedError) in
         try RotaryEmbedding(
-          RotaryConfiguration(json: text, layerType: layer, layout: layout, headDim: dim))
+          RotaryConfiguration(json: text, layerType: layer, layout: layout, headDim: dim),
+          decay: decay)
       }
     }
     let scale = arguments.string(scaling) ?? "null"
@@ -49,44 +63,60 @@ enum RotaryOptions {
     let theta = try arguments.number(base, above: 0) ?? 10_000
     let json = "{\"rope_theta\": \(theta), \"rope_scaling\": \(scale)}"
     return try RotaryEmbedding(
-      RotaryConfiguration(json: json, layerType: layer, layout: layout, headDim: dim ?? 64))
+      RotaryConfiguration(json: json, layerType: layer, layout: layout, headDim: dim ?? 64),
+      decay: decay)
   }
 }
 
 extension PositionScheme {
-  static let rotary = PositionScheme(
-    name: "rotary",
-    summary: "angles, cosines and sines [3, T, D/2]; `rotate` applies them to queries or keys",
-    array: { arguments in
-      let context = try arguments.integer(RotaryOptions.context, in: 1...1 << 24) ?? 64
-      let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
-      let embedding = try RotaryOptions.embedding(arguments)
-      guard offset + context <= Int(Int32.max) + 1 else {
-        throw EmbedError.contextTooLong(
-          offset: offset, context: context, maximum: Int(Int32.max) + 1)
-      }
-      let scale = embedding.scaling.scale(length: offset + context)
-      let angles = try embedding.frequencies(under: scale)
-      let rows = try embedding.rows(first: offset, count: context, under: scale)
-      var values: [Float] = []
-      values.reserveCapacity(3 * context * angles.radians.count)
-      for t in 0..<context {
-        for radians in angles.radians { values.append(Float(Double(offset + t) * radians)) }
-      }
-      return SchemeArray(
-        shape: [3, context, angles.radians.count], values: values + rows.cosines + rows.sines,
-        rows: "position", columns: "pair", planes: ["angle", "cosine", "sine"])
-    },
-    rotate: { arguments, shape, span in
-      let order = try arguments.choice(Rotate.order) ?? .headsFirst
-      let isHeadsFirst = order == .headsFirst
-      let sizes = RotaryShape(
-        batch: shape[0], heads: shape[isHeadsFirst ? 1 : 2], context: shape[isHeadsFirst ? 2 : 1],
-        headDim: shape[3], order: order)
-      let embedding = try RotaryOptions.embedding(arguments, headDim: shape[3])
-      try embedding.rotate(
-        inPlace: &span, shape: sizes, at: Rotate.place(arguments, sizes),
-        arguments.choice(Rotate.direction) ?? .forward,
-        using: ComputeOptions.kernels(arguments))
-    })
+  static let rotary = rotary(
+    "rotary", "angles, cosines and sines [3, T, D/2]; `rotate` applies them to queries or keys",
+    decays: false)
+
+  static let xpos = rotary(
+    "xpos", "the same with the cosines and sines of queries, which grow with the position",
+    decays: true)
+
+  private static func rotary(_ name: String, _ summary: String, decays: Bool) -> PositionScheme {
+    PositionScheme(
+      name: name, summary: summary, array: { try array($0, decays: decays) },
+      rotate: { arguments, shape, span in
+        let order = try arguments.choice(Rotate.order) ?? .headsFirst
+        let isHeadsFirst = order == .headsFirst
+        let sizes = RotaryShape(
+          batch: shape[0], heads: shape[isHeadsFirst ? 1 : 2],
+          context: shape[isHeadsFirst ? 2 : 1], headDim: shape[3], order: order)
+        let embedding = try RotaryOptions.embedding(arguments, headDim: shape[3], decays: decays)
+        try embedding.rotate(
+          inPlace: &span, shape: sizes, at: Rotate.place(arguments, sizes),
+          arguments.choice(Rotate.direction) ?? .forward,
+          as: arguments.choice(RotaryOptions.role) ?? .queries,
+          using: ComputeOptions.kernels(arguments))
+      })
+  }
+
+  private static func array(_ arguments: Arguments, decays: Bool) throws -> SchemeArray {
+    let context = try arguments.integer(RotaryOptions.context, in: 1...1 << 24) ?? 64
+    let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
+    let embedding = try RotaryOptions.embedding(arguments, decays: decays)
+    guard offset + context <= Int(Int32.max) + 1 else {
+      throw EmbedError.contextTooLong(
+        offset: offset, context: context, maximum: Int(Int32.max) + 1)
+    }
+    let scale = embedding.scaling.scale(length: offset + context)
+    let angles = try embedding.frequencies(under: scale)
+    let rows = try embedding.rows(first: offset, count: context, under: scale)
+    var values: [Float] = []
+    values.reserveCapacity(3 * context * angles.radians.count)
+    for t in 0..<context {
+      for radians in angles.radians { values.append(Float(Double(offset + t) * radians)) }
+    }
+    return SchemeArray(
+      shape: [3, context, angles.radians.count], values: values + rows.cosines + rows.sines,
+      rows: "position", columns: "pair",
+      planes: [
+        .init(name: "angle", unit: "angle in radians"), .init(name: "cosine", unit: "cosine"),
+        .init(name: "sine", unit: "sine"),
+      ])
+  }
 }

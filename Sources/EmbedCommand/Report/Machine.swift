@@ -7,6 +7,7 @@
 #else
   internal import Darwin
 #endif
+internal import EmbedKernel
 
 /// Facts about this machine.
 package enum Machine {
@@ -24,12 +25,15 @@ package enum Machine {
   ]
 
   /// The CPU's name; nil where the system does not tell.
-  static var model: String? {
-    #if os(Linux)
-      field("model name") ?? field("CPU part").map { "part \($0)" }
-    #else
-      systemControl("machdep.cpu.brand_string")
-    #endif
+  static var model: String? { CPUFacts.current.name }
+
+  /// How often this process had to give up a CPU to another since it started; nil where the system
+  /// does not tell.
+  static var interruptions: Int? {
+    // RUSAGE_SELF, which glibc's header gives another type than its function takes.
+    let thisProcess: CInt = 0
+    var usage = rusage()
+    return unsafe getrusage(thisProcess, &usage) == 0 ? Int(usage.ru_nivcsw) : nil
   }
 
   /// The notable features the CPU has.
@@ -117,14 +121,6 @@ package enum Machine {
         if count == 0 { return String(decoding: text, as: UTF8.self) }
         text += part[..<count]
       }
-    }
-  #else
-    private static func systemControl(_ name: String) -> String? {
-      var size = 0
-      guard unsafe sysctlbyname(name, nil, &size, nil, 0) == 0, size > 1 else { return nil }
-      var text = [UInt8](repeating: 0, count: size)
-      guard unsafe sysctlbyname(name, &text, &size, nil, 0) == 0 else { return nil }
-      return String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
     }
   #endif
 }

@@ -46,6 +46,9 @@ enum Info: Subcommand {
     report.table(facts)
 
     report.line()
+    showTuning(report)
+
+    report.line()
     report.line("What auto takes")
     var plans = Table(.right, .right, .right, .right, .right, .left, .left, .left)
     plans.add("vocabulary", "batch", "context", "dim", "output", "backend", "threads", "writes")
@@ -73,5 +76,24 @@ enum Info: Subcommand {
         "\(threads)", "\(fixed(ordered / 1e9, 1)) GB/s", "\(fixed(random / 1e9, 1)) GB/s")
     }
     report.table(speeds)
+  }
+  /// The limits in force and where they come from.
+  private static func showTuning(_ report: Report) {
+    let source = TuningSource.ofProcess
+    report.line("Tuning: \(source.origin)")
+    let tuning = source.tuning
+    let shown = { (bytes: Int) in bytes == Tuning.never ? "never" : formatted(memory: bytes) }
+    var limits = Table(.left, .left)
+    limits.add("threads from", shown(tuning.parallelBytes))
+    limits.add("past the cache from", shown(tuning.streamingBytes))
+    limits.add("prefetch", plural(tuning.prefetchRows, "row") + " ahead")
+    limits.add(
+      "in cache by AVX2 from",
+      tuning.halfLineDim == Tuning.never ? "never" : "dim \(tuning.halfLineDim)")
+    limits.add(
+      "small, medium, large",
+      [tuning.backends.small, tuning.backends.medium, tuning.backends.large]
+        .map(\.rawValue).joined(separator: ", "))
+    report.table(limits)
   }
 }

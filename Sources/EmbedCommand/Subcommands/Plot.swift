@@ -14,12 +14,15 @@ enum Plot: Subcommand {
   static let summary = "A heat map of a position scheme, to an .svg file."
   static let usage = ["SCHEME --output FILE.svg [OPTIONS]"]
   static let about =
-    ["Draws position by pair for rotary schemes and query by key for biases."]
+    [
+      "Draws position by element for absolute schemes, position by pair for rotary ones and query by "
+        + "key for biases: blue below zero, white at zero, red above, hatched where it is masked."
+    ]
     + PositionScheme.list
   static let operandNames = ["SCHEME"]
   static let groups = [
-    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), RotaryOptions.group,
-    BiasOptions.group, OptionGroup("Output", [plane, output]),
+    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), AbsoluteOptions.group,
+    RotaryOptions.group, BiasOptions.group, OptionGroup("Output", [plane, output]),
   ]
 
   static func run(_ arguments: Arguments) throws {
@@ -31,23 +34,43 @@ enum Plot: Subcommand {
     let plane = try plane(arguments, array)
     let (rows, columns) = (array.shape[array.shape.count - 2], array.shape[array.shape.count - 1])
     let first = plane * rows * columns
-    let title =
-      array.planes.isEmpty ? "\(name), head \(plane)" : "\(name), \(array.planes[plane])"
+    let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int.max) ?? 0
+    var title = name
+    if !array.planes.isEmpty {
+      title += ", \(array.planes[plane].name)"
+    } else if array.shape.count > 2 {
+      title += ", head \(plane) of \(array.shape[0])"
+    }
     let map = HeatMap(
-      title: title, rowLabel: array.rows, columnLabel: array.columns, rows: rows,
-      columns: columns,
-      firstRow: try arguments.integer(RotaryOptions.offset, in: 0...Int.max) ?? 0,
+      title: title, subtitle: subtitle(array, rows, columns), rowLabel: array.rows,
+      columnLabel: array.columns,
+      valueLabel: array.planes.isEmpty ? array.unit : array.planes[plane].unit, rows: rows,
+      columns: columns, firstRow: offset, firstColumn: array.columnsArePositions ? offset : 0,
       values: Array(array.values[first..<first + rows * columns]))
     try TextFile.write(map.svg, to: path)
     Report.standardError.line("\(title): [\(rows), \(columns)], '\(path)'")
   }
 
+  /// The sizes, and what a drawing of limited cells leaves out.
+  private static func subtitle(_ array: SchemeArray, _ rows: Int, _ columns: Int) -> String {
+    func plural(_ name: String, _ count: Int) -> String {
+      let many = name == "query" ? "queries" : name + "s"
+      return "\(count) \(count == 1 ? name : many)"
+    }
+    var text = "\(plural(array.rows, rows)) \u{D7} \(plural(array.columns, columns))"
+    for (name, count) in [(array.rows, rows), (array.columns, columns)] {
+      let step = HeatMap.step(count)
+      if step > 1 { text += "; one \(name) in \(step) is drawn" }
+    }
+    return text
+  }
+
   private static func plane(_ arguments: Arguments, _ array: SchemeArray) throws -> Int {
     let count = array.shape.count > 2 ? array.shape[0] : 1
     guard let text = arguments.string(plane) else {
-      return array.planes.firstIndex(of: "cosine") ?? 0
+      return array.planes.firstIndex { $0.name == "cosine" } ?? 0
     }
-    if let index = array.planes.firstIndex(of: text) { return index }
+    if let index = array.planes.firstIndex(where: { $0.name == text }) { return index }
     guard let index = Int(text), index >= 0, index < count else {
       throw CommandError.usage("option --plane: '\(text)' is not one of \(count) planes")
     }

@@ -14,8 +14,8 @@ enum Positions: Subcommand {
     + PositionScheme.list
   static let operandNames = ["SCHEME"]
   static let groups = [
-    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), RotaryOptions.group,
-    BiasOptions.group, OptionGroup("Output", [output]),
+    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), AbsoluteOptions.group,
+    RotaryOptions.group, BiasOptions.group, OptionGroup("Output", [output]),
   ]
 
   static func run(_ arguments: Arguments) throws {

@@ -4,7 +4,7 @@ internal import EmbedKernel
 
 /// Applies a rotary scheme to a tensor.
 enum Rotate: Subcommand {
-  static let scheme = Option("scheme", "NAME", "The scheme (default rotary).")
+  static let scheme = Option("scheme", "NAME", "rotary or xpos (default rotary).")
   static let input = Option(
     "input", "NPY",
     "Queries or keys, float32 [batch, heads, context, head dim], or by --order. Needed.")
@@ -27,7 +27,10 @@ enum Rotate: Subcommand {
   static let groups = [
     OptionGroup(
       "Tensor",
-      [scheme, input, order.option, direction.option, RotaryOptions.offset, positionIDs]),
+      [
+        scheme, input, order.option, direction.option, RotaryOptions.role.option,
+        RotaryOptions.offset, positionIDs,
+      ]),
     RotaryOptions.group, ComputeOptions.group, OptionGroup("Output", [output]),
   ]
 

@@ -13,7 +13,7 @@ enum Step: Subcommand {
     "Takes one step for each gradient and writes the table after the last. Gradients are "
       + "[steps, rows, dim], or with --rows [steps, listed rows, dim], a row for each listed id; an "
       + "id that a step lists more than once gets the sum.",
-    "Numbers that are not given are the optimiser's usual ones.",
+    "Numbers that are not given are the optimiser's usual ones; one that it lacks is an error.",
   ]
 
   static let optimizer = ChoiceOption<String>(
@@ -26,7 +26,18 @@ enum Step: Subcommand {
     "The rows that each step's gradients belong to [steps, listed rows], int32 or int64 (default: "
       + "all rows).")
   static let learningRate = Option("learning-rate", "NUMBER", "The rate (default 0.001).")
-  static let weightDecay = Option("weight-decay", "NUMBER", "Weight decay (default 0).")
+  static let weightDecay = Option(
+    "weight-decay", "NUMBER", "Weight decay (default 0; 0.01 for adamw and lamb).")
+  static let beta1 = Option(
+    "beta1", "NUMBER", "What a step keeps of the first moment, or of momentum (default 0.9).")
+  static let beta2 = Option(
+    "beta2", "NUMBER", "What a step keeps of the second moment (default 0.999).")
+  static let epsilon = Option(
+    "epsilon", "NUMBER", "Added to square roots (default 1e-8; 1e-6 for lamb, 1e-10 for adagrad).")
+  static let initialSum = Option(
+    "initial-sum", "NUMBER", "What adagrad's sums of squares start from (default 0).")
+  static let rateDecay = Option(
+    "rate-decay", "NUMBER", "How fast adagrad's rate falls with the step (default 0).")
   static let untouched = ChoiceOption<UntouchedRows>(
     "untouched", UntouchedRows.allCases.map { ($0.rawValue, $0) },
     "Rows without gradient in a step: step them with a gradient of zero, leave them, or catch them "
@@ -38,7 +49,10 @@ enum Step: Subcommand {
     OptionGroup("Arrays, files of NumPy in C order", [table, gradients, rows]),
     OptionGroup(
       "Optimiser",
-      [optimizer.option, learningRate, weightDecay, untouched.option, frozenRow]),
+      [
+        optimizer.option, learningRate, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay,
+        untouched.option, frozenRow,
+      ]),
     ComputeOptions.group, OptionGroup("Output", [output]),
   ]
 
@@ -52,7 +66,7 @@ enum Step: Subcommand {
     let outputPath = try required(output, arguments)
     let rule = try UpdateRule.named(
       name, learningRate: .constant(arguments.number(learningRate) ?? 1e-3),
-      weightDecay: arguments.number(weightDecay) ?? 0, untouched: arguments.choice(untouched))
+      numbers: numbers(arguments), untouched: arguments.choice(untouched))
     let start = try NumPyArray<Float>(contentsOf: tablePath, rank: 2)
     let table = try naming(tablePath) { () throws(EmbedError) in
       try EmbeddingTable(rows: start.shape[0], dim: start.shape[1], copying: start.span)
@@ -70,6 +84,13 @@ enum Step: Subcommand {
     Report.standardError.line(
       "\(name): \(stepped.stepCount) steps of a table \([table.rows, table.dim]), written to "
         + "'\(outputPath)'")
+  }
+
+  private static func numbers(_ arguments: Arguments) throws(CommandError) -> UpdateNumbers {
+    try UpdateNumbers(
+      weightDecay: arguments.number(weightDecay), beta1: arguments.number(beta1),
+      beta2: arguments.number(beta2), epsilon: arguments.number(epsilon),
+      initialSum: arguments.number(initialSum), rateDecay: arguments.number(rateDecay))
   }
 
   private static func required(

@@ -57,15 +57,7 @@ public struct EmbeddingNames: Hashable, Sendable {
 
 /// Keys of a checkpoint's texts (`__metadata__`) that this library gives a meaning.
 public enum CheckpointMetadata {
-  /// How rotary positions pair the elements of a head: one of `RotaryPairing`'s raw values. Llama's
+  /// How rotary positions pair the elements of a head: one of `RotaryLayout`'s raw values. Llama's
   /// original weights and their converted form differ in this, and no tensor's name tells.
   public static let rotaryLayout = "embedkernel.rotary_layout"
-
-  /// The values of `rotaryLayout`.
-  public enum RotaryPairing: String, CaseIterable, Sendable {
-    /// Elements 2i and 2i + 1.
-    case interleaved
-    /// Elements i and i + dim/2.
-    case half
-  }
 }

@@ -84,6 +84,22 @@ public struct SafetensorsWriter: ~Copyable {
     unwritten.remove(index)
   }
 
+  /// Writes the tensor `name` of any type from its elements' bytes, in C order.
+  ///
+  /// Allocates nothing.
+  ///
+  /// - Throws: `unexpectedTensor` for a name not announced or written already, `byteCount`, `file`.
+  public mutating func write(_ name: String, bytes: RawSpan) throws(SafetensorsError) {
+    let (index, entry) = try entry(name)
+    guard bytes.byteCount == entry.byteCount else {
+      throw .byteCount(
+        path: path, tensor: name, shape: entry.shape, expected: entry.byteCount,
+        actual: bytes.byteCount)
+    }
+    try SafetensorsError.wrapping(try file.write(bytes, at: dataOffset + entry.start))
+    unwritten.remove(index)
+  }
+
   /// Writes the tensor `name`, each element rounded to the tensor's type, to nearest even: `F32`,
   /// `F16` or `BF16`.
   ///

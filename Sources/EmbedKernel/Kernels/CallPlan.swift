@@ -18,8 +18,15 @@ extension Kernels {
   ///
   /// - Throws: `EmbedError` for sizes or choices that a call would refuse as well.
   public func plan(for shape: EmbeddingShape) throws(EmbedError) -> CallPlan {
+    try plan(for: shape, tuning: .inForce)
+  }
+
+  /// The same with other limits than those in force.
+  package func plan(
+    for shape: EmbeddingShape, tuning: Tuning
+  ) throws(EmbedError) -> CallPlan {
     _ = try shape.check()
-    let plan = try Plan(self, shape, Tuning())
+    let plan = try Plan(forward: shape, self, tuning)
     return CallPlan(
       backend: plan.backend, threads: plan.threads,
       instructionSet: plan.backend == .native

@@ -2,26 +2,6 @@
 
 internal import CMicrokernels
 
-/// The sizes at which another way becomes faster, measured by the benchmarks.
-package struct Tuning: Sendable {
-  /// From this many output bytes on, threads gain more than waking them costs.
-  package var parallelBytes = 192 << 10
-  /// From this many output bytes on, the output is written past the cache.
-  package var streamingBytes = 8 << 20
-  /// From this many output bytes on, rows to come are prefetched.
-  package var prefetchBytes = 64 << 10
-  /// How many rows ahead, as far as they fit in `prefetchLimit` bytes.
-  package var prefetchRows = 12
-  /// A quarter of a 1 MiB L2.
-  package var prefetchLimit = 256 << 10
-
-  /// Rows in cache of this many floats or more are written by half lines; see `Defaults`.
-  package var halfLineDim = 128
-
-  /// The limits measured on the development machines.
-  package init() {}
-}
-
 /// How one call runs.
 @safe struct Plan {
   let backend: Backend
@@ -38,17 +18,32 @@ package struct Tuning: Sendable {
       choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim, tuning)
   }
 
+  /// The plan of a forward call, for which the tuning chooses the backend too. For other calls it was
+  /// not measured, and OpenBLAS's rotation has other bits.
+  @inline(__always)
+  init(forward shape: EmbeddingShape, _ choice: Kernels, _ tuning: Tuning) throws(EmbedError) {
+    let tokens = shape.batch &* shape.context
+    let bytes = tokens &* shape.dim &* 4
+    try self.init(
+      choice, outputBytes: bytes, rows: tokens, dim: shape.dim, tuning,
+      suited: tuning.backend(outputBytes: bytes))
+  }
+
   /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
+  ///
+  /// - Parameter isInCache: Whether the kernels for rows in cache are taken; by default where the
+  ///   rows are wide and the output is small.
   @inline(__always)
   init(
-    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning
+    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning,
+    suited: Backend = .native, isInCache: Bool? = nil
   ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
     let defaults = Defaults.ofProcess
     if let error = defaults.error { throw error }
-    backend = choice.backend ?? defaults.backend
+    backend = choice.backend ?? defaults.backend ?? suited
     threads = min(
       choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), rows)
     let isLarge = bytes >= tuning.prefetchBytes
@@ -60,15 +55,16 @@ package struct Tuning: Sendable {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
-      unsafe kernels =
-        !isLarge && dim >= tuning.halfLineDim ? defaults.inCacheKernels : defaults.kernels
+      let isInCache = isInCache ?? (!isLarge && dim >= tuning.halfLineDim)
+      unsafe kernels = isInCache ? defaults.inCacheKernels : defaults.kernels
     }
   }
 }
 
 /// What this process takes where a call leaves the choice open.
 @safe private struct Defaults: @unchecked Sendable {
-  let backend: Backend
+  /// The environment's, if it names one.
+  let backend: Backend?
   let kernels: UnsafePointer<ek_kernels>
   /// Those for rows that are in cache, where AVX2 beats AVX-512 on Zen 4: a store of a whole line
   /// takes it two cycles, and waits for loads that differ from it by a multiple of 4 KiB.
@@ -84,7 +80,7 @@ package struct Tuning: Sendable {
     let set = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")
     let kernels = unsafe (set.value ?? .best).kernels
     let unavailable = unsafe kernels == nil ? set.value : nil
-    self.backend = backend.value ?? .native
+    self.backend = backend.value
     unsafe self.kernels = kernels ?? ek_kernels_for(EK_PLAIN)
     let isChosen = set.value != nil || InstructionSet.best != .avx512
     unsafe inCacheKernels = isChosen ? self.kernels : ek_kernels_for(EK_AVX2) ?? self.kernels

@@ -91,7 +91,7 @@ extension Kernels {
     _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
   ) throws(EmbedError) {
     try unsafe backward(
-      outputGradient, ids, shape, place, options, tokens, positions, &workspace, tuning: Tuning())
+      outputGradient, ids, shape, place, options, tokens, positions, &workspace, tuning: .inForce)
   }
 
   /// The same with other limits between ways than those measured.

@@ -35,7 +35,7 @@ extension Kernels {
       throw .overlappingMemory(argument: "input")
     }
     let plan = try Plan(
-      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), Tuning())
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), .inForce)
     guard let from = input.baseAddress, let to = output.baseAddress else { return }
     Threads.split(
       outputCount, plan.threads,
@@ -69,7 +69,7 @@ extension Kernels {
       throw .invalidSize(argument: "first", value: first, expected: "0 or more")
     }
     let plan = try Plan(
-      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), Tuning())
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), .inForce)
     let work = unsafe StochasticWork(
       input: input.withUnsafeBufferPointer { unsafe $0 },
       output: output.withUnsafeMutableBufferPointer { unsafe $0 },
@@ -87,16 +87,26 @@ extension Kernels {
   let outputType: ElementType
 
   func run(_ range: Range<Int>) {
-    let from = unsafe from + range.lowerBound * inputType.byteCount
-    let to = unsafe to + range.lowerBound * outputType.byteCount
+    unsafe plan.convert(
+      from + range.lowerBound * inputType.byteCount, inputType,
+      to: to + range.lowerBound * outputType.byteCount, outputType, count: range.count)
+  }
+}
+
+extension Plan {
+  /// to[i] = from[i], rounded where `outputType` is narrower, on the calling thread.
+  func convert(
+    _ from: UnsafeRawPointer, _ inputType: ElementType, to: UnsafeMutableRawPointer,
+    _ outputType: ElementType, count: Int
+  ) {
     if inputType == outputType {
-      unsafe to.copyMemory(from: from, byteCount: range.count * inputType.byteCount)
-    } else if plan.backend == .native {
-      unsafe plan.kernels.pointee.convert.unsafelyUnwrapped(
-        from, inputType.code, to, outputType.code, range.count)
+      unsafe to.copyMemory(from: from, byteCount: count * inputType.byteCount)
+    } else if backend == .native {
+      unsafe kernels.pointee.convert.unsafelyUnwrapped(
+        from, inputType.code, to, outputType.code, count)
     } else {
       // BLAS has no conversion: the OpenBLAS backend takes the portable one.
-      unsafe PortableConversion(from: from, to: to, count: range.count).run(inputType, outputType)
+      unsafe PortableConversion(from: from, to: to, count: count).run(inputType, outputType)
     }
   }
 }

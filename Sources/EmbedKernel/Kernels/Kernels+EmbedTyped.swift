@@ -57,7 +57,7 @@ extension Kernels {
     _ shape: EmbeddingShape, _ place: PositionIDs, _ options: EmbedOptions,
     _ output: TypedElements
   ) throws(EmbedError) {
-    try embed(ids, tokens, positions, shape, place, options, output, tuning: Tuning())
+    try embed(ids, tokens, positions, shape, place, options, output, tuning: .inForce)
   }
 
   /// The same with other limits between ways than those measured.

@@ -93,7 +93,7 @@ extension Kernels {
     _ options: EmbedOptions, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
     try unsafe embed(
-      ids, tokens, positions, shape, place, options, output, tuning: Tuning())
+      ids, tokens, positions, shape, place, options, output, tuning: .inForce)
   }
 
   /// The same with other limits between ways than those measured.
@@ -113,7 +113,7 @@ extension Kernels {
 
   @inline(__always)
   private func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(self, pass.shape, tuning)
+    let plan = try Plan(forward: pass.shape, self, tuning)
     if pass.outputBytes == 0 {
       return
     } else if pass.isRegular {

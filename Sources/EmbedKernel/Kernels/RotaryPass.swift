@@ -14,21 +14,28 @@
   let blocks: Int
   let layout: RotaryLayout
   let direction: RotaryDirection
-  let input: UnsafePointer<Float>
-  let output: UnsafeMutablePointer<Float>
+  let input: UnsafeRawPointer
+  let output: UnsafeMutableRawPointer
+  /// What both hold.
+  let type: ElementType
+  /// The tokens to rotate, counted over the batch.
+  var tokens: Range<Int>
 
   @inline(__always)
   func run<Backend: KernelBackend>(_ backend: Backend.Type, _ plan: Plan) {
     let work = RotaryWork<Backend>(pass: self, plan: plan)
-    Threads.split(shape.tokens, plan.threads, work)
+    Threads.split(tokens.count, plan.threads, work)
   }
 
-  /// Whether whole vectors of the output lie on lines of the cache, as streaming stores need.
+  /// Whether vectors of the output lie on lines of the cache, as streaming stores need: those of 16
+  /// elements of a row in the half layout, those of 16 pairs in the other.
   var isAligned: Bool {
-    let floats = 16
-    let vectors = layout == .half ? rows.pairs / blocks : shape.headDim
-    return unsafe UInt(bitPattern: output) % 64 == 0 && shape.headDim.isMultiple(of: floats)
-      && vectors.isMultiple(of: floats)
+    let line = 64 / type.byteCount
+    let pairs = rows.pairs / blocks
+    let areBlocksAligned =
+      layout == .half ? pairs.isMultiple(of: 16) : blocks == 1 || (2 * pairs).isMultiple(of: line)
+    return unsafe UInt(bitPattern: output) % 64 == 0 && shape.headDim.isMultiple(of: line)
+      && areBlocksAligned
   }
 }
 
@@ -48,13 +55,15 @@ private let slice = 256
   init(pass: RotaryPass, plan: Plan) {
     self.pass = pass
     self.plan = plan
-    let isInPlace = unsafe UnsafePointer(pass.output) == pass.input
+    let isInPlace = unsafe UnsafeRawPointer(pass.output) == pass.input
     streaming = plan.traffic.streaming && !isInPlace && pass.isAligned
   }
 
-  /// Rotates the tokens `range`, counted over the batch.
+  /// Rotates the tokens `range` of the pass's.
   @inline(__always)
-  func run(_ range: Range<Int>) {
+  func run(_ part: Range<Int>) {
+    let first = pass.tokens.lowerBound
+    let range = first + part.lowerBound..<first + part.upperBound
     let context = pass.shape.context
     if let coordinates = unsafe pass.coordinates {
       for token in range { unsafe rotate(token, at: coordinates + token) }
@@ -140,9 +149,10 @@ private let slice = 256
     let isLast = range.upperBound == pass.rows.pairs
     var head = 0
     while head < shape.heads {
-      let at = first + head * shape.headStride
+      let at = (first + head * shape.headStride) * pass.type.byteCount
       let tile = unsafe RotaryTile(
-        input: pass.input + at, output: pass.output + at, rows: row, sines: sines, outer: tokens,
+        input: pass.input + at, output: pass.output + at, type: pass.type, rows: row, sines: sines,
+        outer: tokens,
         inner: RotaryTile.Loop(
           count: min(together, shape.heads - head), elements: shape.headStride),
         pairs: range.count, partner: pairs, restStart: 2 * pass.rows.pairs - offset,

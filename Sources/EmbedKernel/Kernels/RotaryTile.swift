@@ -3,16 +3,19 @@
 
 /// A nest of rows of which `pairs` pairs are rotated.
 @safe struct RotaryTile {
-  /// How many steps, and how far tensors and cos/sin rows move a step, in floats.
+  /// How many steps, and how far tensors and cos/sin rows move a step, in elements.
   struct Loop {
     var count: Int
     var elements = 0
     var rows = 0
   }
 
-  let input: UnsafePointer<Float>
+  /// The first element of the first row.
+  let input: UnsafeRawPointer
   /// Disjoint from the input, or the same address.
-  let output: UnsafeMutablePointer<Float>
+  let output: UnsafeMutableRawPointer
+  /// What both hold.
+  let type: ElementType
   /// Cosines of the first row; its sines are `sines` floats on.
   let rows: UnsafePointer<Float>
   let sines: Int
@@ -29,5 +32,17 @@
   /// Write past the cache.
   let streaming: Bool
 
-  var isInPlace: Bool { unsafe UnsafePointer(output) == input }
+  var isInPlace: Bool { unsafe UnsafeRawPointer(output) == input }
+
+  /// How far row (`outer`, `inner`) is from the first, in elements.
+  @inline(__always)
+  func element(_ outer: Int, _ inner: Int) -> Int {
+    outer &* self.outer.elements &+ inner &* self.inner.elements
+  }
+
+  /// The cosines of that row.
+  @inline(__always)
+  func cosines(_ outer: Int, _ inner: Int) -> UnsafePointer<Float> {
+    unsafe rows + (outer &* self.outer.rows &+ inner &* self.inner.rows)
+  }
 }

@@ -54,7 +54,7 @@ extension FusedInputEmbedding {
     _ gradient: inout FusedEmbeddingGradient, _ kernels: Kernels
   ) throws(EmbedError) {
     try unsafe backward(
-      outputGradient, ids, segmentIDs, shape, place, step, &gradient, kernels, tuning: Tuning())
+      outputGradient, ids, segmentIDs, shape, place, step, &gradient, kernels, tuning: .inForce)
   }
 
   /// The same with other limits between ways than those measured.

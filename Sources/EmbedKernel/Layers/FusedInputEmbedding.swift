@@ -114,7 +114,7 @@ public final class FusedInputEmbedding: Sendable {
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
   ) throws(EmbedError) {
-    try unsafe forward(ids, segmentIDs, shape, place, step, output, kernels, tuning: Tuning())
+    try unsafe forward(ids, segmentIDs, shape, place, step, output, kernels, tuning: .inForce)
   }
 
   /// The same with other limits between ways than those measured.

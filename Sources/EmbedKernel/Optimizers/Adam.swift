@@ -36,7 +36,8 @@ extension UpdateRule {
     let moments = try MomentDecay(beta1: beta1, beta2: beta2, epsilon: epsilon)
     try checkDecay(weightDecay)
     return try UpdateRule(
-      name: "adam", learningRate: learningRate, untouched: untouched, state: .moments,
+      name: epsilonForm == .uncorrected ? "sparse-adam" : "adam", learningRate: learningRate,
+      untouched: untouched, state: .moments,
       arithmetic: AdamArithmetic.self
     ) { step, rate in
       var scalars = ek_step_scalars(moments, step, rate)

@@ -28,7 +28,8 @@ extension UpdateRule {
     try checkDecay(weightDecay)
     try checkBeta("momentum", beta)
     return try UpdateRule(
-      name: "momentum", learningRate: learningRate, untouched: untouched,
+      name: direction == .nesterov ? "nesterov" : "momentum", learningRate: learningRate,
+      untouched: untouched,
       state: StateLayout(first: "momentum"), arithmetic: MomentumArithmetic.self
     ) { _, rate in
       var scalars = ek_step_scalars(rate, coupledDecay: weightDecay)

@@ -114,7 +114,7 @@ public final class Optimizer {
         argument: "ids", expected: counts.ids, shape: [shape.batch, shape.context],
         actual: ids.count)
     }
-    let plan = try Plan(kernels, shape, Tuning())
+    let plan = try Plan(kernels, shape, .inForce)
     if let positions {
       let maximum = positions.rows
       if try !place.check(batch: shape.batch, context: shape.context, maximum: maximum),

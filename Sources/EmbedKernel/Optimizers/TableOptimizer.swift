@@ -241,7 +241,7 @@ internal import CMicrokernels
   func plan(_ rows: Int, _ kernels: Kernels) throws(EmbedError) -> Plan {
     // A step is bound by its roots and quotients where its rows are in cache: the widest vectors win.
     // Its rows with their state are seldom there: a few of them are worth the prefetches.
-    var tuning = Tuning()
+    var tuning = Tuning.inForce
     tuning.halfLineDim = .max
     tuning.prefetchBytes = 4 << 10
     return try Plan(kernels, outputBytes: rows * dim * 4, rows: max(1, rows), dim: dim, tuning)

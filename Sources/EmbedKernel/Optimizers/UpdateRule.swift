@@ -1,5 +1,6 @@
 // An optimiser as a value: its name, its numbers, what state it keeps and its arithmetic. A new
-// optimiser is a file with a factory of `UpdateRule` and a `StepArithmetic`, and a line in `names`.
+// optimiser is a file with a factory of `UpdateRule` and a `StepArithmetic`, and a line in
+// UpdateRule+Named.swift.
 
 internal import CMicrokernels
 
@@ -41,47 +42,6 @@ public struct UpdateRule: Sendable {
     self.arithmetic = arithmetic
     self.moments = moments
     self.scalars = scalars
-  }
-
-  /// The optimisers there are.
-  public static let names = [
-    "sgd", "momentum", "adagrad", "row-wise-adagrad", "adam", "adamw", "lamb",
-  ]
-
-  /// The optimiser called `name` with its usual numbers.
-  ///
-  /// - Parameter untouched: What happens to rows without gradient; nil for the optimiser's usual way.
-  /// - Throws: `unsupported` for a name outside `names`, and what the optimiser's factory throws.
-  public static func named(
-    _ name: String, learningRate: LearningRate, weightDecay: Double = 0,
-    untouched: UntouchedRows? = nil
-  ) throws(EmbedError) -> UpdateRule {
-    switch name {
-    case "sgd":
-      try .sgd(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .left)
-    case "momentum":
-      try .momentum(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
-    case "adagrad":
-      try .adagrad(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .left)
-    case "row-wise-adagrad":
-      try .rowWiseAdagrad(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .left)
-    case "adam":
-      try .adam(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
-    case "adamw":
-      try .adamW(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
-    case "lamb":
-      try .lamb(
-        learningRate: learningRate, weightDecay: weightDecay, untouched: untouched ?? .stepped)
-    default:
-      throw .unsupported(
-        argument: "optimizer", value: name, expected: names.joined(separator: ", "))
-    }
   }
 }
 

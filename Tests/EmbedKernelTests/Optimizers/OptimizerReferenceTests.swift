@@ -51,7 +51,8 @@ import Testing
     if untouched == .caughtUp, name != "adamw" { return }
     let (rows, dim) = (30, 19)
     let rule = try UpdateRule.named(
-      name, learningRate: .constant(0.1), weightDecay: 0.1, untouched: untouched)
+      name, learningRate: .constant(0.1), numbers: UpdateNumbers(weightDecay: 0.1),
+      untouched: untouched)
     for trainable in [TrainableRows.range(20..<30), .rows([28, 4, 5, 28])] {
       let moving = trainable == .range(20..<30) ? Set(20..<30) : [4, 5, 28]
       let whole = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 2)

@@ -38,8 +38,8 @@ import Testing
   @Test(arguments: Case.all)
   func aRunGoesOnBitForBit(_ c: Case) throws {
     let rule = try UpdateRule.named(
-      c.name, learningRate: .cosine(peak: 0.01, warmup: 10, total: 700), weightDecay: 0.1,
-      untouched: c.untouched)
+      c.name, learningRate: .cosine(peak: 0.01, warmup: 10, total: 700),
+      numbers: UpdateNumbers(weightDecay: 0.1), untouched: c.untouched)
     let table = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
     let optimizer = try TableOptimizer(rule, for: table, trainable: c.trainable)
     var random = SeededGenerator(seed: 6)

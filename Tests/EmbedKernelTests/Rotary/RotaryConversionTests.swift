@@ -66,7 +66,8 @@ import Testing
     #expect(scales.scales == [.trained, .length(20)])
     #expect(try scales.advance(embedding, lengths: [11, 21]) == [nil, .length(20)])
     #expect(try scales.advance(embedding, lengths: [17, 21]) == [.trained, nil])
-    scales.clear(sequence: 1)
+    try scales.clear(sequence: 1)
+    #expect(throws: EmbedError.self) { try scales.clear(sequence: 2) }
     #expect(try scales.advance(embedding, lengths: [17, 40]) == [nil, nil])
     #expect(throws: EmbedError.self) { try scales.advance(embedding, lengths: [1]) }
 
@@ -92,7 +93,7 @@ import Testing
     var y = x
     var span = y.mutableSpan
     try embedding.rotate(
-      inPlace: &span, shape: shape, offsets: [0, 20], scales: [.trained, .extended])
+      inPlace: &span, shape: shape, at: .offsets([0, 20]), scales: [.trained, .extended])
     var one = shape
     one.batch = 1
     let half = x.count / 2

@@ -115,6 +115,15 @@ import Testing
     #expect(
       error { _ = try RotaryEmbedding(headDim: 8, rotaryDim: 10) }
         == .invalidSize(argument: "rotaryDim", value: 10, expected: "an even number of 2...8"))
+    #expect(
+      error { _ = try RotaryEmbedding(headDim: 8, rotaryDim: 3) }
+        == .invalidSize(argument: "rotaryDim", value: 3, expected: "an even number of 2...8"))
+    #expect(
+      error { _ = try RotaryEmbedding(headDim: 0) }
+        == .invalidSize(argument: "headDim", value: 0, expected: "1 or more"))
+    #expect(
+      error { _ = try RotaryEmbedding(headDim: 8, tableBytes: -1) }
+        == .invalidSize(argument: "tableBytes", value: -1, expected: "0 or more"))
     for base in [Double.nan, .infinity, 0, -1] {
       guard
         case .invalidValue("base", _, _)? = error({
@@ -172,9 +181,21 @@ import Testing
       error(wrong)
         == .invalidSize(
           argument: "headDim", value: 4, expected: "the rotary embedding's, 8"))
-    wrong = shape
-    wrong.batch = .max
-    #expect(error(wrong) != nil)
+    for (batch, heads) in [(Int.max, 2), (.max, 0), (-1, 2), (1, -2)] {
+      wrong = shape
+      wrong.batch = batch
+      wrong.heads = heads
+      #expect(error(wrong) != nil, "batch \(batch), heads \(heads)")
+    }
+    #expect(
+      error(shape, .packed(cumulativeLengths: [0, 2, 1, 2]))
+        == .invalidCumulativeLength(index: 2, value: 1, expected: "at least the one before it, 2"))
+    #expect(
+      error(shape, .mask([1]))
+        == .wrongElementCount(argument: "mask", expected: 2, shape: [1, 2], actual: 1))
+    #expect(
+      error(shape, .offsets([-1]))
+        == .positionOutOfRange(position: -1, batchRow: 0, index: 0, maximum: Int(Int32.max) + 1))
     // xPos factors leave fp32's range.
     let xpos = try RotaryEmbedding(headDim: 8, decay: XPosDecay())
     #expect(error(shape, .sequential(offset: 50_000), with: xpos) != nil)

@@ -108,6 +108,71 @@ import Testing
     for (role, expected) in [(RotaryRole.queries, fixture.queries), (.keys, fixture.keys)] {
       let output = try embedding.rotated(fixture.input, shape, as: role)
       #expect(relativeError(output, expected) < 1e-6)
+      let gradient = try embedding.rotated(fixture.outputGradient, shape, .backward, as: role)
+      #expect(
+        relativeError(
+          gradient, role == .keys ? fixture.keyInputGradient : fixture.queryInputGradient) < 1e-6)
+    }
+  }
+
+  @Test(arguments: try RotaryFixtures.mlx())
+  func rotationsAreThoseOfMLX(_ fixture: RotaryFixtures.MLX) throws {
+    let layout = try #require(RotaryLayout(rawValue: fixture.layout))
+    let shape = RotaryShape(fixture.shape)
+    var scaling: any RotaryScaling = NoScaling()
+    if fixture.scale != 1 { scaling = try LinearScaling(factor: 1 / fixture.scale) }
+    if let divisors = fixture.divisors {
+      scaling = FixedFrequencies(
+        RotaryFrequencies(
+          zip(RotaryGeometry(rotaryDim: fixture.rotaryDim, base: 10_000).frequencies, divisors)
+            .map { $0 / $1 }))
+    }
+    let embedding = try RotaryEmbedding(
+      headDim: shape.headDim, rotaryDim: fixture.rotaryDim, layout: layout, scaling: scaling)
+    let place = PositionIDs.offsets(fixture.offsets)
+    let definition = try reference(
+      fixture.input, shape, embedding,
+      positions: fixture.offsets.flatMap { offset in
+        (0..<shape.context).map { Int(offset) + $0 }
+      })
+    for kernels in exactWays + [.openBLAS] {
+      let output = try embedding.rotated(fixture.input, shape, at: place, using: kernels)
+      #expect(relativeError(output, fixture.expected) < 1e-6)
+      #expect(relativeError(output, definition) < 1e-6)
+    }
+  }
+
+  /// The sums of learned schemes are the same for every number of threads.
+  @Test func learnedGradientsDoNotDependOnThreads() throws {
+    let shape = RotaryShape(batch: 3, heads: 4, context: 50, headDim: 16, order: .contextFirst)
+    let count = 3 * 4 * 50 * 16
+    let (x, gradient) = (drawn(count, seed: 1), drawn(2 * count, seed: 2))
+    let learned = try LearnedRotary(RotaryEmbedding(headDim: 16))
+    let polar = try PolarEmbedding(headDim: 16, heads: 4)
+    polar.phases.withMutableSpan { for i in 0..<$0.count { $0[i] = -Float(i % 7) } }
+    var first: [[UInt32]]?
+    for threads in 1...4 {
+      let kernels = Kernels(threads: threads)
+      var turned = Array(gradient[..<count])
+      var alpha = [Float](repeating: 0, count: 8)
+      var turnedSpan = turned.mutableSpan
+      var alphaSpan = alpha.mutableSpan
+      try learned.backward(
+        x.span, shape: shape, at: .mask([UInt8](repeating: 1, count: 150)),
+        outputGradient: &turnedSpan, alphaGradient: &alphaSpan, using: kernels)
+      var output = [Float](repeating: 0, count: 2 * count)
+      var outputSpan = output.mutableSpan
+      try polar.forward(x.span, shape: shape, as: .keys, into: &outputSpan, using: kernels)
+      var inputGradient = [Float](repeating: .nan, count: count)
+      var phases = [Float](repeating: 0, count: 64)
+      var inputSpan = inputGradient.mutableSpan
+      var phaseSpan = phases.mutableSpan
+      try polar.backward(
+        x.span, shape: shape, as: .keys, outputGradient: gradient.span, into: &inputSpan,
+        phaseGradient: &phaseSpan, using: kernels)
+      let bits = [turned, alpha, output, inputGradient, phases].map { $0.map(\.bitPattern) }
+      #expect(first == nil || first == bits, "\(threads) threads")
+      first = bits
     }
   }
 

@@ -72,20 +72,45 @@ import Testing
     let embedding = try RotaryEmbedding(headDim: 64, layout: layout)
     let input = try AlignedBuffer<Float>(count: count + 16)
     let output = try AlignedBuffer<Float>(count: count + 16)
-    let values = drawn(count, seed: 9)
-    let expected = try embedding.rotated(values, shape, using: .simd)
+    let expected = try AlignedBuffer<Float>(count: count)
+    let pattern = drawn(4_099, seed: 9)
     for (from, to) in [(0, 0), (0, 1), (3, 0), (5, 7)] {
       let x = unsafe UnsafeMutableBufferPointer(
         rebasing: input.unsafeBuffer[from..<from + count])
       let y = unsafe UnsafeMutableBufferPointer(rebasing: output.unsafeBuffer[to..<to + count])
-      _ = unsafe x.update(fromContentsOf: values)
+      unsafe fill(x, repeating: pattern)
+      if from == 0, to == 0 {
+        try unsafe embedding.rotate(
+          UnsafeBufferPointer(x), shape: shape, into: expected.unsafeBuffer, using: .simd)
+      }
       for set in InstructionSet.allCases where set.isAvailable {
         unsafe y.update(repeating: .nan)
         try unsafe embedding.rotate(
           UnsafeBufferPointer(x), shape: shape, into: y,
           using: Kernels(backend: .native, threads: 2, instructionSet: set))
-        #expect(unsafe y.elementsEqual(expected), "\(set), offsets \(from), \(to)")
+        #expect(unsafe haveSameBytes(y, expected.unsafeBuffer), "\(set), offsets \(from), \(to)")
       }
+    }
+  }
+
+  /// Blocks of a head that begin between lines of the cache, in a tensor that is streamed.
+  @Test func largeWithUnalignedBlocks() throws {
+    let embedding = try RotaryEmbedding(
+      headDim: 80, layout: .interleaved, axes: .axialBlocks(count: 2))
+    let shape = RotaryShape(batch: 1, heads: 8, context: 4_200, headDim: 80)
+    let count = 8 * 4_200 * 80
+    let input = try AlignedBuffer<Float>(count: count)
+    let output = try AlignedBuffer<Float>(count: count)
+    let expected = try AlignedBuffer<Float>(count: count)
+    unsafe fill(input.unsafeBuffer, repeating: drawn(4_099, seed: 9))
+    try unsafe embedding.rotate(
+      UnsafeBufferPointer(input.unsafeBuffer), shape: shape, into: expected.unsafeBuffer,
+      using: Kernels(backend: .native, threads: 1, instructionSet: .plain))
+    for set in InstructionSet.allCases where set.isAvailable {
+      try unsafe embedding.rotate(
+        UnsafeBufferPointer(input.unsafeBuffer), shape: shape, into: output.unsafeBuffer,
+        using: Kernels(backend: .native, threads: 2, instructionSet: set))
+      #expect(unsafe haveSameBytes(output.unsafeBuffer, expected.unsafeBuffer), "\(set)")
     }
   }
 
@@ -169,9 +194,14 @@ import Testing
     #expect(rotatedK == (try embedding.rotated(k, keyShape)))
   }
 
+  /// Layers on many threads share one embedding whose tables grow, the trained one and the extended
+  /// one, while others read them.
   @Test func manyThreadsGrowAndRead() async throws {
-    let embedding = try RotaryEmbedding(headDim: 16)
-    let exact = try RotaryEmbedding(headDim: 16, tableBytes: 0)
+    let scaling = try LongRoPEScaling(
+      shortFactors: [Double](repeating: 1, count: 8),
+      longFactors: [Double](repeating: 2, count: 8), trainedLength: 1_000, factor: 4)
+    let embedding = try RotaryEmbedding(headDim: 16, scaling: scaling)
+    let exact = try RotaryEmbedding(headDim: 16, scaling: scaling, tableBytes: 0)
     let wrong = try await withThrowingTaskGroup(of: Int.self) { group in
       for task in 0..<8 {
         group.addTask {

@@ -49,6 +49,27 @@ func drawn(_ count: Int, seed: UInt64) -> [Float] {
   return (0..<count).map { _ in Float.random(in: -2...2, using: &random) }
 }
 
+/// Fills memory with a pattern over and over: drawing millions of numbers takes debug builds long.
+func fill<Element>(
+  _ buffer: UnsafeMutableBufferPointer<Element>, repeating pattern: [Element]
+) {
+  for start in stride(from: 0, to: buffer.count, by: pattern.count) {
+    let count = min(pattern.count, buffer.count - start)
+    let part = unsafe UnsafeMutableBufferPointer(rebasing: buffer[start..<start + count])
+    unsafe _ = part.update(fromContentsOf: pattern[..<count])
+  }
+}
+
+/// Whether two stretches of memory hold the same bytes.
+func haveSameBytes<Element>(
+  _ a: UnsafeMutableBufferPointer<Element>, _ b: UnsafeMutableBufferPointer<Element>
+) -> Bool {
+  guard a.count == b.count, let first = a.baseAddress, let second = b.baseAddress else {
+    return a.count == b.count
+  }
+  return unsafe memcmp(first, second, a.count * MemoryLayout<Element>.stride) == 0
+}
+
 extension RotaryEmbedding {
   /// Rotates into new memory.
   func rotated(
@@ -122,10 +143,25 @@ enum RotaryFixtures {
       let center: Int
       let input: [Float]
       let queries, keys: [Double]
+      let outputGradient: [Float]
+      let queryInputGradient, keyInputGradient: [Double]
     }
     let lerope: LeRoPE
     let pope: PoPE
     let xpos: XPos
+  }
+
+  struct MLX: Decodable, Sendable, CustomTestStringConvertible {
+    let name: String
+    let shape: [Int]
+    let layout: String
+    let rotaryDim: Int
+    let scale: Double
+    let offsets: [Int32]
+    let divisors: [Double]?
+    let input: [Float]
+    let expected: [Double]
+    var testDescription: String { name }
   }
 
   private struct Cases<Case: Decodable>: Decodable { let cases: [Case] }
@@ -137,6 +173,8 @@ enum RotaryFixtures {
   static func rotations() throws -> [Rotation] {
     try decode(Cases<Rotation>.self, "rotations.json").cases
   }
+
+  static func mlx() throws -> [MLX] { try decode(Cases<MLX>.self, "mlx.json").cases }
 
   static func learned() throws -> Learned { try decode(Learned.self, "learned.json") }
 

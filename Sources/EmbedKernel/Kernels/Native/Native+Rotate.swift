@@ -6,12 +6,17 @@ extension NativeKernels {
   @inline(__always)
   static func rotate(_ tile: RotaryTile, _ plan: Plan) {
     var c = unsafe ek_rotary_tile(
-      input: tile.input, output: tile.output, rows: tile.rows, sines: tile.sines,
+      input: tile.input, output: tile.output, type: tile.type.code, rows: tile.rows,
+      sines: tile.sines,
       outer: ek_rotary_loop(tile.outer), inner: ek_rotary_loop(tile.inner), pairs: tile.pairs,
       partner: tile.partner, rest_at: tile.restStart, rest: tile.rest,
       neighbours: tile.layout == .interleaved,
       inverse: tile.direction == .backward, streaming: tile.streaming)
-    unsafe plan.kernels.pointee.rotate_f32.unsafelyUnwrapped(&c)
+    if tile.type == .float32 {
+      unsafe plan.kernels.pointee.rotate_f32.unsafelyUnwrapped(&c)
+    } else {
+      unsafe plan.kernels.pointee.rotate_half.unsafelyUnwrapped(&c)
+    }
   }
 }
 

@@ -1,9 +1,13 @@
-// Biases by distance in pure Swift: 16 floats a step.
+// Biases by distance in pure Swift: 16 floats a step. Two-byte logits go one by one in a loop
+// without branches, which the compiler makes vectors of.
 
 extension SIMDKernels: BiasKernels {
   static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
+    guard tile.element == .float32 else {
+      return TypedAdd(tile: tile).run(tile.element, .float32)
+    }
     for row in 0..<tile.rows {
-      let logits = unsafe tile.logits + row &* tile.stride
+      let logits = unsafe tile.floats(row)
       let table = unsafe tile.table - row
       let seen = tile.seen(row)
       if tile.overwrites {
@@ -16,8 +20,11 @@ extension SIMDKernels: BiasKernels {
   }
 
   static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
+    guard tile.element == .float32 else {
+      return TypedSum(tile: tile).run(tile.element, .float32)
+    }
     for row in 0..<tile.rows {
-      unsafe addRow(tile.logits + row &* tile.stride, to: tile.table - row, tile.seen(row))
+      unsafe addRow(tile.floats(row), to: tile.table - row, tile.seen(row))
     }
   }
 
@@ -42,5 +49,42 @@ extension SIMDKernels: BiasKernels {
   @inline(__always)
   private static func vector(_ row: UnsafePointer<Float>, _ i: Int) -> SIMD16<Float> {
     unsafe UnsafeRawPointer(row + i).loadUnaligned(as: SIMD16<Float>.self)
+  }
+}
+
+/// logits[r, j] = round(logits[r, j] + table[j - r])
+private struct TypedAdd: TypedBody {
+  let tile: DistanceTile
+
+  func run<Logit: SIMDElement, Entry: SIMDElement>(_ logit: Logit.Type, _ entry: Entry.Type) {
+    let size = MemoryLayout<Logit>.size
+    for row in 0..<tile.rows {
+      let logits = unsafe tile.address(row)
+      let table = unsafe tile.table - row
+      let seen = tile.seen(row)
+      if tile.overwrites {
+        for j in 0..<seen { unsafe Logit.store(table[j], logits + j &* size) }
+      } else {
+        for j in 0..<seen {
+          let sum = unsafe Logit.load(logits + j &* size) + table[j]
+          unsafe Logit.store(sum, logits + j &* size)
+        }
+      }
+      for j in seen..<tile.columns { unsafe Logit.store(-.infinity, logits + j &* size) }
+    }
+  }
+}
+
+/// table[j - r] += logits[r, j]
+private struct TypedSum: TypedBody {
+  let tile: DistanceTile
+
+  func run<Logit: SIMDElement, Entry: SIMDElement>(_ logit: Logit.Type, _ entry: Entry.Type) {
+    let size = MemoryLayout<Logit>.size
+    for row in 0..<tile.rows {
+      let logits = unsafe tile.address(row)
+      let table = unsafe tile.table - row
+      for j in 0..<tile.seen(row) { unsafe table[j] += Logit.load(logits + j &* size) }
+    }
   }
 }

@@ -6,20 +6,35 @@ extension SIMDKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
   @inline(__always)
   static func rotate(_ tile: RotaryTile, _ plan: Plan) {
-    let sign: Float = tile.direction == .backward ? -1 : 1
+    switch tile.type {
+    case .float32: rotateFloats(tile)
+    case .float16: HalfRotation<Half>(tile: tile).run()
+    case .bfloat16: HalfRotation<BFloat16>(tile: tile).run()
+    }
+    guard tile.rest > 0, !tile.isInPlace else { return }
+    let size = tile.type.byteCount
     for o in 0..<tile.outer.count {
       for i in 0..<tile.inner.count {
-        let at = o &* tile.outer.elements &+ i &* tile.inner.elements
-        let (x, y) = unsafe (tile.input + at, tile.output + at)
-        let cosines = unsafe tile.rows + (o &* tile.outer.rows &+ i &* tile.inner.rows)
+        let at = (tile.element(o, i) &+ tile.restStart) &* size
+        unsafe (tile.output + at).copyMemory(from: tile.input + at, byteCount: tile.rest &* size)
+      }
+    }
+  }
+
+  @inline(__always)
+  private static func rotateFloats(_ tile: RotaryTile) {
+    let sign: Float = tile.direction == .backward ? -1 : 1
+    let input = unsafe tile.input.assumingMemoryBound(to: Float.self)
+    let output = unsafe tile.output.assumingMemoryBound(to: Float.self)
+    for o in 0..<tile.outer.count {
+      for i in 0..<tile.inner.count {
+        let (at, cosines) = unsafe (tile.element(o, i), tile.cosines(o, i))
         let row = unsafe Row(
-          x: x, y: y, cosines: cosines, sines: cosines + tile.sines, sign: sign, pairs: tile.pairs)
+          x: input + at, y: output + at, cosines: cosines, sines: cosines + tile.sines, sign: sign,
+          pairs: tile.pairs)
         switch tile.layout {
         case .half: row.rotateHalves(tile.partner)
         case .interleaved: row.rotateNeighbours()
-        }
-        if tile.rest > 0, unsafe UnsafePointer(y) != x {
-          unsafe (y + tile.restStart).update(from: x + tile.restStart, count: tile.rest)
         }
       }
     }

@@ -23,6 +23,9 @@ public protocol AttentionBias: Sendable {
   /// The floats of a query's or a key's vector that the scheme reads; nil where it reads none.
   var headDim: Int? { get }
 
+  /// The scheme as a table over distance, where it is one: its calls take the shortest way.
+  var distanceTable: DistanceTable? { get }
+
   /// The bias of one logit, exact to Double.
   ///
   /// - Parameters:
@@ -43,6 +46,9 @@ extension AttentionBias {
 
   /// None: the bias depends on positions alone.
   public var headDim: Int? { nil }
+
+  /// Not one.
+  public var distanceTable: DistanceTable? { nil }
 
   /// Needs no tables.
   public func prepare(_ reach: BiasReach) throws(EmbedError) {}

@@ -12,15 +12,41 @@
   var keys: UnsafeMutableBufferPointer<Float>?
 }
 
+extension Kernels {
+  /// Adds or writes a bias of positions alone.
+  @usableFromInline
+  func run(
+    _ bias: any AttentionBias, _ logits: TypedElements, _ shape: AttentionShape,
+    _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask, overwrites: Bool
+  ) throws(EmbedError) {
+    guard let table = bias.distanceTable else {
+      return try bias.run(
+        self, logits, shape, queries, keys, mask, AttentionVectors(), overwrites: overwrites)
+    }
+    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
+      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
+        if queryPlaces.areConsecutive && keyPlaces.areConsecutive {
+          try table.run(
+            self, logits, shape, (queries, queryPlaces), (keys, keyPlaces), mask,
+            overwrites: overwrites)
+        } else {
+          try table.run(
+            self, logits, shape, queries, keys, mask, AttentionVectors(), overwrites: overwrites)
+        }
+      }
+    }
+  }
+}
+
 extension AttentionBias {
   func run(
-    _ kernels: Kernels, _ logits: UnsafeMutableBufferPointer<Float>, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool = true
   ) throws(EmbedError) {
     try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
       try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
-        let pass = try unsafe pass(
+        let pass = try pass(
           kernels, logits, shape, (queries, queryPlaces), (keys, keyPlaces), mask, vectors,
           overwrites: overwrites, readsKeys: readsKeys)
         if let pass { Threads.split(pass.rowCount, pass.plan.threads, pass) }
@@ -30,7 +56,7 @@ extension AttentionBias {
 
   /// The call, checked; nil where there are no logits.
   fileprivate func pass(
-    _ kernels: Kernels, _ logits: UnsafeMutableBufferPointer<Float>, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
     _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places),
     _ mask: AttentionMask, _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool
   ) throws(EmbedError) -> BiasPass? {
@@ -48,7 +74,7 @@ extension AttentionBias {
           "key vectors", vectors.keys?.count ?? 0, elementCount("key vectors", columns, dim),
           [shape.batch, shape.heads, shape.keys, dim])
       }
-      let written = unsafe Memory(logits.baseAddress, logits.count * 4)
+      let written = unsafe Memory(logits.base, logits.count * logits.type.byteCount)
       if let memory = unsafe vectors.queries,
         written.overlaps(unsafe Memory(memory.baseAddress, memory.count * 4))
       {
@@ -61,17 +87,20 @@ extension AttentionBias {
       }
     }
     let places = try BiasPlaces(
-      self, shape, queries.ids, keys.ids, queries.places, keys.places)
+      heads: heads, positions: positions, name: name, shape, queries.ids, keys.ids,
+      queries.places, keys.places)
     let plan = try Plan(
-      kernels, outputBytes: count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
-    guard count > 0, let base = logits.baseAddress else { return nil }
+      kernels, outputBytes: count &* logits.type.byteCount, rows: rows, dim: max(1, shape.keys),
+      .inForce)
+    guard count > 0, let base = unsafe logits.base else { return nil }
     try prepare(places.reach)
     return unsafe BiasPass(
       bias: self, shape: shape, queries: queries.places, keys: keys.places, mask: mask,
-      reach: places.reach, overwrites: overwrites, logits: base,
+      reach: places.reach, overwrites: overwrites, logits: UnsafeMutableRawPointer(mutating: base),
+      element: logits.type,
       content: BlockContent(
         dim: dim, queries: vectors.queries?.baseAddress, keys: vectors.keys?.baseAddress),
-      plan: plan, isFused: self is DistanceTable)
+      plan: plan, isFused: distanceTable != nil)
   }
 
   fileprivate func check(
@@ -86,7 +115,7 @@ extension AttentionBias {
 
 extension TrainedBias {
   func runGradient(
-    _ kernels: Kernels, _ logits: UnsafeBufferPointer<Float>, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ vectors: AttentionVectors, _ gradients: AttentionGradients,
     _ workspace: inout BiasWorkspace, _ parameters: UnsafeMutableBufferPointer<Float>,
@@ -108,9 +137,9 @@ extension TrainedBias {
     try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
       try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
         // Blocks of the backward pass are read alone.
-        let pass = try unsafe pass(
-          kernels, UnsafeMutableBufferPointer(mutating: logits), shape, (queries, queryPlaces),
-          (keys, keyPlaces), mask, vectors, overwrites: false, readsKeys: readsKeys)
+        let pass = try pass(
+          kernels, logits, shape, (queries, queryPlaces), (keys, keyPlaces), mask, vectors,
+          overwrites: false, readsKeys: readsKeys)
         guard let pass else { return }
         let count = sumCount(pass.reach)
         let sums = try unsafe workspace.zeros(
@@ -126,6 +155,41 @@ extension TrainedBias {
             reach: pass.reach, into: parameters)
         }
       }
+    }
+  }
+}
+
+/// Where a call's queries and keys stand, checked.
+struct BiasPlaces {
+  let reach: BiasReach
+
+  init(
+    heads: Int?, positions: Int?, name: @autoclosure () -> String, _ shape: AttentionShape,
+    _ queryIDs: PositionIDs, _ keyIDs: PositionIDs, _ queries: Places, _ keys: Places
+  ) throws(EmbedError) {
+    if let heads, heads != shape.heads {
+      throw .invalidSize(
+        argument: "heads", value: shape.heads, expected: "\(heads), as the \(name()) bias has")
+    }
+    let maximum = min(positions ?? .max, Int(Int32.max))
+    try Self.check(queryIDs, shape.batch, shape.queries, maximum)
+    try Self.check(keyIDs, shape.batch, shape.keys, maximum)
+    guard queries.isPacked == keys.isPacked else { throw .unpairedDocuments }
+    guard let q = queries.bounds(batch: shape.batch, context: shape.queries),
+      let k = keys.bounds(batch: shape.batch, context: shape.keys)
+    else {
+      reach = BiasReach(past: 0, future: 0)
+      return
+    }
+    reach = BiasReach(
+      past: max(0, q.highest - k.lowest), future: max(0, k.highest - q.lowest))
+  }
+
+  private static func check(
+    _ ids: PositionIDs, _ batch: Int, _ context: Int, _ maximum: Int
+  ) throws(EmbedError) {
+    guard try ids.check(batch: batch, context: context, maximum: maximum) else {
+      throw ids.overflow(batch: batch, context: context, maximum: maximum)
     }
   }
 }

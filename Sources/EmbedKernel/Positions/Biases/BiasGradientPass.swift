@@ -13,12 +13,14 @@
 
   /// Does the heads `range`.
   func run(_ range: Range<Int>) {
-    for head in range {
-      for batchRow in 0..<pass.shape.batch { sequence(batchRow, head) }
+    pass.withScratch { pass in
+      for head in range {
+        for batchRow in 0..<pass.shape.batch { sequence(pass, batchRow, head) }
+      }
     }
   }
 
-  private func sequence(_ batchRow: Int, _ head: Int) {
+  private func sequence(_ pass: BiasPass, _ batchRow: Int, _ head: Int) {
     let shape = pass.shape
     pass.queries.forEachStretch(
       row: batchRow, context: shape.queries, columns: 0..<shape.queries
@@ -26,20 +28,40 @@
       guard queries.group != Stretch.padding else { return }
       var done = 0
       while done < queries.count {
-        let count = min(BiasPass.blockRows, queries.count - done)
-        let block = Stretch(
-          column: queries.column + done, count: count, position: queries.position + done,
-          group: queries.group)
+        let block = queries.part(done, BiasPass.blockRows)
         pass.keys.forEachStretch(row: batchRow, context: shape.keys, columns: 0..<shape.keys) {
-          if $0.group == block.group { pair(batchRow, head, block, $0) }
+          if $0.group == block.group { pair(pass, batchRow, head, block, $0) }
         }
-        done += count
+        done += block.count
       }
     }
   }
 
-  private func pair(_ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch) {
-    guard let block = pass.block(batchRow, head, queries, keys) else { return }
+  private func pair(
+    _ pass: BiasPass, _ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch
+  ) {
+    guard let scratch = unsafe pass.scratch else {
+      return unsafe add(
+        batchRow, head, queries, keys,
+        pass.address(batchRow, head, queries.column, keys.column)
+          .assumingMemoryBound(to: Float.self), pass.shape.keys)
+    }
+    var done = 0
+    while done < keys.count {
+      let part = keys.part(done, BiasPass.blockColumns)
+      unsafe pass.widen(batchRow, head, queries, part, to: scratch)
+      unsafe add(batchRow, head, queries, part, scratch, BiasPass.blockColumns)
+      done += part.count
+    }
+  }
+
+  private func add(
+    _ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch,
+    _ gradient: UnsafeMutablePointer<Float>, _ stride: Int
+  ) {
+    guard let block = unsafe pass.block(batchRow, head, queries, keys, gradient, stride) else {
+      return
+    }
     let (shape, dim) = (pass.shape, pass.content.dim)
     let lane = batchRow * shape.heads + head
     unsafe bias.addGradient(

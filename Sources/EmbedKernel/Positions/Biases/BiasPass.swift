@@ -1,6 +1,9 @@
 // One checked call on attention logits, cut into rows for the threads and into blocks for the
 // scheme. Masks are laid here, so no scheme knows of them; the distance table alone lays the causal
 // one itself, in the same pass over memory.
+//
+// Schemes compute with floats. Two-byte logits are widened to the stack block by block, and rounded
+// once when the block is done, so every scheme works on every element type.
 
 /// A checked call: logits[b, h, i, j] += bias(h, place(b, i), place(b, j)), or minus infinity.
 @safe struct BiasPass {
@@ -11,56 +14,45 @@
   let mask: AttentionMask
   let reach: BiasReach
   let overwrites: Bool
-  let logits: UnsafeMutablePointer<Float>
+  let logits: UnsafeMutableRawPointer
+  let element: ElementType
   let content: BlockContent
   let plan: Plan
   /// The bias lays the causal mask, and writes where it would add.
   let isFused: Bool
+  /// Floats of a block of two-byte logits, on the stack of the thread; nil for floats.
+  var scratch: UnsafeMutablePointer<Float>?
 
   var rowCount: Int { shape.batch &* shape.heads &* shape.queries }
 
   /// Rows of a block: enough to use a table's row again while it is in L1.
   static let blockRows = 32
-}
-
-/// Where a call's queries and keys stand, checked.
-struct BiasPlaces {
-  let reach: BiasReach
-
-  init(
-    _ bias: any AttentionBias, _ shape: AttentionShape, _ queryIDs: PositionIDs,
-    _ keyIDs: PositionIDs, _ queries: Places, _ keys: Places
-  ) throws(EmbedError) {
-    if let heads = bias.heads, heads != shape.heads {
-      throw .invalidSize(
-        argument: "heads", value: shape.heads, expected: "\(heads), as the \(bias.name) bias has")
-    }
-    let maximum = min(bias.positions ?? .max, Int(Int32.max))
-    try Self.check(queryIDs, shape.batch, shape.queries, maximum)
-    try Self.check(keyIDs, shape.batch, shape.keys, maximum)
-    guard queries.isPacked == keys.isPacked else { throw .unpairedDocuments }
-    guard let q = queries.bounds(batch: shape.batch, context: shape.queries),
-      let k = keys.bounds(batch: shape.batch, context: shape.keys)
-    else {
-      reach = BiasReach(past: 0, future: 0)
-      return
-    }
-    reach = BiasReach(
-      past: max(0, q.highest - k.lowest), future: max(0, k.highest - q.lowest))
-  }
-
-  private static func check(
-    _ ids: PositionIDs, _ batch: Int, _ context: Int, _ maximum: Int
-  ) throws(EmbedError) {
-    guard try ids.check(batch: batch, context: context, maximum: maximum) else {
-      throw ids.overflow(batch: batch, context: context, maximum: maximum)
-    }
-  }
+  /// Columns of a block of two-byte logits.
+  static let blockColumns = 512
+  /// The floats of such a block, 64 KiB.
+  typealias Scratch = InlineArray<16384, Float>
 }
 
 extension BiasPass: ParallelWork {
   /// Does the rows `range` of `[batch * heads * queries]`.
   func run(_ range: Range<Int>) {
+    withScratch { $0.walk(range) }
+  }
+
+  /// Gives `body` this pass with floats on the stack, where it needs them.
+  @inline(__always)
+  func withScratch(_ body: (BiasPass) -> Void) {
+    guard element != .float32 else { return body(self) }
+    var scratch = Scratch(repeating: 0)
+    var span = scratch.mutableSpan
+    unsafe span.withUnsafeMutableBufferPointer {
+      var pass = self
+      unsafe pass.scratch = $0.baseAddress
+      body(pass)
+    }
+  }
+
+  private func walk(_ range: Range<Int>) {
     var row = range.lowerBound
     while row < range.upperBound {
       let (lane, first) = row.quotientAndRemainder(dividingBy: shape.queries)
@@ -80,14 +72,11 @@ extension BiasPass: ParallelWork {
       }
       var done = 0
       while done < stretch.count {
-        let count = min(Self.blockRows, stretch.count - done)
-        let block = Stretch(
-          column: stretch.column + done, count: count, position: stretch.position + done,
-          group: stretch.group)
+        let block = stretch.part(done, Self.blockRows)
         keys.forEachStretch(row: batchRow, context: shape.keys, columns: 0..<shape.keys) { keys in
           pair(batchRow, head, block, keys)
         }
-        done += count
+        done += block.count
       }
     }
   }
@@ -107,23 +96,63 @@ extension BiasPass: ParallelWork {
       }
       return
     }
-    if overwrites && !isFused {
-      fill(0, batchRow, head, queries.column, queries.count, keys.column, keys.count)
+    guard let scratch = unsafe scratch else {
+      return unsafe add(
+        batchRow, head, queries, keys,
+        address(batchRow, head, queries.column, keys.column).assumingMemoryBound(to: Float.self),
+        shape.keys)
     }
-    if let block = block(batchRow, head, queries, keys) { bias.add(block) }
+    var done = 0
+    while done < keys.count {
+      let part = keys.part(done, Self.blockColumns)
+      if !overwrites { unsafe widen(batchRow, head, queries, part, to: scratch) }
+      unsafe add(batchRow, head, queries, part, scratch, Self.blockColumns)
+      for row in 0..<queries.count {
+        unsafe plan.convert(
+          scratch + row * Self.blockColumns, .float32,
+          to: address(batchRow, head, queries.column + row, part.column), element,
+          count: part.count)
+      }
+      done += part.count
+    }
+  }
+
+  /// Copies two-byte logits to floats, `blockColumns` a row.
+  func widen(
+    _ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch,
+    to floats: UnsafeMutablePointer<Float>
+  ) {
+    for row in 0..<queries.count {
+      unsafe plan.convert(
+        address(batchRow, head, queries.column + row, keys.column), element,
+        to: floats + row * Self.blockColumns, .float32, count: keys.count)
+    }
+  }
+
+  /// Adds to, and masks, floats: the first is that of the first query and key.
+  private func add(
+    _ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch,
+    _ logits: UnsafeMutablePointer<Float>, _ stride: Int
+  ) {
+    if overwrites && !isFused {
+      for row in 0..<queries.count {
+        unsafe (logits + row * stride).update(repeating: 0, count: keys.count)
+      }
+    }
+    if let block = unsafe block(batchRow, head, queries, keys, logits, stride) { bias.add(block) }
     guard mask.contains(.causal), !isFused else { return }
     for row in 0..<queries.count {
       let first = max(0, min(keys.count, queries.position + row + 1 - keys.position))
-      fill(
-        -.infinity, batchRow, head, queries.column + row, 1, keys.column + first,
-        keys.count - first)
+      unsafe (logits + row * stride + first).update(
+        repeating: -.infinity, count: keys.count - first)
     }
   }
 
   /// The block of some queries against some keys, without the keys that none of them sees unless
   /// the bias masks them itself; nil where that leaves nothing.
   func block(
-    _ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch
+    _ batchRow: Int, _ head: Int, _ queries: Stretch, _ keys: Stretch,
+    _ logits: UnsafeMutablePointer<Float>, _ stride: Int
   ) -> BiasBlock? {
     let isCausal = mask.contains(.causal)
     let keyCount =
@@ -134,15 +163,16 @@ extension BiasPass: ParallelWork {
       batchRow: batchRow, head: head,
       queries: queries.position..<queries.position + queries.count,
       keys: keys.position..<keys.position + keyCount, isCausal: isCausal, overwrites: overwrites,
-      logits: address(batchRow, head, queries.column, keys.column), stride: shape.keys,
+      logits: logits, stride: stride,
       content: content(batchRow, head, queries.column, keys.column), plan: plan)
   }
 
-  private func address(
+  /// The address of a logit.
+  func address(
     _ batchRow: Int, _ head: Int, _ query: Int, _ key: Int
-  ) -> UnsafeMutablePointer<Float> {
+  ) -> UnsafeMutableRawPointer {
     let row = (batchRow &* shape.heads &+ head) &* shape.queries &+ query
-    return unsafe logits + (row &* shape.keys &+ key)
+    return unsafe logits + (row &* shape.keys &+ key) &* element.byteCount
   }
 
   private func content(
@@ -155,13 +185,25 @@ extension BiasPass: ParallelWork {
       keys: content.keys.map { unsafe $0 + (lane * shape.keys + key) * dim })
   }
 
+  /// Writes `value`, which is 0 or minus infinity, to logits of any type.
   private func fill(
     _ value: Float, _ batchRow: Int, _ head: Int, _ query: Int, _ queryCount: Int, _ key: Int,
     _ keyCount: Int
   ) {
     guard keyCount > 0 else { return }
     for row in 0..<queryCount {
-      unsafe address(batchRow, head, query + row, key).update(repeating: value, count: keyCount)
+      let start = unsafe address(batchRow, head, query + row, key)
+      switch element {
+      case .float32:
+        unsafe start.assumingMemoryBound(to: Float.self)
+          .update(repeating: value, count: keyCount)
+      case .float16:
+        unsafe start.assumingMemoryBound(to: Half.self)
+          .update(repeating: Half(value), count: keyCount)
+      case .bfloat16:
+        unsafe start.assumingMemoryBound(to: BFloat16.self)
+          .update(repeating: BFloat16(value), count: keyCount)
+      }
     }
   }
 }

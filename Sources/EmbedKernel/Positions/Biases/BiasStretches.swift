@@ -11,6 +11,13 @@ struct Stretch {
   var group: Int
 
   static let padding = -1
+
+  /// At most `limit` of the tokens from the one at `start` on.
+  func part(_ start: Int, _ limit: Int) -> Stretch {
+    Stretch(
+      column: column + start, count: min(limit, count - start), position: position + start,
+      group: group)
+  }
 }
 
 extension Places {

@@ -37,89 +37,62 @@ public final class CoPE: Sendable {
   public var parameterCount: Int { table.rows * table.dim }
 }
 
-/// A checked call: rows of logits `[rows, keys]`, a query's vector each.
-@safe private struct CoPEPass: ParallelWork {
-  let table: UnsafePointer<Float>
-  let positions: Int
-  let dim: Int
-  let keys: Int
-  let queries: UnsafePointer<Float>
-  let logits: UnsafeMutablePointer<Float>
-  let plan: Plan
-
-  func run(_ range: Range<Int>) {
-    var scratch = RelativeProducts.Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let products = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
-    let together = max(1, min(32, RelativeProducts.Scratch.count / positions))
-    var first = range.lowerBound
-    while first < range.upperBound {
-      let count = min(together, range.upperBound - first)
-      unsafe fillProducts(products, first, count)
-      for row in 0..<count {
-        let mine = unsafe products + row * positions
-        unsafe forEachLogit(logits + (first + row) * keys) { logit, place, share, _ in
-          let (low, high) = unsafe (mine[place], mine[min(place + 1, positions - 1)])
-          unsafe logit.pointee += high * share + low * (1 - share)
-        }
-      }
-      first += count
-    }
-  }
-
-  /// products[r, p] = queries[first + r] · table[p]
-  @inline(__always)
-  func fillProducts(_ products: UnsafeMutablePointer<Float>, _ first: Int, _ count: Int) {
-    unsafe plan.backend.products(
-      ProductTile(
-        x: UnsafeMutablePointer(mutating: queries) + first * dim, xStride: dim, rows: count,
-        table: UnsafeMutablePointer(mutating: table), tableStride: dim, entries: positions,
-        dim: dim, products: products, stride: positions, scale: 1), plan)
-  }
-
-  /// Calls `body` for the logits of a row from the last to the first, with the whole position, the
-  /// share of the next one, and the gate. The count is kept in Double.
-  @inline(__always)
-  func forEachLogit(
-    _ row: UnsafeMutablePointer<Float>,
-    _ body: (
-      _ logit: UnsafeMutablePointer<Float>, _ place: Int, _ share: Float, _ gate: Double
-    ) -> Void
-  ) {
-    var position = 0.0
-    for key in stride(from: keys - 1, through: 0, by: -1) {
-      let gate = unsafe 1 / (1 + exp(-Double(row[key])))
-      position += gate.isNaN ? 0 : gate
-      let limited = min(position, Double(positions - 1))
-      let place = Int(limited)
-      unsafe body(row + key, place, Float(limited - Double(place)), gate)
-    }
-  }
-}
-
 extension Kernels {
   /// Adds CoPE's bias to logits, which are masked already.
   ///
   /// - Parameters:
   ///   - queryVectors: Shape `[batch, heads, queries, headDim]`.
   ///   - logits: Shape `[batch, heads, queries, keys]`; masked ones are minus infinity.
-  /// - Throws: `wrongElementCount`, `overlappingMemory`, `sizeOverflow`, before anything is written.
+  ///   - queries: Where the queries stand and to which documents they belong; CoPE counts by
+  ///     content, so of this only the documents and the padding matter.
+  ///   - keys: Where the keys stand, likewise.
+  /// - Throws: `EmbedError`, before anything is written.
   public func addCoPE(
     _ cope: CoPE, queryVectors: Span<Float>, to logits: inout MutableSpan<Float>,
-    shape: AttentionShape
+    shape: AttentionShape, queries: PositionIDs = .sequential(),
+    keys: PositionIDs = .sequential()
   ) throws(EmbedError) {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    let read = unsafe queryVectors.withUnsafeBufferPointer { unsafe $0 }
-    let rows = try unsafe checkCoPE(cope, UnsafeBufferPointer(written), read, shape)
-    let plan = try Plan(
-      self, outputBytes: written.count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
-    guard let base = written.baseAddress, let queries = read.baseAddress, rows > 0 else { return }
-    let pass = unsafe CoPEPass(
-      table: UnsafePointer(cope.table.storage.base), positions: cope.table.rows,
-      dim: cope.table.dim, keys: shape.keys, queries: queries, logits: base, plan: plan)
-    Threads.split(rows, plan.threads, pass)
+    try unsafe run(
+      cope, unsafe queryVectors.withUnsafeBufferPointer { unsafe $0 },
+      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys)
+  }
+
+  /// The same for any element type: two-byte queries are widened to floats in the workspace,
+  /// logits one by one, and each is rounded once.
+  @inlinable
+  public func addCoPE<Element: TableElement>(
+    _ cope: CoPE, queryVectors: Span<Element>, to logits: inout MutableSpan<Element>,
+    shape: AttentionShape, queries: PositionIDs = .sequential(),
+    keys: PositionIDs = .sequential(), workspace: inout BiasWorkspace
+  ) throws(EmbedError) {
+    let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
+    try run(
+      cope, unsafe TypedElements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace)
+  }
+
+  @usableFromInline
+  func run(
+    _ cope: CoPE, _ queryVectors: TypedElements, _ logits: TypedElements,
+    _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs,
+    _ workspace: inout BiasWorkspace
+  ) throws(EmbedError) {
+    let (floats, _) = try unsafe workspace.floats(queryVectors, .none, self)
+    try unsafe run(cope, floats, logits, shape, queries, keys)
+  }
+
+  private func run(
+    _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>, _ logits: TypedElements,
+    _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs
+  ) throws(EmbedError) {
+    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
+      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
+        let pass = try unsafe CoPEPass(
+          self, cope, queryVectors, logits, shape, (queries, queryPlaces), (keys, keyPlaces))
+        if let pass { Threads.split(pass.rowCount, pass.plan.threads, CoPEForward(pass: pass)) }
+      }
+    }
   }
 
   /// Adds CoPE's gradients, from the gradient of the logits after it was added.
@@ -130,126 +103,59 @@ extension Kernels {
   /// - Parameters:
   ///   - logits: The logits before CoPE was added, shape `[batch, heads, queries, keys]`.
   ///   - logitsGradient: The same shape.
+  ///   - workspace: Memory kept from call to call.
   ///   - gradient: Of the table, shape `[positions, headDim]`.
-  ///   - queryGradient: Shape `[batch, heads, queries, headDim]`.
+  ///   - queryGradient: Shape `[batch, heads, queries, headDim]`, floats whatever the queries are.
+  /// - Throws: `EmbedError`, before anything is written.
   /// - Complexity: One thread: the table's gradient is summed row by row, in order.
-  public func addCoPEGradient(
-    _ cope: CoPE, queryVectors: Span<Float>, logits: Span<Float>,
-    logitsGradient: inout MutableSpan<Float>, shape: AttentionShape,
-    into gradient: inout MutableSpan<Float>, queryGradient: inout MutableSpan<Float>
+  @inlinable
+  public func addCoPEGradient<Element: TableElement>(
+    _ cope: CoPE, queryVectors: Span<Element>, logits: Span<Element>,
+    logitsGradient: inout MutableSpan<Element>, shape: AttentionShape,
+    queries: PositionIDs = .sequential(), keys: PositionIDs = .sequential(),
+    workspace: inout BiasWorkspace, into gradient: inout MutableSpan<Float>,
+    queryGradient: inout MutableSpan<Float>
   ) throws(EmbedError) {
     let written = unsafe logitsGradient.withUnsafeMutableBufferPointer { unsafe $0 }
-    let ofTable = unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 }
-    let ofQueries = unsafe queryGradient.withUnsafeMutableBufferPointer { unsafe $0 }
-    let read = unsafe queryVectors.withUnsafeBufferPointer { unsafe $0 }
-    let before = unsafe logits.withUnsafeBufferPointer { unsafe $0 }
-    let rows = try unsafe checkCoPE(cope, before, read, shape)
-    let (positions, dim) = (cope.table.rows, cope.table.dim)
+    try unsafe runGradient(
+      cope, unsafe TypedElements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe TypedElements(logits.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace,
+      unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 },
+      unsafe queryGradient.withUnsafeMutableBufferPointer { unsafe $0 })
+  }
+
+  @usableFromInline
+  func runGradient(
+    _ cope: CoPE, _ queryVectors: TypedElements, _ logits: TypedElements,
+    _ logitsGradient: TypedElements, _ shape: AttentionShape, _ queries: PositionIDs,
+    _ keys: PositionIDs, _ workspace: inout BiasWorkspace,
+    _ gradient: UnsafeMutableBufferPointer<Float>,
+    _ queryGradient: UnsafeMutableBufferPointer<Float>
+  ) throws(EmbedError) {
     for (name, count, expected) in [
-      ("logits gradient", written.count, before.count),
-      ("query gradient", ofQueries.count, read.count),
-      ("parameter gradient", ofTable.count, positions * dim),
+      ("logits gradient", logitsGradient.count, logits.count),
+      ("query gradient", queryGradient.count, queryVectors.count),
+      ("parameter gradient", gradient.count, cope.parameterCount),
     ] where count != expected {
       throw .wrongElementCount(
         argument: name, expected: expected, shape: [expected], actual: count)
     }
-    let plan = try Plan(
-      self, outputBytes: written.count &* 4, rows: rows, dim: max(1, shape.keys), Tuning())
-    guard let source = before.baseAddress, let base = written.baseAddress,
-      let queries = read.baseAddress, let toQueries = ofQueries.baseAddress,
-      let toTable = ofTable.baseAddress, rows > 0
-    else { return }
-    // The pass never writes the logits here: it walks them.
-    let pass = unsafe CoPEPass(
-      table: UnsafePointer(cope.table.storage.base), positions: positions, dim: dim,
-      keys: shape.keys, queries: queries, logits: UnsafeMutablePointer(mutating: source),
-      plan: plan)
-    let work = unsafe CoPEGradient(
-      pass: pass, gradient: base, toQueries: toQueries, toTable: toTable)
-    for row in 0..<rows { work.run(row) }
-  }
-
-  private func checkCoPE(
-    _ cope: CoPE, _ logits: UnsafeBufferPointer<Float>, _ queries: UnsafeBufferPointer<Float>,
-    _ shape: AttentionShape
-  ) throws(EmbedError) -> Int {
-    let count = try shape.check()
-    guard logits.count == count else {
-      throw .wrongElementCount(
-        argument: "logits", expected: count, shape: shape.dimensions, actual: logits.count)
-    }
-    let rows = try elementCount("query vectors", shape.batch, shape.heads, shape.queries)
-    let expected = try elementCount("query vectors", rows, cope.table.dim)
-    guard queries.count == expected else {
-      throw .wrongElementCount(
-        argument: "query vectors", expected: expected,
-        shape: [shape.batch, shape.heads, shape.queries, cope.table.dim], actual: queries.count)
-    }
-    let written = unsafe Memory(logits.baseAddress, logits.count * 4)
-    if written.overlaps(unsafe Memory(queries.baseAddress, queries.count * 4)) {
-      throw .overlappingMemory(argument: "query vectors")
-    }
-    return shape.keys == 0 ? 0 : rows
-  }
-}
-
-/// The backward pass, row by row.
-@safe private struct CoPEGradient {
-  let pass: CoPEPass
-  let gradient: UnsafeMutablePointer<Float>
-  let toQueries: UnsafeMutablePointer<Float>
-  let toTable: UnsafeMutablePointer<Float>
-
-  func run(_ row: Int) {
-    var scratch = RelativeProducts.Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let sums = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
-    let (positions, dim, keys) = (pass.positions, pass.dim, pass.keys)
-    let mine = unsafe gradient + row * keys
-    // The gradient of each whole position's product, while the logits' own still stands.
-    unsafe pass.forEachLogit(pass.logits + row * keys) { logit, place, share, _ in
-      let g = unsafe mine[logit - (pass.logits + row * keys)]
-      unsafe sums[place] += g * (1 - share)
-      unsafe sums[min(place + 1, positions - 1)] += g * share
-    }
-    let tile = unsafe ProductTile(
-      x: toQueries + row * dim, xStride: dim, rows: 1,
-      table: UnsafeMutablePointer(mutating: pass.table), tableStride: dim, entries: positions,
-      dim: dim, products: sums, stride: positions, scale: 1)
-    pass.plan.backend.combine(tile, pass.plan)
-    let outer = unsafe ProductTile(
-      x: UnsafeMutablePointer(mutating: pass.queries) + row * dim, xStride: dim, rows: 1,
-      table: toTable, tableStride: dim, entries: positions, dim: dim, products: sums,
-      stride: positions, scale: 1)
-    pass.plan.backend.outer(outer, pass.plan)
-    unsafe passThroughGates(row, mine, sums)
-  }
-
-  /// A gate moves the positions of its own key and of all before it.
-  private func passThroughGates(
-    _ row: Int, _ mine: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>
-  ) {
-    let (positions, keys) = (pass.positions, pass.keys)
-    unsafe pass.fillProducts(products, row, 1)
-    let logits = unsafe pass.logits + row * keys
-    // First the slope of each position, kept where the logits' gradient is, then its running sum.
-    // Summing from the first key needs each position again, so the count runs down from its total.
-    var total = 0.0
-    for key in stride(from: keys - 1, through: 0, by: -1) {
-      total += unsafe 1 / (1 + exp(-Double(logits[key])))
-    }
-    var (position, running) = (total, 0.0)
-    for key in 0..<keys {
-      let gate = unsafe 1 / (1 + exp(-Double(logits[key])))
-      if position < Double(positions - 1) {
-        let place = Int(max(0, position))
-        let slope = unsafe products[min(place + 1, positions - 1)] - products[place]
-        running += unsafe Double(mine[key]) * Double(slope)
+    let (floats, _) = try unsafe workspace.floats(queryVectors, .none, self)
+    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
+      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
+        // The pass never writes the logits here: it walks them.
+        let pass = try unsafe CoPEPass(
+          self, cope, floats, logits, shape, (queries, queryPlaces), (keys, keyPlaces))
+        guard let pass, let base = unsafe logitsGradient.base,
+          let toQueries = queryGradient.baseAddress,
+          let toTable = gradient.baseAddress
+        else { return }
+        unsafe CoPEGradient(
+          pass: pass, gradient: UnsafeMutableRawPointer(mutating: base), toQueries: toQueries,
+          toTable: toTable
+        ).run()
       }
-      unsafe mine[key] += Float(running * gate * (1 - gate))
-      position -= gate
     }
   }
 }

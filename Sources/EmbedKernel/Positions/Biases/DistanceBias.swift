@@ -40,6 +40,11 @@ public final class DistanceTable: AttentionBias {
   /// The formula.
   public let formula: any DistanceBias
 
+  /// The formula's heads.
+  public let heads: Int?
+  /// The formula's positions.
+  public let positions: Int?
+
   private let rowCount: Int
   private let table: ReachTable<Float>
 
@@ -51,6 +56,8 @@ public final class DistanceTable: AttentionBias {
     _ formula: any DistanceBias, reach: BiasReach = BiasReach(past: 0, future: 0)
   ) throws(EmbedError) {
     self.formula = formula
+    heads = formula.heads
+    positions = formula.positions
     let rowCount = formula.heads ?? 1
     self.rowCount = rowCount
     table = ReachTable(rows: rowCount) { (snapshot) throws(EmbedError) in
@@ -70,10 +77,8 @@ public final class DistanceTable: AttentionBias {
 
   /// The formula's name.
   public var name: String { formula.name }
-  /// The formula's heads.
-  public var heads: Int? { formula.heads }
-  /// The formula's positions.
-  public var positions: Int? { formula.positions }
+  /// This.
+  public var distanceTable: DistanceTable? { self }
 
   /// The formula itself, not rounded to the table's floats.
   public func value(head: Int, query: Int, key: Int) -> Double {
@@ -90,9 +95,17 @@ public final class DistanceTable: AttentionBias {
     try? table.refresh()
   }
 
+  /// The entry of distance 0 of the first head, and the floats to the next head's: 0 where all are
+  /// alike. `prepare(_:)` says how far to both sides may be read.
+  var entries: (first: UnsafeMutablePointer<Float>, headStride: Int) {
+    let view = table.newest
+    return unsafe (view.first, rowCount == 1 ? 0 : view.rowStride)
+  }
+
   /// Adds the table's shifted rows, with the causal mask.
   public func add(_ block: BiasBlock) {
-    let origin = unsafe table.newest.origin(rowCount == 1 ? 0 : block.head)
+    let (first, headStride) = unsafe entries
+    let origin = unsafe first + block.head * headStride
     let delta = block.keys.lowerBound - block.queries.lowerBound
     let tile = unsafe DistanceTile(
       logits: block.logits, table: origin + delta, rows: block.queries.count,

@@ -10,22 +10,38 @@ internal import Synchronization
 /// most as much memory again.
 @safe final class ReachTable<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
   /// The table of one reach.
-  final class Snapshot: @unchecked Sendable {
+  @safe final class Snapshot: @unchecked Sendable {
     let reach: BiasReach
     let values: AlignedBuffer<Element>
 
-    private let width: Int
+    /// The same for readers, in memory of its own.
+    fileprivate let view: UnsafeMutablePointer<View>
 
     fileprivate init(_ reach: BiasReach, rows: Int, width: Int) throws(EmbedError) {
       self.reach = reach
-      self.width = width
       values = try AlignedBuffer(count: elementCount("distance table", rows, reach.count, width))
+      unsafe view = .allocate(capacity: 1)
+      unsafe view.initialize(
+        to: View(
+          reach: reach, rowStride: reach.count &* width,
+          first: values.unsafeBuffer.baseAddress.unsafelyUnwrapped + reach.past &* width))
     }
 
+    deinit { unsafe view.deallocate() }
+  }
+
+  /// What a reader needs of a table: plain values, so that reading counts no references.
+  @safe struct View {
+    let reach: BiasReach
+    /// Elements from one row to the next.
+    let rowStride: Int
+    /// The entry of delta 0 in row 0.
+    let first: UnsafeMutablePointer<Element>
+
     /// The entry of delta 0 in row `row`.
+    @inline(__always)
     func origin(_ row: Int = 0) -> UnsafeMutablePointer<Element> {
-      unsafe values.unsafeBuffer.baseAddress.unsafelyUnwrapped
-        + (row &* reach.count &+ reach.past) &* width
+      unsafe first + row &* rowStride
     }
   }
 
@@ -47,17 +63,21 @@ internal import Synchronization
     self.fill = fill
   }
 
-  /// The newest table; `covering(_:)` has made one.
-  var newest: Snapshot {
+  /// The newest table; `cover(_:)` has made one.
+  @inline(__always)
+  var newest: View {
     let address = current.load(ordering: .acquiring)
-    return unsafe Unmanaged<Snapshot>.fromOpaque(
-      UnsafeRawPointer(bitPattern: address).unsafelyUnwrapped
-    ).takeUnretainedValue()
+    return unsafe UnsafePointer<View>(bitPattern: address).unsafelyUnwrapped.pointee
   }
 
   /// Makes the table cover `reach`. Allocates and locks only where it did not.
+  @inline(__always)
   func cover(_ reach: BiasReach) throws(EmbedError) {
     if current.load(ordering: .acquiring) != 0, newest.reach.covers(reach) { return }
+    try grow(reach)
+  }
+
+  private func grow(_ reach: BiasReach) throws(EmbedError) {
     for distance in [reach.past, -reach.future] where abs(distance) > Self.longest {
       throw .distanceOutOfRange(distance: distance, limit: Self.longest)
     }
@@ -69,9 +89,7 @@ internal import Synchronization
       let snapshot = try Snapshot(grown, rows: rows, width: width)
       try fill(snapshot)
       list.append(snapshot)
-      current.store(
-        UInt(bitPattern: unsafe Unmanaged.passUnretained(snapshot).toOpaque()),
-        ordering: .releasing)
+      current.store(UInt(bitPattern: unsafe snapshot.view), ordering: .releasing)
     }
   }
 

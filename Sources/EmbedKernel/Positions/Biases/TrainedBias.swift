@@ -51,13 +51,19 @@ public protocol TrainedBias: AttentionBias {
   }
 }
 
-/// Memory that gradients of biases sum into, kept from call to call: it grows to the largest call
-/// seen and stays.
+/// Memory that gradients of biases sum into, and that two-byte vectors of queries and keys are
+/// widened to. Kept from call to call: it grows to the largest call seen and stays.
 public struct BiasWorkspace: ~Copyable {
   private var buffer: AlignedBuffer<Float>
+  private var widened: AlignedBuffer<Float>
 
   /// Memory for nothing yet.
-  public init() throws(EmbedError) { buffer = try AlignedBuffer(count: 0) }
+  public init() throws(EmbedError) {
+    let sums = try AlignedBuffer<Float>(count: 0)
+    let vectors = try AlignedBuffer<Float>(count: 0)
+    buffer = sums
+    widened = vectors
+  }
 
   /// Zeros for `count` floats.
   mutating func zeros(_ count: Int) throws(EmbedError) -> UnsafeMutablePointer<Float> {
@@ -67,6 +73,48 @@ public struct BiasWorkspace: ~Copyable {
       unsafe buffer.base.update(repeating: 0, count: count)
     }
     return unsafe buffer.base
+  }
+
+  /// The elements as floats: in place where they are, else in memory of this workspace, one group
+  /// after another. What an earlier call gave is lost.
+  mutating func floats(
+    _ first: TypedElements, _ second: TypedElements, _ kernels: Kernels
+  ) throws(EmbedError) -> (UnsafeBufferPointer<Float>, UnsafeBufferPointer<Float>) {
+    guard first.type != .float32 else { return unsafe (first.asFloats, second.asFloats) }
+    let count = first.count + second.count
+    if widened.count < count { widened = try AlignedBuffer(count: count) }
+    let base = unsafe widened.base
+    try unsafe kernels.widen(
+      first, to: unsafe UnsafeMutableBufferPointer(start: base, count: first.count))
+    try unsafe kernels.widen(
+      second,
+      to: unsafe UnsafeMutableBufferPointer(start: base + first.count, count: second.count))
+    return unsafe (
+      UnsafeBufferPointer(start: base, count: first.count),
+      UnsafeBufferPointer(start: base + first.count, count: second.count)
+    )
+  }
+}
+
+extension TypedElements {
+  /// No elements.
+  static var none: TypedElements { unsafe TypedElements(base: nil, count: 0, type: .float32) }
+
+  /// The elements, which are floats.
+  var asFloats: UnsafeBufferPointer<Float> {
+    unsafe UnsafeBufferPointer(start: base?.assumingMemoryBound(to: Float.self), count: count)
+  }
+}
+
+extension Kernels {
+  /// Copies elements of any type to as many floats.
+  func widen(
+    _ elements: TypedElements, to floats: UnsafeMutableBufferPointer<Float>
+  ) throws(EmbedError) {
+    try unsafe convert(
+      UnsafeRawBufferPointer(
+        start: elements.base, count: elements.count * elements.type.byteCount), elements.type,
+      elements.count, UnsafeMutableRawBufferPointer(floats), .float32, floats.count)
   }
 }
 

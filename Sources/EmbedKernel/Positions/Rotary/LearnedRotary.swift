@@ -56,7 +56,7 @@ public final class LearnedRotary: Sendable {
   ///   - outputGradient: The same shape; becomes the input gradient.
   ///   - alphaGradient: Shape `[pairs]`.
   /// - Throws: `EmbedError`, before anything is written. Sums in Double in one fixed order, so it
-  ///   is the same for every number of threads.
+  ///   is the same for every number of threads. Allocates those sums, at most 64 a pair.
   public func backward(
     _ input: Span<Float>, shape: RotaryShape, at place: PositionIDs = .sequential(),
     outputGradient: inout MutableSpan<Float>, alphaGradient: inout MutableSpan<Float>,
@@ -64,37 +64,73 @@ public final class LearnedRotary: Sendable {
   ) throws(EmbedError) {
     let embedding = embedding
     let pairs = embedding.pairs
-    try RotaryEmbedding.check(input.count, shape, headDim: embedding.headDim, "input")
+    try embedding.check(input.count, shape, "input")
     guard alphaGradient.count == pairs else {
       throw .wrongElementCount(
         argument: "alpha gradient", expected: pairs, shape: [pairs], actual: alphaGradient.count)
     }
     let radians = try embedding.frequencies().radians
+    let chunks = TokenChunks(tokens: shape.tokens)
+    let sums = try AlignedBuffer<Double>(count: chunks.count * pairs)
+    let threads = try kernels.threads(shape)
     try embedding.rotate(
       inPlace: &outputGradient, shape: shape, at: place, .backward, using: kernels)
-    var sums = [Double](repeating: 0, count: pairs)
-    let gradient = outputGradient.span
-    let isHalf = embedding.layout == .half
+    guard let x = unsafe input.withUnsafeBufferPointer({ $0.baseAddress }),
+      let gradient = unsafe outputGradient.withUnsafeMutableBufferPointer({ $0.baseAddress })
+    else { return }
     place.withPlaces(context: shape.context) { places in
-      places.forEachRun(context: shape.context, in: 0..<shape.tokens) { start, count, position in
+      let work = unsafe TurnSums(
+        input: x, gradient: UnsafePointer(gradient), shape: shape, places: places, pairs: pairs,
+        layout: embedding.layout, chunks: chunks, sums: sums.base)
+      Threads.split(chunks.count, threads, work)
+    }
+    let total = chunks.total(sums, width: pairs)
+    for pair in 0..<pairs { alphaGradient[pair] += Float(total[pair] * radians[pair]) }
+  }
+}
+
+extension Kernels {
+  /// The threads of a call on a tensor of `shape`.
+  func threads(_ shape: RotaryShape) throws(EmbedError) -> Int {
+    let vectors = shape.tokens &* shape.heads
+    return try Plan(
+      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1), .inForce
+    ).threads
+  }
+}
+
+/// For each chunk and pair: the sum over tokens and heads of position * (a * db - b * da).
+@safe private struct TurnSums: ParallelWork {
+  let input: UnsafePointer<Float>
+  let gradient: UnsafePointer<Float>
+  let shape: RotaryShape
+  let places: Places
+  let pairs: Int
+  let layout: RotaryLayout
+  let chunks: TokenChunks
+  let sums: UnsafeMutablePointer<Double>
+
+  func run(_ range: Range<Int>) {
+    let (step, partner) = layout == .half ? (1, pairs) : (2, 1)
+    for chunk in range {
+      let sums = unsafe sums + chunk * pairs
+      unsafe sums.update(repeating: 0, count: pairs)
+      places.forEachRun(context: shape.context, in: chunks.range(chunk)) { start, count, position in
         for i in 0..<count {
-          let (sequence, column) = (start + i).quotientAndRemainder(dividingBy: shape.context)
+          let place = Double(position + i)
           for head in 0..<shape.heads {
-            let row =
-              sequence * shape.sequenceStride + column * shape.tokenStride + head * shape.headStride
+            let row = shape.vector(token: start + i, head: head)
             for pair in 0..<pairs {
-              let first = row + (isHalf ? pair : 2 * pair)
-              let second = first + (isHalf ? pairs : 1)
+              let (first, second) = (row &+ step &* pair, row &+ step &* pair &+ partner)
               let turn =
-                Double(input[first]) * Double(gradient[second])
+                unsafe Double(input[first]) * Double(gradient[second])
                 - Double(input[second]) * Double(gradient[first])
-              sums[pair] += Double(position + i) * turn
+              unsafe sums[pair] += place * turn
             }
           }
         }
       }
     }
-    for pair in 0..<pairs { alphaGradient[pair] += Float(sums[pair] * radians[pair]) }
   }
 }
 

@@ -38,21 +38,25 @@ public final class PolarEmbedding: Sendable {
   /// - Parameters:
   ///   - input: Shape as `shape` says, with D floats a head.
   ///   - output: The same with 2D floats a head.
-  /// - Throws: `EmbedError`, before anything is written. Allocates nothing but keys' phases.
+  /// - Throws: `EmbedError`, before anything is written. Allocates nothing but keys' phases. The
+  ///   same bits for every number of threads.
   public func forward(
     _ input: Span<Float>, shape: RotaryShape, at place: PositionIDs = .sequential(),
-    as role: RotaryRole, into output: inout MutableSpan<Float>
+    as role: RotaryRole, into output: inout MutableSpan<Float>, using kernels: Kernels = .auto
   ) throws(EmbedError) {
     try check(input.count, output.count, shape, role)
-    let turns = PhaseTurns(self, role)
-    try eachVector(shape, place) { vector, head, row in
-      for j in 0..<headDim {
-        let size = softplus(Double(input[vector * headDim + j]))
-        let (cosine, sine) = turns.apply(row(j), head, j)
-        output[vector * 2 * headDim + j] = Float(size * cosine)
-        output[vector * 2 * headDim + headDim + j] = Float(size * sine)
-      }
+    let turns = try PhaseTurns(self, role)
+    let threads = try kernels.threads(shape)
+    try reserve(shape, place)
+    guard let x = unsafe input.withUnsafeBufferPointer({ $0.baseAddress }),
+      let y = unsafe output.withUnsafeMutableBufferPointer({ $0.baseAddress })
+    else { return }
+    let rows = state.rows
+    place.withPlaces(context: shape.context) { places in
+      let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
+      unsafe Threads.split(shape.tokens, threads, PolarForward(pass: pass, input: x, output: y))
     }
+    withExtendedLifetime(turns) {}
   }
 
   /// Takes an output gradient to the input gradient; for keys it adds to the phases' gradient.
@@ -62,39 +66,46 @@ public final class PolarEmbedding: Sendable {
   ///   - outputGradient: The output's shape.
   ///   - inputGradient: The input's shape.
   ///   - phaseGradient: Shape `[heads, headDim]`; left as it is for queries.
-  /// - Throws: `EmbedError`, before anything is written. Sums in Double in one fixed order.
+  /// - Throws: `EmbedError`, before anything is written. Sums in Double in one fixed order, so it
+  ///   is the same for every number of threads. Allocates those sums, at most 64 a phase.
   public func backward(
     _ input: Span<Float>, shape: RotaryShape, at place: PositionIDs = .sequential(),
     as role: RotaryRole, outputGradient: Span<Float>, into inputGradient: inout MutableSpan<Float>,
-    phaseGradient: inout MutableSpan<Float>
+    phaseGradient: inout MutableSpan<Float>, using kernels: Kernels = .auto
   ) throws(EmbedError) {
     try check(input.count, outputGradient.count, shape, role)
-    for (argument, actual, expected) in [
-      ("input gradient", inputGradient.count, input.count),
-      ("phase gradient", phaseGradient.count, heads * headDim),
+    let width = heads * headDim
+    for (argument, actual, expected, dimensions) in [
+      ("input gradient", inputGradient.count, input.count, shape.dimensions),
+      ("phase gradient", phaseGradient.count, width, [heads, headDim]),
     ] where actual != expected {
       throw .wrongElementCount(
-        argument: argument, expected: expected,
-        shape: expected == input.count ? shape.dimensions : [heads, headDim], actual: actual)
+        argument: argument, expected: expected, shape: dimensions, actual: actual)
     }
-    let turns = PhaseTurns(self, role)
-    var sums = [Double](repeating: 0, count: role == .keys ? heads * headDim : 0)
-    try eachVector(shape, place) { vector, head, row in
-      for j in 0..<headDim {
-        let value = Double(input[vector * headDim + j])
-        let (cosine, sine) = turns.apply(row(j), head, j)
-        let along = Double(outputGradient[vector * 2 * headDim + j])
-        let across = Double(outputGradient[vector * 2 * headDim + headDim + j])
-        // The slope of softplus is the logistic function.
-        inputGradient[vector * headDim + j] = Float(
-          (along * cosine + across * sine) / (1 + exponential(-value)))
-        if role == .keys {
-          sums[head * headDim + j] += softplus(value) * (across * cosine - along * sine)
-        }
-      }
+    let turns = try PhaseTurns(self, role)
+    let threads = try kernels.threads(shape)
+    let chunks = TokenChunks(tokens: shape.tokens)
+    let sums = try AlignedBuffer<Double>(count: role == .keys ? chunks.count * width : 0)
+    try reserve(shape, place)
+    guard let x = unsafe input.withUnsafeBufferPointer({ $0.baseAddress }),
+      let dy = unsafe outputGradient.withUnsafeBufferPointer({ $0.baseAddress }),
+      let dx = unsafe inputGradient.withUnsafeMutableBufferPointer({ $0.baseAddress })
+    else { return }
+    let rows = state.rows
+    place.withPlaces(context: shape.context) { places in
+      let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
+      let work = unsafe PolarBackward(
+        pass: pass, input: x, outputGradient: dy, inputGradient: dx, chunks: chunks,
+        sums: role == .keys ? sums.base : nil)
+      Threads.split(chunks.count, threads, work)
     }
-    let isTrained = phases.values.map { PhaseTurns.range.contains(Double($0)) }
-    for i in sums.indices where isTrained[i] { phaseGradient[i] += Float(sums[i]) }
+    withExtendedLifetime(turns) {}
+    guard role == .keys else { return }
+    let total = chunks.total(sums, width: width)
+    let phases = phases.values
+    for i in 0..<width where PhaseTurns.range.contains(Double(phases[i])) {
+      phaseGradient[i] += Float(total[i])
+    }
   }
 
   private func check(
@@ -110,63 +121,13 @@ public final class PolarEmbedding: Sendable {
     }
   }
 
-  /// Calls `body` for each vector in token order with its cosines and sines.
-  private func eachVector(
-    _ shape: RotaryShape, _ place: PositionIDs,
-    _ body: (_ vector: Int, _ head: Int, _ row: (Int) -> (cosine: Float, sine: Float)) -> Void
-  ) throws(EmbedError) {
+  /// Makes rows for the call's positions.
+  private func reserve(_ shape: RotaryShape, _ place: PositionIDs) throws(EmbedError) {
     let maximum = Int(Int32.max) + 1
     if try !place.check(batch: shape.batch, context: shape.context, maximum: maximum) {
       throw place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
     }
-    try state.reserve(
-      place.highestPosition(batch: shape.batch, context: shape.context).map { $0 + 1 } ?? 0)
-    let rows = state.rows
-    place.withPlaces(context: shape.context) { places in
-      places.forEachRun(context: shape.context, in: 0..<shape.tokens) { start, count, position in
-        for token in start..<start + count {
-          let (sequence, column) = token.quotientAndRemainder(dividingBy: shape.context)
-          for head in 0..<shape.heads {
-            let vector =
-              (sequence * shape.sequenceStride + column * shape.tokenStride
-                + head * shape.headStride) / headDim
-            body(vector, head) { rows.known($0, position + token - start) }
-          }
-        }
-      }
-    }
-  }
-
-  /// ln(1 + exp(x)) without overflow.
-  private func softplus(_ x: Double) -> Double {
-    max(x, 0) + logarithmOfOnePlus(exponential(-abs(x)))
-  }
-}
-
-/// The turn by each key's phase; none for queries.
-private struct PhaseTurns {
-  static let range = -2 * Double.pi...0
-  private var cosines: [Double] = []
-  private var sines: [Double] = []
-  private let dim: Int
-
-  init(_ embedding: PolarEmbedding, _ role: RotaryRole) {
-    dim = embedding.headDim
-    guard role == .keys else { return }
-    for value in embedding.phases.values {
-      let phase = min(max(Double(value), Self.range.lowerBound), Self.range.upperBound)
-      cosines.append(cosine(phase))
-      sines.append(sine(phase))
-    }
-  }
-
-  /// The cosine and sine of an angle and the phase together.
-  func apply(
-    _ row: (cosine: Float, sine: Float), _ head: Int, _ j: Int
-  ) -> (cosine: Double, sine: Double) {
-    let (c, s) = (Double(row.cosine), Double(row.sine))
-    guard !cosines.isEmpty else { return (c, s) }
-    let (phaseC, phaseS) = (cosines[head * dim + j], sines[head * dim + j])
-    return (c * phaseC - s * phaseS, s * phaseC + c * phaseS)
+    let highest = place.highestPosition(context: shape.context, in: 0..<shape.tokens)
+    try state.reserve(highest.map { $0 + 1 } ?? 0)
   }
 }

@@ -1,84 +1,63 @@
 // A scale for each sequence of a batch: with dynamic NTK or LongRoPE the angles depend on a
-// sequence's length, so sequences of one batch may need different ones, and keys that were cached
-// under another scale are stale: they must be rescaled or computed anew.
-
-/// The scale under which each sequence's cached keys were rotated.
-public struct RotaryScales: Hashable, Sendable {
-  /// One a sequence.
-  public private(set) var scales: [RotaryScale]
-
-  /// Sequences with nothing cached, whose first scale cannot be stale.
-  public init(sequences: Int) {
-    scales = Array(repeating: .trained, count: max(0, sequences))
-    isEmpty = Array(repeating: true, count: max(0, sequences))
-  }
-
-  private var isEmpty: [Bool]
-
-  /// Whether keys cached under `scale` do not fit a sequence of `length` tokens.
-  public static func isStale(
-    _ scale: RotaryScale, _ embedding: RotaryEmbedding, length: Int
-  ) -> Bool {
-    embedding.scaling.scale(length: length) != scale
-  }
-
-  /// Takes the scales for sequences that now have `lengths` tokens.
-  ///
-  /// - Returns: For each sequence the scale of its cached keys if they are stale, else nil.
-  /// - Throws: `wrongElementCount` where there are not as many lengths as sequences.
-  public mutating func advance(
-    _ embedding: RotaryEmbedding, lengths: [Int]
-  ) throws(EmbedError) -> [RotaryScale?] {
-    guard lengths.count == scales.count else {
-      throw .wrongElementCount(
-        argument: "lengths", expected: scales.count, shape: [scales.count], actual: lengths.count)
-    }
-    var stale: [RotaryScale?] = []
-    for (sequence, length) in lengths.enumerated() {
-      let scale = embedding.scaling.scale(length: length)
-      stale.append(isEmpty[sequence] || scales[sequence] == scale ? nil : scales[sequence])
-      scales[sequence] = scale
-      isEmpty[sequence] = length <= 0
-    }
-    return stale
-  }
-
-  /// Forgets what sequence `sequence` has cached.
-  ///
-  /// - Precondition: `sequence` is one of the sequences.
-  public mutating func clear(sequence: Int) {
-    scales[sequence] = .trained
-    isEmpty[sequence] = true
-  }
-}
+// sequence's length, so sequences of one batch may need different ones. With packed documents each
+// document is a sequence of its own.
 
 extension RotaryEmbedding {
-  /// Rotates a batch whose sequences have a scale each, in place.
+  /// The scale of each sequence by its own length, which is what its highest position needs: one a
+  /// batch row, or one a document of a packed batch.
+  ///
+  /// - Parameter place: Where each token stands: offsets, a mask, ids or documents.
+  /// - Throws: `EmbedError` where it does not fit the sizes. Allocates the result.
+  public func scales(
+    at place: PositionIDs, batch: Int, context: Int
+  ) throws(EmbedError) -> [RotaryScale] {
+    for (argument, value) in [("batch", batch), ("context", context)] where value < 0 {
+      throw .invalidSize(argument: argument, value: value, expected: "0 or more")
+    }
+    _ = try elementCount("tokens", batch, context)
+    _ = try length(place, batch: batch, context: context)
+    return place.sequences(batch: batch, context: context).map { tokens in
+      let highest = place.highestPosition(context: context, in: tokens)
+      return scaling.scale(length: highest.map { $0 + 1 } ?? 0)
+    }
+  }
+
+  /// Rotates a batch whose sequences have a scale each.
+  ///
+  ///     let scales = try rotary.scales(at: place, batch: shape.batch, context: shape.context)
+  ///     try rotary.rotate(queries, shape: shape, at: place, scales: scales, into: &rotated)
   ///
   /// - Parameters:
-  ///   - offsets: The position of each sequence's first token, shape `[batch]`.
-  ///   - scales: One a sequence.
-  /// - Throws: `EmbedError`, before anything is written.
-  public func rotate(
-    inPlace tensor: inout MutableSpan<Float>, shape: RotaryShape, offsets: [Int32],
+  ///   - input: Queries or keys, shape as `shape` says.
+  ///   - place: Where each token stands.
+  ///   - scales: One a sequence, or with packed documents one a document.
+  ///   - output: The same shape; apart from the input.
+  /// - Throws: `EmbedError`, before anything is written. Allocates the angles of single lengths.
+  @inlinable
+  public func rotate<Element: TableElement>(
+    _ input: Span<Element>, shape: RotaryShape, at place: PositionIDs = .sequential(),
     scales: [RotaryScale], _ direction: RotaryDirection = .forward,
-    as role: RotaryRole = .queries, using kernels: Kernels = .auto
+    as role: RotaryRole = .queries, into output: inout MutableSpan<Element>,
+    using kernels: Kernels = .auto
   ) throws(EmbedError) {
-    try Self.check(tensor.count, shape, headDim: headDim, "tensor")
-    for (argument, count) in [("offsets", offsets.count), ("scales", scales.count)]
-    where count != shape.batch {
-      throw .wrongElementCount(
-        argument: argument, expected: shape.batch, shape: [shape.batch], actual: count)
-    }
-    _ = try length(.offsets(offsets), batch: shape.batch, context: shape.context)
-    var states: [RotaryState] = []
-    for (scale, offset) in zip(scales, offsets) {
-      let state = try state(scale, role)
-      try state.reserve(Int(offset) + shape.context)
-      states.append(state)
-    }
+    try unsafe rotate(
+      TypedElements(input.withUnsafeBufferPointer { unsafe $0 }), shape, place, scales, direction,
+      role,
+      TypedElements(
+        UnsafeBufferPointer(output.withUnsafeMutableBufferPointer { unsafe $0 })), kernels)
+  }
+
+  /// The same in place.
+  @inlinable
+  public func rotate<Element: TableElement>(
+    inPlace tensor: inout MutableSpan<Element>, shape: RotaryShape,
+    at place: PositionIDs = .sequential(), scales: [RotaryScale],
+    _ direction: RotaryDirection = .forward, as role: RotaryRole = .queries,
+    using kernels: Kernels = .auto
+  ) throws(EmbedError) {
     let buffer = unsafe tensor.withUnsafeMutableBufferPointer { unsafe $0 }
-    try unsafe rotate(buffer, shape, offsets, states, direction, kernels)
+    let elements = unsafe TypedElements(UnsafeBufferPointer(buffer))
+    try rotate(elements, shape, place, scales, direction, role, elements, kernels)
   }
 
   /// Turns cached keys that were rotated under one scale into what they are under another, in place.
@@ -88,35 +67,67 @@ extension RotaryEmbedding {
   /// - Parameters:
   ///   - keys: Rotated keys of one or more sequences.
   ///   - place: The positions they were rotated by.
-  /// - Throws: `EmbedError`, before anything is written. Allocates the angles.
-  public func rescale(
-    _ keys: inout MutableSpan<Float>, shape: RotaryShape, at place: PositionIDs = .sequential(),
+  /// - Throws: `EmbedError`, before anything is written; `invalidValue` where the old scale's
+  ///   attention factor is 0, which leaves nothing to rescale. Allocates the angles.
+  @inlinable
+  public func rescale<Element: TableElement>(
+    _ keys: inout MutableSpan<Element>, shape: RotaryShape, at place: PositionIDs = .sequential(),
     from old: RotaryScale, to new: RotaryScale, using kernels: Kernels = .auto
   ) throws(EmbedError) {
-    try Self.check(keys.count, shape, headDim: headDim, "keys")
-    _ = try length(place, batch: shape.batch, context: shape.context)
-    let state = try change(from: old, to: new)
     let buffer = unsafe keys.withUnsafeMutableBufferPointer { unsafe $0 }
+    try unsafe rescale(
+      TypedElements(UnsafeBufferPointer(buffer)), shape, place, from: old, to: new, kernels)
+  }
+
+  @usableFromInline
+  func rotate(
+    _ input: TypedElements, _ shape: RotaryShape, _ place: PositionIDs, _ scales: [RotaryScale],
+    _ direction: RotaryDirection, _ role: RotaryRole, _ output: TypedElements, _ kernels: Kernels
+  ) throws(EmbedError) {
+    try check(input, output, shape)
+    _ = try length(place, batch: shape.batch, context: shape.context)
+    let sequences = place.sequences(batch: shape.batch, context: shape.context)
+    guard scales.count == sequences.count else {
+      throw .wrongElementCount(
+        argument: "scales", expected: sequences.count, shape: [sequences.count],
+        actual: scales.count)
+    }
+    var states: [RotaryState] = []
+    for (scale, tokens) in zip(scales, sequences) {
+      let state = try state(scale, role)
+      let highest = place.highestPosition(context: shape.context, in: tokens)
+      try state.reserve(highest.map { $0 + 1 } ?? 0)
+      states.append(state)
+    }
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
-      try unsafe run(
-        state, places, coordinates: nil, shape, .forward, UnsafeBufferPointer(buffer), buffer,
-        kernels)
+      for (state, tokens) in zip(states, sequences) {
+        try unsafe run(
+          state, places, coordinates: nil, shape, tokens, direction, input, output, kernels)
+      }
     }
   }
 
-  private func rotate(
-    _ buffer: UnsafeMutableBufferPointer<Float>, _ shape: RotaryShape, _ offsets: [Int32],
-    _ states: [RotaryState], _ direction: RotaryDirection, _ kernels: Kernels
+  @usableFromInline
+  func rescale(
+    _ keys: TypedElements, _ shape: RotaryShape, _ place: PositionIDs, from old: RotaryScale,
+    to new: RotaryScale, _ kernels: Kernels
   ) throws(EmbedError) {
-    var one = shape
-    one.batch = 1
-    let count = shape.sequenceStride
-    for (sequence, state) in states.enumerated() where count > 0 {
-      let part = unsafe UnsafeMutableBufferPointer(
-        rebasing: buffer[sequence * count..<(sequence + 1) * count])
+    try check(keys.count, shape, "keys")
+    _ = try length(place, batch: shape.batch, context: shape.context)
+    let state = try change(from: old, to: new)
+    try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       try unsafe run(
-        state, .sequential(offset: Int(offsets[sequence])), coordinates: nil, one, direction,
-        UnsafeBufferPointer(part), part, kernels)
+        state, places, coordinates: nil, shape, 0..<shape.tokens, .forward, keys, keys, kernels)
     }
+  }
+}
+
+extension PositionIDs {
+  /// The tokens of each sequence, counted over the batch: those of a batch row, or of a document.
+  func sequences(batch: Int, context: Int) -> [Range<Int>] {
+    guard case .packed(let lengths) = layout else {
+      return (0..<batch).map { $0 * context..<($0 + 1) * context }
+    }
+    return zip(lengths, lengths.dropFirst()).map { Int($0)..<Int($1) }
   }
 }

@@ -118,6 +118,10 @@ public final class RotaryEmbedding: Sendable {
   /// The state that turns keys rotated under one scale into keys rotated under another.
   func change(from old: RotaryScale, to new: RotaryScale) throws(EmbedError) -> RotaryState {
     let (before, after) = (try parts.frequencies(old), try parts.frequencies(new))
+    guard before.attentionFactor != 0 else {
+      throw .invalidValue(
+        argument: "attention factor", value: 0, expected: "other than 0 to rescale keys")
+    }
     let difference = RotaryFrequencies(
       zip(after.radians, before.radians).map { $0 - $1 },
       attentionFactor: after.attentionFactor / before.attentionFactor)

@@ -32,47 +32,67 @@ extension RotaryLayout {
 
   /// Reorders the rows of a query or key projection, or its bias, for the other layout.
   ///
-  /// Queries and keys must both be converted; their products stay the same. Projection weights
+  /// Queries and keys must both be converted; their products stay the same. So must what scales
+  /// their elements, such as the weight of a norm over each head, `[headDim]`. Projection weights
   /// stored `[inputs, H·D]` are not rows of heads: transpose them first.
   ///
   /// - Parameters:
-  ///   - weights: Shape `[heads * headDim, rowLength]`.
+  ///   - weights: Shape `[heads * headDim, rowLength]`, of any element type.
   ///   - rowLength: The number of inputs; 1 for a bias.
   ///   - output: The same shape, apart from `weights`.
   /// - Throws: `EmbedError`, before anything is written. Allocates `headDim` numbers.
-  public func convertProjection(
-    _ weights: Span<Float>, heads: Int, headDim: Int, rotaryDim: Int? = nil, rowLength: Int,
-    to target: RotaryLayout, into output: inout MutableSpan<Float>
+  @inlinable
+  public func convertProjection<Element: BitwiseCopyable>(
+    _ weights: Span<Element>, heads: Int, headDim: Int, rotaryDim: Int? = nil, rowLength: Int,
+    to target: RotaryLayout, into output: inout MutableSpan<Element>
+  ) throws(EmbedError) {
+    try unsafe convertRows(
+      weights.withUnsafeBytes { unsafe $0 }, output.withUnsafeMutableBytes { unsafe $0 },
+      (weights.count, output.count), elementBytes: MemoryLayout<Element>.stride, heads: heads,
+      headDim: headDim, rotaryDim: rotaryDim, rowLength: rowLength, to: target)
+  }
+
+  /// The same on bytes.
+  @usableFromInline
+  func convertRows(
+    _ weights: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer,
+    _ counts: (weights: Int, output: Int), elementBytes: Int, heads: Int, headDim: Int,
+    rotaryDim: Int?, rowLength: Int, to target: RotaryLayout
   ) throws(EmbedError) {
     let permutation = try permutation(to: target, headDim: headDim, rotaryDim: rotaryDim)
     for (argument, value) in [("heads", heads), ("rowLength", rowLength)] where value < 0 {
       throw .invalidSize(argument: argument, value: value, expected: "0 or more")
     }
     let count = try elementCount("projection", heads, headDim, rowLength)
-    for (argument, actual) in [("weights", weights.count), ("output", output.count)]
+    for (argument, actual) in [("weights", counts.weights), ("output", counts.output)]
     where actual != count {
       throw .wrongElementCount(
         argument: argument, expected: count, shape: [heads * headDim, rowLength], actual: actual)
     }
+    if unsafe Memory(output.baseAddress, output.count)
+      .overlaps(Memory(weights.baseAddress, weights.count))
+    {
+      throw .overlappingMemory(argument: "weights")
+    }
+    guard let from = weights.baseAddress, let to = output.baseAddress, count > 0 else { return }
+    let bytes = rowLength * elementBytes
     for head in 0..<heads {
       for row in 0..<headDim {
-        let (to, from) = (head * headDim + row, head * headDim + permutation[row])
-        for i in 0..<rowLength { output[to * rowLength + i] = weights[from * rowLength + i] }
+        unsafe (to + (head * headDim + row) * bytes).copyMemory(
+          from: from + (head * headDim + permutation[row]) * bytes, byteCount: bytes)
       }
     }
   }
 
-  /// The name under which a checkpoint's metadata holds the layout.
-  public static let metadataKey = "rotary_layout"
-
-  /// What a checkpoint's metadata says under `metadataKey`.
+  /// What a checkpoint's metadata says under `CheckpointMetadata.rotaryLayout`.
   ///
   /// - Throws: `invalidField` for another value than a layout's name; nil where nothing is said.
   public init?(metadata value: String?) throws(EmbedError) {
     guard let value else { return nil }
     guard let layout = RotaryLayout(rawValue: value) else {
       throw .invalidField(
-        field: Self.metadataKey, found: "\"\(value)\"", expected: "half or interleaved")
+        field: CheckpointMetadata.rotaryLayout, found: "\"\(value)\"",
+        expected: "half or interleaved")
     }
     self = layout
   }

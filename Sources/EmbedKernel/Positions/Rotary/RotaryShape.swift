@@ -76,6 +76,13 @@ public struct RotaryShape: Hashable, Sendable {
   var tokenStride: Int { isHeadsFirst ? headDim : heads &* headDim }
   var sequenceStride: Int { heads &* context &* headDim }
 
+  /// Where the vector of a head of token `token`, counted over the batch, begins.
+  @inline(__always)
+  func vector(token: Int, head: Int) -> Int {
+    let (sequence, column) = token.quotientAndRemainder(dividingBy: context)
+    return sequence &* sequenceStride &+ column &* tokenStride &+ head &* headStride
+  }
+
   /// Checks the sizes, and that no product of them overflows.
   ///
   /// - Returns: The number of elements.
@@ -86,6 +93,8 @@ public struct RotaryShape: Hashable, Sendable {
     guard headDim == expected else {
       throw invalid("headDim", headDim, "the rotary embedding's, \(expected)")
     }
+    // With no heads the tensor is empty, but positions are counted all the same.
+    _ = try elementCount("tokens", batch, context)
     let vectors = try elementCount("tensor", batch, heads, context)
     return try elementCount("tensor", vectors, headDim)
   }

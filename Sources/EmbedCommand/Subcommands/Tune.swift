@@ -1,0 +1,89 @@
+// `tune`: measures the limits by which `auto` chooses, and saves them for this machine.
+
+internal import EmbedKernel
+
+/// Measures and saves a tuning.
+enum Tune: Subcommand {
+  static let output = Option(
+    "output", "FILE",
+    "Where the tuning is saved (default: the cache folder, where every program that uses the "
+      + "library finds it).")
+  static let seconds = Option("seconds", "N", "How long to measure, 1 to 25 (default 20).")
+  /// What to do where other programs ran during the measurement.
+  enum WhenBusy: Sendable {
+    case refuse
+    case save
+  }
+
+  static let whenBusy = ChoiceOption<WhenBusy>(
+    "when-busy", [("refuse", .refuse), ("save", .save)],
+    "Whether to save what was measured while other programs ran (default refuse).")
+
+  /// Interruptions a second that an idle machine's own housekeeping stays below.
+  private static let quiet = 25.0
+
+  static let name = "tune"
+  static let summary = "Measures what suits this machine, for auto to take."
+  static let usage = ["[OPTIONS]"]
+  static let about = [
+    "Measures forward calls on this machine and saves, for this CPU, from which size on they gain "
+      + "from threads and from writing past the cache, how far ahead to prefetch, and which "
+      + "backend is the fastest. auto takes it from then on, in every program that uses the "
+      + "library; results stay the same, bit for bit. Run it while nothing else runs.",
+    "Without the file, or with EMBEDKERNEL_TUNING=off, built-in limits serve; a file that is "
+      + "damaged or of another CPU is ignored. 'embedkernel info' shows which are in force.",
+  ]
+  static let groups = [OptionGroup("Tuning", [seconds, output, whenBusy.option])]
+
+  static func run(_ arguments: Arguments) throws {
+    let seconds = try arguments.integer(seconds, in: 1...25) ?? 20
+    if environment("EMBEDKERNEL_INSTRUCTION_SET").map({ $0 != "auto" }) ?? false {
+      throw CommandError.usage(
+        "a tuning is for all instruction sets: unset EMBEDKERNEL_INSTRUCTION_SET")
+    }
+    guard let machine = TunedMachine.current else {
+      throw CommandError.data("the system does not tell the CPU's model, which a tuning is kept by")
+    }
+    let folder = TuningSource.cacheFolder
+    guard
+      let path = arguments.string(output) ?? folder.map({ TuningSource.path($0, machine) })
+    else {
+      throw CommandError.usage(
+        "there is no cache folder, as HOME is not set: name a file by --output")
+    }
+    // Before the measuring, which would be in vain.
+    try TuningFile.makeFolder(for: path)
+    let clock = ContinuousClock()
+    let start = (clock.now, Machine.interruptions ?? 0)
+    let tuner = try Tuner(seconds: Double(seconds))
+    let interruptions =
+      Double((Machine.interruptions ?? 0) - start.1) / ((clock.now - start.0) / .seconds(1))
+    if interruptions > quiet {
+      let what =
+        "other programs ran meanwhile (they took a CPU \(fixed(interruptions, 0)) times a second)"
+      guard try arguments.choice(whenBusy) == .save else {
+        throw CommandError.data(
+          "\(what), so nothing is saved: run it again when the machine is quiet, or with "
+            + "--when-busy save")
+      }
+      Report.standardError.line("embedkernel tune: \(what): the limits may be off")
+    }
+    try TuningFile(tuning: tuner.tuning, machine: machine).write(to: path)
+
+    let report = Report.standardOutput
+    report.line("\(machine)")
+    report.line()
+    var table = Table(.left, .left, .left, .right)
+    table.add("", "built in", "here", "faster by")
+    for finding in tuner.findings {
+      let gain = finding.gain > 0 ? "\(fixed(finding.gain * 100, 0))%" : "unchanged"
+      table.add(finding.title, finding.builtIn, finding.chosen, gain)
+    }
+    report.table(table)
+    report.line()
+    report.line("Saved as '\(path)'.")
+    if arguments.has(output) {
+      report.line("To use it: EMBEDKERNEL_TUNING='\(path)'")
+    }
+  }
+}

@@ -1,0 +1,69 @@
+// From times to a choice: the limit, or the way, that takes the least time over all that was measured.
+// What is built in stays unless something else is clearly faster, so that noise changes nothing.
+
+internal import EmbedKernel
+
+/// A choice and what it gains.
+package struct Choice<Value: Equatable>: Equatable {
+  package var value: Value
+  /// By how much the time of the built-in value is longer, on average over what was measured: 0 where
+  /// that one stays.
+  package var gain: Double
+
+  package init(value: Value, gain: Double) {
+    self.value = value
+    self.gain = gain
+  }
+}
+
+package enum Crossover {
+  /// What a change must gain at least.
+  package static let leastGain = 0.03
+
+  /// The limit from which the second way is taken.
+  ///
+  /// - Parameters:
+  ///   - sizes: What was measured at, in rising order.
+  ///   - contests: Of two ways, a contest a size.
+  ///   - builtIn: The limit that stays unless another is clearly better.
+  package static func limit(
+    _ sizes: [Int], _ contests: [Contest], builtIn: Int
+  ) -> Choice<Int> {
+    let candidates = sizes + [Tuning.never]
+    return best([builtIn] + candidates) { limit in
+      zip(sizes, contests).map { size, contest in contest.seconds[size < limit ? 0 : 1] }
+    }
+  }
+
+  /// The way that is fastest over some contests; the first is built in.
+  package static func way<Value>(_ ways: [Value], _ contests: [Contest]) -> Choice<Value> {
+    let best = best(Array(ways.indices)) { way in contests.map { $0.seconds[way] } }
+    return Choice(value: ways[best.value], gain: best.gain)
+  }
+
+  /// The candidate of the smallest geometric mean; the first is built in.
+  private static func best(_ candidates: [Int], _ times: (Int) -> [Double]) -> Choice<Int> {
+    let builtIn = times(candidates[0])
+    var best = Choice(value: candidates[0], gain: 0)
+    for candidate in candidates.dropFirst() {
+      var ratio = 1.0
+      for (ours, theirs) in zip(builtIn, times(candidate)) { ratio *= ours / theirs }
+      let gain = root(ratio, builtIn.count) - 1
+      if gain >= leastGain, gain > best.gain { best = Choice(value: candidate, gain: gain) }
+    }
+    return best
+  }
+
+  /// The `degree`-th root of a positive number, by bisection: it needs no mathematics library.
+  private static func root(_ value: Double, _ degree: Int) -> Double {
+    guard degree > 1, value.isFinite, value > 0 else { return value }
+    var (low, high) = (min(1, value), max(1, value))
+    for _ in 0..<100 {
+      let middle = (low + high) / 2
+      var power = 1.0
+      for _ in 0..<degree { power *= middle }
+      if power < value { low = middle } else { high = middle }
+    }
+    return (low + high) / 2
+  }
+}

@@ -1,0 +1,115 @@
+// The layout of rotary pairs in safetensors files: recorded in the metadata, read back, and changed
+// by reordering the rows of query and key projections. No tensor's name or shape tells the layout,
+// so that a checkpoint without the record is as good as lost to a reader that guesses wrong.
+
+extension RotaryLayout {
+  /// The layout that the safetensors file at `path` records; nil where it records none.
+  ///
+  /// - Throws: `SafetensorsError`; `embed` where the record is no layout's name.
+  public init?(recordedIn path: String) throws(SafetensorsError) {
+    let header = try SafetensorsHeader(contentsOf: path)
+    guard let recorded = try Self.recorded(header) else { return nil }
+    self = recorded
+  }
+
+  /// Endings of the names of what has a row for each element of a query's or key's head: weights,
+  /// biases and norms, as Hugging Face and Meta name them.
+  public static let projectionNames =
+    ["q_proj", "k_proj", "q_norm", "k_norm", "q_layernorm", "k_layernorm"].flatMap {
+      ["\($0).weight", "\($0).bias"]
+    } + ["attention.wq.weight", "attention.wk.weight"]
+
+  /// Copies the safetensors file `source` to `path` with its query and key projections in the layout
+  /// `target`, and records that layout.
+  ///
+  /// Every other tensor and all metadata are copied as they are. Element types do not matter.
+  /// Projections of queries, keys and values in one tensor are not taken apart.
+  ///
+  /// - Parameters:
+  ///   - given: The layout of `source`; nil for the one it records.
+  ///   - headDim: The rows of a head.
+  ///   - rotaryDim: Those of them that are rotated; nil for all.
+  ///   - endings: How the names of the tensors to convert end.
+  /// - Returns: The names of the tensors that were converted.
+  /// - Throws: `SafetensorsError`: `embed` where the layout is neither given nor recorded, or both
+  ///   and not the same; `missingTensor` where no name has such an ending; `shape` where the rows
+  ///   are not whole heads. The file at `path` is then as it was.
+  @discardableResult
+  public static func convertCheckpoint(
+    _ source: String, from given: RotaryLayout? = nil, to target: RotaryLayout, headDim: Int,
+    rotaryDim: Int? = nil, endings: [String] = projectionNames, into path: String
+  ) throws(SafetensorsError) -> [String] {
+    let file = try Safetensors(contentsOf: source)
+    let layout = try layout(of: file.header, given: given)
+    try SafetensorsError.wrappingEmbed { () throws(EmbedError) in
+      _ = try layout.permutation(to: target, headDim: headDim, rotaryDim: rotaryDim)
+    }
+    let tensors = file.header.tensors
+    let converted = tensors.filter { tensor in endings.contains { tensor.name.hasSuffix($0) } }
+    guard !converted.isEmpty else {
+      throw .missingTensor(path: source, expected: endings, found: tensors.map(\.name))
+    }
+    for tensor in converted {
+      let rows = tensor.shape.first ?? 1
+      guard (1...2).contains(tensor.shape.count), rows.isMultiple(of: headDim) else {
+        throw .shape(
+          path: source, tensor: tensor.name,
+          expected: "[heads * \(headDim), inputs] or [heads * \(headDim)]", found: tensor.shape)
+      }
+    }
+    var metadata = file.header.metadata
+    metadata[CheckpointMetadata.rotaryLayout] = target.rawValue
+    var writer = try SafetensorsWriter(
+      path, tensors: tensors.map { SafetensorsTensor($0.name, $0.type, shape: $0.shape) },
+      metadata: metadata)
+    let names = Set(converted.map(\.name))
+    for tensor in tensors {
+      let bytes = try file.bytes(of: tensor.name)
+      guard names.contains(tensor.name) else {
+        try writer.write(tensor.name, bytes: bytes)
+        continue
+      }
+      let reordered = try SafetensorsError.wrappingEmbed { () throws(EmbedError) in
+        try layout.reordered(bytes, tensor, to: target, headDim: headDim, rotaryDim: rotaryDim)
+      }
+      let span = reordered.span
+      try writer.write(tensor.name, bytes: unsafe span.bytes)
+    }
+    try writer.commit()
+    return converted.map(\.name)
+  }
+
+  private func reordered(
+    _ bytes: RawSpan, _ tensor: SafetensorsEntry, to target: RotaryLayout, headDim: Int,
+    rotaryDim: Int?
+  ) throws(EmbedError) -> AlignedBuffer<UInt8> {
+    let output = try AlignedBuffer<UInt8>(count: bytes.byteCount)
+    let input = unsafe bytes.withUnsafeBytes { unsafe $0 }
+    try unsafe convertRows(
+      input, UnsafeMutableRawBufferPointer(output.unsafeBuffer), (tensor.count, tensor.count),
+      elementBytes: tensor.type.byteCount, heads: tensor.shape[0] / headDim, headDim: headDim,
+      rotaryDim: rotaryDim, rowLength: tensor.shape.count == 2 ? tensor.shape[1] : 1, to: target)
+    return output
+  }
+
+  private static func recorded(
+    _ header: SafetensorsHeader
+  ) throws(SafetensorsError) -> RotaryLayout? {
+    do throws(EmbedError) {
+      return try RotaryLayout(metadata: header.metadata[CheckpointMetadata.rotaryLayout])
+    } catch {
+      throw .embed(error)
+    }
+  }
+
+  private static func layout(
+    of header: SafetensorsHeader, given: RotaryLayout?
+  ) throws(SafetensorsError) -> RotaryLayout {
+    let recorded = try recorded(header)
+    if let layout = given ?? recorded, recorded == nil || recorded == layout { return layout }
+    throw .embed(
+      .invalidField(
+        field: CheckpointMetadata.rotaryLayout, found: recorded?.rawValue ?? "missing",
+        expected: given?.rawValue ?? "half or interleaved"))
+  }
+}

@@ -1,0 +1,55 @@
+// The sizes at which another way of running a call becomes faster. Built in are those of the
+// development machines; `embedkernel tune` measures those of a machine and saves them.
+//
+// A tuning changes how long a call takes, never a bit of what it computes.
+
+/// The sizes at which another way becomes faster.
+package struct Tuning: Hashable, Sendable {
+  /// From this many output bytes on, threads gain more than waking them costs.
+  package var parallelBytes = 192 << 10
+  /// From this many output bytes on, the output is written past the cache.
+  package var streamingBytes = 8 << 20
+  /// From this many output bytes on, rows to come are prefetched.
+  package var prefetchBytes = 64 << 10
+  /// How many rows ahead, as far as they fit in `prefetchLimit` bytes.
+  package var prefetchRows = 12
+  /// A quarter of a 1 MiB L2.
+  package var prefetchLimit = 256 << 10
+
+  /// Rows in cache of this many floats or more are written by half lines; see `Defaults`.
+  package var halfLineDim = 128
+
+  /// What a forward call of `auto` runs on, by its size.
+  package var backends = Backends()
+
+  /// The built-in values.
+  package init() {}
+
+  /// A backend for each class of sizes.
+  package struct Backends: Hashable, Sendable {
+    /// Outputs below `prefetchBytes`: rows and output are in cache.
+    package var small = Backend.native
+    /// Outputs from there on and below `streamingBytes`.
+    package var medium = Backend.native
+    /// Outputs from `streamingBytes` on.
+    package var large = Backend.native
+
+    package init() {}
+  }
+
+  /// A limit that no output reaches.
+  package static let never = 1 << 40
+
+  /// The backend of a forward call.
+  @inline(__always)
+  func backend(outputBytes bytes: Int) -> Backend {
+    if bytes < prefetchBytes { return backends.small }
+    return bytes < streamingBytes ? backends.medium : backends.large
+  }
+}
+
+extension Tuning {
+  /// What this process takes: the file that `embedkernel tune` saved for this CPU, or else what is
+  /// built in. Read at the first use; from then on a load.
+  package static let inForce = TuningSource.ofProcess.tuning
+}

@@ -1,0 +1,25 @@
+// What training steps allocate once they are warm: prepare, and backward and step in one.
+
+import EmbedKernel
+
+extension AllocationProbe {
+  static func probeSteps() throws {
+    let rate = LearningRate.cosine(peak: 1e-3, warmup: 100, total: 2_000)
+    var rules = try UpdateRule.names.map {
+      ($0, try UpdateRule.named($0, learningRate: rate, untouched: .left))
+    }
+    rules.append(
+      ("adamw-caught-up", try .adamW(learningRate: rate, untouched: .caughtUp)))
+    // 256 tokens of one id, so that there is a heavy row.
+    let ids = (0..<1_024).map { Int32($0 % 4 == 0 ? 7 : $0 % 500) }
+    let gradient = [Float](repeating: 0.5, count: ids.count * 64)
+    for (name, rule) in rules {
+      let layer = try InputEmbedding(vocabulary: 500, dim: 64, positions: .learned(maximum: 128))
+      let optimizer = try Optimizer(rule, for: layer)
+      try count("step \(name)", calls: 100) { kernels, _ in
+        try optimizer.prepare(ids.span, batch: 8, context: 128, using: kernels)
+        try optimizer.step(outputGradient: gradient.span, using: kernels)
+      }
+    }
+  }
+}

@@ -1,0 +1,66 @@
+// A tuning changes how a call runs and no bit of what it computes.
+
+import EmbedKernel
+import Foundation
+import Testing
+import TuningOff
+
+@Suite struct TuningResultTests {
+  /// Tunings as odd as a file may hold.
+  static let odd: [Tuning] = {
+    var tunings: [Tuning] = []
+    for limit in [1 << 10, 1 << 16, Tuning.never] {
+      for rows in [1, 7, 256] {
+        for backend in Backend.allCases {
+          var tuning = Tuning()
+          tuning.parallelBytes = limit
+          tuning.streamingBytes = max(limit, 1 << 16)
+          tuning.prefetchRows = rows
+          tuning.halfLineDim = limit == 1 << 10 ? 16 : limit
+          tuning.backends.small = backend
+          tuning.backends.medium = backend
+          tuning.backends.large = backend
+          tunings.append(tuning)
+        }
+      }
+    }
+    return tunings
+  }()
+
+  @Test(arguments: [(3, 5, 17), (8, 4, 256), (2, 33, 385), (4, 64, 128)])
+  func bitsStayTheSame(_ batch: Int, _ context: Int, _ dim: Int) throws {
+    let vocabulary = 97
+    var generator = SeededGenerator(seed: 5)
+    let tokens = (0..<vocabulary * dim).map { _ in Float.random(in: -1...1, using: &generator) }
+    let positions = (0..<context * dim).map { _ in Float.random(in: -1...1, using: &generator) }
+    let ids = (0..<batch * context).map { _ in
+      Int32.random(in: 0..<Int32(vocabulary), using: &generator)
+    }
+    let shape = EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim)
+    let expected = try embed(
+      Way(kernels: .auto.threads(1)), ids: ids, tokens: tokens, positions: positions, shape: shape)
+    for tuning in Self.odd {
+      let actual = try embed(
+        Way(kernels: .auto, tuning: tuning), ids: ids, tokens: tokens, positions: positions,
+        shape: shape)
+      expectSameBits(actual, expected, "\(tuning)")
+    }
+  }
+
+  @Test func aTuningChoosesTheBackendOfAuto() throws {
+    var tuning = Tuning()
+    tuning.backends.small = .simd
+    tuning.backends.large = .openBLAS
+    let small = EmbeddingShape(vocabulary: 10, batch: 1, context: 2, dim: 8)
+    let medium = EmbeddingShape(vocabulary: 10, batch: 1, context: 1_024, dim: 256)
+    let large = EmbeddingShape(vocabulary: 10, batch: 8, context: 1_024, dim: 768)
+    #expect(try Kernels.auto.plan(for: small, tuning: tuning).backend == .simd)
+    #expect(try Kernels.auto.plan(for: medium, tuning: tuning).backend == .native)
+    #expect(try Kernels.auto.plan(for: large, tuning: tuning).backend == .openBLAS)
+    #expect(try Kernels.native.plan(for: small, tuning: tuning).backend == .native)
+    tuning.parallelBytes = Tuning.never
+    #expect(try Kernels.native.plan(for: large, tuning: tuning).threads == 1)
+    tuning.streamingBytes = Tuning.never
+    #expect(try !Kernels.native.plan(for: large, tuning: tuning).isStreaming)
+  }
+}

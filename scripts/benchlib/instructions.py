@@ -1,0 +1,139 @@
+"""Instructions, allocations and bytes of one call of each benchmark, counted by callgrind.
+
+Counts are the same to the instruction for one binary, inputs and environment, so the run is given
+an environment of its own: a fixed set of variables, a program called by a fixed name, no home folder.
+The caches that callgrind simulates are larger than any benchmark's memory and empty when counting
+starts, so a miss is the first touch of a line of 64 bytes: misses times 64 are the bytes touched.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from benchlib import environment
+
+LINE = 64
+CACHE = f"{256 << 20},16,{LINE}"
+# glibc's entrances, and Swift's where it aligns memory; callgrind names the one that was called.
+ALLOCATORS = {
+    *("malloc", "calloc", "realloc", "reallocarray"),
+    *("posix_memalign", "aligned_alloc", "memalign", "valloc", "pvalloc", "mmap", "mmap64"),
+}
+
+
+def require_valgrind():
+    if not shutil.which("valgrind"):
+        raise environment.Failure("no valgrind on the PATH; on Debian or Ubuntu: scripts/setup")
+
+
+def stripped(binary, folder):
+    """A copy without debug information, of a form that valgrind may not read."""
+    copy = pathlib.Path(folder) / "benchmarks"
+    subprocess.run(["strip", "--strip-debug", "-o", copy, binary], check=True)
+    return copy
+
+
+def start(program, pattern, folder):
+    """Starts a run whose counts and report go into a new folder."""
+    folder = pathlib.Path(folder)
+    folder.mkdir()
+    log = open(folder / "log", "wb")
+    return folder, subprocess.Popen(
+        [
+            *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no"),
+            *("--cache-sim=yes", f"--D1={CACHE}", f"--LL={CACHE}", "--compress-strings=no"),
+            *("--compress-pos=no", f"--callgrind-out-file={folder}/counts"),
+            *(f"./{program.name}", "--count_instructions", f"--benchmark_filter={pattern}"),
+            *(f"--benchmark_out={folder}/report.json", "--benchmark_out_format=json"),
+        ],
+        cwd=program.parent,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/nonexistent",
+            "XDG_CACHE_HOME": "/nonexistent",
+            "LC_ALL": "C",
+            # Else dictionaries are in another order each time.
+            "SWIFT_DETERMINISTIC_HASHING": "1",
+        },
+        stdout=log,
+        stderr=log,
+    )
+
+
+def finish(started):
+    """Waits for a run; its context and name -> counts."""
+    folder, process = started
+    status = process.wait()
+    log = (folder / "log").read_text(errors="replace")
+    if status != 0:
+        tail = "\n".join(log.strip().splitlines()[-15:])
+        raise environment.Failure(f"valgrind ended with status {status}\n{tail}")
+    report = json.loads((folder / "report.json").read_text())
+    for entry in report["benchmarks"]:
+        if entry.get("error_occurred"):
+            raise environment.Failure(f"{entry['name']}: {entry.get('error_message')}")
+    dumps = sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
+    counts = dict(read(dump) for dump in dumps)
+    if not counts:
+        raise environment.Failure("callgrind wrote no counts; was the program built with valgrind?")
+    return report["context"], counts
+
+
+def read(dump):
+    """The benchmark's name and counts of one of callgrind's files."""
+    name = None
+    events = []
+    allocations = 0
+    callee = None
+    with open(dump, errors="replace") as file:
+        for line in file:
+            if line.startswith("desc: Trigger: Client Request: "):
+                name = line.rstrip("\n").split(": ", 3)[3]
+            elif line.startswith("events: "):
+                events = line.split()[1:]
+            elif line.startswith("cfn="):
+                callee = line.rstrip("\n").split("=", 1)[1]
+            elif line.startswith("calls=") and is_allocator(callee):
+                allocations += int(line[6:].split()[0])
+            elif line.startswith("totals: "):
+                totals = dict(zip(events, map(int, line.split()[1:])))
+    if name is None or not events:
+        raise environment.Failure(f"{dump} is no file of callgrind's that names a benchmark")
+    return name, {
+        "instructions": totals["Ir"],
+        "allocations": allocations,
+        "bytes_read": LINE * totals.get("DLmr", 0),
+        "bytes_written": LINE * totals.get("DLmw", 0),
+    }
+
+
+def is_allocator(function):
+    """Recursion gives a name a tail such as 'malloc'2."""
+    return re.sub(r"'\d+$", "", function or "") in ALLOCATORS
+
+
+def count_twice(binary, pattern):
+    """The context and the counts, and the names whose counts differ between two runs."""
+    require_valgrind()
+    with tempfile.TemporaryDirectory() as folder:
+        program = stripped(binary, folder)
+        # Side by side: counting does not care what else the machine does.
+        runs = [start(program, pattern, pathlib.Path(folder) / name) for name in ("1st", "2nd")]
+        try:
+            (context, first), (_, second) = map(finish, runs)
+        finally:
+            for _, process in runs:
+                process.kill()
+    names = set(first) | set(second)
+    return context, first, sorted(n for n in names if differ(first.get(n), second.get(n)))
+
+
+def differ(one, other):
+    """A call that allocates takes the path through malloc that the heap's state at the time asks for,
+    and that state holds the texts of the times reported before. All else must be the same."""
+    if one and other and one["allocations"] and one["allocations"] == other["allocations"]:
+        return abs(one["instructions"] / other["instructions"] - 1) > 0.01
+    return one != other

@@ -1,0 +1,211 @@
+"""Runs of a benchmark program, each in a process of its own pinned to processors.
+
+A process is one sample of a benchmark: the median of its repetitions. What differs from process to
+process (where memory lies, what the caches hold) is then between samples and not hidden in one.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+
+from benchlib import environment
+
+NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """How long a process measures each benchmark."""
+
+    repetitions: int
+    seconds: float
+
+
+def listed(binary, pattern, cpus=None):
+    """The names that a regular expression selects."""
+    output = execute([*pinning(cpus), binary, "--benchmark_list_tests", f"--benchmark_filter={pattern}"])
+    return [line for line in output.splitlines() if line]
+
+
+def exactly(names):
+    """A regular expression that matches these names alone, with or without fixed iterations, which
+    the library puts before the clock at the end."""
+    escaped = (re.sub(r"([.\[{}()\\*+?|^$])", r"\\\1", name) for name in names)
+    parts = (re.sub(r"(/(real|manual)_time)?$", r"(/iterations:[0-9]+)?\1", e, count=1) for e in escaped)
+    return f"^({'|'.join(parts)})$"
+
+
+def threads(name):
+    found = re.search(r"(?:^|/)threads:(\d+)(?:/|$)", name)
+    return int(found[1]) if found else 1
+
+
+def processors(names):
+    """As many processors as the benchmarks' threads, the last ones, for the first serve interrupts."""
+    allowed = sorted(os.sched_getaffinity(0))
+    needed = max(map(threads, names), default=1)
+    return allowed[-needed:]
+
+
+def pinning(cpus):
+    if not cpus:
+        return []
+    if not shutil.which("taskset"):
+        raise environment.Failure("no taskset on the PATH; on Debian or Ubuntu it is in util-linux")
+    return ["taskset", "--cpu-list", ",".join(map(str, cpus))]
+
+
+def execute(command, **options):
+    command = [str(part) for part in command]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, **options)
+    except OSError as error:
+        raise environment.Failure(str(error)) from None
+    if result.returncode != 0:
+        tail = "\n".join((result.stderr or result.stdout).strip().splitlines()[-15:])
+        raise environment.Failure(f"status {result.returncode} of {' '.join(command)}\n{tail}")
+    return result.stdout
+
+
+def measuring(pattern, timing, file):
+    return [
+        f"--benchmark_filter={pattern}",
+        f"--benchmark_repetitions={timing.repetitions}",
+        f"--benchmark_min_time={timing.seconds}",
+        "--benchmark_enable_random_interleaving=true",
+        f"--benchmark_out={file}",
+        "--benchmark_out_format=json",
+    ]
+
+
+def report(binary, pattern, timing, cpus=None, variables=None):
+    """Google Benchmark's report of one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "report.json"
+        execute(
+            [*pinning(cpus), binary, *measuring(pattern, timing, file)],
+            env={**os.environ, **(variables or {})},
+        )
+        return json.loads(file.read_text())
+
+
+# A fixed number of iterations: what a process finds by itself depends on how it was disturbed.
+ITERATIONS = "EMBEDBENCH_ITERATIONS"
+SLOWDOWN = "EMBEDBENCH_SLOWDOWN"
+TURNS = "EMBEDBENCH_TURN_PIPES"
+
+
+def takes_turns(binary):
+    """Whether the program's harness knows the pipes, which those of old revisions may not."""
+    return TURNS.encode() in pathlib.Path(binary).read_bytes()
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A process to run, of those that run in turns."""
+
+    binary: pathlib.Path
+    variables: dict
+
+
+def reports_in_turns(jobs, pattern, timing, cpus):
+    """The reports of several processes, in the order of the jobs, whose runs alternate.
+
+    All are pinned to the same processors and only one of them works at a time.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        running = []
+        for i, job in enumerate(jobs):
+            running.append(Turn(stack, pathlib.Path(folder) / str(i), job, pattern, timing, cpus))
+        waiting = list(running)
+        while waiting:
+            waiting = [turn for turn in waiting if turn.take()]
+        return [turn.report() for turn in running]
+
+
+class Turn:
+    """A process that works when it is told to."""
+
+    def __init__(self, stack, stem, job, pattern, timing, cpus):
+        self.file, self.errors = stem.with_suffix(".json"), stem.with_suffix(".txt")
+        their_in, self.go = os.pipe()
+        self.done, their_out = os.pipe()
+        self.command = [*pinning(cpus), str(job.binary), *measuring(pattern, timing, self.file)]
+        with open(self.errors, "wb") as errors:
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(their_in, their_out),
+                env={**os.environ, **job.variables, TURNS: f"{their_in},{their_out}"},
+            )
+        os.close(their_in)
+        os.close(their_out)
+        stack.callback(self.close)
+
+    def take(self):
+        """Lets the process work until it passes the turn on; false once it has ended."""
+        try:
+            os.write(self.go, b"g")
+        except BrokenPipeError:
+            return False
+        return os.read(self.done, 1) != b""
+
+    def report(self):
+        if self.process.wait() != 0:
+            tail = self.errors.read_text(errors="replace").strip().splitlines()[-15:]
+            message = f"status {self.process.returncode} of {' '.join(self.command)}"
+            raise environment.Failure("\n".join([message, *tail]))
+        return json.loads(self.file.read_text())
+
+    def close(self):
+        os.close(self.go)
+        os.close(self.done)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+CLOCKS = ("auto", "wall", "cpu")
+
+
+def clock(name, choice):
+    """The field of the report to read. Left to us, work on one thread is measured by its processor
+    time, to which a neighbour's turns on the same core add nothing; all else by wall time."""
+    if name.endswith("/manual_time") or choice == "wall":
+        return "real_time"
+    if choice == "cpu" or re.search(r"(?:^|/)threads:1(?:/|$)", name):
+        return "cpu_time"
+    return "real_time"
+
+
+def repetitions(report, choice="auto"):
+    """Name -> nanoseconds of each repetition. A benchmark that failed is a failure of all."""
+    times = {}
+    for entry in report["benchmarks"]:
+        if entry.get("error_occurred"):
+            raise environment.Failure(f"{entry['name']}: {entry.get('error_message')}")
+        if entry.get("run_type", "iteration") == "iteration":
+            name = re.sub(r"/iterations:\d+", "", entry.get("run_name", entry["name"]))
+            nanoseconds = entry[clock(name, choice)] * NANOSECONDS[entry["time_unit"]]
+            times.setdefault(name, []).append(nanoseconds)
+    return times
+
+
+def medians(report, choice="auto"):
+    return {name: statistics.median(times) for name, times in repetitions(report, choice).items()}
+
+
+def iterations(report, timing, choice="auto"):
+    """Name -> iterations that fill a repetition."""
+    return {
+        name: max(1, round(timing.seconds * 1e9 / time))
+        for name, time in medians(report, choice).items()
+    }
