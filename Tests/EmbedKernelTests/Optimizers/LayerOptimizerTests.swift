@@ -61,7 +61,8 @@ import Testing
       vocabulary: vocabulary, dim: c.dim, positions: c.positions, scale: .value(1.5), paddingID: 3,
       seed: 4)
     let rule = try UpdateRule.named(
-      c.name, learningRate: .cosine(peak: 0.01, warmup: 2, total: 9), weightDecay: 0.1,
+      c.name, learningRate: .cosine(peak: 0.01, warmup: 2, total: 9),
+      numbers: UpdateNumbers(weightDecay: 0.1),
       untouched: c.untouched)
     let optimizer = try Optimizer(rule, for: layer)
     var gradient = try layer.makeGradient()
@@ -139,7 +140,8 @@ import Testing
         seed: 2)
     }
     let rule = try UpdateRule.named(
-      name, learningRate: .constant(0.01), weightDecay: 0.1, untouched: untouched)
+      name, learningRate: .constant(0.01), numbers: UpdateNumbers(weightDecay: 0.1),
+      untouched: untouched)
     let (tied, plain) = try (layer(), layer())
     let optimizer = try Optimizer(rule, for: tied, trainable: .range(0..<50))
     let reference = try TableOptimizer(

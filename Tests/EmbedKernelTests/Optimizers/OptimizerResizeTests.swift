@@ -48,7 +48,8 @@ import Testing
   @Test(arguments: Case.all)
   func oldRowsGoOnBitForBitAndNewOnesOweNothing(_ c: Case) throws {
     let rule = try UpdateRule.named(
-      c.name, learningRate: .cosine(peak: 0.01, warmup: 5, total: 60), weightDecay: 0.1,
+      c.name, learningRate: .cosine(peak: 0.01, warmup: 5, total: 60),
+      numbers: UpdateNumbers(weightDecay: 0.1),
       untouched: c.untouched)
     let layer = try InputEmbedding(
       vocabulary: 30, dim: dim, positions: .learned(maximum: 8), paddingID: 2, seed: 5)
