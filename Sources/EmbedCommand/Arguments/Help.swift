@@ -17,7 +17,7 @@ func help(of subcommands: [any Subcommand.Type]) -> String {
     indent: 32)
   lines += entry(
     "EMBEDKERNEL_INSTRUCTION_SET",
-    "plain, neon, avx2 or avx512: what the native backend takes.", indent: 32)
+    "plain, neon, avx2, avx512 or avx512bf16: what the native backend takes.", indent: 32)
   lines += [
     "", "Exit codes:", "  0  Done.", "  1  A file, or what is in it, is wrong.",
     "  2  The command line is wrong.",

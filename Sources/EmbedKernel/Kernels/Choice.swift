@@ -86,7 +86,7 @@ package struct Tuning: Sendable {
     let unavailable = unsafe kernels == nil ? set.value : nil
     self.backend = backend.value ?? .native
     unsafe self.kernels = kernels ?? ek_kernels_for(EK_PLAIN)
-    let isChosen = set.value != nil || InstructionSet.best != .avx512
+    let isChosen = set.value != nil || !InstructionSet.avx512.isAvailable
     unsafe inCacheKernels = isChosen ? self.kernels : ek_kernels_for(EK_AVX2) ?? self.kernels
     error = backend.error ?? set.error ?? unavailable.map { .unavailableInstructionSet($0) }
   }
