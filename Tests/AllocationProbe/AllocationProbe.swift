@@ -45,7 +45,7 @@ import EmbedKernel
     try probeFusedLayer()
   }
 
-  /// The fused layer with all its parts, forward and backward.
+  /// The fused layer with all its parts, forward and backward to the tables.
   static func probeFusedLayer() throws {
     for (name, place, batch, context, dim) in places {
       let layer = try FusedInputEmbedding(
@@ -56,6 +56,7 @@ import EmbedKernel
       let segmentIDs = ids.map { $0 % 2 }
       var output = try layer.makeOutput(batch: batch, context: context)
       var gradient = try FusedEmbeddingGradient(for: layer)
+      var tables = try layer.makeTableGradient()
       for backend in Backend.allCases {
         for threads in [1, 2] {
           let kernels = Kernels(backend: backend, threads: threads)
@@ -66,7 +67,7 @@ import EmbedKernel
             try layer.backward(
               output.span, ids: ids.span, segmentIDs: segmentIDs.span, batch: batch,
               context: context, at: place, trainingStep: UInt64(step), into: &gradient,
-              using: kernels)
+              tables: &tables, using: kernels)
           }
           for step in 0..<20 { try call(step) }
           let before = allocation_count()
@@ -76,6 +77,7 @@ import EmbedKernel
         }
       }
     }
+    try probeHalfPrecision()
     try probeSteps()
   }
 

@@ -18,7 +18,7 @@ import Testing
     probe.waitUntilExit()
     #expect(probe.terminationStatus == 0)
     let lines = output.split(separator: "\n")
-    #expect(lines.count == 36 * 8)
+    #expect(lines.count == 36 * 10 + 8 * 6)
     #if !DEBUG
       // Unoptimised code keeps closures and copies on the heap.
       for line in lines { #expect(line.hasPrefix("0 "), "allocations: \(line)") }
