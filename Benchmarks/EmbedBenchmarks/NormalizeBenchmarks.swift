@@ -6,6 +6,7 @@
 //   layernorm/<backend>_dropout    and dropout of a tenth
 //   layernorm/<backend>_rms        root mean square normalisation instead
 //   layernorm/<backend>_backward   d(x), d(gamma) and d(beta)
+//   layernorm/<backend>_tables     and on to row-sparse gradients of the token and position tables
 
 internal import BenchmarkHarness
 internal import EmbedKernel
@@ -20,6 +21,7 @@ struct NormalizeBenchmarks {
     case dropout = "_dropout"
     case rms = "_rms"
     case backward = "_backward"
+    case tables = "_tables"
   }
 
   private static let backends: [(name: String, backend: Backend?)] = [
@@ -53,15 +55,22 @@ struct NormalizeBenchmarks {
         unsafe part == .segments ? UnsafeBufferPointer(segmentIDs.unsafeBuffer) : nil
       defer { if kernels.backend == .openBLAS { OpenBLAS.settle() } }
       var call = 0
-      if part == .backward {
+      if part == .backward || part == .tables {
         let gradient = try store.copySource(workload.outputCount)
         var result = try FusedEmbeddingGradient(for: layer, capacity: workload.tokens)
+        var tables = try layer.makeTableGradient(capacity: part == .tables ? workload.tokens : 0)
         try state.measure { () throws(EmbedError) in
           let outputGradient = unsafe UnsafeBufferPointer(
             start: gradient.take(workload.outputCount), count: workload.outputCount)
-          try unsafe layer.backward(
-            outputGradient, ids: ids[call], batch: batch, context: context, into: &result,
-            using: kernels)
+          if part == .tables {
+            try unsafe layer.backward(
+              outputGradient, ids: ids[call], batch: batch, context: context, into: &result,
+              tables: &tables, using: kernels)
+          } else {
+            try unsafe layer.backward(
+              outputGradient, ids: ids[call], batch: batch, context: context, into: &result,
+              using: kernels)
+          }
           call += 1
           if unsafe call == ids.count { call = 0 }
         }

@@ -20,13 +20,13 @@
 
 extern const ek_step_kernels ek_steps_plain, ek_steps_avx2, ek_steps_avx512;
 
-/// The kernels of `set`; those that not every set has of `other`.
-#define KERNELS(set, other)                                     \
+/// The kernels of `set`; those of two-byte elements are of `typed`, others that not every set has of
+/// `other`.
+#define KERNELS(set, typed, other)                              \
   {                                                             \
-      .name = #set,                                             \
       .embed_f32 = ek_embed_f32_##set,                          \
-      .embed_typed = ek_embed_typed_##other,                    \
-      .convert = ek_convert_##other,                            \
+      .embed_typed = ek_embed_typed_##typed,                    \
+      .convert = ek_convert_##typed,                            \
       .sum_rows_f32 = ek_sum_rows_f32_##set,                    \
       .rotate_f32 = ek_rotate_f32_##set,                        \
       .rotate_half = ek_rotate_half_##other,                    \
@@ -43,19 +43,23 @@ extern const ek_step_kernels ek_steps_plain, ek_steps_avx2, ek_steps_avx512;
   }
 
 DECLARE(plain);
-static const ek_kernels plain = KERNELS(plain, plain);
+static const ek_kernels plain = KERNELS(plain, plain, plain);
 
 #if defined(__aarch64__)
 DECLARE(neon);
 // The compiler vectorises the plain loops over two-byte elements, products and steps for NEON.
-static const ek_kernels neon = KERNELS(neon, plain);
+static const ek_kernels neon = KERNELS(neon, plain, plain);
 #endif
 
 #if defined(__x86_64__)
 DECLARE(avx2);
 DECLARE(avx512);
-static const ek_kernels avx2 = KERNELS(avx2, avx2);
-static const ek_kernels avx512 = KERNELS(avx512, avx512);
+void ek_embed_typed_avx512bf16(const ek_typed_tile *);
+void ek_convert_avx512bf16(const void *, ek_element, void *, ek_element, size_t);
+static const ek_kernels avx2 = KERNELS(avx2, avx2, avx2);
+static const ek_kernels avx512 = KERNELS(avx512, avx512, avx512);
+/// With the conversion to bfloat16 of the CPUs that have one.
+static const ek_kernels avx512bf16 = KERNELS(avx512, avx512bf16, avx512);
 #endif
 
 const ek_kernels *ek_kernels_for(ek_instruction_set set) {
@@ -72,6 +76,12 @@ const ek_kernels *ek_kernels_for(ek_instruction_set set) {
                  ? &avx2
                  : NULL;
     case EK_AVX512: return __builtin_cpu_supports("avx512f") ? &avx512 : NULL;
+    case EK_AVX512_BF16:
+      // Every CPU with AVX512_BF16 has the extensions for words and classes, which it uses.
+      return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq")
+                 ? &avx512bf16
+                 : NULL;
 #endif
     default: return NULL;
   }

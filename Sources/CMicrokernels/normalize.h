@@ -32,25 +32,37 @@ EK_FUNCTION ek_cursor cursor_ahead(const ek_embed_tile *nest) {
   return ahead;
 }
 
-/// Visits a nest's rows.
+/// Visits a nest's rows: one is written while the next makes its second pass and the one after
+/// that its first.
 EK_FUNCTION void walk_forward(const ek_normalize_tile *tile, form from, bool stores,
                               ek_normalization kind, bool drops) {
   const ek_embed_tile *nest = &tile->rows;
   ek_cursor ahead = cursor_ahead(nest);
-  float stored[longest_stored] __attribute__((aligned(64)));
-  visit done = {.out = NULL};
+  const size_t room = (nest->dim + 15) & ~(size_t)15;
+  float stored[3 * longest_stored] __attribute__((aligned(64)));
+  visit rows[3], *writes = NULL, *squares = NULL;
+  size_t seen = 0;
   for (size_t o = 0; o < nest->outer.count; o++) {
     size_t n = o * nest->outer.tokens, place = o * nest->outer.positions;
     for (size_t i = 0; i < nest->inner.count; i++) {
-      visit next = arrive(tile, n, place, &ahead, from);
-      next.s.x = stored;
-      forward_row(tile, &done, &next, from, stores, kind, drops);
-      done = next;
+      const size_t slot = seen++ % 3;
+      visit *sums = &rows[slot];
+      *sums = arrive(tile, n, place, &ahead, from);
+      sums->s.x = stored + (stores ? slot * room : 0);
+      if (writes)
+        forward_passes(tile, writes, squares, sums, from, stores, kind, drops);
+      else
+        forward_ends(tile, NULL, squares, sums, from, stores, kind, drops);
+      writes = squares;
+      squares = sums;
       n += nest->inner.tokens;
       place += nest->inner.positions;
     }
   }
-  if (done.out) write_and_sum(tile, &done, NULL, NULL, from, stores, kind, drops);
+  if (squares) {
+    forward_ends(tile, writes, squares, NULL, from, stores, kind, drops);
+    forward_ends(tile, squares, NULL, NULL, from, stores, kind, drops);
+  }
 }
 
 /// Visits a nest's rows in the order in which parameters are summed.

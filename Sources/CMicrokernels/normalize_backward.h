@@ -5,6 +5,28 @@
 
 #include "normalize_row.h"
 
+/// The statistics of a row, in one or two passes over it; prefetches `soon`, unless that is NULL.
+EK_FUNCTION statistics measure(const ek_normalize_tile *tile, const source *s, const float *soon,
+                               form from, bool stores, ek_normalization kind) {
+  statistics row = {0, 1};
+  if (kind == EK_NO_NORM) return row;
+  const size_t dim = tile->rows.dim;
+  vec acc[parts] = {{0}}, squares[parts] = {{0}};
+  size_t i = 0;
+  for (; i + lanes <= dim; i += lanes) {
+    if (soon) prefetch(soon, i, lanes);
+    for (size_t k = 0; k < parts; k++) sum_vector(s, i + k * width, &acc[k], from, stores, kind);
+  }
+  if (soon) prefetch(soon, i, dim - i);
+  sum_rest(s, i, dim, acc, from, stores, kind);
+  row = after_sums(tile, acc, kind);
+  if (kind == EK_LAYER_NORM) {
+    square_rest(s, 0, dim, row.mean, squares, stores ? STORED : from);
+    row.reciprocal = reciprocal(tile, squares);
+  }
+  return row;
+}
+
 /// d(x) of a row:
 ///
 ///   g = dropout(gradient), xhat = (x - mean) * reciprocal, h = g * gamma
@@ -21,18 +43,7 @@ EK_FUNCTION void backward_row(const ek_normalize_gradient_tile *tile, const sour
   const float *gamma = forward->gamma;
   const size_t dim = forward->rows.dim;
   const uint64_t groups = (dim + group - 1) / group, first = (forward->first + n) * groups;
-  vec acc[parts] = {{0}};
-  if (kind != EK_NO_NORM) {
-    size_t i = 0;
-    for (; i + lanes <= dim; i += lanes) {
-      if (soon) __builtin_prefetch(soon + i + 16, 0, 2);
-      if (soon && kind == EK_RMS_NORM) __builtin_prefetch(soon + i, 0, 2);
-      for (size_t k = 0; k < parts; k++)
-        sum_vector(s, i + k * width, &acc[k], from, stores, kind);
-    }
-    sum_tail(s, i, dim, acc, from, stores, kind);
-  }
-  const statistics row = measure(forward, s, soon, acc, later, kind);
+  const statistics row = measure(forward, s, soon, from, stores, kind);
   bits words[group / width];
   const uint32_t *word = (const uint32_t *)words;
   float mean_h = 0, mean_hx = 0;
@@ -60,7 +71,7 @@ EK_FUNCTION void backward_row(const ek_normalize_gradient_tile *tile, const sour
         float xhat = x_alone(s, i, later), g = gradient[i];
         if (kind == EK_LAYER_NORM) xhat -= row.mean;
         xhat *= row.reciprocal;
-        if (drops) g = word[i % group] >= dropout->threshold ? g * dropout->scale : 0;
+        if (drops) g = keep_alone(dropout, g, word[i % group]);
         tile->gamma[i] += g * xhat;
         if (tile->beta) tile->beta[i] += g;
         tail_h[i - start] = g * gamma[i];
@@ -99,7 +110,7 @@ EK_FUNCTION void backward_row(const ek_normalize_gradient_tile *tile, const sour
   if (drops) draw(dropout, first + i / group, words);
   for (; i < dim; i++) {
     float d = gradient[i];
-    if (drops) d = word[i % group] >= dropout->threshold ? d * dropout->scale : 0;
+    if (drops) d = keep_alone(dropout, d, word[i % group]);
     if (kind != EK_NO_NORM) {
       float xhat = x_alone(s, i, later);
       if (kind == EK_LAYER_NORM) xhat -= row.mean;

@@ -1,18 +1,9 @@
-// The forward of normalised rows: a row is written while the next one is summed, so that memory is
-// busy in both.
+// The forward of normalised rows: a row is written while the next one makes its second pass and the
+// one after that its first, so that memory is busy all the time.
 #ifndef EMBEDKERNEL_NORMALIZE_FORWARD_H
 #define EMBEDKERNEL_NORMALIZE_FORWARD_H
 
 #include "normalize_row.h"
-
-/// A row of a walk.
-typedef struct visit {
-  source s;
-  const float *soon;  ///< The row to prefetch, or NULL.
-  float *out;
-  size_t n;
-  statistics row;
-} visit;
 
 EK_FUNCTION vec finished(const ek_normalize_tile *tile, vec x, size_t i, statistics row,
                          ek_normalization kind) {
@@ -24,89 +15,100 @@ EK_FUNCTION vec finished(const ek_normalize_tile *tile, vec x, size_t i, statist
   return x;
 }
 
-EK_FUNCTION void write_tail(const ek_normalize_tile *tile, const visit *done, size_t i,
-                            ek_normalization kind, form from, bool drops) {
+/// The element at `i` of a row that is to be written, before dropout.
+EK_FUNCTION float finished_alone(const ek_normalize_tile *tile, const visit *row, size_t i,
+                                 form from, ek_normalization kind) {
+  float y = x_alone(&row->s, i, from);
+  if (kind == EK_LAYER_NORM) y -= row->row.mean;
+  if (kind != EK_NO_NORM) {
+    y = y * row->row.reciprocal * tile->gamma[i];
+    if (tile->beta) y += tile->beta[i];
+  }
+  return y;
+}
+
+/// Writes the elements before `head`, and those from `i` on.
+EK_FUNCTION void write_ends(const ek_normalize_tile *tile, const visit *row, size_t head, size_t i,
+                            form from, ek_normalization kind, bool drops) {
   const size_t dim = tile->rows.dim;
   bits words[group / width];
   const uint32_t *word = (const uint32_t *)words;
+  for (size_t k = 0; k < head; k++)
+    row->out[k] = finished_alone(tile, row, k, from, kind);
+  if (i == dim) return;
   if (drops)
-    draw(&tile->dropout, (tile->first + done->n) * ((dim + group - 1) / group) + i / group, words);
+    draw(&tile->dropout, (tile->first + row->n) * ((dim + group - 1) / group) + i / group, words);
   for (size_t k = 0; i + width <= dim; i += width, k++) {
-    vec y = finished(tile, x_at(&done->s, i, from), i, done->row, kind);
-    store(done->out + i, drops ? keep(&tile->dropout, y, words[k]) : y);
+    vec y = finished(tile, x_at(&row->s, i, from), i, row->row, kind);
+    store(row->out + i, drops ? keep(&tile->dropout, y, words[k]) : y);
   }
   for (; i < dim; i++) {
-    float y = x_alone(&done->s, i, from);
-    if (kind == EK_LAYER_NORM) y -= done->row.mean;
-    if (kind != EK_NO_NORM) {
-      y = y * done->row.reciprocal * tile->gamma[i];
-      if (tile->beta) y += tile->beta[i];
-    }
-    if (drops) y = word[i % group] >= tile->dropout.threshold ? y * tile->dropout.scale : 0;
-    done->out[i] = y;
+    float y = finished_alone(tile, row, i, from, kind);
+    if (drops) y = keep_alone(&tile->dropout, y, word[i % group]);
+    row->out[i] = y;
   }
 }
 
-/// Writes the row `done`, whose statistics are known, and makes the first pass over the row `next`
-/// between its stores; either may be NULL. With `stores`, x is stored in the first pass and read
-/// from there in later ones; `next` may store where `done` lies, as each element is read before it
-/// is overwritten.
-EK_FUNCTION void write_and_sum(const ek_normalize_tile *tile, const visit *done, const visit *next,
-                               vec acc[parts], form from, bool stores, ek_normalization kind,
-                               bool drops) {
-  const size_t dim = tile->rows.dim;
+/// The passes of three successive rows at once: `writes` is written, `squares` makes its second
+/// pass, `sums` its first; each may be NULL. So the additions of one row, of which each waits for
+/// the one before, pass while the others' loads and stores keep memory busy.
+///
+/// With `stores`, x is stored in the first pass and read from there in the others.
+EK_FUNCTION void forward_passes(const ek_normalize_tile *call, const visit *writes, visit *squares,
+                                visit *sums, form from, bool stores, ek_normalization kind,
+                                bool drops) {
+  // Copies that nothing else can point to, so that their fields stay in registers.
+  const ek_normalize_tile tile = *call;
+  visit written, squared, summed;
+  if (writes) written = *writes;
+  if (squares) squared = *squares;
+  if (sums) summed = *sums;
+  const size_t dim = tile.rows.dim;
   const form later = stores ? STORED : from;
-  const float *soon = next ? next->soon : NULL;
-  const bool sums = next && kind != EK_NO_NORM;
+  const float *soon = sums ? summed.soon : NULL;
+  const bool first = sums && kind != EK_NO_NORM, second = squares && kind == EK_LAYER_NORM;
+  const uint64_t words_at = writes ? (tile.first + written.n) * ((dim + group - 1) / group) : 0;
   bool streaming = false;
-  uint64_t first = 0;
-  if (done) {
-    // A streaming store takes aligned vectors; rows that lie otherwise go through the cache.
-    streaming = tile->rows.streaming && (uintptr_t)done->out % sizeof(vec) == 0;
-    first = (tile->first + done->n) * ((dim + group - 1) / group);
-  }
+  const size_t head = writes ? ragged_start(&tile, written.out, drops, &streaming) : 0;
+  vec acc[parts] = {{0}}, squares_acc[parts] = {{0}};
+  const float mean = second ? squared.row.mean : 0;
   size_t i = 0;
-  for (; i + group <= dim; i += group) {
+  for (; head + i + group <= dim; i += group) {
     bits words[group / width];
-    if (drops && done) draw(&tile->dropout, first + i / group, words);
-    if (soon && kind == EK_LAYER_NORM) {
-      __builtin_prefetch(soon + i + 16, 0, 2);
-      __builtin_prefetch(soon + i + 48, 0, 2);
-    } else if (soon) {
-      prefetch(soon, i, group);
-    }
+    if (drops && writes) draw(&call->dropout, words_at + i / group, words);
+    if (soon) prefetch(soon, i, group);
     for (size_t k = 0; k < group / width; k++) {
       size_t at = i + k * width;
-      if (done) {
-        vec y = finished(tile, x_at(&done->s, at, later), at, done->row, kind);
-        if (drops) y = keep(&tile->dropout, y, words[k]);
+      // The loads first: one that lies a multiple of 4 KiB from a store before it waits for that.
+      if (second) square_vector(&squared.s, at, mean, &squares_acc[k % parts], later);
+      if (first) sum_vector(&summed.s, at, &acc[k % parts], from, stores, kind);
+      if (writes) {
+        vec y = finished(&tile, x_at(&written.s, head + at, later), head + at, written.row, kind);
+        if (drops) y = keep(&tile.dropout, y, words[k]);
         if (streaming)
-          stream(done->out + at, y);
+          stream(written.out + head + at, y);
         else
-          store(done->out + at, y);
+          store(written.out + at, y);
       }
-      if (sums) sum_vector(&next->s, at, &acc[k % parts], from, stores, kind);
     }
   }
-  if (i == dim) return;
-  if (done) write_tail(tile, done, i, kind, later, drops);
-  if (soon && kind != EK_LAYER_NORM) prefetch(soon, i, dim - i);
-  if (!sums) return;
-  for (; i + lanes <= dim; i += lanes)
-    for (size_t k = 0; k < parts; k++)
-      sum_vector(&next->s, i + k * width, &acc[k], from, stores, kind);
-  sum_tail(&next->s, i, dim, acc, from, stores, kind);
+  if (soon) prefetch(soon, i, dim - i);
+  if (writes) write_ends(call, &written, head, head + i, later, kind, drops);
+  if (second) {
+    square_rest(&squared.s, i, dim, mean, squares_acc, later);
+    squares->row.reciprocal = reciprocal(&tile, squares_acc);
+  }
+  if (first) {
+    sum_rest(&summed.s, i, dim, acc, from, stores, kind);
+    sums->row = after_sums(&tile, acc, kind);
+  }
 }
 
-/// Takes the row `next`: writes the row `done` before it, if there is one, and measures this one.
-EK_FUNCTION void forward_row(const ek_normalize_tile *tile, const visit *done, visit *next,
-                             form from, bool stores, ek_normalization kind, bool drops) {
-  vec acc[parts] = {{0}};
-  if (done->out)
-    write_and_sum(tile, done, next, acc, from, stores, kind, drops);
-  else
-    write_and_sum(tile, NULL, next, acc, from, stores, kind, drops);
-  next->row = measure(tile, &next->s, next->soon, acc, stores ? STORED : from, kind);
+/// Fewer than three rows, at the ends of a walk: one function for every form.
+EK_TARGET __attribute__((noinline)) static void forward_ends(
+    const ek_normalize_tile *tile, const visit *writes, visit *squares, visit *sums, form from,
+    bool stores, ek_normalization kind, bool drops) {
+  forward_passes(tile, writes, squares, sums, from, stores, kind, drops);
 }
 
 #endif

@@ -20,7 +20,7 @@ typedef enum form {
   STORED,    ///< from `x`
 } form;
 
-/// The longest row whose x is stored: two of them are half of a 32 KiB L1.
+/// The longest row whose x is stored: three of them fit in a 32 KiB L1.
 enum { longest_stored = 2048 };
 
 EK_FUNCTION vec x_at(const source *s, size_t i, form from) {
@@ -58,10 +58,13 @@ EK_FUNCTION void sum_vector(const source *s, size_t i, vec *acc, form from, bool
   *acc += kind == EK_RMS_NORM ? x * x : x;
 }
 
-/// The same for the row's last elements from `i` on, fewer than a block of lanes.
-EK_FUNCTION void sum_tail(const source *s, size_t i, size_t dim, vec acc[parts], form from,
+/// The same for all elements from `i` on, a multiple of the lanes.
+EK_FUNCTION void sum_rest(const source *s, size_t i, size_t dim, vec acc[parts], form from,
                           bool stores, ek_normalization kind) {
   float tail[lanes];
+  for (; i + lanes <= dim; i += lanes)
+    for (size_t k = 0; k < parts; k++)
+      sum_vector(s, i + k * width, &acc[k], from, stores, kind);
   if (i == dim) return;
   for (size_t k = i; k < dim; k++) {
     float x = x_alone(s, k, from);
@@ -71,43 +74,64 @@ EK_FUNCTION void sum_tail(const source *s, size_t i, size_t dim, vec acc[parts],
   add_tail(acc, tail, dim - i);
 }
 
-/// The statistics of a row whose first pass is in `acc`. Prefetches every second line of `soon`,
-/// unless that is NULL, where there is a second pass.
-EK_FUNCTION statistics measure(const ek_normalize_tile *tile, const source *s, const float *soon,
-                               vec acc[parts], form from, ek_normalization kind) {
-  const size_t dim = tile->rows.dim, whole = dim & ~(size_t)(lanes - 1);
-  statistics result = {0, 1};
-  if (kind == EK_NO_NORM) return result;
-  float square = sum(acc) / (float)dim;
-  if (kind == EK_LAYER_NORM) {
-    result.mean = square;
-    vec squares[parts] = {{0}};
-    for (size_t i = 0; i < whole; i += lanes) {
-      if (soon) __builtin_prefetch(soon + i, 0, 2);
-      for (size_t k = 0; k < parts; k++) {
-        vec x = x_at(s, i + k * width, from) - result.mean;
-        squares[k] += x * x;
-      }
-    }
-    if (whole < dim) {
-      float tail[lanes];
-      if (soon) prefetch(soon, whole, dim - whole);
-      for (size_t k = whole; k < dim; k++) {
-        float x = x_alone(s, k, from) - result.mean;
-        tail[k - whole] = x * x;
-      }
-      add_tail(squares, tail, dim - whole);
-    }
-    square = sum(squares) / (float)dim;
+/// The second pass over a row, where there is one: adds the square of x - mean.
+EK_FUNCTION void square_vector(const source *s, size_t i, float mean, vec *acc, form from) {
+  vec x = x_at(s, i, from) - mean;
+  *acc += x * x;
+}
+
+EK_FUNCTION void square_rest(const source *s, size_t i, size_t dim, float mean, vec acc[parts],
+                             form from) {
+  float tail[lanes];
+  for (; i + lanes <= dim; i += lanes)
+    for (size_t k = 0; k < parts; k++) square_vector(s, i + k * width, mean, &acc[k], from);
+  if (i == dim) return;
+  for (size_t k = i; k < dim; k++) {
+    float x = x_alone(s, k, from) - mean;
+    tail[k - i] = x * x;
   }
-  result.reciprocal = 1 / __builtin_elementwise_sqrt(square + tile->epsilon);
-  return result;
+  add_tail(acc, tail, dim - i);
+}
+
+/// What a row is divided by, from the sum of its squares.
+EK_FUNCTION float reciprocal(const ek_normalize_tile *tile, vec acc[parts]) {
+  return 1 / __builtin_elementwise_sqrt(sum(acc) / (float)tile->rows.dim + tile->epsilon);
+}
+
+/// What the first pass tells of a row.
+EK_FUNCTION statistics after_sums(const ek_normalize_tile *tile, vec acc[parts],
+                                  ek_normalization kind) {
+  statistics row = {0, 1};
+  if (kind == EK_LAYER_NORM)
+    row.mean = sum(acc) / (float)tile->rows.dim;
+  else
+    row.reciprocal = reciprocal(tile, acc);
+  return row;
 }
 
 /// (x - mean) * reciprocal
 EK_FUNCTION vec normal(vec x, statistics row, ek_normalization kind) {
   if (kind == EK_LAYER_NORM) x -= row.mean;
   return kind == EK_NO_NORM ? x : x * row.reciprocal;
+}
+
+/// A row of a walk.
+typedef struct visit {
+  source s;
+  const float *soon;  ///< The row to prefetch, or NULL.
+  float *out;
+  size_t n;
+  statistics row;
+} visit;
+
+/// How many floats a row has before its first aligned vector, if it is streamed: a streaming store
+/// takes an aligned vector, so the start goes through the cache. Vectors of a dropped row start
+/// where its random words do.
+EK_FUNCTION size_t ragged_start(const ek_normalize_tile *tile, const float *out, bool drops,
+                                bool *streaming) {
+  size_t head = -(uintptr_t)out % sizeof(vec) / sizeof(float);
+  *streaming = tile->rows.streaming && head <= tile->rows.dim && !(drops && head);
+  return *streaming ? head : 0;
 }
 
 #endif

@@ -6,6 +6,7 @@
 //   lanes         EK_STEP floats
 //   lanes_load(from, type, split), lanes_store(to, lanes, type, stream, split)
 //   lanes_scale(lanes, float), lanes_add(lanes, lanes)
+//   EK_PAIRS(X) and EK_OTHER(x), if it computes some pairs only: these, and who computes the others
 //
 // With `split`, both types are EK_BF16 and lanes may hold the elements in any order that both
 // functions agree on: even ones, then odd ones, takes no shuffles.
@@ -66,7 +67,9 @@ EK_SET EK_INLINE void typed_row(const char *token, const char *position, const c
             scaled, positioned, input, output);
 }
 
-/// Pairs of types, and for each a row function of the form that the walk calls.
+/// Pairs of types, unless the includer has named those it computes, and for each a row function of
+/// the form that the walk calls.
+#ifndef EK_PAIRS
 #define EK_PAIRS(X)                   \
   X(uint16_t, EK_BF16, uint16_t, EK_BF16) \
   X(uint16_t, EK_BF16, float, EK_F32)     \
@@ -76,6 +79,7 @@ EK_SET EK_INLINE void typed_row(const char *token, const char *position, const c
   X(uint16_t, EK_F16, float, EK_F32)      \
   X(float, EK_F32, uint16_t, EK_BF16)     \
   X(float, EK_F32, uint16_t, EK_F16)
+#endif
 
 #define EK_ROW(input_t, input, output_t, output)                                               \
   EK_SET EK_INLINE void row_##input##_##output(                                                \
@@ -86,20 +90,30 @@ EK_SET EK_INLINE void typed_row(const char *token, const char *position, const c
   }
 EK_PAIRS(EK_ROW)
 
-#define EK_EMBED_PAIR(input_t, in, output_t, out)            \
-  if (tile->input == in && tile->output == out)              \
-    EK_EMBED_TYPED(&tile->rows, input_t, output_t, row_##in##_##out);
+#define EK_EMBED_PAIR(input_t, in, output_t, out)                        \
+  if (tile->input == in && tile->output == out) {                      \
+    EK_EMBED_TYPED(&tile->rows, input_t, output_t, row_##in##_##out);  \
+    if (tile->rows.streaming) EK_FENCE();                              \
+    return;                                                            \
+  }
 
 EK_SET void EK_NAME(ek_embed_typed)(const ek_typed_tile *tile) {
   EK_PAIRS(EK_EMBED_PAIR)
-  if (tile->rows.streaming) EK_FENCE();
+#ifdef EK_OTHER
+  EK_OTHER(ek_embed_typed)(tile);
+#endif
 }
 
 #define EK_CONVERT_PAIR(input_t, in, output_t, out)                                       \
-  if (input == in && output == out)                                                       \
-    typed_row(from, NULL, from, to, count, 1, false, false, EK_CACHED, in, out);
+  if (input == in && output == out) {                                                     \
+    typed_row(from, NULL, from, to, count, 1, false, false, EK_CACHED, in, out);          \
+    return;                                                                               \
+  }
 
 EK_SET void EK_NAME(ek_convert)(const void *from, ek_element input, void *to, ek_element output,
                                 size_t count) {
   EK_PAIRS(EK_CONVERT_PAIR)
+#ifdef EK_OTHER
+  EK_OTHER(ek_convert)(from, input, to, output, count);
+#endif
 }

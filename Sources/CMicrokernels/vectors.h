@@ -112,4 +112,8 @@ EK_FUNCTION vec keep(const ek_dropout *dropout, vec value, bits words) {
   return (vec)((bits)(value * dropout->scale) & kept);
 }
 
+EK_FUNCTION float keep_alone(const ek_dropout *dropout, float value, uint32_t word) {
+  return word >= dropout->threshold ? value * dropout->scale : 0;
+}
+
 #endif

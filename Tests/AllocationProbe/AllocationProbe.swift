@@ -22,6 +22,7 @@ import EmbedKernel
     try probeForward()
     try probeBackward()
     try probeFusedLayer()
+    try probeTyped()
     try probeSteps()
     try probeRotary()
     try probeBiases()

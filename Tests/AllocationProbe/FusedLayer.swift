@@ -1,4 +1,5 @@
-// What the fused layer with all its parts allocates once it is warm, forward and backward.
+// What the fused layer with all its parts allocates once it is warm, forward and backward to the
+// tables.
 
 import EmbedKernel
 
@@ -13,13 +14,15 @@ extension AllocationProbe {
       let segmentIDs = ids.map { $0 % 2 }
       var output = try layer.makeOutput(batch: batch, context: context)
       var gradient = try FusedEmbeddingGradient(for: layer)
+      var tables = try layer.makeTableGradient()
       try count("fused \(name)", calls: 100) { kernels, call in
         try layer.forward(
           ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place,
           trainingStep: UInt64(call), into: &output, using: kernels)
         try layer.backward(
           output.span, ids: ids.span, segmentIDs: segmentIDs.span, batch: batch, context: context,
-          at: place, trainingStep: UInt64(call), into: &gradient, using: kernels)
+          at: place, trainingStep: UInt64(call), into: &gradient, tables: &tables,
+          using: kernels)
       }
     }
   }

@@ -66,20 +66,8 @@ import Testing
     var good = 0
     for _ in 0..<400 {
       var bytes = Array(try #require(fixtures.randomElement(using: &random)))
-      for _ in 0..<Int.random(in: 0...4, using: &random) {
-        // Nearly always within the header, where bytes have a meaning.
-        let end = Bool.random(using: &random) ? bytes.count : min(bytes.count, 80)
-        let place = Int.random(in: 0..<end, using: &random)
-        let byte =
-          Bool.random(using: &random)
-          ? UInt8.random(in: 0...255, using: &random)
-          : try #require(telling.randomElement(using: &random))
-        switch Int.random(in: 0..<4, using: &random) {
-        case 0: bytes.insert(byte, at: place)
-        case 1 where bytes.count > 1: bytes.remove(at: place)
-        default: bytes[place] = byte
-        }
-      }
+      // Nearly always within the header, where bytes have a meaning.
+      random.mutate(&bytes, edits: 0...4, telling: telling, header: 80)
       try Data(bytes).write(to: URL(filePath: path))
       if survives(path) { good += 1 }
     }

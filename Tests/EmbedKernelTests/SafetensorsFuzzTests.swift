@@ -60,18 +60,7 @@ import Testing
     var good = 0
     for _ in 0..<400 {
       var bytes = Array(try #require(fixtures.randomElement(using: &random)))
-      for _ in 0..<Int.random(in: 0...3, using: &random) {
-        let place = Int.random(in: 0..<bytes.count, using: &random)
-        let byte =
-          Bool.random(using: &random)
-          ? UInt8.random(in: 0...255, using: &random)
-          : try #require(telling.randomElement(using: &random))
-        switch Int.random(in: 0..<4, using: &random) {
-        case 0: bytes.insert(byte, at: place)
-        case 1 where bytes.count > 1: bytes.remove(at: place)
-        default: bytes[place] = byte
-        }
-      }
+      random.mutate(&bytes, edits: 0...3, telling: telling)
       // Half the time the length is put right, so that inserted bytes reach the JSON's reader.
       if Bool.random(using: &random), bytes.count > 8,
         let end = bytes.lastIndex(of: UInt8(ascii: "}"))

@@ -23,4 +23,24 @@ extension SeededGenerator {
         * Float(sign: .plus, exponent: exponent, significand: 1)
     }
   }
+
+  /// Inserts, removes or replaces as many bytes as `edits` allows; half the time within the first
+  /// `header`. Half of the new bytes are of `telling`, those that steer the reader under test.
+  mutating func mutate(
+    _ bytes: inout [UInt8], edits: ClosedRange<Int>, telling: [UInt8], header: Int = .max
+  ) {
+    for _ in 0..<Int.random(in: edits, using: &self) {
+      let end = Bool.random(using: &self) ? bytes.count : min(bytes.count, header)
+      let place = Int.random(in: 0..<end, using: &self)
+      let byte =
+        Bool.random(using: &self)
+        ? UInt8.random(in: 0...255, using: &self)
+        : telling[Int.random(in: 0..<telling.count, using: &self)]
+      switch Int.random(in: 0..<4, using: &self) {
+      case 0: bytes.insert(byte, at: place)
+      case 1 where bytes.count > 1: bytes.remove(at: place)
+      default: bytes[place] = byte
+      }
+    }
+  }
 }

@@ -101,6 +101,22 @@ import Testing
     }
   }
 
+  /// Subnormal numbers, zeros and infinities among them, in every lane and mixed with others.
+  @Test func everyBFloat16KeepsItsBits() throws {
+    var random = SeededGenerator(seed: 3)
+    let numbers = (0...UInt16.max).map { BFloat16(bitPattern: $0) }.filter { !$0.float.isNaN }
+      .shuffled(using: &random)
+    let dim = 1_016
+    let rows = numbers.count / dim
+    let shape = EmbeddingShape(vocabulary: rows, batch: 1, context: rows, dim: dim)
+    let tokens = Array(numbers.prefix(rows * dim))
+    for way in Way.all {
+      let output: [BFloat16] = try embed(
+        way, Array(0..<rows), tokens, nil, shape, .sequential(), EmbedOptions(), 0)
+      #expect(output == tokens, "\(way)")
+    }
+  }
+
   @Test func specialValuesHaveTheReferencesBits() throws {
     // One operand at most is NaN: which payload survives two NaNs is the processor's choice.
     let special: [Float] = [

@@ -177,8 +177,6 @@ typedef struct ek_product_tile {
 
 /// One instruction set's kernels. All compute the same bits, but for the products.
 typedef struct ek_kernels {
-  const char *name;
-
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   ///
   /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
@@ -245,6 +243,7 @@ typedef enum ek_instruction_set {
   EK_NEON,
   EK_AVX2,
   EK_AVX512,
+  EK_AVX512_BF16,
   EK_INSTRUCTION_SETS,
 } ek_instruction_set;
 

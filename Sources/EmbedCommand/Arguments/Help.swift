@@ -17,7 +17,7 @@ func help(of subcommands: [any Subcommand.Type]) -> String {
     indent: 32)
   lines += entry(
     "EMBEDKERNEL_INSTRUCTION_SET",
-    "plain, neon, avx2 or avx512: what the native backend takes.", indent: 32)
+    "plain, neon, avx2, avx512 or avx512bf16: what the native backend takes.", indent: 32)
   lines += entry(
     "EMBEDKERNEL_TUNING",
     "off: no tuning file; or the path of one (default: the one that 'embedkernel tune' saved for "

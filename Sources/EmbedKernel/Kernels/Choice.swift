@@ -82,7 +82,7 @@ internal import CMicrokernels
     let unavailable = unsafe kernels == nil ? set.value : nil
     self.backend = backend.value
     unsafe self.kernels = kernels ?? ek_kernels_for(EK_PLAIN)
-    let isChosen = set.value != nil || InstructionSet.best != .avx512
+    let isChosen = set.value != nil || !InstructionSet.avx512.isAvailable
     unsafe inCacheKernels = isChosen ? self.kernels : ek_kernels_for(EK_AVX2) ?? self.kernels
     error = backend.error ?? set.error ?? unavailable.map { .unavailableInstructionSet($0) }
   }

@@ -73,6 +73,9 @@ extension Kernels {
       // The limits are in bytes: plan as for as many bytes of floats.
       var floats = shape
       floats.dim = (shape.dim * output.type.byteCount + 3) / 4
+      // Conversions are arithmetic, for which the widest vectors are best in cache too.
+      var tuning = tuning
+      tuning.halfLineDim = .max
       let plan = try Plan(self, floats, tuning)
       guard pass.outputBytes > 0 else { return }
       let typed = TypedPass(pass: pass, input: tokens.type, output: output.type)

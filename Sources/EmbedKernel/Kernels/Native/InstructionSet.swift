@@ -12,6 +12,8 @@ public enum InstructionSet: String, CaseIterable, Sendable {
   case avx2
   /// x86-64 with AVX-512F.
   case avx512
+  /// x86-64 with AVX-512F and AVX512_BF16, which rounds to bfloat16.
+  case avx512bf16
 
   /// Whether this build and this CPU have it.
   public var isAvailable: Bool { unsafe kernels != nil }
@@ -27,6 +29,7 @@ public enum InstructionSet: String, CaseIterable, Sendable {
     case .neon: EK_NEON
     case .avx2: EK_AVX2
     case .avx512: EK_AVX512
+    case .avx512bf16: EK_AVX512_BF16
     }
   }
 }

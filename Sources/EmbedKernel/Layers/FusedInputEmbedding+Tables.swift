@@ -1,0 +1,89 @@
+// The fused layer's backward all the way to what optimisers take: row-sparse gradients of the token
+// and position tables, and those of the parameters that all rows share.
+//
+// d(x) of the batch goes through the memory of the layer's gradient, which is kept.
+
+extension FusedInputEmbedding {
+  /// Gradients for the token and position tables, with room for batches of `capacity` tokens.
+  ///
+  /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
+  public func makeTableGradient(capacity: Int = 0) throws(EmbedError) -> InputGradient {
+    try embedding.makeGradient(capacity: capacity)
+  }
+
+  /// Computes the gradients of everything that the layer trains.
+  ///
+  ///     x' = backward(outputGradient), as the other form of this function says
+  ///     for n in 0..<N where ids[n] != paddingID: tables.tokens[ids[n], :] += scale * x'[n, :]
+  ///     for n in 0..<N: tables.positions[place(n), :] += x'[n, :]
+  ///
+  /// - Parameters:
+  ///   - outputGradient: Shape `[batch, context, dim]`.
+  ///   - ids: Shape `[batch, context]`, as given to `forward`; so are the other arguments.
+  ///   - gradient: Rows are overwritten; gamma, beta and segments accumulate.
+  ///   - tables: The token and position tables' gradients, which are replaced.
+  ///   - frequencyScaling: Whether a token's gradient is divided by its number in the batch.
+  ///   - summation: In what order gradients of a row are summed.
+  /// - Throws: `EmbedError`, before anything is written; only `outOfMemory` may come later, with
+  ///   `gradient` written. Allocates only for a batch larger than any before. The same bits for
+  ///   every number of threads, as `Kernels.backward` says.
+  /// - Complexity: O(N·D). Memory traffic: 20·N·D bytes with uniform ids.
+  @inlinable
+  public func backward<ID: TokenID>(
+    _ outputGradient: Span<Float>, ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int,
+    context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into gradient: inout FusedEmbeddingGradient, tables: inout InputGradient,
+    frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,
+    using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    var segmentBuffer: UnsafeBufferPointer<ID>?
+    if let segmentIDs { unsafe segmentBuffer = segmentIDs.withUnsafeBufferPointer { unsafe $0 } }
+    try unsafe backward(
+      outputGradient.withUnsafeBufferPointer { unsafe $0 },
+      ids: ids.withUnsafeBufferPointer { unsafe $0 }, segmentIDs: segmentBuffer, batch: batch,
+      context: context, at: place, trainingStep: trainingStep, into: &gradient, tables: &tables,
+      frequencyScaling: frequencyScaling, summation: summation, using: kernels)
+  }
+
+  /// The same on buffer pointers.
+  @inlinable
+  public func backward<ID: TokenID>(
+    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
+    segmentIDs: UnsafeBufferPointer<ID>? = nil, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into gradient: inout FusedEmbeddingGradient, tables: inout InputGradient,
+    frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,
+    using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    try embedding.checkSizes(of: tables)
+    try unsafe backward(
+      outputGradient, ids: ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place,
+      trainingStep: trainingStep, into: &gradient, using: kernels)
+    try unsafe embedding.backward(
+      gradient.rows.withUnsafeBufferPointer { unsafe $0 }, ids: ids, batch: batch,
+      context: context, at: place, into: &tables, frequencyScaling: frequencyScaling,
+      summation: summation, using: kernels)
+  }
+}
+
+extension InputEmbedding {
+  /// Checks that `gradient` belongs to tables of these sizes.
+  @usableFromInline
+  func checkSizes(of gradient: borrowing InputGradient) throws(EmbedError) {
+    func check(
+      _ name: String, _ part: borrowing RowSparseGradient, rows: Int
+    ) throws(EmbedError) {
+      guard part.dim == tokens.dim else {
+        throw .invalidSize(
+          argument: "dim of the \(name)", value: part.dim, expected: "the output's, \(tokens.dim)")
+      }
+      guard part.rows == rows else {
+        throw .invalidSize(argument: "rows of the \(name)", value: part.rows, expected: "\(rows)")
+      }
+    }
+    try check("token gradient", gradient.tokens, rows: tokens.vocabulary)
+    if positionsAreTrained, let positions {
+      try check("position gradient", gradient.positions, rows: positions.rows)
+    }
+  }
+}

@@ -1,0 +1,109 @@
+// Holds the NEON kernels against the plain ones, bit for bit, on random rows of awkward lengths.
+// Products are not compared: NEON takes the plain ones. Built and run by scripts/check-neon.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "CMicrokernels.h"
+
+enum { V = 9, B = 3, T = 5, N = B * T, MOST = 1100 };
+
+static float tokens[V * MOST], positions[T * MOST], segments[2 * MOST], gradient[N * MOST];
+static float gamma_row[MOST], beta_row[MOST], sums[4 * MOST];
+static int32_t ids[N], segment_ids[N];
+static float out[2][N * MOST + 16];
+static int failures;
+
+static void fill(float *at, size_t count) {
+  for (size_t i = 0; i < count; i++) at[i] = (float)(rand() % 4096) / 2048 - 1;
+}
+
+static void compare(const char *kernel, size_t dim, size_t count) {
+  if (memcmp(out[0], out[1], count * sizeof(float)) == 0) return;
+  failures++;
+  fprintf(stderr, "%s differs at dim %zu\n", kernel, dim);
+}
+
+static ek_embed_tile nest(size_t dim, float *to) {
+  return (ek_embed_tile){.tokens = tokens, .positions = positions, .ids = ids, .output = to,
+                         .outer = {T, 1, 1}, .inner = {B, T, 0}, .dim = dim, .prefetch_rows = 2,
+                         .scale = 1.5f, .id_bytes = 4};
+}
+
+int main(void) {
+  const ek_kernels *sets[] = {ek_kernels_for(EK_PLAIN), ek_kernels_for(EK_NEON)};
+  const size_t dims[] = {1, 3, 4, 7, 16, 33, 64, 70, 128, 385, 769, 1024, MOST};
+  if (!sets[1]) return fprintf(stderr, "no NEON\n"), 1;
+  fill(tokens, V * MOST), fill(positions, T * MOST), fill(segments, 2 * MOST);
+  fill(gradient, N * MOST), fill(gamma_row, MOST), fill(beta_row, MOST);
+  for (int n = 0; n < N; n++) ids[n] = rand() % V, segment_ids[n] = rand() % 2;
+  for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+    const size_t dim = dims[d];
+    for (int s = 0; s < 2; s++) {
+      ek_embed_tile tile = nest(dim, out[s] + 1);
+      sets[s]->embed_f32(&tile);
+    }
+    compare("embed", dim, N * dim + 1);
+    for (int variant = 0; variant < 6; variant++) {
+      ek_normalize_tile tile[2];
+      for (int s = 0; s < 2; s++) {
+        tile[s] = (ek_normalize_tile){
+            .rows = nest(dim, out[s]), .segments = segments, .segment_ids = segment_ids,
+            .gamma = gamma_row, .beta = beta_row, .epsilon = 1e-5f, .kind = variant % 3,
+            .dropout = {.key = 5, .threshold = variant < 3 ? 0 : 1u << 30, .scale = 4 / 3.0f}};
+        sets[s]->normalize_f32(&tile[s]);
+      }
+      compare("normalize", dim, N * dim);
+      for (int s = 0; s < 2; s++) {
+        memset(sums, 0, sizeof sums);
+        ek_normalize_gradient_tile backward = {
+            .forward = tile[s], .gradient = gradient, .gamma = sums, .beta = sums + dim,
+            .segments = sums + 2 * dim};
+        sets[s]->normalize_gradient_f32(&backward);
+        memcpy(out[s] + (N - 4) * dim, sums, 4 * dim * sizeof(float));
+      }
+      compare("normalize_gradient", dim, N * dim);
+    }
+    const int32_t rows[] = {4, 0, 14, 2, 7, 7, 9, 1, 3}, destinations[N] = {0, -1, 2, -1};
+    for (int variant = 0; variant < 4; variant++) {
+      for (int s = 0; s < 2; s++) {
+        memcpy(out[s], gradient, 4 * dim * sizeof(float));
+        ek_row_sum sum = {.rows = gradient, .indices = rows, .output = out[s], .count = 9,
+                          .stride = dim, .width = dim, .leaf = variant == 1 ? 2 : 9,
+                          .factor = 0.7f, .pass_factor = 0.3f, .compensated = variant == 2,
+                          .accumulate = variant > 0,
+                          .destinations = variant == 3 ? destinations : NULL,
+                          .passed = out[s] + dim};
+        sets[s]->sum_rows_f32(&sum);
+      }
+      compare("sum_rows", dim, 4 * dim);
+    }
+    for (int variant = 0; variant < 4; variant++) {
+      const size_t pairs = dim / 2;
+      if (pairs == 0) continue;
+      for (int s = 0; s < 2; s++) {
+        ek_rotary_tile tile = {
+            .input = gradient, .output = out[s], .rows = tokens, .sines = pairs,
+            .outer = {1, 0, 0}, .inner = {T, dim, 2 * pairs}, .pairs = pairs, .partner = pairs,
+            .rest_at = 2 * pairs, .rest = dim - 2 * pairs, .neighbours = variant % 2,
+            .inverse = variant > 1};
+        if (2 * pairs * T <= V * MOST) sets[s]->rotate_f32(&tile);
+      }
+      compare("rotate", dim, T * dim);
+    }
+    for (int visible = 1; visible < 3; visible++) {
+      for (int s = 0; s < 2; s++) {
+        memcpy(out[s], gradient, N * dim * sizeof(float));
+        ek_distance_tile tile = {.logits = out[s], .table = positions + T, .rows = T,
+                                 .columns = dim, .stride = dim, .visible = visible == 1 ? 2 : dim};
+        sets[s]->add_by_distance_f32(&tile);
+        memset(out[s] + T * dim, 0, (dim + T) * sizeof(float));
+        tile.logits = gradient, tile.table = out[s] + T * dim + T;
+        sets[s]->sum_by_distance_f32(&tile);
+      }
+      compare("by_distance", dim, T * dim + dim + T);
+    }
+  }
+  printf("%s\n", failures ? "differences" : "NEON and plain kernels agree");
+  return failures != 0;
+}
