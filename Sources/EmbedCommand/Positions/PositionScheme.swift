@@ -28,7 +28,7 @@ struct PositionScheme: Sendable {
   static let all: [PositionScheme] =
     [
       .rotary
-    ] + biases
+    ] + biases + contentBiases
 
   /// The scheme named `name`.
   static func named(_ name: String) throws(CommandError) -> PositionScheme {

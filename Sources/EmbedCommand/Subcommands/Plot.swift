@@ -43,7 +43,7 @@ enum Plot: Subcommand {
   }
 
   private static func plane(_ arguments: Arguments, _ array: SchemeArray) throws -> Int {
-    let count = array.shape.count > 2 ? array.shape[0] : 1
+    let count = array.shape.dropLast(2).reduce(1, *)
     guard let text = arguments.string(plane) else {
       return array.planes.firstIndex(of: "cosine") ?? 0
     }
