@@ -31,6 +31,24 @@ AVX2 EK_INLINE void hide(float *y, size_t count) {
   for (; i < count; i++) y[i] = -INFINITY;
 }
 
+/// A row from column `i` on: y[:seen] += x[:seen], and minus infinity up to `columns`.
+AVX2 EK_INLINE void finish_row(float *y, const float *x, size_t i, size_t seen, size_t columns) {
+  size_t whole = seen > i ? (seen - i) / 8 * 8 : 0;
+  add(y + i, x + i, whole);
+  i += whole;
+  if (i < seen && i + 8 <= columns) {
+    // The vector where the seen columns end: the table reaches as far as the columns do.
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i shown = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(seen - i)), lane);
+    __m256 sum = _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i));
+    _mm256_storeu_ps(
+        y + i, _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), sum, _mm256_castsi256_ps(shown)));
+    i += 8;
+  }
+  for (; i < seen; i++) y[i] += x[i];
+  hide(y + i, columns - i);
+}
+
 /// y[:] += the entries that begin `moved` lanes before `high`.
 #define ADD_MOVED(y, middle, high, moved)                                                    \
   do {                                                                                       \
@@ -67,12 +85,8 @@ AVX2 void ek_add_by_distance_f32_avx2(const ek_distance_tile *tile) {
       size_t together = ek_seen(&rest, 0) / 32 * 32;
       float *logits = rest.logits;
       if (together) add_four(logits, t.stride, rest.table, together);
-      for (size_t k = 0; k < 4; k++) {
-        size_t seen = ek_seen(&rest, k);
-        float *row = logits + k * t.stride;
-        add(row + together, rest.table - k + together, seen - together);
-        hide(row + seen, t.columns - seen);
-      }
+      for (size_t k = 0; together < t.columns && k < 4; k++)
+        finish_row(logits + k * t.stride, rest.table - k, together, ek_seen(&rest, k), t.columns);
       rest.logits = logits + 4 * t.stride;
       rest.table -= 4;
       if (rest.visible < (ptrdiff_t)t.columns) rest.visible += 4;

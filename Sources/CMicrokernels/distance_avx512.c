@@ -31,7 +31,8 @@ EK_INLINE void copy(float *y, const float *x, size_t count) { memcpy(y, x, count
 AVX512 EK_INLINE void hide(float *y, size_t count) {
   size_t i = 0;
   for (; i + 16 <= count; i += 16) _mm512_storeu_ps(y + i, _mm512_set1_ps(-INFINITY));
-  for (; i < count; i++) y[i] = -INFINITY;
+  __mmask16 mask = (__mmask16)((1u << (count - i)) - 1);
+  _mm512_mask_storeu_ps(y + i, mask, _mm512_set1_ps(-INFINITY));
 }
 
 AVX512 void ek_add_by_distance_f32_avx512(const ek_distance_tile *tile) {

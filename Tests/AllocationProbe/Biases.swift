@@ -43,5 +43,8 @@ extension AllocationProbe {
         shape: shape, queries: places, mask: .causal, workspace: &workspace, into: &span,
         queryGradient: &ofQueries, keyGradient: &ofKeys)
     }
+    try probeTypedBiases(Float.self)
+    try probeTypedBiases(BFloat16.self)
+    try probeTypedBiases(Half.self)
   }
 }

@@ -1,4 +1,5 @@
-// What training steps allocate once they are warm: prepare, and backward and step in one.
+// What training steps allocate once they are warm: prepare and forward in one, and backward
+// and step in one.
 
 import EmbedKernel
 
@@ -16,8 +17,10 @@ extension AllocationProbe {
     for (name, rule) in rules {
       let layer = try InputEmbedding(vocabulary: 500, dim: 64, positions: .learned(maximum: 128))
       let optimizer = try Optimizer(rule, for: layer)
+      var output = try layer.makeOutput(batch: 8, context: 128)
       try count("step \(name)", calls: 100) { kernels, _ in
-        try optimizer.prepare(ids.span, batch: 8, context: 128, using: kernels)
+        var span = output.mutableSpan
+        try optimizer.forward(ids.span, batch: 8, context: 128, into: &span, using: kernels)
         try optimizer.step(outputGradient: gradient.span, using: kernels)
       }
     }

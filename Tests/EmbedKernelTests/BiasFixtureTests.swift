@@ -1,4 +1,4 @@
-// The biases against Hugging Face transformers, x-transformers and PyTorch's autograd.
+// The biases against Hugging Face transformers, x-transformers, NVIDIA NeMo and PyTorch's autograd.
 
 import EmbedKernel
 import Foundation
@@ -65,6 +65,22 @@ import Testing
         swin, into: &span, shape: AttentionShape(heads: 1, queries: places, keys: places))
       #expect(output.map { Int($0) } == index, "\(name)")
     }
+  }
+
+  @Test func sandwichIsNeMos() throws {
+    let sandwich = try Sandwich(heads: 8, dim: 64)
+    for (i, expected) in fixtures.sandwich.enumerated() {
+      let value = sandwich.value(head: i / 500, distance: i % 500)
+      // The fixture has twelve digits.
+      let (error, bound) = (abs(value - expected), 1e-11 * max(1, abs(expected)))
+      #expect(error <= bound, "\(i)")
+    }
+    var output = [Float](repeating: 0, count: 8 * 500)
+    var span = output.mutableSpan
+    try Kernels.auto.writeBias(
+      DistanceTable(sandwich), into: &span,
+      shape: AttentionShape(heads: 8, queries: 500, keys: 1))
+    expectNear(output, fixtures.sandwich, tolerance: 1e-6, scale: nil, "sandwich")
   }
 
   @Test(arguments: KERPLE.Kernel.allCases)

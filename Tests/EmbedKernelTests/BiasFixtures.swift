@@ -53,6 +53,7 @@ struct BiasFixtures: Decodable, Sendable {
   let buckets: [Buckets]
   let logBuckets: [Buckets]
   let swinIndex: [String: [Int]]
+  let sandwich: [Double]
   let shape: [Int]
   let cases: [String: Case]
 

@@ -5,6 +5,9 @@ import EmbedKernel
 import Testing
 
 @Suite struct TypedBiasTests {
+  /// Every backend and instruction set, on two threads.
+  private static let kernels = BiasFixtureTests.kernels.filter { $0.threads == 2 }
+
   /// Widens, so that a float call can be made of a two-byte one.
   private func widened<Element: HalfPrecision>(_ values: [Element]) -> [Float] {
     values.map(\.float)
@@ -38,24 +41,24 @@ import Testing
     let count = shape.batch * shape.heads * shape.queries * shape.keys
     let logits = random.floats(count).map { Element($0) }
     for mask in BiasPropertyTests.masks {
-      let floats = BiasPropertyTests.expected(bias, place, mask, widened(logits))
+      let expected = BiasPropertyTests.expected(bias, place, mask, widened(logits))
+        .map { Element($0) }
       let zeros = [Float](repeating: 0, count: count)
-      let written = BiasPropertyTests.expected(bias, place, mask, zeros)
-      for kernels in BiasFixtureTests.kernels {
+      let written = BiasPropertyTests.expected(bias, place, mask, zeros).map { Element($0 + 0) }
+      for kernels in Self.kernels {
         let what = "\(scheme), \(place.name), mask \(mask.rawValue), \(type), \(kernels)"
         var output = logits
         var span = output.mutableSpan
         try kernels.addBias(
           bias, to: &span, shape: shape, queries: place.queries, keys: place.keys, mask: mask)
-        expectSame(output, floats.map { Element($0) }, what)
+        expectSame(output, expected, what)
         var fresh = [Element](repeating: Element(.nan), count: count)
         var freshSpan = fresh.mutableSpan
         try kernels.writeBias(
           bias, into: &freshSpan, shape: shape, queries: place.queries, keys: place.keys,
           mask: mask)
         // Writing keeps a -0 that adding to zero turns into 0.
-        expectSame(
-          fresh.map { Element($0.float + 0) }, written.map { Element($0 + 0) }, "\(what), written")
+        expectSame(fresh.map { Element($0.float + 0) }, written, "\(what), written")
       }
     }
   }
@@ -75,7 +78,7 @@ import Testing
     let logits = (0..<2 * 40 * 600).map { _ in
       Element(Float.random(in: -4...4, using: &random))
     }
-    for kernels in BiasFixtureTests.kernels {
+    for kernels in Self.kernels {
       var output = logits
       var span = output.mutableSpan
       try kernels.addBias(
@@ -140,7 +143,7 @@ import Testing
     let floats = widened(upstream)
     for scheme in [BiasScheme.t5, .kerple] {
       let bias = try #require(try scheme.make(heads: 3) as? DistanceTable)
-      for kernels in BiasFixtureTests.kernels {
+      for kernels in Self.kernels {
         var workspace = try BiasWorkspace()
         var (typed, plain) = (
           [Float](repeating: 0, count: bias.parameterCount),

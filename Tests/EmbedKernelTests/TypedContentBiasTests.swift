@@ -93,7 +93,9 @@ enum ContentScheme: String, CaseIterable, Sendable {
           [Float](repeating: 0, count: bias.parameterCount),
           [Float](repeating: 0, count: queries.count), [Float](repeating: 0, count: keys.count)
         )
-        var (ps, qs, ks) = (p.mutableSpan, a.mutableSpan, b.mutableSpan)
+        var ps = p.mutableSpan
+        var qs = a.mutableSpan
+        var ks = b.mutableSpan
         try kernels.addBiasGradient(
           bias, logitsGradient: upstream.span, queryVectors: queries.span,
           keyVectors: keys.span, shape: shape, queries: place, mask: .causal,
@@ -139,7 +141,9 @@ enum ContentScheme: String, CaseIterable, Sendable {
           [Float](repeating: 0, count: cope.parameterCount),
           [Float](repeating: 0, count: queries.count)
         )
-        var (ps, qs, us) = (p.mutableSpan, a.mutableSpan, upstream.mutableSpan)
+        var ps = p.mutableSpan
+        var qs = a.mutableSpan
+        var us = upstream.mutableSpan
         try kernels.addCoPEGradient(
           cope, queryVectors: queries.span, logits: logits.span, logitsGradient: &us,
           shape: shape, workspace: &workspace, into: &ps, queryGradient: &qs)
@@ -175,9 +179,10 @@ enum ContentScheme: String, CaseIterable, Sendable {
       expectRounded(output, floats, "\(kernels)")
       var (typed, plain) = (weights, w)
       var (a, b) = ([Float](repeating: 0, count: 7 * dim), [Float](repeating: 0, count: 7 * dim))
-      var (typedSpan, plainSpan, aSpan, bSpan) = (
-        typed.mutableSpan, plain.mutableSpan, a.mutableSpan, b.mutableSpan
-      )
+      var typedSpan = typed.mutableSpan
+      var plainSpan = plain.mutableSpan
+      var aSpan = a.mutableSpan
+      var bSpan = b.mutableSpan
       let f = before.map(\.float)
       try kernels.addRelativeValuesGradient(
         values, weights: weights.span, outputGradient: before.span, shape: shape,

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Writes the reference values of the attention biases, by Hugging Face transformers, x-transformers
-and, where neither has a scheme, the papers' formulas in PyTorch.
+and NVIDIA NeMo. Where none of them has a scheme (KERPLE's power kernel, FIRE, Shaw's values), the
+values are PyTorch's of the paper's formula, held here to the same formula in plain loops of Python
+floats.
 
     python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements-biases.txt
+    .venv/bin/pip install --no-deps -r scripts/reference/requirements-biases-alone.txt
     .venv/bin/python scripts/reference/make_bias_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/biases/biases.json gets, computed in float64 from inputs that are
@@ -12,14 +15,19 @@ alibiSlopes    heads -> slopes, BLOOM's
 buckets        T5's buckets of the distances -400...400, a list for each set of options
 logBuckets     DeBERTa v2's, the same distances
 swinIndex      window -> rows of the table for all pairs of places
+sandwich       NeMo's bias of 8 heads from sinusoids of 64, for distances of 0...499
 cases          scheme -> arrays, flat in C order: inputs, the expected bias [batch, heads, queries,
                keys], the gradient of the logits, and the gradients that PyTorch's autograd gives
 """
 
+import importlib.util
 import json
 import math
 import platform
+import sys
+from importlib.metadata import distribution, version
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import torch
 import transformers
@@ -28,9 +36,9 @@ from transformers.models.deberta_v2 import DebertaV2Config, modeling_deberta_v2
 from transformers.models.inkling import modeling_inkling
 from transformers.models.swin import modeling_swin
 from transformers.models.t5 import modeling_t5
+from transformers.models.wav2vec2_bert import modeling_wav2vec2_bert
 from transformers.models.xlnet import XLNetConfig, modeling_xlnet
 from x_transformers import x_transformers as xt
-from importlib.metadata import version
 
 OUTPUT = Path(__file__).resolve().parents[2] / "Tests/EmbedKernelTests/Fixtures/biases/biases.json"
 SEED = 20_240_607
@@ -63,6 +71,36 @@ def case(bias, **inputs):
 def flat(tensor):
     """Twelve digits: inputs are rounded to float32 again by the tests, with the same result."""
     return [float(f"{x:.12g}") for x in tensor.detach().double().flatten().tolist()]
+
+
+def nemo(*names):
+    """NeMo's modules of these names, without the package around them: it needs a GPU stack."""
+    package = "nemo.collections.nlp.modules.common.megatron.position_embedding"
+    decorators = ModuleType("nemo.utils.decorators")
+    decorators.experimental = lambda wrapped: wrapped
+    sys.modules["nemo.utils.decorators"] = decorators
+    modules = []
+    for name in names:
+        path = distribution("nemo-toolkit").locate_file(f"{package.replace('.', '/')}/{name}.py")
+        spec = importlib.util.spec_from_file_location(f"{package}.{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[f"{package}.{name}"] = module
+        spec.loader.exec_module(module)
+        modules.append(module)
+    return modules
+
+
+_, nemo_kerple, nemo_sandwich = nemo(
+    "alibi_relative_position_embedding", "kerple_relative_position_embedding",
+    "sandwich_relative_position_embedding")
+
+
+def held_to(formula, tensor):
+    """The tensor, which must be what `formula` says of its indices."""
+    for index in torch.cartesian_prod(*map(torch.arange, tensor.shape)).tolist():
+        expected, actual = formula(*index), tensor[tuple(index)].item()
+        assert abs(actual - expected) <= 1e-12 * max(1, abs(expected)), (index, actual, expected)
+    return tensor
 
 
 def alibi_slopes():
@@ -105,12 +143,24 @@ def swin_index():
 def kerple(kernel):
     p, a = draw(HEADS).abs().detach() + 0.1, draw(HEADS).abs().detach() + 0.1
     p, a = (x.float().double().requires_grad_() for x in (p, a))
-    n = distances().abs().double()
     if kernel == "logarithmic":
-        bias = -p[:, None, None] * torch.log1p(a[:, None, None] * n)
-    else:
-        bias = -a[:, None, None] * n.clamp(min=1e-300) ** p[:, None, None]
+        # NeMo's form has an exponent on the distance too, which is 1 here.
+        module = nemo_kerple.KERPLERelativePositionEmbedding(True, HEADS, None)
+        del module.kerple_b, module.kerple_a, module.kerple_p
+        module.kerple_b, module.kerple_a = p[:, None, None], a[:, None, None]
+        module.kerple_p = 1.0
+        return case(module(QUERIES, KEYS), p=p, a=a)
+    n = distances().abs().double()
+    bias = -a[:, None, None] * n.clamp(min=1e-300) ** p[:, None, None]
+    held_to(lambda h, i, j: -a[h].item() * abs(i - j) ** p[h].item() if i != j else 0.0, bias)
     return case(bias[None], p=p, a=a)
+
+
+def sandwich():
+    torch.set_default_dtype(torch.float64)
+    bias = nemo_sandwich.SandwichRelativePositionEmbedding(True, 8, None, 64)(500, 500)[0]
+    torch.set_default_dtype(torch.float32)
+    return flat(bias[:, :, 0])
 
 
 def fire():
@@ -121,22 +171,42 @@ def fire():
     n = distances().clamp(min=0).double()
     i = torch.arange(QUERIES).double()[:, None]
     x = torch.log(c.abs() * n + 1) / (torch.log(c.abs() * torch.maximum(i, (factor * threshold).abs()) + 1) + 1e-6)
-    bias = torch.relu(x[..., None] * w1 + b1) @ w2.T + b2
-    return case(bias.permute(2, 0, 1)[None], w1=w1, b1=b1, w2=w2, b2=b2, c=c, factor=factor)
+    bias = (torch.relu(x[..., None] * w1 + b1) @ w2.T + b2).permute(2, 0, 1)
+
+    def formula(h, i, j):
+        far = abs(c.item()) * max(i, abs(factor.item() * threshold)) + 1
+        share = math.log(abs(c.item()) * max(0, i - j) + 1) / (math.log(far) + 1e-6)
+        units = (w2[h, w].item() * max(0.0, w1[w].item() * share + b1[w].item())
+                 for w in range(width))
+        return sum(units) + b2[h].item()
+
+    held_to(formula, bias)
+    return case(bias[None], w1=w1, b1=b1, w2=w2, b2=b2, c=c, factor=factor)
 
 
 def shaw():
     clip = 3
     q, table = draw(BATCH, HEADS, QUERIES, DIM), draw(2 * clip + 1, DIM)
-    vectors = table[(-distances()).clamp(-clip, clip) + clip]
-    return case(torch.einsum("bhid,ijd->bhij", q, vectors) / math.sqrt(DIM), queries=q, table=table)
+    attention = SimpleNamespace(
+        left_max_position_embeddings=clip, right_max_position_embeddings=clip,
+        distance_embedding=lambda rows: table[rows], scaling=DIM**-0.5)
+    keys = torch.zeros(BATCH, HEADS, KEYS, DIM)
+    _, bias = modeling_wav2vec2_bert._apply_relative_key_position_encoding(attention, q, keys)
+    return case(bias, queries=q, table=table)
 
 
 def shaw_values():
     clip = 3
     weights, table = draw(BATCH, HEADS, QUERIES, KEYS), draw(2 * clip + 1, DIM)
     vectors = table[(-distances()).clamp(-clip, clip) + clip]
-    return case(torch.einsum("bhij,ijd->bhid", weights, vectors), weights=weights, table=table)
+    output = torch.einsum("bhij,ijd->bhid", weights, vectors)
+
+    def formula(b, h, i, d):
+        rows = [min(clip, max(-clip, j - i)) + clip for j in range(KEYS)]
+        return sum(weights[b, h, i, j].item() * table[row, d].item()
+                   for j, row in enumerate(rows))
+
+    return case(held_to(formula, output), weights=weights, table=table)
 
 
 def transformer_xl():
@@ -210,12 +280,14 @@ def main():
     data = {
         "madeBy": {"python": platform.python_version(), "torch": torch.__version__,
                    "transformers": transformers.__version__,
-                   "x-transformers": version("x-transformers"), "seed": SEED},
+                   "x-transformers": version("x-transformers"),
+                   "nemo-toolkit": version("nemo-toolkit"), "seed": SEED},
         "shape": [BATCH, HEADS, QUERIES, KEYS, DIM],
         "alibiSlopes": alibi_slopes(),
         "buckets": buckets(),
         "logBuckets": log_buckets(),
         "swinIndex": swin_index(),
+        "sandwich": sandwich(),
         "cases": {
             "kerple-logarithmic": kerple("logarithmic"),
             "kerple-power": kerple("power"),

@@ -1,58 +1,6 @@
-// Attention biases for the command: the bias [heads, T, T] of each scheme that positions alone
-// decide. Trained schemes take the parameters they start from, or a seed.
+// Attention biases that positions alone decide, for the command: the bias [heads, T, T].
 
 internal import EmbedKernel
-
-enum BiasOptions {
-  static let heads = Option("heads", "H", "Heads of a bias (default 8).")
-  static let direction = ChoiceOption<DistanceBuckets.Direction>(
-    "direction", DistanceBuckets.Direction.allCases.map { ($0.rawValue, $0) },
-    "Whether a bias counts keys after the query apart (default causal).")
-  static let buckets = Option("buckets", "N", "Buckets of t5 (default 32).")
-  static let maximumDistance = Option(
-    "maximum-distance", "N", "Distance of the last bucket of t5 (default 128).")
-  static let weightSeed = Option(
-    "weight-seed", "N", "Seed of the weights of t5 and fire, normal(0, 1) (default 0).")
-
-  static let group = OptionGroup(
-    "Biases", [heads, direction.option, buckets, maximumDistance, weightSeed])
-
-  static func heads(_ arguments: Arguments) throws -> Int {
-    try arguments.integer(heads, in: 1...4_096) ?? 8
-  }
-
-  static func weights(_ arguments: Arguments, rows: Int, dim: Int) throws -> EmbeddingTable {
-    let seed = try arguments.integer(weightSeed, in: 0...Int.max) ?? 0
-    return try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: UInt64(seed))
-  }
-
-  /// The bias of T queries against T keys; where it is causal, later keys are minus infinity.
-  static func array(
-    _ arguments: Arguments, _ bias: any AttentionBias, _ mask: AttentionMask
-  ) throws -> SchemeArray {
-    let (heads, context) = (
-      try heads(arguments),
-      try arguments.integer(RotaryOptions.context, in: 1...1 << 14) ?? 64
-    )
-    let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
-    var values = [Float](repeating: 0, count: heads * context * context)
-    let place = PositionIDs.sequential(offset: offset)
-    var span = values.mutableSpan
-    try Kernels.auto.writeBias(
-      bias, into: &span, shape: AttentionShape(heads: heads, queries: context, keys: context),
-      queries: place, keys: place, mask: mask)
-    return SchemeArray(
-      shape: [heads, context, context], values: values, rows: "query", columns: "key")
-  }
-
-  static func mask(_ arguments: Arguments) throws -> AttentionMask {
-    try direction(arguments) == .causal ? .causal : []
-  }
-
-  static func direction(_ arguments: Arguments) throws -> DistanceBuckets.Direction {
-    try arguments.choice(direction) ?? .causal
-  }
-}
 
 extension PositionScheme {
   private static func bias(
@@ -61,13 +9,36 @@ extension PositionScheme {
   ) -> PositionScheme {
     PositionScheme(
       name: name, summary: "\(summary), bias [H, T, T]",
-      array: {
-        try BiasOptions.array($0, make($0), BiasOptions.mask($0))
+      array: { arguments in
+        for option in [BiasOptions.queries, BiasOptions.keys, BiasOptions.logits]
+        where arguments.has(option) {
+          throw CommandError.usage(
+            "--\(option.name) does not fit here: \(name) depends on positions alone")
+        }
+        return try array(arguments, make(arguments))
       }, rotate: nil)
+  }
+
+  /// The bias of T queries against T keys; where it is causal, later keys are minus infinity.
+  private static func array(
+    _ arguments: Arguments, _ bias: any AttentionBias
+  ) throws -> SchemeArray {
+    let heads = try bias.heads ?? BiasOptions.heads(arguments)
+    let given = try arguments.integer(RotaryOptions.context, in: 1...1 << 14)
+    let context = given ?? bias.positions ?? 64
+    var values = [Float](repeating: 0, count: heads * context * context)
+    let place = try PositionIDs.sequential(offset: BiasOptions.offset(arguments))
+    var span = values.mutableSpan
+    try Kernels.auto.writeBias(
+      bias, into: &span, shape: AttentionShape(heads: heads, queries: context, keys: context),
+      queries: place, keys: place, mask: BiasOptions.mask(arguments))
+    return SchemeArray(
+      shape: [heads, context, context], values: values, rows: "query", columns: "key")
   }
 
   /// One line a scheme.
   static let biases: [PositionScheme] = [
+    bias("none", "nothing but the mask") { _ in NoBias() },
     bias("alibi", "a slope of each head's own times the distance") {
       try DistanceTable(
         ALiBi(
@@ -82,10 +53,10 @@ extension PositionScheme {
             count: count,
             maximumDistance: $0.integer(BiasOptions.maximumDistance, in: 2...1 << 24) ?? 128,
             direction: BiasOptions.direction($0)),
-          weights: BiasOptions.weights($0, rows: count, dim: BiasOptions.heads($0))))
+          weights: BiasOptions.table($0, rows: count, dim: BiasOptions.heads($0))))
     },
-    bias("kerple-logarithmic", "-ln(1 + n)") { try kerple($0, .logarithmic) },
-    bias("kerple-power", "-n") { try kerple($0, .power) },
+    bias("kerple-logarithmic", "-p ln(1 + a n)") { try kerple($0, .logarithmic) },
+    bias("kerple-power", "-a n^p") { try kerple($0, .power) },
     bias("sandwich", "the product of sinusoids at a distance") {
       try DistanceTable(
         Sandwich(
@@ -96,21 +67,38 @@ extension PositionScheme {
     bias("fire", "a small network of the distance in proportion") {
       let heads = try BiasOptions.heads($0)
       let count = FIRE.parameterCount(heads: heads, width: 32)
-      let parameters = try BiasOptions.weights($0, rows: 1, dim: count)
-      parameters.withMutableSpan {
-        // The published start of c and of the threshold's factor.
-        $0[count - 2] = 0.1
-        $0[count - 1] = 1
+      let parameters = try BiasOptions.table($0, rows: 1, dim: count)
+      if !$0.has(BiasOptions.weights) {
+        parameters.withMutableSpan {
+          // The published start of c and of the threshold's factor.
+          $0[count - 2] = 0.1
+          $0[count - 1] = 1
+        }
       }
       return try FIRE(heads: heads, parameters: parameters)
+    },
+    bias("swin", "a weight for each difference of rows and columns in a window") {
+      let text = $0.string(BiasOptions.window) ?? "7x7"
+      let sizes = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+      guard sizes.count == 2, let rows = sizes[0], let columns = sizes[1],
+        (1...128).contains(rows), (1...128).contains(columns)
+      else {
+        throw CommandError.usage(
+          "option --window: '\(text)' is not ROWSxCOLUMNS, each an integer of 1 to 128")
+      }
+      return try SwinBias(
+        rows: rows, columns: columns,
+        weights: BiasOptions.table(
+          $0, rows: (2 * rows - 1) * (2 * columns - 1), dim: BiasOptions.heads($0)))
     },
   ]
 
   private static func kerple(
     _ arguments: Arguments, _ kernel: KERPLE.Kernel
   ) throws -> any AttentionBias {
-    let ones = try EmbeddingTable(
-      rows: 2, dim: BiasOptions.heads(arguments), .uniform(low: 1, high: 1))
-    return try DistanceTable(KERPLE(kernel, parameters: ones))
+    let heads = try BiasOptions.heads(arguments)
+    let ones = [Float](repeating: 1, count: 2 * heads)
+    return try DistanceTable(
+      KERPLE(kernel, parameters: BiasOptions.table(arguments, rows: 2, dim: heads, start: ones)))
   }
 }

@@ -37,7 +37,7 @@ struct PositionScheme: Sendable {
 
   /// One line a scheme.
   static let all: [PositionScheme] =
-    absolute + [.rotary, .xpos] + biases
+    absolute + [.rotary, .xpos] + biases + contentBiases
 
   /// The scheme named `name`.
   static func named(_ name: String) throws(CommandError) -> PositionScheme {

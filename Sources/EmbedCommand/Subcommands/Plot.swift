@@ -39,7 +39,7 @@ enum Plot: Subcommand {
     if !array.planes.isEmpty {
       title += ", \(array.planes[plane].name)"
     } else if array.shape.count > 2 {
-      title += ", head \(plane) of \(array.shape[0])"
+      title += ", head \(plane) of \(array.shape.dropLast(2).reduce(1, *))"
     }
     let map = HeatMap(
       title: title, subtitle: subtitle(array, rows, columns), rowLabel: array.rows,
@@ -66,7 +66,7 @@ enum Plot: Subcommand {
   }
 
   private static func plane(_ arguments: Arguments, _ array: SchemeArray) throws -> Int {
-    let count = array.shape.count > 2 ? array.shape[0] : 1
+    let count = array.shape.dropLast(2).reduce(1, *)
     guard let text = arguments.string(plane) else {
       return array.planes.firstIndex { $0.name == "cosine" } ?? 0
     }

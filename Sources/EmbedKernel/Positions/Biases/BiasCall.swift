@@ -175,6 +175,10 @@ struct BiasPlaces {
     try Self.check(queryIDs, shape.batch, shape.queries, maximum)
     try Self.check(keyIDs, shape.batch, shape.keys, maximum)
     guard queries.isPacked == keys.isPacked else { throw .unpairedDocuments }
+    if queries.areConsecutive && keys.areConsecutive {
+      reach = Self.reach(shape, queries, keys)
+      return
+    }
     guard let q = queries.bounds(batch: shape.batch, context: shape.queries),
       let k = keys.bounds(batch: shape.batch, context: shape.keys)
     else {
@@ -183,6 +187,22 @@ struct BiasPlaces {
     }
     reach = BiasReach(
       past: max(0, q.highest - k.lowest), future: max(0, k.highest - q.lowest))
+  }
+
+  /// The reach of sequences of consecutive positions: each against its own keys, however far other
+  /// sequences stand from it.
+  private static func reach(
+    _ shape: AttentionShape, _ queries: Places, _ keys: Places
+  ) -> BiasReach {
+    var reach = BiasReach(past: 0, future: 0)
+    guard shape.queries > 0, shape.keys > 0 else { return reach }
+    let areAlike = queries.isSequential && keys.isSequential
+    for row in 0..<(areAlike ? min(1, shape.batch) : shape.batch) {
+      let delta = keys.first(row) - queries.first(row)
+      reach.past = max(reach.past, shape.queries - 1 - delta)
+      reach.future = max(reach.future, delta + shape.keys - 1)
+    }
+    return reach
   }
 
   private static func check(

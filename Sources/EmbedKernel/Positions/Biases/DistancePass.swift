@@ -44,9 +44,13 @@ extension Places {
     }
   }
 
+  /// Whether all sequences stand alike.
+  @inline(__always)
+  var isSequential: Bool { if case .sequential = self { true } else { false } }
+
   /// The first position of sequence `row`, where positions are consecutive.
   @inline(__always)
-  fileprivate func first(_ row: Int) -> Int {
+  func first(_ row: Int) -> Int {
     switch self {
     case .sequential(let offset): offset
     case .offsets(let offsets): unsafe Int(offsets[row])
