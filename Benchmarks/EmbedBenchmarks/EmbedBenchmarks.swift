@@ -35,6 +35,10 @@ enum EmbedBenchmarks {
         step.register(workload, threads: threads)
       }
     }
+    let halfPrecisionStep = HalfPrecisionStepBenchmarks(store: store)
+    for workload in Workload.stepped {
+      for threads in threadCounts { halfPrecisionStep.register(workload, threads: threads) }
+    }
     let normalize = NormalizeBenchmarks(store: store)
     for workload in Workload.headline {
       for threads in threadCounts {

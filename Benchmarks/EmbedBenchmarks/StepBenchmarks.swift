@@ -5,9 +5,6 @@
 // written to memory first. `.../training`: forward, backward and step of token and position tables.
 // Optimisers named `-lazy` leave rows without gradient as they are, `-exact-lazy` catch them up.
 //
-// `step/<optimiser>/<backend>/bf16/<workload>/fused`: a table of bfloat16 that is rounded at random;
-// `.../masters`: one with master rows.
-//
 // `default` is `auto` that chooses its threads, too.
 
 internal import BenchmarkHarness
@@ -113,7 +110,7 @@ final class StepBenchmarks {
 
   init(store: FixtureStore) { self.store = store }
 
-  private static func backends(_ threads: Int) -> [(name: String, kernels: Kernels)] {
+  static func backends(_ threads: Int) -> [(name: String, kernels: Kernels)] {
     let all = Backend.allCases.map { ($0.rawValue, Kernels(backend: $0, threads: threads)) }
     let auto = ("auto", Kernels(threads: threads))
     return all + (threads > 1 ? [auto, ("default", .auto)] : [auto])

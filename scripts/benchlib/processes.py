@@ -91,7 +91,7 @@ def report(binary, pattern, timing, cpus=None, variables=None):
         file = pathlib.Path(folder) / "report.json"
         execute(
             [*pinning(cpus), binary, *measuring(pattern, timing, file)],
-            env={**os.environ, **(variables or {})},
+            env={**os.environ, **BUILT_IN_LIMITS, **(variables or {})},
         )
         return json.loads(file.read_text())
 
@@ -100,6 +100,8 @@ def report(binary, pattern, timing, cpus=None, variables=None):
 ITERATIONS = "EMBEDBENCH_ITERATIONS"
 SLOWDOWN = "EMBEDBENCH_SLOWDOWN"
 TURNS = "EMBEDBENCH_TURN_PIPES"
+# A user's own limits of `auto`, saved by `embedkernel tune`, have no part in comparisons.
+BUILT_IN_LIMITS = {"EMBEDKERNEL_TUNING": "off"}
 
 
 def takes_turns(binary):
@@ -144,7 +146,7 @@ class Turn:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=(their_in, their_out),
-                env={**os.environ, **job.variables, TURNS: f"{their_in},{their_out}"},
+                env={**os.environ, **BUILT_IN_LIMITS, **job.variables, TURNS: f"{their_in},{their_out}"},
             )
         os.close(their_in)
         os.close(their_out)

@@ -174,6 +174,7 @@ import Testing
     }
     try optimizer.synchronise()
     try reference.synchronise()
+    try referencePositions.synchronise()
     let after = elements(tied.tokens.table)
     expectSameBits(after, elements(plain.tokens.table), "\(name), tokens")
     expectSameBits(
