@@ -13,48 +13,27 @@ enum EmbedBenchmarks {
     let store = FixtureStore()
     let available = ProcessInfo.processInfo.activeProcessorCount
     let threadCounts = Set([1, 2, available]).sorted()
+    func forEach<Work>(_ works: [Work], _ register: (_ work: Work, _ threads: Int) -> Void) {
+      for work in works {
+        for threads in threadCounts { register(work, threads) }
+      }
+    }
     let forward = ForwardBenchmarks(store: store)
     let halfPrecision = HalfPrecisionBenchmarks(store)
-    for workload in [Workload.seed, Workload.gpt2] {
-      for threads in threadCounts { halfPrecision.register(workload, threads: threads) }
-    }
-    for workload in Workload.all {
-      for threads in threadCounts {
-        forward.register(workload, threads: threads)
-      }
-    }
     let backward = BackwardBenchmarks(store: store)
-    for workload in Workload.headline + Workload.backwardSweeps {
-      for threads in threadCounts {
-        backward.register(workload, threads: threads)
-      }
-    }
     let step = StepBenchmarks(store: store)
-    for workload in Workload.stepped {
-      for threads in threadCounts {
-        step.register(workload, threads: threads)
-      }
-    }
     let halfPrecisionStep = HalfPrecisionStepBenchmarks(store: store)
-    for workload in Workload.stepped {
-      for threads in threadCounts { halfPrecisionStep.register(workload, threads: threads) }
-    }
     let normalize = NormalizeBenchmarks(store: store)
-    for workload in Workload.headline {
-      for threads in threadCounts {
-        normalize.register(workload, threads: threads)
-      }
-    }
     let rotary = RotaryBenchmarks(store: store)
-    for workload in RotaryWorkload.all {
-      for threads in threadCounts {
-        rotary.register(workload, threads: threads)
-      }
-    }
     let biases = BiasBenchmarks(store: store)
-    for shape in BiasBenchmarks.shapes {
-      for threads in threadCounts { biases.register(shape, threads: threads) }
-    }
+    forEach([Workload.seed, Workload.gpt2]) { halfPrecision.register($0, threads: $1) }
+    forEach(Workload.all) { forward.register($0, threads: $1) }
+    forEach(Workload.headline + Workload.backwardSweeps) { backward.register($0, threads: $1) }
+    forEach(Workload.stepped) { step.register($0, threads: $1) }
+    forEach(Workload.stepped) { halfPrecisionStep.register($0, threads: $1) }
+    forEach(Workload.headline) { normalize.register($0, threads: $1) }
+    forEach(RotaryWorkload.all) { rotary.register($0, threads: $1) }
+    forEach(BiasBenchmarks.shapes) { biases.register($0, threads: $1) }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

@@ -14,20 +14,11 @@
 #define EK_FENCE() _mm_sfence()
 
 #include "half_avx512.h"
-
-typedef struct lanes {
-  __m512 a, b;
-} lanes;
+#include "lanes_512.h"
 
 EK_SET EK_INLINE lanes lanes_load(const char *from, ek_element type, bool split) {
-  if (split) {
-    __m512i bits = _mm512_loadu_si512(from);
-    return (lanes){
-        _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)),
-        _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int)0xFFFF0000)))};
-  }
-  if (type == EK_F32)
-    return (lanes){_mm512_loadu_ps(from), _mm512_loadu_ps(from + 64)};
+  if (split) return lanes_load_split(from);
+  if (type == EK_F32) return lanes_load_floats(from);
   return (lanes){widen(from, type), widen(from + 32, type)};
 }
 
@@ -57,15 +48,6 @@ EK_SET EK_INLINE void lanes_store(char *to, lanes v, ek_element type, bool strea
     _mm512_stream_si512((__m512i *)to, bits);
   else
     _mm512_storeu_si512(to, bits);
-}
-
-EK_SET EK_INLINE lanes lanes_scale(lanes v, float scale) {
-  __m512 s = _mm512_set1_ps(scale);
-  return (lanes){_mm512_mul_ps(v.a, s), _mm512_mul_ps(v.b, s)};
-}
-
-EK_SET EK_INLINE lanes lanes_add(lanes v, lanes w) {
-  return (lanes){_mm512_add_ps(v.a, w.a), _mm512_add_ps(v.b, w.b)};
 }
 
 #endif

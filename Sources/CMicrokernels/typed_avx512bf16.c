@@ -18,15 +18,10 @@
 void ek_embed_typed_avx512(const ek_typed_tile *);
 void ek_convert_avx512(const void *, ek_element, void *, ek_element, size_t);
 
-typedef struct lanes {
-  __m512 a, b;
-} lanes;
+#include "lanes_512.h"
 
 EK_SET EK_INLINE lanes lanes_load(const char *from, ek_element type, bool split) {
-  if (!split) return (lanes){_mm512_loadu_ps(from), _mm512_loadu_ps(from + 64)};
-  __m512i bits = _mm512_loadu_si512(from);
-  return (lanes){_mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)),
-                 _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32((int)0xFFFF0000)))};
+  return split ? lanes_load_split(from) : lanes_load_floats(from);
 }
 
 /// What the instruction gives for normal numbers and zeros, for subnormal ones: none is a NaN.
@@ -63,15 +58,6 @@ EK_SET EK_INLINE void lanes_store(char *to, lanes v, ek_element type, bool strea
     _mm512_stream_si512((__m512i *)to, bits);
   else
     _mm512_storeu_si512(to, bits);
-}
-
-EK_SET EK_INLINE lanes lanes_scale(lanes v, float scale) {
-  __m512 s = _mm512_set1_ps(scale);
-  return (lanes){_mm512_mul_ps(v.a, s), _mm512_mul_ps(v.b, s)};
-}
-
-EK_SET EK_INLINE lanes lanes_add(lanes v, lanes w) {
-  return (lanes){_mm512_add_ps(v.a, w.a), _mm512_add_ps(v.b, w.b)};
 }
 
 #include "typed.h"

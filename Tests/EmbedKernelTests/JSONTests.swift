@@ -46,7 +46,7 @@ import Testing
       let cut = Array(document[..<end])
       #expect(throws: JSONError.self) { try JSONValue(parsing: cut.span) }
     }
-    var random = SystemRandomNumberGenerator.Seeded(state: 7)
+    var random = SeededGenerator(seed: 7)
     var faults = 0
     for _ in 0..<20_000 {
       var bytes = document
@@ -57,19 +57,5 @@ import Testing
       do { _ = try JSONValue(parsing: bytes.span) } catch { faults += 1 }
     }
     #expect(faults > 1_000)
-  }
-}
-
-extension SystemRandomNumberGenerator {
-  /// SplitMix64, for tests that must do the same in every run.
-  struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return z ^ (z >> 31)
-    }
   }
 }

@@ -59,6 +59,12 @@ extension Arguments {
   /// The option's text.
   package func string(_ option: Option) -> String? { values[option.name] }
 
+  /// The text of an option that must be given.
+  func needed(_ option: Option) throws(CommandError) -> String {
+    guard let text = values[option.name] else { throw .usage("--\(option.name) is needed") }
+    return text
+  }
+
   /// The option as an integer in `range`.
   package func integer(
     _ option: Option, in range: ClosedRange<Int> = 1...Int.max

@@ -59,8 +59,8 @@ enum Backward: Subcommand {
   static func run(_ arguments: Arguments) throws {
     let shared = try SharedSettings(arguments)
     let kernels = try ComputeOptions.kernels(arguments)
-    let idsPath = try needed(Embed.tokenIDs, arguments)
-    let gradientPath = try needed(outputGradient, arguments)
+    let idsPath = try arguments.needed(Embed.tokenIDs)
+    let gradientPath = try arguments.needed(outputGradient)
     guard let rows = try arguments.integer(vocabulary) else {
       throw CommandError.usage("--\(vocabulary.name) is needed")
     }
@@ -117,15 +117,6 @@ enum Backward: Subcommand {
     maximumContext, Embed.positionOffset, Embed.positionIDs, Embed.cumulativeLengths, Embed.mask,
     Embed.positionOverflow.option,
   ]
-
-  private static func needed(
-    _ option: Option, _ arguments: Arguments
-  ) throws(CommandError) -> String {
-    guard let value = arguments.string(option) else {
-      throw .usage("--\(option.name) is needed")
-    }
-    return value
-  }
 
   private static func defaultMaximum(
     _ shared: SharedSettings, _ context: Int

@@ -61,9 +61,9 @@ enum Step: Subcommand {
     guard let name = try arguments.choice(optimizer) else {
       throw CommandError.usage("--optimizer is needed")
     }
-    let tablePath = try required(table, arguments)
-    let gradientPath = try required(gradients, arguments)
-    let outputPath = try required(output, arguments)
+    let tablePath = try arguments.needed(table)
+    let gradientPath = try arguments.needed(gradients)
+    let outputPath = try arguments.needed(output)
     let rule = try UpdateRule.named(
       name, learningRate: .constant(arguments.number(learningRate) ?? 1e-3),
       numbers: numbers(arguments), untouched: arguments.choice(untouched))
@@ -91,15 +91,6 @@ enum Step: Subcommand {
       weightDecay: arguments.number(weightDecay), beta1: arguments.number(beta1),
       beta2: arguments.number(beta2), epsilon: arguments.number(epsilon),
       initialSum: arguments.number(initialSum), rateDecay: arguments.number(rateDecay))
-  }
-
-  private static func required(
-    _ option: Option, _ arguments: Arguments
-  ) throws(CommandError) -> String {
-    guard let path = arguments.string(option) else {
-      throw .usage("--\(option.name) is needed")
-    }
-    return path
   }
 
   /// Steps by dense gradients.

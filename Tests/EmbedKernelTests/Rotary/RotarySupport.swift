@@ -45,7 +45,7 @@ func relativeError(_ actual: [Float], _ expected: [Double]) -> Double {
 
 /// Normal-like values in -2...2, the same for the same seed.
 func drawn(_ count: Int, seed: UInt64) -> [Float] {
-  var random = SystemRandomNumberGenerator.Seeded(state: seed)
+  var random = SeededGenerator(seed: seed)
   return (0..<count).map { _ in Float.random(in: -2...2, using: &random) }
 }
 

@@ -65,21 +65,10 @@
     unsafe products.add(block, queries: queries)
   }
 
-  /// The table's gradient.
-  public func sumCount(_ reach: BiasReach) -> Int { parameterCount }
-
   /// Sums the gradients of the table and the queries.
   public func addGradient(_ block: BiasGradientBlock) {
     unsafe products.addGradient(
       block.block, queries: block.block.content.queries, queryGradient: block.queryGradient,
       tableGradient: block.sums)
-  }
-
-  /// Adds the head's table.
-  public func reduce(
-    _ sums: UnsafeBufferPointer<Float>, head: Int, reach: BiasReach,
-    into gradient: UnsafeMutableBufferPointer<Float>
-  ) {
-    for i in 0..<sums.count { unsafe gradient[i] += sums[i] }
   }
 }

@@ -22,6 +22,19 @@ public protocol TrainedBias: AttentionBias {
     into gradient: UnsafeMutableBufferPointer<Float>)
 }
 
+extension TrainedBias {
+  /// As many as there are parameters: where nothing else is said, a head sums into their order.
+  public func sumCount(_ reach: BiasReach) -> Int { parameterCount }
+
+  /// Adds the head's sums, where they are in the parameters' order.
+  public func reduce(
+    _ sums: UnsafeBufferPointer<Float>, head: Int, reach: BiasReach,
+    into gradient: UnsafeMutableBufferPointer<Float>
+  ) {
+    for i in 0..<sums.count { unsafe gradient[i] += sums[i] }
+  }
+}
+
 /// The gradient of the logits of one head for queries and keys at consecutive positions.
 @safe public struct BiasGradientBlock {
   /// Where the block stands; its logits are the gradient, for reading.
