@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
+    .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
     .executable(name: "embedkernel", targets: ["EmbedCommand"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
@@ -35,15 +36,22 @@ let package = Package(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
     .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
 
+    // A small GPT that embeds the rest, and its training.
+    .target(
+      name: "EmbedTraining", dependencies: ["EmbedKernel", "EmbedData", "COpenBLAS", "CTransformer"],
+      swiftSettings: strict),
+
     // MARK: Command
     // Its folder is not named for the product: where file names ignore case, Sources/embedkernel is
     // Sources/EmbedKernel.
     .executableTarget(
-      name: "EmbedCommand", dependencies: ["EmbedKernel", "EmbedData"], swiftSettings: strict),
+      name: "EmbedCommand", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
+      swiftSettings: strict),
 
     // MARK: C
     .target(name: "CMicrokernels"),
     .target(name: "CThreadPool"),
+    .target(name: "CTransformer"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas",
       providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
@@ -99,8 +107,14 @@ let package = Package(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),
     .testTarget(
+      name: "EmbedTrainingTests",
+      dependencies: [
+        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "ReferenceKernels", "TuningOff",
+      ],
+      exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
       name: "EmbedCommandTests",
-      dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData", "TuningOff"],
+      dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],
