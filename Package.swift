@@ -106,7 +106,7 @@ let package = Package(
     // The loops that the article on training loops shows.
     .testTarget(
       name: "TrainingExamples",
-      dependencies: ["EmbedKernel", "EmbedDifferentiable", "TuningOff"],
+      dependencies: ["EmbedKernel", "EmbedDifferentiable", "EmbedTraining", "TuningOff"],
       path: "Tests/TrainingExamples", swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],

@@ -1,5 +1,6 @@
 // `order`: who is blind to it, and who is not.
 
+import EmbedKernel
 import EmbedTraining
 import Foundation
 import Testing

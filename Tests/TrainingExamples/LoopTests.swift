@@ -33,6 +33,16 @@ import Testing
     #expect(mean > log(2) - 0.05 && mean < log(2) + 0.1, "\(mean)")
   }
 
+  @Test func thePackagesModelLearnsItToo() throws {
+    for losses in [
+      try trainGPT(task, steps: 200, rate: 1e-2),
+      try trainWithTrainer(task, steps: 200, rate: 1e-2),
+    ] {
+      #expect(abs(losses[0] - log(Double(task.vocabulary))) < 0.5)
+      #expect(losses.suffix(8).allSatisfy { $0 < 0.1 }, "\(losses.suffix(8))")
+    }
+  }
+
   @Test func theArticleShowsTheseFiles() throws {
     let folder = URL(filePath: #filePath).deletingLastPathComponent()
     let root = folder.deletingLastPathComponent().deletingLastPathComponent()
