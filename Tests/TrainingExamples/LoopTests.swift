@@ -51,12 +51,18 @@ import Testing
         path: "Sources/EmbedTraining/EmbedTraining.docc/TrainingLoops.md"), encoding: .utf8)
     let sources = try FileManager.default.contentsOfDirectory(
       at: folder, includingPropertiesForKeys: nil
-    ).filter { $0.pathExtension == "swift" }.map { try String(contentsOf: $0, encoding: .utf8) }
+    ).filter { $0.pathExtension == "swift" }
+      .map { unindented(try String(contentsOf: $0, encoding: .utf8)) }
     let blocks = article.components(separatedBy: "```swift\n").dropFirst()
       .compactMap { $0.components(separatedBy: "```").first }
     #expect(blocks.count >= 5)
     for block in blocks {
-      #expect(sources.contains { $0.contains(block) }, "not in these files: \(block)")
+      #expect(sources.contains { $0.contains(unindented(block)) }, "not in these files: \(block)")
     }
+  }
+
+  private func unindented(_ text: String) -> String {
+    text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+      .joined(separator: "\n")
   }
 }
