@@ -41,6 +41,11 @@ def seeds(found):
     return "one seed" if count == 1 else f"mean of {count} seeds"
 
 
+def beside(axes):
+    """A legend that hides no line."""
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
 def by_length(found):
     lengths = found.chosen.lengths
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2))
@@ -60,7 +65,7 @@ def by_length(found):
     axes.set_ylabel("validation loss, nats a byte")
     bars = "" if len(found.chosen.seeds) == 1 else "; bars from the lowest to the highest"
     axes.set_title(f"Loss beyond the trained length ({seeds(found)}{bars})", fontsize=10)
-    axes.legend()
+    beside(axes)
     return figure
 
 
@@ -76,12 +81,12 @@ def by_position(found):
         axes.plot(places, smooth, color=colour, linestyle=line, label=title(scheme, True))
     axes.axvline(found.chosen.context, color="grey", linewidth=1)
     axes.annotate(
-        "trained length", (found.chosen.context, 1), xycoords=("data", "axes fraction"),
-        xytext=(4, -2), textcoords="offset points", va="top", color="grey", fontsize=9)
+        "trained length", (found.chosen.context, 0), xycoords=("data", "axes fraction"),
+        xytext=(4, 4), textcoords="offset points", color="grey", fontsize=9)
     axes.set_xlabel(f"position in sequences of {length}, means of {width}")
     axes.set_ylabel("validation loss, nats a byte")
     axes.set_title(f"Loss by position ({seeds(found)})", fontsize=10)
-    axes.legend()
+    beside(axes)
     return figure
 
 
@@ -101,7 +106,7 @@ def curves(found):
     axes[0].set_ylabel("loss, nats a byte")
     for panel in axes:
         panel.set_xlabel("step")
-    axes[1].legend()
+    beside(axes[1])
     figure.tight_layout()
     return figure
 

@@ -92,6 +92,18 @@ class Results:
         """The mean loss of each seed; all positions are seen equally often."""
         return self.positions[length][scheme].mean(axis=1)
 
+    @property
+    def stretches(self):
+        """Ranges of positions of the longest sequences: half of the trained length, and doubling."""
+        edges = [self.chosen.context // 2, self.chosen.context]
+        while edges[-1] < self.chosen.lengths[-1]:
+            edges.append(2 * edges[-1])
+        return list(zip(edges, edges[1:]))
+
+    def stretch(self, scheme, start, end):
+        """The mean loss of each seed at those positions of the longest sequences."""
+        return self.positions[self.chosen.lengths[-1]][scheme][:, start:end].mean(axis=1)
+
     def order(self, scheme, seed):
         read = rows(self.record.folders[scheme, seed] / "order.csv")
         return {(row["direction"], row["parameters"]): float(row["difference"]) for row in read}
@@ -107,8 +119,8 @@ class Results:
 
     def curve(self, scheme, seed):
         """Steps and losses: of batches, and of the validation text where it was evaluated."""
-        read = rows(self.record.folders[scheme, seed] / "model" / "curve.csv")
-        training = [(int(row["step"]), float(row["loss"])) for row in read]
+        read = rows(self.record.folders[scheme, seed] / "model" / "losses.csv")
+        training = [(int(row["step"]), float(row["training_loss"])) for row in read]
         checked = [
             (int(row["step"]), float(row["validation_loss"])) for row in read if row["validation_loss"]
         ]

@@ -1,7 +1,8 @@
 """Builds the command and runs it: training, evaluation, the order test and the table's spectrum.
 
-A run's folder holds what the command wrote, `log.txt`, and `done.json` once all is there, with the
-settings it was made with; under other settings it is made again.
+A run's folder holds what the command wrote, `log.txt`, and the settings it was made with: in
+`begun.json`, and in `done.json` once all is there. Under other settings it is made again; one that was
+ended goes on from its last checkpoint, which the command does bit for bit.
 """
 
 import concurrent.futures
@@ -64,7 +65,7 @@ class Runs:
             (scheme, seed): self.folder / "runs" / f"{scheme}-{seed}"
             for seed in self.chosen.seeds for scheme in settings.SCHEMES
         }
-        missing = [place for place in places if self.fresh or not self.is_done(places[place])]
+        missing = [place for place in places if self.fresh or not self.has("done", places[place])]
         say(f"{len(places) - len(missing)} of {len(places)} runs are there; {len(missing)} to go")
         with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
             waiting = [pool.submit(self.one, *place, places[place]) for place in missing]
@@ -80,11 +81,15 @@ class Runs:
         }
         return Record(places, " ".join(sorted(refusals)))
 
-    def is_done(self, folder):
+    def has(self, what, folder):
+        """Whether the folder was begun, or is done, with these settings."""
         try:
-            return json.loads((folder / "done.json").read_text()) == json.loads(json.dumps(self.key))
+            return json.loads((folder / f"{what}.json").read_text()) == json.loads(json.dumps(self.key))
         except (OSError, ValueError):
             return False
+
+    def note(self, what, folder):
+        (folder / f"{what}.json").write_text(json.dumps(self.key))
 
     def report(self, scheme, seed, seconds, total):
         self.finished.append(seconds)
@@ -95,30 +100,36 @@ class Runs:
     def one(self, scheme, seed, folder):
         """All that is measured of one model."""
         start = time.monotonic()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         model = folder / "model"
         common = [
             "--text", self.text, *self.chosen.training(), "--positions", scheme, "--seed", seed,
         ]
-        self.call(folder, "train", *common, "--steps", self.chosen.steps, "--output", model)
+        begun = not self.fresh and self.has("begun", folder)
+        if begun and (model / "checkpoint.safetensors").exists():
+            self.call(folder, "train", "--resume", model)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self.note("begun", folder)
+            self.call(folder, "train", *common, "--steps", self.chosen.steps, "--output", model)
         self.evaluate(scheme, model, folder)
         self.call(
             folder, "order", "--model", model / "model.safetensors", "--seed", seed,
             into=folder / "order.csv")
         if scheme == "learned":
             initial = folder / "initial"
+            shutil.rmtree(initial, ignore_errors=True)
             self.call(folder, "train", *common, "--steps", 0, "--output", initial)
             for name, trained in (("before", initial), ("after", model)):
                 self.call(
                     folder, "spectrum", trained / "model.safetensors", "--output",
                     folder / f"spectrum-{name}.csv")
-        (folder / "done.json").write_text(json.dumps(self.key))
+        self.note("done", folder)
         return scheme, seed, time.monotonic() - start
 
     def evaluate(self, scheme, model, folder):
         lengths = ",".join(map(str, self.chosen.lengths))
-        words = ["evaluate", model, "--text", self.text, "--lengths", lengths, "--threads", 1]
+        words = ["evaluate", model, "--lengths", lengths, "--threads", 1]
         if scheme == "learned":
             refused = self.process(folder, words)
             if refused.returncode == 0:

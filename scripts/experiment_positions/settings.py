@@ -10,7 +10,7 @@ from benchlib import environment
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCHEMES = ("none", "learned", "sinusoidal", "rope", "alibi", "t5")
 TITLES = {
-    "none": "none", "learned": "learned", "sinusoidal": "sinusoidal", "rope": "RoPE",
+    "none": "no positions", "learned": "learned", "sinusoidal": "sinusoidal", "rope": "RoPE",
     "alibi": "ALiBi", "t5": "T5",
 }
 # Reach past the trained length by themselves; the learned table has to be stretched.
@@ -42,7 +42,7 @@ class Settings:
             "--dim", self.dim, "--heads", self.heads, "--head", "tied", "--batch", self.batch,
             "--learning-rate", self.learning_rate, "--warmup", self.warmup,
             "--validation-share", self.validation_share, "--evaluate-every", self.evaluate_every,
-            "--threads", 1,
+            "--sample", 0, "--threads", 1,
         ]
 
     def told(self):
@@ -54,11 +54,11 @@ class Settings:
 
 
 FULL = Settings(
-    context=64, layers=4, dim=128, heads=4, batch=32, steps=700, warmup=50, learning_rate=2e-3,
-    validation_share=0.02, evaluate_every=50, lengths=(64, 128, 256, 512), seeds=(1, 2, 3))
+    context=64, layers=4, dim=128, heads=4, batch=32, steps=600, warmup=50, learning_rate=2e-3,
+    validation_share=0.03, evaluate_every=50, lengths=(64, 128, 256, 512), seeds=(1, 2, 3))
 QUICK = Settings(
-    context=16, layers=1, dim=32, heads=2, batch=8, steps=40, warmup=5, learning_rate=5e-3,
-    validation_share=0.1, evaluate_every=10, lengths=(16, 32, 64), seeds=(1,))
+    context=32, layers=1, dim=32, heads=2, batch=8, steps=40, warmup=5, learning_rate=5e-3,
+    validation_share=0.1, evaluate_every=10, lengths=(32, 64, 128), seeds=(1,))
 
 
 def text(path):

@@ -1,18 +1,18 @@
 """The page of results: tables, and what they say of common claims. Every verdict is computed."""
 
-import numpy as np
-
 import settings
 from results import sign, spread
 
 TITLES = settings.TITLES
 NONE, LEARNED = "none", "learned"
+# More than what sums in another order differ by, in floats.
+ROUNDING = 1e-4
 
 
 def markdown(found):
     parts = [
         "# What positions buy", "", found.chosen.told() + ".", "",
-        *losses(found), *pairs(found), *order(found), *table(found), *claims(found),
+        *short(found), *losses(found), *pairs(found), *stretches(found), *order(found), *table(found), *claims(found),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -28,6 +28,28 @@ def head(*cells):
 def over_seeds(found):
     count = len(found.chosen.seeds)
     return "one seed" if count == 1 else f"mean ± standard deviation of {count} seeds"
+
+
+def short(found):
+    """The findings in a few lines."""
+    lines = []
+    for length in (found.chosen.context, found.chosen.lengths[-1]):
+        means = {scheme: found.losses(scheme, length).mean() for scheme in settings.SCHEMES}
+        ranked = sorted(settings.SCHEMES, key=means.get)
+        told = ", ".join(f"{TITLES[scheme]} {means[scheme]:.3f}" for scheme in ranked)
+        lines.append(f"- At length {length}, from the best: {told}.")
+    blind = [
+        TITLES[scheme] for scheme in settings.SCHEMES
+        if max(found.differences(scheme, "bidirectional", "trained")) < ROUNDING
+    ]
+    lines.append(
+        "- Without a mask, trained, blind to order (differences below "
+        f"{ROUNDING:g}): {', '.join(blind) or 'no scheme'}.")
+    failed = [claim for claim, values, wanted in claimed(found) if sign(values) == -wanted]
+    lines.append(
+        "- Against what is commonly said: " + ("; ".join(failed) if failed else "nothing")
+        + (" (these do not hold here)." if failed else "."))
+    return [*lines, ""]
 
 
 def losses(found):
@@ -61,9 +83,28 @@ def pairs(found):
     return [*lines, ""]
 
 
+def stretches(found):
+    """Losses by position, so that the few tokens with little before them do not count."""
+    ranges, longest = found.stretches, found.chosen.lengths[-1]
+    lines = [
+        f"## Validation loss by position, in sequences of {longest} ({over_seeds(found)})", "",
+        "A longer sequence has a smaller share of tokens with little before them, which alone lowers "
+        "its mean loss; here tokens of like standing are compared.", "",
+        *head("positions", *(f"at {start} to {end - 1}" for start, end in ranges)),
+    ]
+    for scheme in settings.SCHEMES:
+        cells = [spread(found.stretch(scheme, *places)) for places in ranges]
+        lines.append(line(named(scheme), *cells))
+    return [*lines, ""]
+
+
+def named(scheme):
+    return TITLES[scheme] + (", stretched" if scheme == LEARNED else "")
+
+
 def span(values):
     low, high = f"{min(values):+.3f}", f"{max(values):+.3f}"
-    return low if len(values) == 1 else f"{low} to {high}"
+    return low if low == high else f"{low} to {high}"
 
 
 def order(found):
@@ -108,49 +149,47 @@ def table(found):
 
 def claims(found):
     """What is commonly said, what was measured, and whether they agree."""
+    rows = list(claimed(found))
+    lines = [
+        "## What is commonly said, and what came out", "",
+        "Differences of losses within a seed, from the lowest to the highest. A claim holds where all "
+        "seeds have its sign, fails where none has, and is open otherwise.", "",
+        *head("claim", "measured", "verdict"),
+    ]
+    for claim, values, wanted in rows:
+        lines.append(line(claim, span(values), verdict(values, wanted)))
+    return [*lines, ""]
+
+
+def verdict(values, wanted):
+    agreed = sign(values)
+    word = "holds" if agreed == wanted else "open" if agreed == 0 else "**fails**"
+    return word + (", one seed" if len(values) == 1 else "")
+
+
+def claimed(found):
+    """Claims, with differences by seed and the sign that each claims for them."""
     trained, longest = found.chosen.context, found.chosen.lengths[-1]
     here = {scheme: found.losses(scheme, trained) for scheme in settings.SCHEMES}
     far = {scheme: found.losses(scheme, longest) for scheme in settings.SCHEMES}
-    rounding = 1e-4
-    lines = [
-        "## What is commonly said, and what came out", "",
-        "A claim holds where the sign is that of the claim at every seed, fails where it is the other "
-        "at every seed, and is open otherwise.", "",
-        *head("claim", "measured", "verdict"),
-    ]
-
-    def add(claim, differences):
-        """A claim that the differences are below 0."""
-        verdict = {-1: "holds", 1: "**fails**", 0: "open"}[sign(differences)]
-        lines.append(line(claim, span(differences), verdict))
-
     for scheme in settings.SCHEMES[1:]:
-        add(f"{TITLES[scheme]} beats no positions at {trained}", here[scheme] - here[NONE])
+        yield f"{TITLES[scheme]} beats no positions at length {trained}", here[scheme] - here[NONE], -1
     for scheme in ("rope", "alibi", "t5"):
-        add(f"{TITLES[scheme]} beats learned positions at {trained}", here[scheme] - here[LEARNED])
-    add(f"ALiBi is no worse at {longest} than at {trained}", far["alibi"] - here["alibi"])
-    add(f"T5's buckets are no worse at {longest} than at {trained}", far["t5"] - here["t5"])
-    for scheme in (NONE, LEARNED, "sinusoidal", "rope"):
-        stretched = ", stretched," if scheme == LEARNED else ""
-        add(
-            f"{TITLES[scheme]}{stretched} gets worse from {trained} to {longest}",
-            here[scheme] - far[scheme])
-    for scheme in (NONE, "sinusoidal", "rope", "t5"):
-        add(f"ALiBi beats {TITLES[scheme]} at {longest}", far["alibi"] - far[scheme])
-
-    blind = found.differences(NONE, "bidirectional", "trained")
-    add(
-        f"without positions or mask, order changes the output by less than {rounding:g}",
-        np.array(blind) - rounding)
-    for scheme in settings.SCHEMES[1:]:
-        add(
-            f"with {TITLES[scheme]}, trained, it changes it by more",
-            rounding - np.array(found.differences(scheme, "bidirectional", "trained")))
+        yield f"{TITLES[scheme]} beats learned at length {trained}", here[scheme] - here[LEARNED], -1
+    near, last = found.stretches[0], found.stretches[-1]
+    inside = f"at positions {last[0]} to {last[1] - 1} than at {near[0]} to {near[1] - 1}"
+    for scheme, word, wanted in (
+        ("alibi", "no worse", -1), ("t5", "no worse", -1), (NONE, "worse", 1), (LEARNED, "worse", 1),
+        ("sinusoidal", "worse", 1), ("rope", "worse", 1),
+    ):
+        values = found.stretch(scheme, *last) - found.stretch(scheme, *near)
+        yield f"{named(scheme)}: {word} {inside}", values, wanted
+    for scheme in (NONE, LEARNED, "sinusoidal", "rope", "t5"):
+        yield f"ALiBi beats {named(scheme)} at length {longest}", far["alibi"] - far[scheme], -1
     before, after = found.tables["before"], found.tables["after"]
-    add(
-        "training makes neighbouring positions more alike",
-        np.array([b.neighbours - a.neighbours for b, a in zip(before, after)]))
-    add(
-        "training concentrates the table in fewer directions",
-        np.array([a.directions - b.directions for b, a in zip(before, after)]))
-    return [*lines, ""]
+    yield (
+        "training makes the cosine of neighbouring rows larger",
+        [a.neighbours - b.neighbours for b, a in zip(before, after)], 1)
+    yield (
+        "training leaves fewer directions in the table",
+        [a.directions - b.directions for b, a in zip(before, after)], -1)
