@@ -6,7 +6,7 @@ from results import sign, spread
 TITLES = settings.TITLES
 NONE, LEARNED = "none", "learned"
 # More than what sums in another order differ by, in floats.
-ROUNDING = 1e-4
+ROUNDING = 1e-5
 
 
 def markdown(found):
