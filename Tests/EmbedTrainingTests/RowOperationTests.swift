@@ -79,6 +79,7 @@ import Testing
       let ofShare =
         (k + 2) * rounding * products.meanMagnitude
         + row.indices.map { scaled[$0] * ofNormal[$0] }.meanMagnitude
+      let ofShift = (k + 4) * rounding * scaled.meanMagnitude
       let share = products.reduce(0, +) / Double(dim)
       let slopes = Reference.layerNormBackward(
         upper, x: row, gamma: gamma.doubles, mean: norm.mean, rstd: norm.rstd)
@@ -88,7 +89,7 @@ import Testing
       ) { i in
         let sum =
           4 * rounding * (abs(scaled[i]) + abs(normal[i] * share))
-          + (k + 4) * rounding * scaled.meanMagnitude
+          + ofShift
           + abs(share) * ofNormal[i] + abs(normal[i]) * ofShare
         return norm.rstd * sum + 2 * rounding * (abs(old[i]) + abs(slopes[i]))
       }
