@@ -42,6 +42,28 @@ import Testing
     #expect(line == "reading 2.5 k tokens, 2.5 k tokens/s")
   }
 
+  @Test func aNoteStandsBehindAndIsCutFirst() {
+    func line(_ total: Int?, _ columns: Int) -> String {
+      ProgressBar.line(
+        label: "x", completed: 500, total: total, unit: .items("tokens"), elapsed: .seconds(1),
+        note: "loss 1.52", style: .init(columns: columns, hasColor: false))
+    }
+    #expect(
+      line(1_000, 90)
+        == "x [##########..........] 50% 500 of 1.0 k tokens, 500 tokens/s, 00:01 left, loss 1.52")
+    #expect(
+      line(1_000, 70) == "x 50% 500 of 1.0 k tokens, 500 tokens/s, 00:01 left, loss 1.52")
+    #expect(line(1_000, 57) == "x 50% 500 of 1.0 k tokens, 500 tokens/s, 00:01 left, loss")
+    #expect(line(nil, 80) == "x 500 tokens, 500 tokens/s, loss 1.52")
+  }
+
+  @Test func theRateLeavesOutWhatWasDoneBefore() {
+    let line = ProgressBar.line(
+      label: "x", completed: 700, total: 1_000, unit: .items("steps"), first: 600,
+      elapsed: .seconds(2), style: .init(columns: 90, hasColor: false))
+    #expect(line.hasSuffix("] 70% 700 of 1.0 k steps, 50 steps/s, 00:06 left"))
+  }
+
   @Test func colorIsAChoice() {
     func line(_ hasColor: Bool) -> String {
       ProgressBar.line(

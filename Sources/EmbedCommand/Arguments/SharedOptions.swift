@@ -24,7 +24,7 @@ enum ComputeOptions {
 
 /// The tokenizer of a text.
 enum TokenizerOptions {
-  enum Kind: Sendable {
+  enum Kind: String, Sendable {
     case gpt2
     case byte
   }

@@ -10,24 +10,36 @@ struct Vocabulary {
   /// Why this one serves, where that was not asked for.
   let note: String?
 
+  /// Which tokenizer it is.
+  let kind: TokenizerOptions.Kind
+  /// The path of a vocabulary that was named.
+  let path: String?
+
   /// The tokenizer that the arguments ask for.
   ///
+  /// - Parameter standard: What serves where they ask for none; nil for GPT-2's where it is here.
   /// - Throws: `CommandError` where GPT-2's is asked for and not there; `DataError` for a faulty
   ///   vocabulary.
-  init(_ arguments: Arguments) throws {
-    let kind = try arguments.choice(TokenizerOptions.tokenizer)
+  init(_ arguments: Arguments, standard: TokenizerOptions.Kind? = nil) throws {
     let path = arguments.string(TokenizerOptions.vocabulary)
+    try self.init(
+      try arguments.choice(TokenizerOptions.tokenizer) ?? (path == nil ? standard : nil),
+      path: path)
+  }
+
+  /// A tokenizer by its kind, with a vocabulary's path where it is not the one that set-up fetches.
+  init(_ kind: TokenizerOptions.Kind?, path: String?) throws {
     if kind == .byte {
       if path != nil {
         throw CommandError.usage("--vocabulary is not for the byte tokenizer, which needs none")
       }
-      self.init(tokenizer: ByteTokenizer(), name: "byte", note: nil)
+      self.init(tokenizer: ByteTokenizer(), name: "byte", kind: .byte)
       return
     }
     let files = VocabularyFiles(path)
     if kind == nil, path == nil, let missing = files.missing {
       self.init(
-        tokenizer: ByteTokenizer(), name: "byte",
+        tokenizer: ByteTokenizer(), name: "byte", kind: .byte,
         note: "GPT-2's vocabulary is not here ('\(missing)'; scripts/setup-data fetches it), so "
           + "the byte tokenizer serves, with a vocabulary of 256")
       return
@@ -39,12 +51,17 @@ struct Vocabulary {
     }
     self.init(
       tokenizer: try files.read(), name: path == nil ? "gpt2" : "byte pairs of '\(files.path)'",
-      note: nil)
+      kind: .gpt2, path: path)
   }
 
-  private init(tokenizer: any Tokenizer, name: String, note: String?) {
+  private init(
+    tokenizer: any Tokenizer, name: String, kind: TokenizerOptions.Kind, path: String? = nil,
+    note: String? = nil
+  ) {
     self.tokenizer = tokenizer
     self.name = name
+    self.kind = kind
+    self.path = path
     self.note = note
   }
 
@@ -52,6 +69,9 @@ struct Vocabulary {
   static var cache: String {
     (environment("XDG_CACHE_HOME") ?? (environment("HOME") ?? "") + "/.cache") + "/embedkernel"
   }
+
+  /// Shakespeare's plays, where scripts/setup-data puts them.
+  static var shakespeare: String { cache + "/shakespeare/shakespeare.txt" }
 
   /// The tokenizer's name and the number of its ids.
   var title: String { "\(name), vocabulary of \(grouped(tokenizer.vocabularySize))" }

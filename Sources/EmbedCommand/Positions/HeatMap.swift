@@ -45,9 +45,9 @@ struct HeatMap {
     let scale = ColorScale(values)
     let hatched = values.contains { !$0.isFinite }
     var text = """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(number(Self.width)) \
-      \(number(Self.height))" font-family="system-ui, sans-serif" font-size="14">
-      <title>\(escaped(title)): \(escaped(subtitle))</title>
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(SVG.number(Self.width)) \
+      \(SVG.number(Self.height))" font-family="system-ui, sans-serif" font-size="14">
+      <title>\(SVG.escaped(title)): \(SVG.escaped(subtitle))</title>
 
       """
     text += Self.style
@@ -60,16 +60,18 @@ struct HeatMap {
 
       """
     for stop in scale.stops {
-      text += "<stop offset=\"\(number(stop.share))\" stop-color=\"\(stop.color)\"/>\n"
+      text += "<stop offset=\"\(SVG.number(stop.share))\" stop-color=\"\(stop.color)\"/>\n"
     }
     text += "</linearGradient>\n</defs>\n"
     text +=
-      "<rect class=\"paper\" width=\"\(number(Self.width))\" height=\"\(number(Self.height))\"/>\n"
-    text += label(title, Self.left, 42, size: 21)
-    text += label(subtitle, Self.left, 68, kind: "quiet")
-    if hatched { text += square(Self.left, Self.top, Self.side, Self.side, "fill=\"url(#hatch)\"") }
+      "<rect class=\"paper\" width=\"\(SVG.number(Self.width))\" height=\"\(SVG.number(Self.height))\"/>\n"
+    text += SVG.label(title, Self.left, 42, size: 21)
+    text += SVG.label(subtitle, Self.left, 68, kind: "quiet")
+    if hatched {
+      text += SVG.square(Self.left, Self.top, Self.side, Self.side, "fill=\"url(#hatch)\"")
+    }
     text += cells(scale)
-    text += square(Self.left, Self.top, Self.side, Self.side, "class=\"line\"")
+    text += SVG.square(Self.left, Self.top, Self.side, Self.side, "class=\"line\"")
     text += axes
     text += bar(scale, hatched: hatched)
     return text + "</svg>\n"
@@ -95,8 +97,8 @@ struct HeatMap {
       }
     }
     var text =
-      "<g shape-rendering=\"crispEdges\" transform=\"translate(\(number(Self.left)) "
-      + "\(number(Self.top))) scale(\(Self.side / Double(drawnColumns)) "
+      "<g shape-rendering=\"crispEdges\" transform=\"translate(\(SVG.number(Self.left)) "
+      + "\(SVG.number(Self.top))) scale(\(Self.side / Double(drawnColumns)) "
       + "\(Self.side / Double(drawnRows)))\">\n"
     for (level, path) in paths.sorted(by: { $0.key < $1.key }) {
       text += "<path fill=\"\(ColorScale.color(level: level))\" d=\"\(path)\"/>\n"
@@ -112,18 +114,18 @@ struct HeatMap {
     var text = ""
     for (tick, name) in ticks(columns, from: firstColumn) {
       let x = Self.left + tick * Self.side
-      text += "<path class=\"line\" d=\"M\(number(x)) \(number(bottom))v6\"/>\n"
-      text += label(name, x, bottom + 22, anchor: "middle")
+      text += "<path class=\"line\" d=\"M\(SVG.number(x)) \(SVG.number(bottom))v6\"/>\n"
+      text += SVG.label(name, x, bottom + 22, anchor: "middle")
     }
     for (tick, name) in ticks(rows, from: firstRow) {
       let y = Self.top + tick * Self.side
-      text += "<path class=\"line\" d=\"M\(number(Self.left)) \(number(y))h-6\"/>\n"
-      text += label(name, Self.left - 10, y + 5, anchor: "end")
+      text += "<path class=\"line\" d=\"M\(SVG.number(Self.left)) \(SVG.number(y))h-6\"/>\n"
+      text += SVG.label(name, Self.left - 10, y + 5, anchor: "end")
     }
     let middle = Self.top + Self.side / 2
     return text
-      + label(columnLabel, Self.left + Self.side / 2, bottom + 52, anchor: "middle", size: 15)
-      + upright(rowLabel, 28, middle)
+      + SVG.label(columnLabel, Self.left + Self.side / 2, bottom + 52, anchor: "middle", size: 15)
+      + SVG.upright(rowLabel, 28, middle)
   }
 
   /// Round numbers of an axis, each with its cell's middle as a share of the side.
@@ -137,61 +139,22 @@ struct HeatMap {
   private func bar(_ scale: ColorScale, hatched: Bool) -> String {
     // Room below for what is hatched.
     let length = hatched ? Self.side - 48 : Self.side
-    var text = square(Self.barLeft, Self.top, Self.barWidth, length, "fill=\"url(#scale)\"")
-    text += square(Self.barLeft, Self.top, Self.barWidth, length, "class=\"line\"")
+    var text = SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "fill=\"url(#scale)\"")
+    text += SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "class=\"line\"")
     let (low, high) = (Double(scale.low), Double(scale.high))
     let ticks = Ticks(length: high - low, most: 8)
     let right = Self.barLeft + Self.barWidth
     for value in ticks.values(low, high) {
       let y = Self.top + (high - value) / (high - low) * length
-      text += "<path class=\"line\" d=\"M\(number(right)) \(number(y))h6\"/>\n"
-      text += label(ticks.label(value), right + 10, y + 5)
+      text += "<path class=\"line\" d=\"M\(SVG.number(right)) \(SVG.number(y))h6\"/>\n"
+      text += SVG.label(ticks.label(value), right + 10, y + 5)
     }
     if hatched {
       let y = Self.top + Self.side - 20
-      text += square(Self.barLeft, y, Self.barWidth, 20, "fill=\"url(#hatch)\"")
-      text += square(Self.barLeft, y, Self.barWidth, 20, "class=\"line\"")
-      text += label("\u{2212}\u{221E}", right + 10, y + 15)
+      text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "fill=\"url(#hatch)\"")
+      text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "class=\"line\"")
+      text += SVG.label("\u{2212}\u{221E}", right + 10, y + 15)
     }
-    return text + upright(valueLabel, Self.width - 24, Self.top + length / 2)
-  }
-
-  // MARK: Elements
-
-  private func label(
-    _ text: String, _ x: Double, _ y: Double, anchor: String = "start", size: Int? = nil,
-    kind: String? = nil
-  ) -> String {
-    "<text x=\"\(number(x))\" y=\"\(number(y))\" text-anchor=\"\(anchor)\""
-      + (size.map { " font-size=\"\($0)\"" } ?? "") + (kind.map { " class=\"\($0)\"" } ?? "")
-      + ">\(escaped(text))</text>\n"
-  }
-
-  private func upright(_ text: String, _ x: Double, _ y: Double) -> String {
-    "<text x=\"\(number(x))\" y=\"\(number(y))\" text-anchor=\"middle\" font-size=\"15\" "
-      + "transform=\"rotate(-90 \(number(x)) \(number(y)))\">\(escaped(text))</text>\n"
-  }
-
-  private func square(
-    _ x: Double, _ y: Double, _ width: Double, _ height: Double, _ look: String
-  ) -> String {
-    "<rect x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" "
-      + "height=\"\(number(height))\" \(look)/>\n"
-  }
-
-  private func number(_ value: Double) -> String {
-    let rounded = (value * 1_000).rounded() / 1_000
-    return rounded == rounded.rounded() ? "\(Int(rounded))" : "\(rounded)"
-  }
-
-  private func escaped(_ text: String) -> String {
-    text.reduce(into: "") { result, character in
-      switch character {
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "&": result += "&amp;"
-      default: result.append(character)
-      }
-    }
+    return text + SVG.upright(valueLabel, Self.width - 24, Self.top + length / 2)
   }
 }

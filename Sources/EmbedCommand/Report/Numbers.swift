@@ -92,3 +92,15 @@ package func quoted(_ text: String) -> String {
   }
   return "\"" + scalars.joined() + "\""
 }
+
+/// `text` with what would move a terminal's cursor escaped, but for line ends and tabs.
+package func printable(_ text: String) -> String {
+  String(
+    String.UnicodeScalarView(
+      text.unicodeScalars.flatMap { scalar -> [Unicode.Scalar] in
+        guard scalar.properties.generalCategory == .control, scalar != "\n", scalar != "\t" else {
+          return [scalar]
+        }
+        return Array(scalar.escaped(asASCII: true).unicodeScalars)
+      }))
+}

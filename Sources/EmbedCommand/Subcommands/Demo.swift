@@ -112,7 +112,7 @@ enum Demo: Subcommand {
     let loader: WindowLoader
 
     init(_ path: String?, _ tokenizer: any Tokenizer) throws {
-      let cache = Vocabulary.cache + "/shakespeare/shakespeare.txt"
+      let cache = Vocabulary.shakespeare
       let limit = batch * context + 1
       let ids: [Int32]
       if let path = path ?? (fileSize(cache) == nil ? nil : cache) {

@@ -24,6 +24,7 @@ public final class ProgressBar {
   private let label: String
   private let total: Int?
   private let unit: Unit
+  private let first: Int
   private let style: Style?
   private let start = ContinuousClock.now
   private var drawn: ContinuousClock.Instant?
@@ -52,24 +53,31 @@ public final class ProgressBar {
   ///   - label: A few words in front.
   ///   - total: Where `completed` will end, or nil if that isn't known.
   ///   - unit: What is counted.
-  public init(label: String, total: Int?, unit: Unit = .bytes) {
+  ///   - first: What was done before, by work that goes on now; the rate counts from there.
+  public init(label: String, total: Int?, unit: Unit = .bytes, startingAt first: Int = 0) {
     self.label = label
     self.total = total.flatMap { $0 > 0 ? $0 : nil }
     self.unit = unit
+    self.first = first
     style = Style(
       isTerminal: isatty(2) == 1, term: environment("TERM"), noColor: environment("NO_COLOR"),
       columns: terminalColumns())
   }
 
+  /// Whether updates are drawn; else a log may tell of what they would have shown.
+  public var isDrawn: Bool { style != nil }
+
   /// Tells how much is done.
-  public func update(completed: Int) {
+  ///
+  /// - Parameter note: A few words behind, asked for where a line is drawn.
+  public func update(completed: Int, note: @autoclosure () -> String? = nil) {
     guard let style else { return }
     let now = ContinuousClock.now
     if let drawn, now - drawn < .milliseconds(100) { return }
     drawn = now
     let line = Self.line(
-      label: label, completed: completed, total: total, unit: unit, elapsed: now - start,
-      style: style)
+      label: label, completed: completed, total: total, unit: unit, first: first,
+      elapsed: now - start, note: note(), style: style)
     writeToStandardError("\r\u{1B}[2K" + line)
   }
 
@@ -84,18 +92,21 @@ public final class ProgressBar {
 
   /// The text of the line.
   package static func line(
-    label: String, completed: Int, total: Int?, unit: Unit, elapsed: Duration, style: Style
+    label: String, completed: Int, total: Int?, unit: Unit, first: Int = 0, elapsed: Duration,
+    note: String? = nil, style: Style
   ) -> String {
     let seconds = elapsed / .seconds(1)
-    let rate = seconds > 0 ? Double(completed) / seconds : 0
+    let rate = seconds > 0 ? Double(completed - first) / seconds : 0
     var facts = quantity(Double(completed), unit)
     if let total { facts += " of " + quantity(Double(total), unit) }
     facts += ", " + quantity(rate, unit) + "/s"
-    guard let total else { return String("\(label) \(facts)".prefix(style.columns - 1)) }
+    let note = note.map { ", " + $0 } ?? ""
+    guard let total else { return String("\(label) \(facts)\(note)".prefix(style.columns - 1)) }
     let fraction = min(1, max(0, Double(completed) / Double(total)))
     if rate > 0, completed < total {
       facts += ", " + time(Double(total - completed) / rate) + " left"
     }
+    facts += note
     let percent = "\(Int(fraction * 100))%"
     let room = style.columns - 1 - label.count - percent.count - facts.count - 5
     guard room >= 8 else { return String("\(label) \(percent) \(facts)".prefix(style.columns - 1)) }

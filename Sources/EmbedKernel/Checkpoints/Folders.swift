@@ -1,4 +1,4 @@
-// Folders made on the way to a file.
+// Folders made on the way to a file, and swept of files that a killed process left unfinished.
 
 #if canImport(Glibc)
   internal import Glibc
@@ -8,9 +8,9 @@
   internal import Darwin
 #endif
 
-enum Folders {
+package enum Folders {
   /// Makes the folders that `path` names before its last part, as far as they are missing.
-  static func make(for path: String) throws(FileError) {
+  package static func make(for path: String) throws(FileError) {
     guard !path.utf8.contains(0) else {
       throw .system(operation: "create the folder of", path: path, code: EINVAL)
     }
@@ -22,6 +22,24 @@ enum Folders {
       var status = stat()
       guard unsafe stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
         throw .system(operation: "create the folder", path: folder, code: code)
+      }
+    }
+  }
+  /// Removes the temporary files that writers which were killed have left in `folder`. None may be
+  /// writing there.
+  package static func removeUnfinishedFiles(in folder: String) throws(FileError) {
+    guard !folder.utf8.contains(0) else {
+      throw .system(operation: "open the folder", path: folder, code: EINVAL)
+    }
+    guard let listing = unsafe opendir(folder) else { throw .last("open the folder", folder) }
+    defer { unsafe _ = closedir(listing) }
+    while let entry = unsafe readdir(listing) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { field in
+        unsafe field.withMemoryRebound(to: CChar.self, capacity: 1) { unsafe String(cString: $0) }
+      }
+      guard name.hasPrefix(OutputFile.temporaryPrefix) else { continue }
+      guard unsafe unlink(folder + "/" + name) == 0 else {
+        throw .last("remove", folder + "/" + name)
       }
     }
   }

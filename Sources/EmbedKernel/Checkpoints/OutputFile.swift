@@ -29,6 +29,9 @@ struct OutputFile: ~Copyable {
   /// Darwin refuses a transfer over 2 GiB and Linux cuts it short, so both are given less.
   static let largestTransfer = 1 << 30
 
+  /// How the names of temporary files begin.
+  static let temporaryPrefix = ".embedkernel-"
+
   private let path: String
   private let temporaryPath: String?
   private var descriptor: CInt
@@ -65,7 +68,7 @@ struct OutputFile: ~Copyable {
     } else {
       let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
       let suffix = String(UInt64.random(in: .min ... .max), radix: 16)
-      let temporary = "\(directory).embedkernel-\(suffix)"
+      let temporary = "\(directory)\(Self.temporaryPrefix)\(suffix)"
       let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       guard descriptor >= 0 else { throw .last("create", path) }
       // A file that is replaced keeps its permissions; failing that, the new one's will do.

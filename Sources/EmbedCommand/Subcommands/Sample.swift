@@ -1,0 +1,48 @@
+// `sample`: text that a model writes after a prompt.
+
+internal import EmbedData
+internal import EmbedTraining
+
+/// Draws text from a model.
+enum Sample: Subcommand {
+  static let prompt = Option(
+    "prompt", "TEXT", "What the text begins with (default: the start of a line).")
+  static let tokens = Option("tokens", "N", "Tokens to draw (default 200).")
+  static let temperature = Option(
+    "temperature", "NUMBER",
+    "Below 1 the likely becomes likelier; 0 always takes the most likely token (default 0.8).")
+  static let topK = Option("top-k", "K", "Draws from the K most likely tokens (default: all).")
+  static let seed = Option("seed", "N", "The same seed draws the same text (default 0).")
+  static let threads = TrainOptions.threads
+
+  static let name = "sample"
+  static let summary = "Text that a model writes after a prompt."
+  static let usage = ["RUN [--prompt TEXT] [OPTIONS]"]
+  static let about = [
+    "RUN is a folder of 'embedkernel train', of which the last checkpoint counts, or a .safetensors "
+      + "file that it wrote. The model sees as many tokens back as it was trained to."
+  ]
+  static let operandNames = ["RUN"]
+  static let groups = [
+    OptionGroup("Sampling", [prompt, tokens, temperature, topK, seed, threads]),
+    TrainedModel.tokenizer,
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    let count = try arguments.integer(tokens, in: 0...Int(Int32.max)) ?? 200
+    let temperature =
+      try TrainOptions.number(arguments, temperature, "0 or more") { $0 >= 0 } ?? 0.8
+    let sampling = Sampling(
+      temperature: temperature, topK: try arguments.integer(topK),
+      seed: try arguments.seed(seed) ?? 0)
+    let threads = try arguments.integer(threads, in: 1...1024)
+    let trained = try TrainedModel(arguments.operands[0], arguments)
+    let prompt = arguments.string(prompt)
+    let start = try trained.vocabulary.tokenizer.encode(prompt ?? "\n")
+    let drawn = try trained.model.sample(
+      after: start, count: count, sampling, threads: threads)
+    // Decoded together, as a character may have begun in the prompt.
+    let all = try trained.vocabulary.tokenizer.decodeText(prompt == nil ? drawn : start + drawn)
+    Report.standardOutput.line(printable(all))
+  }
+}

@@ -1,0 +1,114 @@
+// `train`: a small GPT on a text, from the first step or from where a run was ended.
+
+internal import EmbedData
+internal import EmbedKernel
+internal import EmbedTraining
+
+/// Trains a model.
+enum Train: Subcommand {
+  static let name = "train"
+  static let summary = "Trains a small GPT on a text, or goes on where a run ended."
+  static let usage = ["--output FOLDER [OPTIONS]", "--resume FOLDER [--steps N] [--threads N]"]
+  static let about = [
+    "Trains a decoder-only transformer of GPT-2's kind. Without options it learns to write plays, a "
+      + "byte a token.",
+    "FOLDER gets checkpoint.safetensors, from which --resume goes on bit for bit, also after a crash; "
+      + "losses.csv, a row a step; and at the end model.safetensors with GPT-2's names, losses.svg "
+      + "and sample.txt. With learned positions and a tied head also config.json, with which "
+      + "transformers loads the folder by GPT2LMHeadModel.from_pretrained.",
+  ]
+  static let groups = TrainOptions.groups
+
+  static func run(_ arguments: Arguments) throws {
+    let run: TrainingRun
+    if let folder = arguments.string(TrainOptions.resume) {
+      run = try resumed(RunFolder(folder), arguments)
+    } else {
+      run = try begun(arguments)
+    }
+    try run.finish()
+    tell(run)
+  }
+
+  private static func begun(_ arguments: Arguments) throws -> TrainingRun {
+    guard let path = arguments.string(TrainOptions.output) else {
+      throw CommandError.usage("--output FOLDER is missing, or --resume FOLDER")
+    }
+    let folder = RunFolder(path)
+    // What is wrong with the options is told before anything is read.
+    _ = try TrainOptions.configuration(arguments, vocabulary: 1)
+    let options = try TrainOptions.training(arguments)
+    let share =
+      try TrainOptions.number(arguments, TrainOptions.validationShare, "0 or more, below 1") {
+        (0..<1).contains($0)
+      } ?? 0.1
+    let evaluateEvery = try arguments.integer(TrainOptions.evaluateEvery) ?? 100
+    let evaluationTokens = try arguments.integer(TrainOptions.evaluationTokens) ?? 20_000
+    let saveEvery = try arguments.integer(TrainOptions.saveEvery) ?? 100
+    let sample = try arguments.integer(TrainOptions.sample, in: 0...Int(Int32.max)) ?? 200
+    let threads = try arguments.integer(TrainOptions.threads, in: 1...1024)
+
+    let text = try RunText(
+      RunText.path(arguments, TrainOptions.text), Vocabulary(arguments, standard: .byte))
+    let sizes = try TrainOptions.configuration(
+      arguments, vocabulary: text.vocabulary.tokenizer.vocabularySize)
+    let data = try text.data(context: sizes.context, validationShare: share)
+    let settings = RunSettings(
+      text: text.path, tokenizer: text.vocabulary.kind,
+      vocabulary: text.vocabulary.path.map(absolutePath), tokens: text.tokens.count,
+      digest: text.digest, validationShare: share, evaluateEvery: evaluateEvery,
+      evaluationTokens: evaluationTokens, saveEvery: saveEvery, sample: sample, threads: threads)
+    let trainer = try Trainer(
+      GPT(sizes, seed: options.seed), options, context: sizes.context, threads: threads)
+    let needed = options.batch * sizes.context + 1
+    guard data.training.count >= needed || options.steps == 0 else {
+      throw CommandError.data(
+        "'\(text.path)' has \(plural(data.training.count, "token")) to train on; a batch of "
+          + "\(options.batch) sequences of \(sizes.context) needs \(grouped(needed))")
+    }
+    Report.standardError.table(RunFacts.table(text, data, trainer, folder))
+    return try TrainingRun(beginning: folder, settings, text.vocabulary, data, trainer)
+  }
+
+  private static func resumed(_ folder: RunFolder, _ arguments: Arguments) throws -> TrainingRun {
+    let allowed = [TrainOptions.resume, TrainOptions.steps, TrainOptions.threads].map(\.name)
+    for option in options where arguments.has(option) && !allowed.contains(option.name) {
+      throw CommandError.usage(
+        "--\(option.name) does not fit here: --resume takes it from the checkpoint")
+    }
+    let steps = try arguments.integer(TrainOptions.steps, in: 0...Int(Int32.max))
+    let threads = try arguments.integer(TrainOptions.threads, in: 1...1024)
+    guard fileSize(folder.checkpoint) != nil else {
+      throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
+    }
+    let texts = try SafetensorsHeader(contentsOf: folder.checkpoint).metadata
+    guard var settings = try RunSettings(texts, path: folder.checkpoint) else {
+      throw CommandError.data("'\(folder.checkpoint)' is of no run: its texts tell no run.text")
+    }
+    if let threads { settings.threads = threads }
+    let trainer = try Trainer.restore(
+      from: folder.checkpoint, steps: steps, threads: settings.threads
+    ).trainer
+    guard trainer.stepCount <= trainer.options.steps else {
+      throw CommandError.usage(
+        "--steps \(trainer.options.steps): the run has taken \(trainer.stepCount) already")
+    }
+    let text = try settings.readText()
+    let data = try text.data(
+      context: trainer.context, validationShare: settings.validationShare)
+    Report.standardError.table(RunFacts.table(text, data, trainer, folder))
+    Report.standardError.line(
+      "goes on after step \(grouped(trainer.stepCount)) of \(grouped(trainer.options.steps))")
+    return try TrainingRun(continuing: folder, settings, text.vocabulary, data, trainer)
+  }
+
+  /// The end of a run in a line.
+  private static func tell(_ run: TrainingRun) {
+    guard let row = run.lastRow else { return }
+    let rate = Double(row.tokens) / max(row.seconds, 1e-3)
+    Report.standardError.line(
+      "\(plural(row.step, "step")), \(grouped(row.tokens)) tokens in \(formatted(seconds: row.seconds)) "
+        + "(\(grouped(Int(rate.rounded()))) tokens/s): training loss \(fixed(row.trainingLoss, 3))"
+        + (row.validationLoss.map { ", validation loss \(fixed($0, 3))" } ?? ""))
+  }
+}

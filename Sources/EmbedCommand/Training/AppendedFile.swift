@@ -1,0 +1,61 @@
+// A file that grows by lines, each handed to the system at once: what was appended survives the end of
+// the process.
+
+internal import EmbedKernel
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#else
+  internal import Darwin
+#endif
+
+/// A file open for appending, closed when the value goes.
+struct AppendedFile: ~Copyable {
+  private let path: String
+  private let descriptor: CInt
+
+  /// Opens the file at `path`, which is made where there is none.
+  init(_ path: String) throws(FileError) {
+    descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+    self.path = path
+    guard descriptor >= 0 else { throw .system(operation: "open", path: path, code: errno) }
+  }
+
+  deinit { _ = close(descriptor) }
+
+  /// Cuts off what comes after the first `length` bytes.
+  func cut(to length: Int) throws(FileError) {
+    guard ftruncate(descriptor, off_t(length)) == 0 else {
+      throw .system(operation: "cut", path: path, code: errno)
+    }
+  }
+
+  /// Adds text to the end.
+  func append(_ text: String) throws(FileError) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      let count = unsafe bytes.withUnsafeBytes {
+        unsafe systemWrite(descriptor, $0.baseAddress, $0.count)
+      }
+      if count >= 0 {
+        bytes = bytes.dropFirst(count)
+      } else if errno != EINTR {
+        throw .system(operation: "write", path: path, code: errno)
+      }
+    }
+  }
+
+  /// Forces the file to the disk.
+  func synchronise() throws(FileError) {
+    guard fsync(descriptor) == 0 else {
+      throw .system(operation: "synchronise", path: path, code: errno)
+    }
+  }
+}
+
+// Outside the type, where `write` still means the system's.
+private func systemWrite(_ file: CInt, _ base: UnsafeRawPointer?, _ count: Int) -> Int {
+  unsafe write(file, base, count)
+}

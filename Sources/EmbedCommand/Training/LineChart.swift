@@ -1,0 +1,185 @@
+// Lines over a common axis with ticks, labels and a legend, in SVG: dark on light, or light on dark
+// where the reader's system asks for that.
+
+/// A chart of lines.
+package struct LineChart {
+  /// A line and how it looks.
+  package struct Series {
+    /// How a line is drawn.
+    package enum Look: String {
+      /// Thin and pale: a course that jitters.
+      case faint
+      /// Thick, with a dot on each point while they are few.
+      case strong
+    }
+
+    package let name: String
+    package let look: Look
+    package let points: [(x: Double, y: Double)]
+
+    package init(_ name: String, _ look: Look, _ points: [(x: Double, y: Double)]) {
+      self.name = name
+      self.look = look
+      self.points = points
+    }
+  }
+
+  package let title: String
+  package let subtitle: String
+  package let xLabel: String
+  package let yLabel: String
+  package let series: [Series]
+
+  package init(
+    title: String, subtitle: String, xLabel: String, yLabel: String, series: [Series]
+  ) {
+    self.title = title
+    self.subtitle = subtitle
+    self.xLabel = xLabel
+    self.yLabel = yLabel
+    self.series = series
+  }
+
+  /// The most points of a line; of more, means of neighbours are drawn.
+  package static let mostPoints = 400
+  /// The most points that get a dot each.
+  private static let mostDots = 60
+
+  private static let (width, height) = (920.0, 560.0)
+  private static let (left, top) = (92.0, 96.0)
+  private static let (plotWidth, plotHeight) = (796.0, 388.0)
+
+  private static let style = """
+    <style>
+    .paper { fill: #ffffff } text { fill: #1b1b1f } .quiet { fill: #55555c }
+    .axis { fill: none; stroke: #1b1b1f } .grid { fill: none; stroke: #e3e3e8 }
+    .faint { fill: none; stroke: #7d9cc6; stroke-width: 1.5; stroke-linejoin: round }
+    .strong { fill: none; stroke: #b4431a; stroke-width: 2.5; stroke-linejoin: round }
+    .dot { fill: #b4431a }
+    @media (prefers-color-scheme: dark) {
+    .paper { fill: #17181c } text { fill: #ececf0 } .quiet { fill: #a9a9b2 }
+    .axis { stroke: #ececf0 } .grid { stroke: #33343b }
+    .faint { stroke: #6f93c4 } .strong { stroke: #f08a5d } .dot { fill: #f08a5d }
+    }
+    </style>
+
+    """
+
+  /// The drawing.
+  package var svg: String {
+    let lines = series.map { Self.thinned($0.points) }
+    let points = lines.joined()
+    let xAxis = Axis(points.map(\.x), most: 9, isWhole: true)
+    let yAxis = Axis(points.map(\.y), most: 7, isWhole: false)
+    var text = """
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(SVG.number(Self.width)) \
+      \(SVG.number(Self.height))" font-family="system-ui, sans-serif" font-size="14">
+      <title>\(SVG.escaped(title)): \(SVG.escaped(subtitle))</title>
+
+      """
+    text += Self.style
+    text += SVG.square(0, 0, Self.width, Self.height, "class=\"paper\"")
+    text += SVG.label(title, Self.left, 42, size: 21)
+    text += SVG.label(subtitle, Self.left, 68, kind: "quiet")
+    text += axes(xAxis, yAxis)
+    for (series, points) in zip(series, lines) {
+      let places = points.map { (Self.x(xAxis.share($0.x)), Self.y(yAxis.share($0.y))) }
+      text += line(places, series.look)
+    }
+    return text + legend + "</svg>\n"
+  }
+
+  /// Means of neighbours where there are too many points.
+  private static func thinned(
+    _ points: [(x: Double, y: Double)]
+  ) -> [(x: Double, y: Double)] {
+    let size = (points.count + mostPoints - 1) / mostPoints
+    guard size > 1 else { return points }
+    return stride(from: 0, to: points.count, by: size).map { start in
+      let group = points[start..<min(start + size, points.count)]
+      let count = Double(group.count)
+      return (
+        group.reduce(0) { $0 + $1.x } / count, group.reduce(0) { $0 + $1.y } / count
+      )
+    }
+  }
+
+  private static func x(_ share: Double) -> Double { left + share * plotWidth }
+  private static func y(_ share: Double) -> Double { top + (1 - share) * plotHeight }
+
+  private func axes(_ xAxis: Axis, _ yAxis: Axis) -> String {
+    let bottom = Self.top + Self.plotHeight
+    var text = ""
+    for value in xAxis.values {
+      let x = Self.x(xAxis.share(value))
+      text += path("axis", "M\(SVG.number(x)) \(SVG.number(bottom))v6")
+      text += SVG.label(xAxis.ticks.label(value), x, bottom + 24, anchor: "middle")
+    }
+    for value in yAxis.values {
+      let y = Self.y(yAxis.share(value))
+      text += path(
+        "grid", "M\(SVG.number(Self.left)) \(SVG.number(y))h\(SVG.number(Self.plotWidth))")
+      text += SVG.label(yAxis.ticks.label(value), Self.left - 12, y + 5, anchor: "end")
+    }
+    text += path(
+      "axis",
+      "M\(SVG.number(Self.left)) \(SVG.number(Self.top))V\(SVG.number(bottom))"
+        + "h\(SVG.number(Self.plotWidth))")
+    text += SVG.label(
+      xLabel, Self.left + Self.plotWidth / 2, bottom + 56, anchor: "middle", size: 15)
+    return text + SVG.upright(yLabel, 30, Self.top + Self.plotHeight / 2)
+  }
+
+  private func line(_ places: [(x: Double, y: Double)], _ look: Series.Look) -> String {
+    let corners = places.map { "\(SVG.number($0.x)) \(SVG.number($0.y))" }
+    // Of a single point there is no line to see.
+    var text = places.count > 1 ? path(look.rawValue, "M" + corners.joined(separator: "L")) : ""
+    if places.count == 1 || look == .strong && places.count <= Self.mostDots {
+      for place in places {
+        text +=
+          "<circle class=\"dot\" cx=\"\(SVG.number(place.x))\" cy=\"\(SVG.number(place.y))\" r=\"4\"/>\n"
+      }
+    }
+    return text
+  }
+
+  /// A sample of each line with its name, in the upper right corner of the plot.
+  private var legend: String {
+    var text = ""
+    for (index, series) in series.enumerated() {
+      let y = Self.top + 24 + 24 * Double(index)
+      let x = Self.left + Self.plotWidth - 150
+      text += path(series.look.rawValue, "M\(SVG.number(x)) \(SVG.number(y))h34")
+      text += SVG.label(series.name, x + 44, y + 5)
+    }
+    return text
+  }
+
+  private func path(_ kind: String, _ course: String) -> String {
+    "<path class=\"\(kind)\" d=\"\(course)\"/>\n"
+  }
+}
+
+/// An axis from a round number to a round number.
+private struct Axis {
+  let ticks: Ticks
+  private let low: Double
+  private let high: Double
+
+  /// The axis that holds all numbers.
+  init(_ numbers: [Double], most: Int, isWhole: Bool) {
+    let least = numbers.min() ?? 0
+    let greatest = numbers.max() ?? 1
+    let length = greatest > least ? greatest - least : 1
+    ticks = Ticks(length: length, most: most, isWhole: isWhole)
+    low = (least / ticks.step).rounded(.down) * ticks.step
+    let end = (greatest / ticks.step).rounded(.up) * ticks.step
+    high = end > low ? end : low + ticks.step
+  }
+
+  /// The round numbers.
+  var values: [Double] { ticks.values(low, high) }
+
+  /// Where a number lies between the ends.
+  func share(_ value: Double) -> Double { (value - low) / (high - low) }
+}

@@ -1,0 +1,50 @@
+// What a run is, in words.
+
+internal import EmbedTraining
+
+/// A run's sizes and numbers, told.
+enum RunFacts {
+  /// A scheme, as part of a sentence.
+  static func positions(_ scheme: EmbedTraining.PositionScheme) -> String {
+    switch scheme {
+    case .none: "no positions"
+    case .learned: "learned positions"
+    case .sinusoidal: "sinusoidal positions"
+    case .rope: "RoPE"
+    case .alibi: "ALiBi"
+    case .t5: "T5's biases"
+    }
+  }
+
+  /// Steps and sizes of a step.
+  static func training(_ trainer: Trainer) -> String {
+    let options = trainer.options
+    return
+      "\(plural(options.steps, "step")) of \(options.batch) × \(trainer.context) tokens, AdamW "
+      + "at \(options.learningRate), seed \(options.seed)"
+  }
+
+  /// A table of what a run begins or goes on with.
+  static func table(
+    _ text: RunText, _ data: TrainingData, _ trainer: Trainer, _ folder: RunFolder
+  ) -> Table {
+    let sizes = trainer.model.configuration
+    var table = Table(.left, .left, indent: 0)
+    table.add("text", "'\(text.path)'")
+    table.add("tokenizer", text.vocabulary.title)
+    table.add(
+      "tokens",
+      "\(grouped(data.training.count)) to train on, \(grouped(data.validation.count)) held back")
+    table.add(
+      "model",
+      "\(plural(sizes.layers, "layer")), dim \(sizes.dim), \(plural(sizes.heads, "head")), context "
+        + "\(sizes.context), \(sizes.head.rawValue) head, \(positions(sizes.positions))")
+    table.add(
+      "memory",
+      "\(plural(trainer.model.parameterCount, "parameter")); with state and activations "
+        + formatted(bytes: trainer.memoryBytes))
+    table.add("training", training(trainer))
+    table.add("folder", "'\(folder.path)'")
+    return table
+  }
+}

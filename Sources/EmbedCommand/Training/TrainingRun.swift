@@ -1,0 +1,161 @@
+// A run: steps, evaluations, rows and checkpoints, so that it can be killed between any two
+// instructions and goes on from its last checkpoint as if nothing had been.
+//
+// What makes it so: a step is a function of the checkpoint and the text; a checkpoint is replaced whole
+// or not at all; and the rows up to its step are on the disk before it is.
+
+internal import EmbedData
+internal import EmbedKernel
+internal import EmbedTraining
+
+/// A run between its first step and its last.
+final class TrainingRun {
+  let folder: RunFolder
+  let settings: RunSettings
+  let vocabulary: Vocabulary
+  let data: TrainingData
+  let trainer: Trainer
+  private var log: LossLog
+  private let clock = ContinuousClock()
+  private let start = ContinuousClock.now
+  /// What the run took before this process.
+  private let secondsBefore: Double
+
+  private var steps: Int { trainer.options.steps }
+  private var stepTokens: Int { trainer.options.batch * trainer.context }
+  private var seconds: Double { secondsBefore + (clock.now - start) / .seconds(1) }
+
+  /// Begins a run: its folder, its rows, and the checkpoint of no step.
+  convenience init(
+    beginning folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
+    _ data: TrainingData, _ trainer: Trainer
+  ) throws {
+    try folder.makeForNewRun()
+    self.init(
+      folder, settings, vocabulary, data, trainer, try LossLog(creating: folder.losses))
+    try save()
+  }
+
+  /// Goes on with a run.
+  convenience init(
+    continuing folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
+    _ data: TrainingData, _ trainer: Trainer
+  ) throws {
+    try folder.removeTemporaryFiles()
+    self.init(
+      folder, settings, vocabulary, data, trainer,
+      try LossLog(continuing: folder.losses, at: trainer.stepCount))
+  }
+
+  private init(
+    _ folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary, _ data: TrainingData,
+    _ trainer: Trainer, _ log: consuming LossLog
+  ) {
+    self.folder = folder
+    self.settings = settings
+    self.vocabulary = vocabulary
+    self.data = data
+    self.trainer = trainer
+    secondsBefore = log.rows.last?.seconds ?? 0
+    self.log = log
+  }
+
+  /// Takes all steps that are left, and writes what a finished run has.
+  func finish() throws {
+    try takeSteps()
+    try trainer.model.save(to: folder.model)
+    if let text = HuggingFace.configuration(of: trainer.model.configuration) {
+      try TextFile.write(text, to: folder.configuration)
+    }
+    if let chart { try TextFile.write(chart.svg, to: folder.chart) }
+    if settings.sample > 0 { try writeSample() }
+  }
+
+  private func takeSteps() throws {
+    let progress = ProgressBar(
+      label: "Training", total: steps * stepTokens, unit: .items("tokens"),
+      startingAt: trainer.stepCount * stepTokens)
+    defer { progress.finish() }
+    var validation: Double?
+    var told = (seconds: seconds, steps: 0, loss: 0.0)
+    while trainer.stepCount < steps {
+      let report = try trainer.step(data)
+      let isLast = report.step == steps
+      let isEvaluated = isLast || report.step.isMultiple(of: settings.evaluateEvery)
+      if isEvaluated { validation = try validationLoss() }
+      try log.add(
+        LossRow(
+          step: report.step, tokens: report.step * stepTokens, learningRate: report.learningRate,
+          trainingLoss: report.loss, validationLoss: isEvaluated ? validation : nil,
+          gradientNorm: report.gradientNorm, seconds: seconds))
+      if isLast || report.step.isMultiple(of: settings.saveEvery) { try save() }
+      progress.update(
+        completed: report.step * stepTokens, note: Self.note(report.loss, validation))
+      told.steps += 1
+      told.loss += report.loss
+      if isEvaluated {
+        if !progress.isDrawn { tell(report.step, validation, since: told) }
+        told = (seconds, 0, 0)
+      }
+    }
+  }
+
+  private static func note(_ loss: Double, _ validation: Double?) -> String {
+    "loss " + fixed(loss, 3) + (validation.map { ", validation " + fixed($0, 3) } ?? "")
+  }
+
+  /// A line where no progress can be drawn.
+  private func tell(
+    _ step: Int, _ validation: Double?, since last: (seconds: Double, steps: Int, loss: Double)
+  ) {
+    let rate = Double(last.steps * stepTokens) / max(seconds - last.seconds, 1e-9)
+    Report.standardError.line(
+      "step \(grouped(step)) of \(grouped(steps)): "
+        + Self.note(last.loss / Double(last.steps), validation)
+        + ", \(grouped(Int(rate.rounded()))) tokens/s")
+  }
+
+  /// The loss on a part of what is held back that is the same each time; nil where nothing is.
+  private func validationLoss() throws -> Double? {
+    guard settings.validationShare > 0 else { return nil }
+    return try trainer.model.evaluate(
+      data.validation, context: trainer.context, batch: trainer.options.microBatch,
+      limit: settings.evaluationTokens, threads: settings.threads
+    ).loss
+  }
+
+  /// Writes the checkpoint, after the rows that lead up to it.
+  private func save() throws {
+    try log.synchronise()
+    try trainer.save(to: folder.checkpoint, texts: settings.texts)
+  }
+
+  /// The losses of all steps; nil where there is none.
+  private var chart: LineChart? {
+    guard !log.rows.isEmpty else { return nil }
+    let sizes = trainer.model.configuration
+    let validation = log.rows.compactMap { row in
+      row.validationLoss.map { (x: Double(row.step), y: $0) }
+    }
+    let training = log.rows.map { (x: Double($0.step), y: $0.trainingLoss) }
+    return LineChart(
+      title:
+        "Loss of a GPT with \(RunFacts.positions(sizes.positions)), \(plural(sizes.layers, "layer")), dim \(sizes.dim)",
+      subtitle: RunFacts.training(trainer), xLabel: "step", yLabel: "nats a token",
+      series: [LineChart.Series("training", .faint, training)]
+        + (validation.isEmpty ? [] : [LineChart.Series("validation", .strong, validation)]))
+  }
+
+  private func writeSample() throws {
+    let prompt = try vocabulary.tokenizer.encode("\n")
+    let tokens = try trainer.model.sample(
+      after: prompt, count: settings.sample,
+      Sampling(temperature: 0.8, seed: trainer.options.seed), threads: settings.threads)
+    let text = try vocabulary.tokenizer.decodeText(tokens)
+    try TextFile.write(text + "\n", to: folder.sample)
+    Report.standardOutput.line(printable(text))
+  }
+
+  /// The last row, for a summary.
+  var lastRow: LossRow? { log.rows.last }
+}
