@@ -34,6 +34,19 @@ package enum Threads {
     }
   }
 
+  /// The same for another module's work, given as an address, in so many parts.
+  ///
+  /// - Parameter body: Does a part; a closure that captures nothing, so that none is allocated.
+  package static func split(
+    _ count: Int, _ threads: Int, parts: Int, _ work: UnsafeRawPointer,
+    _ body: @escaping (UnsafeRawPointer, Range<Int>) -> Void
+  ) {
+    let parts = min(count, parts)
+    guard threads > 1, parts > 1 else { return unsafe body(work, 0..<count) }
+    unsafe run(
+      Job(work: work, count: count, parts: parts, run: body), helpers: min(threads, parts) - 1)
+  }
+
   /// The same for work outside the hot paths, which may allocate.
   package static func split(
     _ count: Int, _ threads: Int, _ body: (Range<Int>) -> Void

@@ -1,7 +1,7 @@
 // The position schemes that a model can be made with, and what each brings. A new one is a line of
 // this list and its parts in `PositionParts`.
 
-public import EmbedKernel
+internal import EmbedKernel
 
 /// How a model knows where a token stands.
 public enum PositionScheme: String, CaseIterable, Sendable {
@@ -24,6 +24,9 @@ public enum PositionScheme: String, CaseIterable, Sendable {
 struct PositionParts {
   /// Rows added to those of tokens.
   var rows = AbsolutePositions.none
+  /// What multiplies the rows of tokens before: as the Transformer's paper has it, sinusoids of
+  /// length sqrt(dim/2) would drown rows drawn as small as GPT-2's.
+  var scale = EmbeddingScale.one
   /// The rotation.
   var rotary: RotaryEmbedding?
   /// The bias.
@@ -37,7 +40,9 @@ struct PositionParts {
     switch configuration.positions {
     case .none: break
     case .learned: rows = .learned(maximum: configuration.context)
-    case .sinusoidal: rows = .sinusoidal(maximum: configuration.context)
+    case .sinusoidal:
+      rows = .sinusoidal(maximum: configuration.context)
+      scale = .sqrtDim
     case .rope: rotary = try RotaryEmbedding(headDim: configuration.headDim)
     case .alibi:
       bias = try DistanceTable(ALiBi(heads: heads, direction: isCausal ? .causal : .symmetric))

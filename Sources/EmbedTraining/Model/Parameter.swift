@@ -1,0 +1,41 @@
+// A named tensor that training moves, with its gradient.
+
+public import EmbedKernel
+
+/// A parameter of a model.
+public final class Parameter {
+  /// GPT-2's name for it, such as `h.0.attn.c_attn.weight`.
+  public let name: String
+
+  /// `[rows, columns]`, or `[columns]` for a vector.
+  public let shape: [Int]
+
+  /// The values; a vector is one row.
+  public let table: EmbeddingTable
+
+  /// The gradient that the last pass left.
+  public var gradient: TableGradient
+
+  /// Whether weight decay applies: to matrices, not to biases and gains.
+  public let decays: Bool
+
+  /// Names a table, and allocates its gradient.
+  init(_ name: String, _ table: EmbeddingTable, decays: Bool? = nil) throws(EmbedError) {
+    self.name = name
+    self.table = table
+    let isVector = table.rows == 1 && !name.hasPrefix("wpe")
+    shape = isVector ? [table.dim] : [table.rows, table.dim]
+    self.decays = decays ?? !isVector
+    gradient = try TableGradient(for: table)
+  }
+
+  /// The values as a matrix.
+  var matrix: Matrix {
+    unsafe Matrix(table.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)
+  }
+
+  /// The gradient as a matrix.
+  var gradientMatrix: Matrix {
+    unsafe Matrix(gradient.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)
+  }
+}

@@ -1,0 +1,124 @@
+// The forward pass: ids to normalised hidden states, block by block.
+
+internal import CTransformer
+internal import EmbedKernel
+
+extension GPT {
+  /// Runs a call up to `ln_f`; the hidden states are in `workspace.final.normed`.
+  ///
+  /// Allocates nothing.
+  ///
+  /// - Throws: `tokenOutOfRange`, `contextTooLong`; before anything is computed.
+  func forward(_ call: PassCall, _ workspace: GPTWorkspace) throws(EmbedError) {
+    let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
+    try unsafe input.forward(
+      call.ids, batch: call.batch, context: call.context,
+      into: UnsafeMutableBufferPointer(start: workspace.blocks[0].input, count: tokens * dim),
+      using: .auto.threads(threads))
+    try writeBias(call, workspace)
+    for layer in 0..<configuration.layers {
+      try forward(call, blocks[layer], workspace.blocks[layer], workspace)
+    }
+    let final = workspace.final
+    Parallel.rows(
+      tokens, threads,
+      unsafe LayerNormForward(
+        input: final.input, norm: final.norm(finalNorm, tokens: tokens), output: final.normed,
+        dim: dim))
+  }
+
+  private func forward(
+    _ call: PassCall, _ block: Block, _ kept: BlockActivations, _ workspace: GPTWorkspace
+  ) throws(EmbedError) {
+    let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
+    Parallel.rows(
+      tokens, threads,
+      unsafe LayerNormForward(
+        input: kept.input, norm: kept.firstNorm(block, tokens: tokens), output: kept.firstNormed,
+        dim: dim))
+    let normed = unsafe Matrix(kept.firstNormed, tokens, dim)
+    let weight = block.attention.weight.matrix
+    let bias = unsafe block.attention.bias.matrix.base
+    unsafe linear(
+      normed, weight.columns(0..<2 * dim), bias: bias,
+      into: Matrix(kept.queriesAndKeys, tokens, 2 * dim), threads)
+    unsafe linear(
+      normed, weight.columns(2 * dim..<3 * dim), bias: bias + 2 * dim,
+      into: Matrix(kept.values, tokens, dim), threads)
+    unsafe try rotate(kept.queriesAndKeys, call, .forward, threads)
+    let attention = unsafe AttentionForward(
+      rows: rows(call, kept), bias: workspace.final.bias, output: kept.attended)
+    Parallel.rows(call.batch * configuration.heads, threads, attention)
+    unsafe linear(
+      Matrix(kept.attended, tokens, dim), block.attentionOutput.weight.matrix,
+      bias: block.attentionOutput.bias.matrix.base, addedTo: kept.input,
+      into: Matrix(kept.middle, tokens, dim), threads)
+
+    Parallel.rows(
+      tokens, threads,
+      unsafe LayerNormForward(
+        input: kept.middle, norm: kept.secondNorm(block, tokens: tokens),
+        output: kept.secondNormed, dim: dim))
+    let inner = unsafe Matrix(kept.inner, tokens, configuration.innerDim)
+    unsafe linear(
+      Matrix(kept.secondNormed, tokens, dim), block.inner.weight.matrix,
+      bias: block.inner.bias.matrix.base, into: inner, threads)
+    Parallel.rows(
+      tokens, threads,
+      unsafe GELUForward(input: kept.inner, output: kept.activated, dim: configuration.innerDim))
+    unsafe linear(
+      Matrix(kept.activated, tokens, configuration.innerDim), block.innerOutput.weight.matrix,
+      bias: block.innerOutput.bias.matrix.base, addedTo: kept.middle,
+      into: Matrix(kept.output, tokens, dim), threads)
+  }
+
+  /// output = input * weight + bias, and the residual stream where there is one.
+  private func linear(
+    _ input: Matrix, _ weight: Matrix, bias: UnsafeMutablePointer<Float>,
+    addedTo residual: UnsafeMutablePointer<Float>? = nil, into output: Matrix, _ threads: Int
+  ) {
+    Parallel.rows(
+      output.rows, threads,
+      unsafe BiasRows(input: residual, bias: bias, output: output.base, dim: output.columns))
+    MatrixProduct.multiply(input, weight, .add, output, threads: threads)
+  }
+
+  /// The sizes and data of a block's attention.
+  func rows(_ call: PassCall, _ kept: BlockActivations) -> AttentionRows {
+    unsafe AttentionRows(
+      batch: call.batch, heads: configuration.heads, context: call.context,
+      headDim: configuration.headDim, isCausal: configuration.direction == .causal,
+      queriesAndKeys: kept.queriesAndKeys, values: kept.values,
+      probabilities: kept.probabilities)
+  }
+
+  /// Turns queries and keys, which lie as one tensor of twice the heads.
+  func rotate(
+    _ queriesAndKeys: UnsafeMutablePointer<Float>, _ call: PassCall,
+    _ direction: RotaryDirection, _ threads: Int
+  ) throws(EmbedError) {
+    guard let rotary = parts.rotary else { return }
+    let shape = RotaryShape(
+      batch: call.batch, heads: 2 * configuration.heads, context: call.context,
+      headDim: configuration.headDim, order: .contextFirst)
+    let elements = unsafe UnsafeMutableBufferPointer(
+      start: queriesAndKeys, count: call.tokens * 2 * configuration.dim)
+    unsafe try rotary.rotate(
+      UnsafeBufferPointer(elements), shape: shape, direction, into: elements,
+      using: .auto.threads(threads))
+  }
+
+  /// The mask, where a bias needs one.
+  var mask: AttentionMask { configuration.direction == .causal ? .causal : [] }
+
+  /// Writes the bias of all heads, which blocks and sequences share.
+  private func writeBias(_ call: PassCall, _ workspace: GPTWorkspace) throws(EmbedError) {
+    guard let bias = parts.bias, let memory = unsafe workspace.final.bias else { return }
+    if biasWeights != nil { bias.refresh() }
+    let (heads, context) = (configuration.heads, call.context)
+    var span = unsafe MutableSpan(_unsafeStart: memory, count: heads * context * context)
+    try Kernels.auto.threads(workspace.threads).writeBias(
+      bias, into: &span, shape: AttentionShape(heads: heads, queries: context, keys: context),
+      mask: mask)
+  }
+}

@@ -1,0 +1,147 @@
+// What callers ask of a forward pass: losses, hidden states, logits.
+
+internal import CTransformer
+public import EmbedKernel
+
+extension GPT {
+  /// The mean loss of a batch, in nats a token.
+  ///
+  /// - Parameters:
+  ///   - ids: Shape `[batch, context]`.
+  ///   - targets: The token that follows each, `[batch, context]`.
+  ///   - workspace: Made for this model, with room for the batch.
+  /// - Throws: `EmbedError` for sizes and ids; before anything is computed. Allocates nothing.
+  public func loss(
+    _ ids: Span<Int32>, targets: Span<Int32>, batch: Int, context: Int, in workspace: GPTWorkspace
+  ) throws(EmbedError) -> Double {
+    let call = try PassCall(
+      ids, targets: targets, batch: batch, context: context, workspace, configuration)
+    try computeLosses(call, workspace)
+    return meanLoss(call, workspace)
+  }
+
+  /// Adds the loss of each position, summed over the batch, to `sums`, shape `[context]`.
+  ///
+  /// - Throws: As ``loss(_:targets:batch:context:in:)``; `wrongElementCount` for other sums.
+  public func addLosses(
+    _ ids: Span<Int32>, targets: Span<Int32>, batch: Int, context: Int,
+    to sums: inout MutableSpan<Double>, in workspace: GPTWorkspace
+  ) throws(EmbedError) {
+    guard sums.count == context else {
+      throw .wrongElementCount(
+        argument: "sums", expected: context, shape: [context], actual: sums.count)
+    }
+    let call = try PassCall(
+      ids, targets: targets, batch: batch, context: context, workspace, configuration)
+    try computeLosses(call, workspace)
+    for token in 0..<call.tokens {
+      unsafe sums[token % context] += Double(workspace.final.losses[token])
+    }
+  }
+
+  /// The hidden states after `ln_f`.
+  ///
+  /// - Parameter output: Shape `[batch, context, dim]`.
+  /// - Throws: As ``loss(_:targets:batch:context:in:)``; `wrongElementCount` for another output.
+  public func hidden(
+    _ ids: Span<Int32>, batch: Int, context: Int, into output: inout MutableSpan<Float>,
+    in workspace: GPTWorkspace
+  ) throws(EmbedError) {
+    let call = try PassCall(
+      ids, targets: nil, batch: batch, context: context, workspace, configuration)
+    let count = call.tokens * configuration.dim
+    guard output.count == count else {
+      throw .wrongElementCount(
+        argument: "output", expected: count, shape: [batch, context, configuration.dim],
+        actual: output.count)
+    }
+    try OneThreadedBLAS.run { () throws(EmbedError) in try forward(call, workspace) }
+    for i in 0..<count { unsafe output[i] = workspace.final.normed[i] }
+  }
+
+  /// The logits of the token that follows each sequence.
+  ///
+  /// - Parameter logits: Shape `[batch, vocabulary]`.
+  /// - Throws: As ``loss(_:targets:batch:context:in:)``; `wrongElementCount` for other logits.
+  public func lastLogits(
+    _ ids: Span<Int32>, batch: Int, context: Int, into logits: inout MutableSpan<Float>,
+    in workspace: GPTWorkspace
+  ) throws(EmbedError) {
+    let call = try PassCall(
+      ids, targets: nil, batch: batch, context: context, workspace, configuration)
+    let vocabulary = configuration.vocabulary
+    guard logits.count == batch * vocabulary else {
+      throw .wrongElementCount(
+        argument: "logits", expected: batch * vocabulary, shape: [batch, vocabulary],
+        actual: logits.count)
+    }
+    let target = unsafe logits.withUnsafeMutableBufferPointer {
+      unsafe $0.baseAddress.unsafelyUnwrapped
+    }
+    try OneThreadedBLAS.run { () throws(EmbedError) in
+      try forward(call, workspace)
+      // The last token of each sequence, `context` rows apart.
+      let last = unsafe Matrix(
+        workspace.final.normed + (context - 1) * configuration.dim, batch, configuration.dim,
+        stride: context * configuration.dim)
+      unsafe MatrixProduct.multiply(
+        last, head.matrix.transposed, .overwrite, Matrix(target, batch, vocabulary),
+        threads: workspace.threads)
+    }
+  }
+
+  private func computeLosses(_ call: PassCall, _ workspace: GPTWorkspace) throws(EmbedError) {
+    try OneThreadedBLAS.run { () throws(EmbedError) in
+      try forward(call, workspace)
+      forEachLogitChunk(call, workspace) { _, _, rows in
+        Parallel.rows(rows.rows, workspace.threads, rows.crossEntropy(scale: nil))
+      }
+    }
+  }
+
+  /// The mean of what a pass left as losses, summed in order.
+  func meanLoss(_ call: PassCall, _ workspace: GPTWorkspace) -> Double {
+    var sum = 0.0
+    for token in 0..<call.tokens { unsafe sum += Double(workspace.final.losses[token]) }
+    return sum / Double(call.tokens)
+  }
+
+  /// Computes the logits of some hidden states after another, and calls `body` with the states'
+  /// range, their matrix and the logits.
+  @inline(__always)
+  func forEachLogitChunk(
+    _ call: PassCall, _ workspace: GPTWorkspace,
+    _ body: (_ range: Range<Int>, _ hidden: Matrix, _ rows: LogitRows) -> Void
+  ) {
+    let final = workspace.final
+    guard let targets = unsafe call.targets?.baseAddress else { return }
+    var start = 0
+    while start < call.tokens {
+      let end = min(call.tokens, start + final.logitRows)
+      let hidden = unsafe Matrix(final.normed, call.tokens, configuration.dim).rows(start..<end)
+      let logits = unsafe Matrix(final.logits, end - start, configuration.vocabulary)
+      MatrixProduct.multiply(
+        hidden, head.matrix.transposed, .overwrite, logits, threads: workspace.threads)
+      body(
+        start..<end, hidden,
+        unsafe LogitRows(
+          matrix: logits, targets: targets + start, losses: final.losses + start))
+      start = end
+    }
+  }
+}
+
+/// The logits of some tokens.
+@safe struct LogitRows {
+  let matrix: Matrix
+  let targets: UnsafePointer<Int32>
+  let losses: UnsafeMutablePointer<Float>
+
+  var rows: Int { matrix.rows }
+
+  func crossEntropy(scale: Float?) -> CrossEntropyRows {
+    unsafe CrossEntropyRows(
+      logits: matrix.base, vocabulary: matrix.columns, targets: targets, losses: losses,
+      scale: scale)
+  }
+}

@@ -1,0 +1,237 @@
+// The memory of passes through a model: activations that the backward reads, and gradients. It is
+// allocated once, for the largest batch and context; smaller ones use a part of it.
+//
+// B batch, T context, N = B*T tokens, D dim, H heads, V vocabulary.
+
+public import EmbedKernel
+
+/// What passes of a model write to.
+///
+/// A value of this class belongs to one pass at a time.
+public final class GPTWorkspace {
+  /// What a workspace is for.
+  public enum Purpose: Sendable {
+    /// Forward and backward: keeps the activations of every block.
+    case training
+    /// Forward alone: blocks share one memory.
+    case evaluation
+  }
+
+  /// The most sequences of a call.
+  public let batch: Int
+  /// The most tokens of a sequence.
+  public let context: Int
+  /// What it is for.
+  public let purpose: Purpose
+  /// The threads of a pass.
+  public let threads: Int
+  /// The bytes of all memory.
+  public let memoryBytes: Int
+
+  let configuration: GPTConfiguration
+  let blocks: [BlockActivations]
+  let final: FinalActivations
+  let gradients: GradientMemory?
+  var backward: BackwardWorkspace
+  var biasWorkspace: BiasWorkspace
+  private let owners: [FloatMemory]
+
+  /// Allocates the memory for a model's passes.
+  ///
+  /// - Parameters:
+  ///   - batch: The most sequences of a call.
+  ///   - context: The most tokens of a sequence.
+  ///   - threads: The threads of a pass; nil for all CPUs.
+  /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
+  public init(
+    for model: GPT, batch: Int, context: Int, purpose: Purpose, threads: Int? = nil
+  ) throws(EmbedError) {
+    for (name, value) in [("batch", batch), ("context", context), ("threads", threads ?? 1)]
+    where value < 1 {
+      throw .invalidSize(argument: name, value: value, expected: "1 or more")
+    }
+    let sizes = model.configuration
+    let tokens = try elementCount("tokens", batch, context)
+    let threads = min(threads ?? Threads.available, 256)
+    var memory = FloatAllocator()
+    var blocks: [BlockActivations] = []
+    let first = unsafe try memory.floats("input embeddings", tokens, sizes.dim)
+    // In evaluation a block's output takes the place of its input.
+    let isTraining = purpose == .training
+    for layer in 0..<sizes.layers {
+      if !isTraining, let shared = blocks.first {
+        blocks.append(shared)
+      } else {
+        let input = unsafe layer == 0 ? first : blocks[layer - 1].output
+        blocks.append(
+          try unsafe BlockActivations(
+            sizes, batch: batch, context: context, input: input,
+            output: isTraining ? nil : first, &memory))
+      }
+    }
+    final = try unsafe FinalActivations(
+      sizes, batch: batch, context: context, input: blocks[sizes.layers - 1].output,
+      hasBias: model.parts.bias != nil, &memory)
+    gradients =
+      isTraining
+      ? try GradientMemory(
+        sizes, batch: batch, context: context, threads: threads,
+        hasBias: model.biasWeights != nil, &memory) : nil
+    backward = try BackwardWorkspace(capacity: isTraining ? tokens : 0)
+    biasWorkspace = try BiasWorkspace()
+    self.blocks = blocks
+    self.batch = batch
+    self.context = context
+    self.purpose = purpose
+    self.threads = threads
+    configuration = sizes
+    owners = memory.owners
+    memoryBytes = memory.bytes
+  }
+}
+
+/// What a block's forward writes, and its backward reads.
+@safe struct BlockActivations {
+  /// The residual stream before the block, in its middle and after it, `[N, D]`.
+  let input: UnsafeMutablePointer<Float>
+  let middle: UnsafeMutablePointer<Float>
+  let output: UnsafeMutablePointer<Float>
+  /// What the normalisations give, `[N, D]`, and keep, `[N]`.
+  let firstNormed: UnsafeMutablePointer<Float>
+  let secondNormed: UnsafeMutablePointer<Float>
+  let statistics: UnsafeMutablePointer<Float>
+  /// `[N, 2, D]` and `[N, D]`.
+  let queriesAndKeys: UnsafeMutablePointer<Float>
+  let values: UnsafeMutablePointer<Float>
+  /// `[B, H, T, T]`.
+  let probabilities: UnsafeMutablePointer<Float>
+  /// `[N, D]`.
+  let attended: UnsafeMutablePointer<Float>
+  /// Before and after GELU, `[N, 4 D]`.
+  let inner: UnsafeMutablePointer<Float>
+  let activated: UnsafeMutablePointer<Float>
+
+  init(
+    _ sizes: GPTConfiguration, batch: Int, context: Int, input: UnsafeMutablePointer<Float>,
+    output: UnsafeMutablePointer<Float>?, _ memory: inout FloatAllocator
+  ) throws(EmbedError) {
+    let (tokens, dim) = (batch * context, sizes.dim)
+    unsafe self.input = input
+    unsafe middle = try memory.floats("residual stream", tokens, dim)
+    if let output = unsafe output {
+      unsafe self.output = output
+    } else {
+      unsafe self.output = try memory.floats("residual stream", tokens, dim)
+    }
+    unsafe firstNormed = try memory.floats("normalised rows", tokens, dim)
+    unsafe secondNormed = try memory.floats("normalised rows", tokens, dim)
+    unsafe statistics = try memory.floats("statistics", tokens, 4)
+    unsafe queriesAndKeys = try memory.floats("queries and keys", tokens, 2 * dim)
+    unsafe values = try memory.floats("values", tokens, dim)
+    unsafe probabilities = try memory.floats(
+      "attention probabilities", elementCount("heads", batch, sizes.heads), context, context)
+    unsafe attended = try memory.floats("attention output", tokens, dim)
+    unsafe inner = try memory.floats("inner layer", tokens, sizes.innerDim)
+    unsafe activated = try memory.floats("inner layer", tokens, sizes.innerDim)
+  }
+
+  func firstNorm(_ block: Block, tokens: Int) -> NormRows {
+    unsafe block.firstNorm.rows(mean: statistics, rstd: statistics + tokens)
+  }
+
+  func secondNorm(_ block: Block, tokens: Int) -> NormRows {
+    unsafe block.secondNorm.rows(mean: statistics + 2 * tokens, rstd: statistics + 3 * tokens)
+  }
+}
+
+/// What comes after the blocks.
+@safe struct FinalActivations {
+  /// The last block's output, `[N, D]`, and what `ln_f` makes of it and keeps.
+  let input: UnsafeMutablePointer<Float>
+  let normed: UnsafeMutablePointer<Float>
+  let statistics: UnsafeMutablePointer<Float>
+  /// `[logitRows, V]`: the logits of all tokens together would be the largest memory by far.
+  let logits: UnsafeMutablePointer<Float>
+  let logitRows: Int
+  /// `[N]`.
+  let losses: UnsafeMutablePointer<Float>
+  /// `[H, T, T]`, nil where logits of attention get none.
+  let bias: UnsafeMutablePointer<Float>?
+
+  init(
+    _ sizes: GPTConfiguration, batch: Int, context: Int, input: UnsafeMutablePointer<Float>,
+    hasBias: Bool, _ memory: inout FloatAllocator
+  ) throws(EmbedError) {
+    let tokens = batch * context
+    unsafe self.input = input
+    unsafe normed = try memory.floats("normalised rows", tokens, sizes.dim)
+    unsafe statistics = try memory.floats("statistics", tokens, 2)
+    logitRows = min(tokens, max(64, Self.mostLogits / sizes.vocabulary))
+    unsafe logits = try memory.floats("logits", logitRows, sizes.vocabulary)
+    unsafe losses = try memory.floats("losses", tokens)
+    unsafe bias =
+      hasBias ? try memory.floats("attention bias", sizes.heads, context, context) : nil
+  }
+
+  /// 100 MiB of logits at a time.
+  private static let mostLogits = 25 << 20
+
+  func norm(_ parameters: NormParameters, tokens: Int) -> NormRows {
+    unsafe parameters.rows(mean: statistics, rstd: statistics + tokens)
+  }
+}
+
+/// Gradients of activations, which blocks share.
+@safe struct GradientMemory {
+  /// Of the residual stream, `[N, D]`.
+  let residual: UnsafeMutablePointer<Float>
+  /// Of rows of D and of the inner layer.
+  let rows: UnsafeMutablePointer<Float>
+  let inner: UnsafeMutablePointer<Float>
+  let queriesAndKeys: UnsafeMutablePointer<Float>
+  let values: UnsafeMutablePointer<Float>
+  /// `[H, T, T]`, nil where the bias is not trained.
+  let bias: UnsafeMutablePointer<Float>?
+  /// Sums of normalisations, and a tile of attention for each thread.
+  let normSums: UnsafeMutablePointer<Float>
+  let tiles: UnsafeMutablePointer<Float>
+
+  init(
+    _ sizes: GPTConfiguration, batch: Int, context: Int, threads: Int, hasBias: Bool,
+    _ memory: inout FloatAllocator
+  ) throws(EmbedError) {
+    let (tokens, dim) = (batch * context, sizes.dim)
+    unsafe residual = try memory.floats("residual gradient", tokens, dim)
+    unsafe rows = try memory.floats("row gradient", tokens, dim)
+    unsafe inner = try memory.floats("inner gradient", tokens, sizes.innerDim)
+    unsafe queriesAndKeys = try memory.floats("query and key gradient", tokens, 2 * dim)
+    unsafe values = try memory.floats("value gradient", tokens, dim)
+    unsafe bias =
+      hasBias ? try memory.floats("bias gradient", sizes.heads, context, context) : nil
+    unsafe normSums = try memory.floats("sums", LayerNormBackward.chunks, 2 * dim)
+    unsafe tiles = try memory.floats("tiles", threads, AttentionRows.tile, context)
+  }
+}
+
+/// Owned floats that several structs of pointers look into.
+private final class FloatMemory {
+  let buffer: AlignedBuffer<Float>
+
+  init(_ count: Int) throws(EmbedError) { buffer = try AlignedBuffer(count: count) }
+}
+
+/// Hands out memory and keeps its owners.
+struct FloatAllocator {
+  fileprivate private(set) var owners: [FloatMemory] = []
+  private(set) var bytes = 0
+
+  /// Zeroed floats.
+  mutating func floats(
+    _ name: String, _ a: Int, _ b: Int = 1, _ c: Int = 1
+  ) throws(EmbedError) -> UnsafeMutablePointer<Float> {
+    let memory = try FloatMemory(elementCount(name, a, b, c))
+    owners.append(memory)
+    bytes += memory.buffer.count * 4
+    return unsafe memory.buffer.unsafeBuffer.baseAddress.unsafelyUnwrapped
+  }
+}

@@ -1,0 +1,127 @@
+// A run's whole state in one safetensors file: parameters by GPT-2's names, AdamW's moments beside
+// them, and the options and the number of steps as texts. One file, so that no crash can leave two
+// that do not belong together.
+
+internal import EmbedKernel
+
+extension Trainer {
+  /// Writes the state to the file at `path`, which is replaced whole or stays as it was, whatever ends
+  /// the process or the machine.
+  ///
+  /// - Parameter texts: What the caller wants to find again; keys must not begin with `model.`,
+  ///   `training.` or `step`.
+  /// - Throws: `file`.
+  public func save(to path: String, texts: [String: String] = [:]) throws(TrainingError) {
+    var tensors = model.tensors
+    for (parameter, optimizer) in zip(model.parameters, optimizers) {
+      for array in optimizer.stateArrays {
+        tensors.append(
+          SafetensorsTensor(
+            stateName(array, parameter), .float32, shape: parameter.shape))
+      }
+    }
+    let known = model.configuration.texts.merging(runTexts) { $1 }
+    try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      var writer = try SafetensorsWriter(
+        path, tensors: tensors, metadata: texts.merging(known) { $1 })
+      try model.write(to: &writer)
+      for (parameter, optimizer) in zip(model.parameters, optimizers) {
+        try optimizer.forEachStateArray { (array, bytes) throws(SafetensorsError) in
+          try writer.write(stateName(array, parameter), bytes: bytes)
+        }
+      }
+      try writer.commit()
+    }
+  }
+
+  /// Takes up a run where `save(to:texts:)` left it: its steps go on bit for bit.
+  ///
+  /// - Parameters:
+  ///   - steps: Another number of steps for the whole run, which changes the rate's schedule; nil for
+  ///     the file's.
+  ///   - threads: The threads of a step; nil for all CPUs.
+  /// - Returns: The trainer, and all texts of the file.
+  /// - Throws: `checkpoint` for texts that are missing or wrong, `tensorShape`, `file`, `model`.
+  public static func restore(
+    from path: String, steps: Int? = nil, threads: Int? = nil
+  ) throws(TrainingError) -> (trainer: Trainer, texts: [String: String]) {
+    let file = try TrainingError.wrappingOpened(path)
+    let texts = CheckpointTexts(path, file.header.metadata)
+    var options = try TrainingOptions(texts)
+    if let steps { options.steps = steps }
+    let stepCount: Int = try texts.integer("step")
+    let context: Int = try texts.integer("training.context")
+    guard stepCount >= 0, stepCount < Int(Int32.max) else {
+      throw texts.wrong("step", "0 or more, below \(Int32.max)")
+    }
+    let model = try GPT(file)
+    let trainer = try TrainingError.wrapping { () throws(EmbedError) in
+      try Trainer(model, options, context: context, threads: threads)
+    }
+    for (parameter, optimizer) in zip(model.parameters, trainer.optimizers) {
+      for array in optimizer.stateArrays {
+        let name = stateName(array, parameter)
+        guard let entry = file.header.entry(name) else {
+          throw .file(.missingTensor(path: path, expected: [name], found: file.names))
+        }
+        guard entry.type == .float32, entry.shape == parameter.shape else {
+          throw .tensorShape(
+            path: path, tensor: name, found: entry.shape, expected: parameter.shape)
+        }
+      }
+      do {
+        try optimizer.restoreState(stepCount: stepCount) { array, bytes in
+          let saved = try file.bytes(of: stateName(array, parameter))
+          unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe saved.withUnsafeBytes { unsafe bytes.copyMemory(from: $0) }
+          }
+        }
+      } catch let error as SafetensorsError {
+        throw .file(error)
+      } catch let error as EmbedError {
+        throw .model(error)
+      } catch {
+        throw texts.wrong("step", "the number of steps of the optimiser's state")
+      }
+    }
+    trainer.stepCount = stepCount
+    return (trainer, texts.texts)
+  }
+
+  private var runTexts: [String: String] {
+    options.texts.merging(["step": "\(stepCount)", "training.context": "\(context)"]) { $1 }
+  }
+}
+
+/// What a file calls a parameter's state.
+private func stateName(_ array: StateArray, _ parameter: Parameter) -> String {
+  "optimizer.\(array.name).\(parameter.name)"
+}
+
+extension TrainingOptions {
+  /// As texts of a checkpoint; a Double's shortest text reads back as the same bits.
+  fileprivate var texts: [String: String] {
+    [
+      "training.batch": "\(batch)", "training.micro_batch": "\(microBatch)",
+      "training.steps": "\(steps)", "training.learning_rate": "\(learningRate)",
+      "training.final_learning_rate": "\(finalLearningRate)", "training.warmup": "\(warmup)",
+      "training.beta1": "\(beta1)", "training.beta2": "\(beta2)",
+      "training.epsilon": "\(epsilon)", "training.weight_decay": "\(weightDecay)",
+      "training.clip": clip.map { "\($0)" } ?? "none", "training.seed": "\(seed)",
+    ]
+  }
+
+  fileprivate init(_ texts: CheckpointTexts) throws(TrainingError) {
+    let clip = texts.texts["training.clip"] == "none" ? nil : try texts.number("training.clip")
+    self.init(
+      batch: try texts.integer("training.batch"),
+      microBatch: try texts.integer("training.micro_batch"),
+      steps: try texts.integer("training.steps"),
+      learningRate: try texts.number("training.learning_rate"),
+      finalLearningRate: try texts.number("training.final_learning_rate"),
+      warmup: try texts.integer("training.warmup"), beta1: try texts.number("training.beta1"),
+      beta2: try texts.number("training.beta2"), epsilon: try texts.number("training.epsilon"),
+      weightDecay: try texts.number("training.weight_decay"), clip: clip,
+      seed: try texts.integer("training.seed"))
+  }
+}

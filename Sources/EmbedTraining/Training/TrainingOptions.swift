@@ -1,0 +1,98 @@
+// The numbers of a training run, and whether they go together.
+
+public import EmbedKernel
+
+/// How a model is trained.
+public struct TrainingOptions: Hashable, Sendable {
+  /// The sequences of a step.
+  public var batch: Int
+  /// The sequences of a pass: a step's gradient is summed over as many passes as it takes, the last
+  /// of which may have fewer.
+  public var microBatch: Int
+  /// The steps of the whole run, which the learning rate's schedule goes by.
+  public var steps: Int
+  /// AdamW's learning rate after the warm-up.
+  public var learningRate: Double
+  /// The rate at the end, where the cosine has fallen to.
+  public var finalLearningRate: Double
+  /// The steps over which the rate rises.
+  public var warmup: Int
+  /// The decay of the first moment.
+  public var beta1: Double
+  /// The decay of the second moment.
+  public var beta2: Double
+  /// What keeps the divisor from 0.
+  public var epsilon: Double
+  /// Weight decay of matrices; biases and gains have none.
+  public var weightDecay: Double
+  /// The most that the gradient's norm may be; nil clips nothing.
+  public var clip: Double?
+  /// Decides the order of the batches.
+  public var seed: UInt64
+
+  /// Options with the defaults of small GPTs.
+  public init(
+    batch: Int, microBatch: Int? = nil, steps: Int, learningRate: Double = 1e-3,
+    finalLearningRate: Double? = nil, warmup: Int = 0, beta1: Double = 0.9, beta2: Double = 0.95,
+    epsilon: Double = 1e-8, weightDecay: Double = 0.1, clip: Double? = 1, seed: UInt64 = 0
+  ) {
+    self.batch = batch
+    self.microBatch = microBatch ?? batch
+    self.steps = steps
+    self.learningRate = learningRate
+    self.finalLearningRate = finalLearningRate ?? learningRate / 10
+    self.warmup = warmup
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.clip = clip
+    self.seed = seed
+  }
+
+  /// Warm-up, then a cosine down to the final rate.
+  public var schedule: LearningRate {
+    .cosine(
+      peak: learningRate, final: finalLearningRate, warmup: warmup, total: max(steps, warmup + 1))
+  }
+
+  /// Checks what the optimiser does not.
+  ///
+  /// - Throws: `invalidSize`, `invalidValue`.
+  public func check() throws(EmbedError) {
+    for (name, value, least) in [
+      ("batch", batch, 1), ("micro-batch", microBatch, 1), ("steps", steps, 0),
+      ("warm-up", warmup, 0),
+    ] where value < least {
+      throw .invalidSize(argument: name, value: value, expected: "\(least) or more")
+    }
+    guard microBatch <= batch else {
+      throw .invalidSize(
+        argument: "micro-batch", value: microBatch, expected: "at most the batch, \(batch)")
+    }
+    if let clip, !(clip > 0 && clip.isFinite) {
+      throw .invalidValue(argument: "clip", value: clip, expected: "a finite number above 0")
+    }
+  }
+
+  /// AdamW for the parameters that decay, or for the others.
+  func rule(decays: Bool) throws(EmbedError) -> UpdateRule {
+    try .adamW(
+      learningRate: schedule, beta1: beta1, beta2: beta2, epsilon: epsilon,
+      weightDecay: decays ? weightDecay : 0)
+  }
+}
+
+/// What a step did.
+public struct StepReport: Hashable, Sendable {
+  /// The number of the step, from 1 on.
+  public let step: Int
+  /// The mean loss of its batch before the step, in nats a token.
+  public let loss: Double
+  /// The norm of its gradient before clipping.
+  public let gradientNorm: Double
+  /// The rate of its step.
+  public let learningRate: Double
+  /// The tokens of its batch.
+  public let tokens: Int
+}
