@@ -70,7 +70,11 @@ final class TrainingFixture {
     targets = workload.ids(from: 1)
   }
 
-  func step() throws -> StepReport { try trainer.step(ids: ids.span, targets: targets.span) }
+  func step() throws -> StepReport {
+    // Spans reach no further than a local array.
+    let (ids, targets) = (ids, targets)
+    return try trainer.step(ids: ids.span, targets: targets.span)
+  }
 }
 
 final class TrainingBenchmarks {

@@ -112,12 +112,13 @@ extension GPT {
 
 extension Parameter {
   /// A copy of the values.
-  var values: [Float] { Self.copy(table.span) }
+  var values: [Float] {
+    let table = table
+    return (0..<table.rows * table.dim).map { table.span[$0] }
+  }
 
   /// A copy of the gradient.
-  var gradientValues: [Float] { Self.copy(gradient.values) }
-
-  private static func copy(_ span: Span<Float>) -> [Float] { (0..<span.count).map { span[$0] } }
+  var gradientValues: [Float] { unsafe Array(gradient.unsafeBuffer) }
 }
 
 /// Ids, targets and the sizes of a pass.

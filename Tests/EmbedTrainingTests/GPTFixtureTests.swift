@@ -38,10 +38,14 @@ import Testing
     let tensors: Safetensors
 
     init(_ name: String) throws {
-      tensors = try Safetensors(
-        contentsOf: GPTFixtureTests.folder.appending(path: "\(name).safetensors").path)
-      let text = try #require(tensors.header.metadata["case"])
-      c = try JSONDecoder().decode(Case.self, from: Data(text.utf8))
+      let path = GPTFixtureTests.folder.appending(path: "\(name).safetensors").path
+      c = try Self.read(path)
+      tensors = try Safetensors(contentsOf: path)
+    }
+
+    private static func read(_ path: String) throws -> Case {
+      let text = try #require(SafetensorsHeader(contentsOf: path).metadata["case"])
+      return try JSONDecoder().decode(Case.self, from: Data(text.utf8))
     }
 
     func floats(_ name: String) throws -> [Float] {

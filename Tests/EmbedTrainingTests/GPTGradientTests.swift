@@ -34,7 +34,8 @@ import Testing
       var elements = Array(0..<gradient.count)
       if let sample, sample < gradient.count {
         let largest = elements.max { abs(gradient[$0]) < abs(gradient[$1]) } ?? 0
-        elements = [largest] + (1..<sample).map { _ in Int.random(in: elements.indices, using: &draws) }
+        elements =
+          [largest] + (1..<sample).map { _ in Int.random(in: elements.indices, using: &draws) }
       }
       let slopes = elements.map {
         reference.slope(of: parameter.name, $0, ids, targets: targets, context: batch.context)

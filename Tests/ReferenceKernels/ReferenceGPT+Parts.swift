@@ -36,7 +36,8 @@ extension ReferenceGPT {
         variance += (x[start + i] - mean) * (x[start + i] - mean) / Double(dim)
       }
       for i in 0..<dim {
-        output[start + i] = (x[start + i] - mean) / (variance + 1e-5).squareRoot() * gain[i] + bias[i]
+        output[start + i] =
+          (x[start + i] - mean) / (variance + 1e-5).squareRoot() * gain[i] + bias[i]
       }
     }
     return output

@@ -23,10 +23,15 @@ public struct ReferenceGPT: Sendable {
     public var logits: [Double]
   }
 
+  /// The number of tokens.
   public var vocabulary: Int
+  /// The number of elements of a token's vector.
   public var dim: Int
+  /// The heads of a block.
   public var heads: Int
+  /// The number of blocks.
   public var layers: Int
+  /// How the model knows where a token stands.
   public var positions: Positions
   /// Whether a token sees only itself and what stands before it.
   public var isCausal: Bool
@@ -35,6 +40,7 @@ public struct ReferenceGPT: Sendable {
   /// The parameters by GPT-2's names; weights of linear layers have the shape `[in, out]`.
   public var parameters: [String: [Double]]
 
+  /// A model; missing parameters trap when they are read.
   public init(
     vocabulary: Int, dim: Int, heads: Int, layers: Int, positions: Positions, isCausal: Bool,
     isTied: Bool, parameters: [String: [Double]]
