@@ -46,4 +46,6 @@ void et_add_row(const float *x, const float *row, float *out, size_t rows, size_
 /// sums[i] += the sum of x[r * stride + i] over r, for i in 0..<columns: a bias's gradient.
 void et_sum_columns(const float *x, size_t stride, float *sums, size_t rows, size_t columns);
 
+#include "CTransformerSets.h"
+
 #endif
