@@ -32,32 +32,31 @@ import Testing
     let step: Step
   }
 
-  /// An open file.
-  struct File: ~Copyable {
+  /// What a file holds.
+  struct File {
     let c: Case
-    let tensors: Safetensors
+    /// Elements and shapes, by the file's names.
+    private(set) var tensors: [String: (values: [Float], shape: [Int])] = [:]
+    /// `batch` windows side by side, and the last one's last target.
+    private(set) var tokens: [Int32] = []
 
     init(_ name: String) throws {
-      let path = GPTFixtureTests.folder.appending(path: "\(name).safetensors").path
-      c = try Self.read(path)
-      tensors = try Safetensors(contentsOf: path)
+      let file = try Safetensors(
+        contentsOf: GPTFixtureTests.folder.appending(path: "\(name).safetensors").path)
+      let text = try #require(file.header.metadata["case"])
+      c = try JSONDecoder().decode(Case.self, from: Data(text.utf8))
+      for entry in file.header.tensors {
+        if entry.name == "tokens" {
+          let ids = try file.elements(of: entry.name, as: Int32.self)
+          tokens = ids.indices.map { ids[$0] }
+        } else {
+          let values = try file.elements(of: entry.name, as: Float.self)
+          tensors[entry.name] = (values.indices.map { values[$0] }, entry.shape)
+        }
+      }
     }
 
-    private static func read(_ path: String) throws -> Case {
-      let text = try #require(SafetensorsHeader(contentsOf: path).metadata["case"])
-      return try JSONDecoder().decode(Case.self, from: Data(text.utf8))
-    }
-
-    func floats(_ name: String) throws -> [Float] {
-      let span = try tensors.elements(of: name, as: Float.self)
-      return (0..<span.count).map { span[$0] }
-    }
-
-    /// `batch` windows side by side, and the last one's last target.
-    func tokens() throws -> [Int32] {
-      let span = try tensors.elements(of: "tokens", as: Int32.self)
-      return (0..<span.count).map { span[$0] }
-    }
+    func floats(_ name: String) throws -> [Float] { try #require(tensors[name]).values }
 
     /// The model, whose parameters are exactly those of the file.
     func model() throws -> GPT {
@@ -68,12 +67,11 @@ import Testing
           direction: #require(AttentionDirection(rawValue: c.direction)),
           head: #require(OutputHead(rawValue: c.head))))
       let prefix = "parameter."
-      let names = tensors.names.filter { $0.hasPrefix(prefix) }.map { $0.dropFirst(prefix.count) }
+      let names = tensors.keys.filter { $0.hasPrefix(prefix) }.map { $0.dropFirst(prefix.count) }
       #expect(Set(model.parameters.map(\.name)) == Set(names.map(String.init)))
       for parameter in model.parameters {
-        let entry = try #require(tensors.header.entry(prefix + parameter.name))
-        try #require(entry.shape == parameter.shape, "\(parameter.name)")
-        let values = try floats(prefix + parameter.name)
+        let (values, shape) = try #require(tensors[prefix + parameter.name])
+        try #require(shape == parameter.shape, "\(parameter.name)")
         parameter.table.withMutableSpan { span in
           for i in 0..<span.count { span[i] = values[i] }
         }
@@ -100,7 +98,7 @@ import Testing
   @Test(arguments: try cases())
   func lossAndGradientsArePyTorchs(_ name: String) throws {
     let file = try File(name)
-    let (model, c, tokens) = (try file.model(), file.c, try file.tokens())
+    let (model, c, tokens) = (try file.model(), file.c, file.tokens)
     let (ids, targets) = (Array(tokens.dropLast()), Array(tokens.dropFirst()))
     let workspace = try GPTWorkspace(
       for: model, batch: c.batch, context: c.context, purpose: .training)
@@ -140,7 +138,7 @@ import Testing
         beta2: c.step.beta2, epsilon: c.step.epsilon, weightDecay: c.step.weightDecay,
         clip: c.step.clip, seed: 1))
     let data = try TrainingData(
-      tokens: file.tokens(), context: c.context, validationShare: 0)
+      tokens: file.tokens, context: c.context, validationShare: 0)
     let report = try trainer.step(data)
     #expect(report.step == 1)
     #expect(report.tokens == c.batch * c.context)

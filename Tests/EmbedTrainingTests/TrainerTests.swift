@@ -196,7 +196,6 @@ import Testing
     TrainingOptions(batch: 2, steps: 1, learningRate: -1),
     TrainingOptions(batch: 2, steps: 1, learningRate: .nan),
     TrainingOptions(batch: 2, steps: 1, warmup: -1),
-    TrainingOptions(batch: 2, steps: 1, warmup: .max),
     TrainingOptions(batch: 2, steps: 1, beta1: 1), TrainingOptions(batch: 2, steps: 1, beta2: -0.1),
     TrainingOptions(batch: 2, steps: 1, epsilon: -1),
     TrainingOptions(batch: 2, steps: 1, weightDecay: -1),
