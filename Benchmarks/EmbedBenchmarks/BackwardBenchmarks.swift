@@ -111,16 +111,11 @@ extension BackwardFixture {
 struct BackwardBenchmarks {
   let store: FixtureStore
 
-  private static let backends: [(name: String, backend: Backend?)] = [
-    ("openblas", .openBLAS), ("simd", .simd), ("native", .native), ("auto", nil),
-  ]
-
   func register(_ workload: Workload, threads: Int) {
     for form in BackwardForm.allCases {
-      for (name, backend) in Self.backends {
-        let kernels = Kernels(backend: backend, threads: threads)
+      for (name, kernels) in Kernels.choices(threads) {
         register(name, form, workload, threads) { state, fixture in
-          defer { if backend == .openBLAS { OpenBLAS.settle() } }
+          defer { if kernels.backend == .openBLAS { OpenBLAS.settle() } }
           var call = 0
           try state.measure { () throws(EmbedError) in
             try fixture.backward(call, kernels)

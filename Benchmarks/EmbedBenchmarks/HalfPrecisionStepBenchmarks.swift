@@ -46,7 +46,7 @@ struct HalfPrecisionStepBenchmarks {
   func register(_ workload: Workload, threads: Int) {
     for rule in SteppedRule.all where ["sgd", "adamw-lazy"].contains(rule.name) {
       for form in HalfPrecisionStep.allCases {
-        for (name, kernels) in StepBenchmarks.backends(threads) {
+        for (name, kernels) in Kernels.choices(threads) {
           register(rule, name, kernels, form, workload, threads)
         }
       }

@@ -4,8 +4,6 @@
 // grouping included; its bar `c_loop` has the groups given. `.../backward`: the gradient of the table
 // written to memory first. `.../training`: forward, backward and step of token and position tables.
 // Optimisers named `-lazy` leave rows without gradient as they are, `-exact-lazy` catch them up.
-//
-// `default` is `auto` that chooses its threads, too.
 
 internal import BenchmarkHarness
 internal import CReferenceLoops
@@ -110,16 +108,10 @@ final class StepBenchmarks {
 
   init(store: FixtureStore) { self.store = store }
 
-  static func backends(_ threads: Int) -> [(name: String, kernels: Kernels)] {
-    let all = Backend.allCases.map { ($0.rawValue, Kernels(backend: $0, threads: threads)) }
-    let auto = ("auto", Kernels(threads: threads))
-    return all + (threads > 1 ? [auto, ("default", .auto)] : [auto])
-  }
-
   func register(_ workload: Workload, threads: Int) {
     for rule in SteppedRule.all {
       for form in StepForm.allCases {
-        for (name, kernels) in Self.backends(threads) {
+        for (name, kernels) in Kernels.choices(threads) {
           register(rule, name, form, workload, threads) { state, fixture in
             let batches = unsafe fixture.forward.ids.count
             var call = 0

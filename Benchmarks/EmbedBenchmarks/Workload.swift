@@ -4,6 +4,8 @@
 // Names: `forward/<backend>/f32/V50257_B8_T1024_D768/threads:2`. Without a further part, ids are
 // uniform and calls rotate over several id batches; `/zipf`, `/warm` and `/cold` say otherwise.
 
+internal import EmbedKernel
+
 /// How the ids of a batch are drawn.
 enum Distribution {
   /// Every id alike: nearly every row comes from memory.
@@ -108,4 +110,13 @@ extension Workload {
   static let growth: [Workload] = [10, 100, 1_000, 10_000].map { Workload(50_257, $0, 1_000, 256) }
 
   static let all = headline + sweeps + growth
+}
+
+extension Kernels {
+  /// The backends on so many threads, `auto`, and `default`, which chooses its threads, too.
+  static func choices(_ threads: Int) -> [(name: String, kernels: Kernels)] {
+    let all = Backend.allCases.map { ($0.rawValue, Kernels(backend: $0, threads: threads)) }
+    let auto = ("auto", Kernels(threads: threads))
+    return all + (threads > 1 ? [auto, ("default", .auto)] : [auto])
+  }
 }

@@ -81,12 +81,12 @@ def our_benchmarks(workload, threads, forms):
     end = f"threads:{threads}"
     # What a caller gets who chooses nothing, which on a small shape is one thread, as with peers. It
     # is registered for as many threads as there are processors.
-    forward = "default" if threads == os.cpu_count() else "auto"
+    kernels = "default" if threads == os.cpu_count() and threads > 1 else "auto"
     names = {
-        peers.PREALLOCATED: f"forward/{forward}/f32/{workload.name}/{end}",
-        peers.BACKWARD: f"backward/auto/f32/{workload.name}/dense/{end}",
-        peers.ROW_SPARSE: f"backward/auto/f32/{workload.name}/row_sparse/{end}",
-        peers.STEP: f"step/sgd/auto/f32/{workload.name}/fused/{end}",
+        peers.PREALLOCATED: f"forward/{kernels}/f32/{workload.name}/{end}",
+        peers.BACKWARD: f"backward/{kernels}/f32/{workload.name}/dense/{end}",
+        peers.ROW_SPARSE: f"backward/{kernels}/f32/{workload.name}/row_sparse/{end}",
+        peers.STEP: f"step/sgd/{kernels}/f32/{workload.name}/fused/{end}",
     }
     return {form: names[form] for form in names if form in forms}
 

@@ -23,12 +23,8 @@ internal import EmbedKernel
         argument: "workspace", value: "one of another configuration",
         expected: "a workspace made for this model")
     }
-    for (name, value, most) in [
-      ("batch", batch, workspace.batch), ("context", context, workspace.context),
-    ] where value < 1 || value > most {
-      throw .invalidSize(
-        argument: name, value: value, expected: "1...\(most), as the workspace has")
-    }
+    try Self.check("batch", batch, most: workspace.batch)
+    try Self.check("context", context, most: workspace.context)
     try Self.check("ids", ids.count, batch, context)
     unsafe self.ids = ids.withUnsafeBufferPointer { unsafe $0 }
     unsafe self.targets = nil
@@ -44,6 +40,13 @@ internal import EmbedKernel
     }
     self.batch = batch
     self.context = context
+  }
+
+  private static func check(_ name: String, _ value: Int, most: Int) throws(EmbedError) {
+    guard value >= 1, value <= most else {
+      throw .invalidSize(
+        argument: name, value: value, expected: "1...\(most), as the workspace has")
+    }
   }
 
   private static func check(
