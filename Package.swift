@@ -105,6 +105,11 @@ let package = Package(
       name: "EmbedDifferentiableTests",
       dependencies: ["EmbedDifferentiable", "EmbedKernel", "TuningOff"],
       swiftSettings: strict),
+    // The loops that the article on training loops shows.
+    .testTarget(
+      name: "TrainingExamples",
+      dependencies: ["EmbedKernel", "EmbedDifferentiable", "EmbedTraining", "TuningOff"],
+      path: "Tests/TrainingExamples", swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),
