@@ -75,7 +75,9 @@ let package = Package(
     .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
     .executableTarget(
       name: "EmbedBenchmarks",
-      dependencies: ["BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel"],
+      dependencies: [
+        "BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel", "EmbedTraining",
+      ],
       path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 
     // MARK: Tests
@@ -87,7 +89,7 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "TuningOff", path: "Tests/TuningOff"),
     .executableTarget(
-      name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
+      name: "AllocationProbe", dependencies: ["EmbedKernel", "EmbedTraining", "AllocationCounter"],
       path: "Tests/AllocationProbe", swiftSettings: strict),
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/SaveProbe",
