@@ -12,7 +12,8 @@ ROUNDING = 1e-5
 def markdown(found):
     parts = [
         "# What positions buy", "", found.chosen.told() + ".", "",
-        *short(found), *losses(found), *pairs(found), *stretches(found), *order(found), *table(found), *claims(found),
+        *short(found), *losses(found), *pairs(found), *stretches(found), *order(found), *table(found),
+        *claims(found),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
