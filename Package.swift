@@ -75,7 +75,9 @@ let package = Package(
     .target(name: "CReferenceLoops", path: "Benchmarks/CReferenceLoops"),
     .executableTarget(
       name: "EmbedBenchmarks",
-      dependencies: ["BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel"],
+      dependencies: [
+        "BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel", "EmbedTraining",
+      ],
       path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 
     // MARK: Tests
@@ -87,7 +89,7 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "TuningOff", path: "Tests/TuningOff"),
     .executableTarget(
-      name: "AllocationProbe", dependencies: ["EmbedKernel", "AllocationCounter"],
+      name: "AllocationProbe", dependencies: ["EmbedKernel", "EmbedTraining", "AllocationCounter"],
       path: "Tests/AllocationProbe", swiftSettings: strict),
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/SaveProbe",
@@ -103,6 +105,11 @@ let package = Package(
       name: "EmbedDifferentiableTests",
       dependencies: ["EmbedDifferentiable", "EmbedKernel", "TuningOff"],
       swiftSettings: strict),
+    // The loops that the article on training loops shows.
+    .testTarget(
+      name: "TrainingExamples",
+      dependencies: ["EmbedKernel", "EmbedDifferentiable", "EmbedTraining", "TuningOff"],
+      path: "Tests/TrainingExamples", swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
       swiftSettings: strict),

@@ -26,6 +26,7 @@ enum EmbedBenchmarks {
     let normalize = NormalizeBenchmarks(store: store)
     let rotary = RotaryBenchmarks(store: store)
     let biases = BiasBenchmarks(store: store)
+    let training = TrainingBenchmarks()
     forEach([Workload.seed, Workload.gpt2]) { halfPrecision.register($0, threads: $1) }
     forEach(Workload.all) { forward.register($0, threads: $1) }
     forEach(Workload.headline + Workload.backwardSweeps) { backward.register($0, threads: $1) }
@@ -34,6 +35,7 @@ enum EmbedBenchmarks {
     forEach(Workload.headline) { normalize.register($0, threads: $1) }
     forEach(RotaryWorkload.all) { rotary.register($0, threads: $1) }
     forEach(BiasBenchmarks.shapes) { biases.register($0, threads: $1) }
+    forEach(TrainingWorkload.all) { training.register($0, threads: $1) }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

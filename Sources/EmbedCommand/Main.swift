@@ -18,7 +18,8 @@ enum Main {
   static var subcommands: [any Subcommand.Type] {
     [
       Demo.self, Embed.self, Backward.self, Step.self, Tokenize.self, Positions.self, Rotate.self,
-      Plot.self, Train.self, Evaluate.self, Sample.self, Info.self, Tune.self,
+      Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self, Order.self, Info.self,
+      Tune.self,
     ]
   }
 

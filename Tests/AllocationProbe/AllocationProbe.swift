@@ -26,6 +26,7 @@ import EmbedKernel
     try probeSteps()
     try probeRotary()
     try probeBiases()
+    try probeTraining()
     print("end")
   }
 
@@ -35,22 +36,30 @@ import EmbedKernel
   static func count(
     _ name: String, calls: Int = 200, _ body: (_ kernels: Kernels, _ call: Int) throws -> Void
   ) throws {
+    for backend in Backend.allCases {
+      for threads in [1, 2] {
+        let kernels = Kernels(backend: backend, threads: threads)
+        try count(name, backend.rawValue, threads: threads, calls: calls) { try body(kernels, $0) }
+      }
+    }
+  }
+
+  /// Prints a line for `name`.
+  static func count(
+    _ name: String, _ backend: String, threads: Int, calls: Int,
+    _ body: (_ call: Int) throws -> Void
+  ) throws {
     // Unoptimised code allocates anyway: there it is enough that the calls run.
     #if DEBUG
       let (warm, calls) = (1, 1)
     #else
       let warm = 50
     #endif
-    for backend in Backend.allCases {
-      for threads in [1, 2] {
-        let kernels = Kernels(backend: backend, threads: threads)
-        for call in 0..<warm { try body(kernels, call) }
-        let before = allocation_count()
-        for call in 0..<calls { try body(kernels, warm + call) }
-        // Counted first: printing allocates the list of what it prints.
-        let allocations = allocation_count() - before
-        print(allocations, backend.rawValue, threads, name)
-      }
-    }
+    for call in 0..<warm { try body(call) }
+    let before = allocation_count()
+    for call in 0..<calls { try body(warm + call) }
+    // Counted first: printing allocates the list of what it prints.
+    let allocations = allocation_count() - before
+    print(allocations, backend, threads, name)
   }
 }

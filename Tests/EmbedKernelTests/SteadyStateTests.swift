@@ -27,6 +27,12 @@ import Testing
         }
       }
     }
+    for positions in ["none", "learned", "sinusoidal", "rope", "alibi", "t5"] {
+      for threads in [1, 2] {
+        let call = " auto \(threads) train \(positions) "
+        #expect(lines.contains { $0.contains(call) }, "no line of \(call)")
+      }
+    }
     #if !DEBUG
       // Unoptimised code keeps closures and copies on the heap.
       for line in lines.dropLast() { #expect(line.hasPrefix("0 "), "allocations: \(line)") }

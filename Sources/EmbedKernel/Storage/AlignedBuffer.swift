@@ -29,6 +29,7 @@
       throw .invalidSize(argument: "count", value: count, expected: "0 or more")
     }
     let bytes = try elementCount("buffer", count, MemoryLayout<Element>.stride)
+    if bytes >= hugePage { try SystemMemory.check(bytes) }
     let alignment = bytes >= hugePage ? hugePage : cacheLine
     var memory: UnsafeMutableRawPointer?
     guard unsafe posix_memalign(&memory, alignment, max(bytes, 1)) == 0, let memory = unsafe memory

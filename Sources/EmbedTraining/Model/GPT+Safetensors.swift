@@ -27,12 +27,37 @@ extension GPT {
 
   convenience init(_ file: borrowing Safetensors) throws(TrainingError) {
     let configuration = try GPTConfiguration(CheckpointTexts(file.path, file.header.metadata))
+    try Self.checkTables(configuration, file)
     do throws(EmbedError) {
       try self.init(configuration)
     } catch {
       throw .model(error)
     }
     try read(file)
+  }
+
+  /// Checks the sizes against the file's largest tensors before anything is allocated for them.
+  private static func checkTables(
+    _ sizes: GPTConfiguration, _ file: borrowing Safetensors
+  ) throws(TrainingError) {
+    let inner = sizes.dim.multipliedReportingOverflow(by: 4).partialValue
+    var tables = [
+      ("wte.weight", [sizes.vocabulary, sizes.dim]),
+      ("h.\(sizes.layers &- 1).mlp.c_fc.weight", [sizes.dim, inner]),
+    ]
+    if sizes.positions == .learned { tables.append(("wpe.weight", [sizes.context, sizes.dim])) }
+    for (name, shape) in tables { try check(name, shape, file) }
+  }
+
+  private static func check(
+    _ name: String, _ shape: [Int], _ file: borrowing Safetensors
+  ) throws(TrainingError) {
+    guard let entry = file.header.entry(name) else {
+      throw .file(.missingTensor(path: file.path, expected: [name], found: file.names))
+    }
+    guard entry.shape == shape else {
+      throw .tensorShape(path: file.path, tensor: name, found: entry.shape, expected: shape)
+    }
   }
 
   /// What the file holds of each parameter.
@@ -49,16 +74,7 @@ extension GPT {
 
   /// Takes the values of all parameters; the shapes are checked first.
   func read(_ file: borrowing Safetensors) throws(TrainingError) {
-    for parameter in parameters {
-      guard let entry = file.header.entry(parameter.name) else {
-        throw .file(
-          .missingTensor(path: file.path, expected: [parameter.name], found: file.names))
-      }
-      guard entry.shape == parameter.shape else {
-        throw .tensorShape(
-          path: file.path, tensor: parameter.name, found: entry.shape, expected: parameter.shape)
-      }
-    }
+    for parameter in parameters { try Self.check(parameter.name, parameter.shape, file) }
     for parameter in parameters {
       do throws(SafetensorsError) {
         let values = try file.elements(of: parameter.name, as: Float.self)

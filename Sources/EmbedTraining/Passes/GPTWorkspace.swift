@@ -229,9 +229,12 @@ struct FloatAllocator {
   mutating func floats(
     _ name: String, _ a: Int, _ b: Int = 1, _ c: Int = 1
   ) throws(EmbedError) -> UnsafeMutablePointer<Float> {
-    let memory = try FloatMemory(elementCount(name, a, b, c))
+    let count = try elementCount(name, a, b, c)
+    // Each may be small enough for the machine and all together not.
+    try SystemMemory.check(bytes + 4 * count)
+    let memory = try FloatMemory(count)
     owners.append(memory)
-    bytes += memory.buffer.count * 4
+    bytes += 4 * count
     return unsafe memory.buffer.unsafeBuffer.baseAddress.unsafelyUnwrapped
   }
 }

@@ -1,0 +1,115 @@
+// `order`: whether the order of words reaches a model's output, by each position scheme.
+
+internal import EmbedData
+internal import EmbedKernel
+internal import EmbedTraining
+
+/// Compares the pooled outputs of two orders of the same words.
+enum Order: Subcommand {
+  static let first = Option(
+    "first", "TEXT", "Words in an order, a token a byte (default 'the cat sat on the mat').")
+  static let second = Option(
+    "second", "TEXT", "The same in another (default 'on the mat the cat sat').")
+  static let model = Option(
+    "model", "SAFETENSORS",
+    "A trained model, whose parameters are compared beside drawn ones (default: small models with "
+      + "drawn parameters, one of every scheme).")
+  static let seed = Option("seed", "N", "Draws parameters (default 0).")
+  static let output = Option("output", "CSV", "Where the table goes (default: standard output).")
+
+  static let name = "order"
+  static let summary = "Whether the order of words reaches a model's output."
+  static let usage = ["[--model FILE.safetensors] [OPTIONS]"]
+  static let about = [
+    "Runs two texts of the same tokens through a model and prints the largest difference of their "
+      + "mean-pooled outputs, relative to the largest output.",
+    "Without positions and without a mask a transformer is blind to order, and the difference is one "
+      + "of rounding; with either it need not be. T5's biases start at 0, so that before training "
+      + "they add nothing.",
+  ]
+  static let groups = [
+    OptionGroup("Words", [first, second]), OptionGroup("Models", [model, seed]),
+    OptionGroup("Output", [output]),
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    let texts = [
+      arguments.string(first) ?? "the cat sat on the mat",
+      arguments.string(second) ?? "on the mat the cat sat",
+    ]
+    let orders = try texts.map { try ByteTokenizer().encode($0) }
+    guard orders[0].sorted() == orders[1].sorted() else {
+      throw CommandError.usage(
+        "'\(texts[0])' and '\(texts[1])' are not the same bytes in two orders")
+    }
+    let seed = try arguments.seed(seed) ?? 0
+    var table = "positions,direction,parameters,difference\n"
+    for (model, parameters) in try models(arguments, orders[0].count, seed: seed) {
+      let sizes = model.configuration
+      table +=
+        "\(sizes.positions.rawValue),\(sizes.direction.rawValue),\(parameters),"
+        + "\(try difference(model, orders))\n"
+    }
+    if let path = arguments.string(output) {
+      try TextFile.write(table, to: path)
+    } else {
+      Report.standardOutput.write(table)
+    }
+  }
+
+  /// The models to compare, each with what its parameters are.
+  private static func models(
+    _ arguments: Arguments, _ tokens: Int, seed: UInt64
+  ) throws -> [(model: GPT, parameters: String)] {
+    let trained = try arguments.string(model).map { try GPT(contentsOf: $0) }
+    let sizes =
+      if let trained {
+        [trained.configuration]
+      } else {
+        EmbedTraining.PositionScheme.allCases.map {
+          GPTConfiguration(
+            vocabulary: ByteTokenizer().vocabularySize, context: tokens, dim: 64, heads: 4,
+            layers: 2, positions: $0)
+        }
+      }
+    var models: [(GPT, String)] = []
+    for sizes in sizes {
+      for direction in AttentionDirection.allCases.reversed() {
+        var sizes = sizes
+        sizes.direction = direction
+        models.append((try GPT(sizes, seed: seed), "drawn"))
+        if let trained {
+          let copy = try GPT(sizes, seed: seed)
+          for (target, source) in zip(copy.parameters, trained.parameters) {
+            let trainedTable = source.table
+            let values = trainedTable.span
+            target.table.withMutableSpan { span in
+              for i in span.indices { span[i] = values[i] }
+            }
+          }
+          models.append((copy, "trained"))
+        }
+      }
+    }
+    return models
+  }
+
+  /// The largest difference of the mean outputs, relative to the largest of the first.
+  private static func difference(_ model: GPT, _ orders: [[Int32]]) throws -> Double {
+    let (count, dim) = (orders[0].count, model.configuration.dim)
+    let workspace = try GPTWorkspace(
+      for: model, batch: 1, context: count, purpose: .evaluation, threads: 1)
+    var hidden = [Float](repeating: 0, count: count * dim)
+    var pooled: [[Double]] = []
+    for ids in orders {
+      var span = hidden.mutableSpan
+      try model.hidden(ids.span, batch: 1, context: count, into: &span, in: workspace)
+      pooled.append(
+        (0..<dim).map { i in
+          (0..<count).reduce(0.0) { $0 + Double(hidden[$1 * dim + i]) } / Double(count)
+        })
+    }
+    let largest = pooled[0].reduce(0) { max($0, abs($1)) }
+    return zip(pooled[0], pooled[1]).reduce(0) { max($0, abs($1.0 - $1.1)) } / largest
+  }
+}

@@ -1,0 +1,252 @@
+// Each row operation of each instruction set against plain loops in Double, with bounds from counting
+// roundings; nothing is written outside the rows.
+
+import CTransformer
+import Foundation
+import ReferenceKernels
+import Testing
+
+@Suite struct RowOperationTests {
+  static let lengths = [1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 255, 1000, 50257]
+
+  // MARK: Normalisation
+
+  /// Mean and deviation are sums; then four roundings an element, and those of the mean times what
+  /// the row is multiplied by.
+  @Test(arguments: RowSet.available, lengths) func layerNorm(set: RowSet, dim: Int) {
+    let rows = 3
+    let x = rowSamples(rows * dim, seed: 1, in: -1...4), gamma = rowSamples(dim, seed: 2)
+    let beta = rowSamples(dim, seed: 3)
+    let input = GuardedFloats(x), gain = GuardedFloats(gamma), bias = GuardedFloats(beta)
+    let output = GuardedFloats(zeros: rows * dim)
+    let mean = GuardedFloats(zeros: rows), rstd = GuardedFloats(zeros: rows)
+    unsafe set.operations.layer_norm(
+      input.pointer, gain.pointer, bias.pointer, output.pointer, mean.pointer, rstd.pointer, rows,
+      dim, 1e-5)
+    #expect(output.guardsHold && mean.guardsHold && rstd.guardsHold)
+
+    let k = sumRoundings(dim)
+    for r in 0..<rows {
+      let row = Array(x[r * dim..<(r + 1) * dim]).doubles
+      let expected = Reference.layerNorm(
+        row, gamma: gamma.doubles, beta: beta.doubles, epsilon: Double(Float(1e-5)))
+      let meanBound = k * rounding * row.meanMagnitude
+      #expect(abs(Double(mean.values[r]) - expected.mean) <= meanBound)
+      // The square of the mean's error adds to the variance.
+      let ofDeviation = (k + 4) * rounding + meanBound * meanBound * expected.rstd * expected.rstd
+      #expect(abs(Double(rstd.values[r]) / expected.rstd - 1) <= ofDeviation)
+      let failure = firstBeyond(
+        Array(output.values[r * dim..<(r + 1) * dim]), expected.output
+      ) { i in
+        let normal = (row[i] - expected.mean) * expected.rstd
+        let ofNormal = meanBound * expected.rstd + abs(normal) * (ofDeviation + 4 * rounding)
+        return abs(Double(gamma[i])) * ofNormal + abs(Double(beta[i])) * rounding
+      }
+      #expect(failure == nil)
+    }
+  }
+
+  @Test(arguments: RowSet.available, lengths) func layerNormBackward(set: RowSet, dim: Int) {
+    let rows = 3
+    let x = rowSamples(rows * dim, seed: 4, in: -1...4), gamma = rowSamples(dim, seed: 5)
+    let gradient = rowSamples(rows * dim, seed: 6), start = rowSamples(rows * dim, seed: 7)
+    let zeros = [Double](repeating: 0, count: dim)
+    let slices = (0..<rows).map { $0 * dim..<($0 + 1) * dim }
+    let norms = slices.map {
+      Reference.layerNorm(x[$0].map(Double.init), gamma: zeros, beta: zeros, epsilon: 1e-5)
+    }
+    let input = GuardedFloats(x), gain = GuardedFloats(gamma), upper = GuardedFloats(gradient)
+    let mean = GuardedFloats(norms.map { Float($0.mean) })
+    let rstd = GuardedFloats(norms.map { Float($0.rstd) })
+    let inputGradient = GuardedFloats(start)
+    let gammaGradient = GuardedFloats([Float](repeating: 1, count: dim))
+    let betaGradient = GuardedFloats([Float](repeating: 2, count: dim))
+    unsafe set.operations.layer_norm_backward(
+      upper.pointer, input.pointer, gain.pointer, mean.pointer, rstd.pointer, inputGradient.pointer,
+      gammaGradient.pointer, betaGradient.pointer, rows, dim)
+    #expect(inputGradient.guardsHold && gammaGradient.guardsHold && betaGradient.guardsHold)
+
+    let k = sumRoundings(dim)
+    var gammaSums = [Double](repeating: 1, count: dim), gammaBounds = zeros
+    var betaSums = [Double](repeating: 2, count: dim), betaBounds = zeros
+    for (slice, norm) in zip(slices, norms) {
+      let row = x[slice].map(Double.init), upper = gradient[slice].map(Double.init)
+      // Mean and deviation are rounded to floats: what that does to the normalised row.
+      let normal = row.map { ($0 - norm.mean) * norm.rstd }
+      let ofNormal = normal.map { rounding * (norm.rstd * abs(norm.mean) + 3 * abs($0)) }
+      let scaled = row.indices.map { upper[$0] * Double(gamma[$0]) }
+      let products = row.indices.map { scaled[$0] * normal[$0] }
+      let ofShare =
+        (k + 2) * rounding * products.meanMagnitude
+        + row.indices.map { scaled[$0] * ofNormal[$0] }.meanMagnitude
+      let ofShift = (k + 4) * rounding * scaled.meanMagnitude
+      let share = products.reduce(0, +) / Double(dim)
+      let slopes = Reference.layerNormBackward(
+        upper, x: row, gamma: gamma.doubles, mean: norm.mean, rstd: norm.rstd)
+      let old = start[slice].map(Double.init)
+      let failure = firstBeyond(
+        Array(inputGradient.values[slice]), row.indices.map { old[$0] + slopes[$0] }
+      ) { i in
+        let sum =
+          4 * rounding * (abs(scaled[i]) + abs(normal[i] * share))
+          + ofShift
+          + abs(share) * ofNormal[i] + abs(normal[i]) * ofShare
+        return norm.rstd * sum + 2 * rounding * (abs(old[i]) + abs(slopes[i]))
+      }
+      #expect(failure == nil)
+      for i in row.indices {
+        gammaSums[i] += upper[i] * normal[i]
+        betaSums[i] += upper[i]
+        gammaBounds[i] +=
+          abs(upper[i]) * ofNormal[i] + 4 * rounding * (1 + abs(upper[i] * normal[i]))
+        betaBounds[i] += 4 * rounding * (2 + abs(upper[i]))
+      }
+    }
+    #expect(firstBeyond(gammaGradient.values, gammaSums) { gammaBounds[$0] } == nil)
+    #expect(firstBeyond(betaGradient.values, betaSums) { betaBounds[$0] } == nil)
+  }
+
+  // MARK: GELU
+
+  /// The loops in Double add 1 to a hyperbolic tangent near -1.
+  private let ofTanh = 0x1p-51
+
+  /// e^-2u has the roundings of u times 2u; where it is small beside 1 they do not matter.
+  @Test(arguments: RowSet.available, lengths) func gelu(set: RowSet, count: Int) {
+    let x = rowSamples(count, seed: 8, in: -12...12)
+    let input = GuardedFloats(x), output = GuardedFloats(zeros: count)
+    unsafe set.operations.gelu(input.pointer, output.pointer, count)
+    #expect(output.guardsHold && input.values == x)
+    let failure = firstBeyond(output.values, x.doubles.map(Reference.gelu)) { i in
+      let v = Double(x[i]), power = 2 * abs(Reference.geluArgument(v))
+      return abs(Reference.gelu(v)) * rounding * (6 + 4 * power * (v < 0 ? 1 : exp(-power)))
+        + abs(v) * ofTanh
+    }
+    #expect(failure == nil)
+  }
+
+  @Test(arguments: RowSet.available, lengths) func geluBackward(set: RowSet, count: Int) {
+    let x = rowSamples(count, seed: 9, in: -12...12), gradient = rowSamples(count, seed: 10)
+    let input = GuardedFloats(x), slopes = GuardedFloats(gradient)
+    unsafe set.operations.gelu_backward(input.pointer, slopes.pointer, count)
+    #expect(slopes.guardsHold)
+    let expected = (0..<count).map { Double(gradient[$0]) * Reference.geluSlope(Double(x[$0])) }
+    let failure = firstBeyond(slopes.values, expected) { i in
+      let v = Double(x[i]), power = 2 * abs(Reference.geluArgument(v))
+      // The two terms of the slope, which may cancel.
+      let s = 1 / (1 + exp(-2 * Reference.geluArgument(v)))
+      let terms = s + abs(Reference.geluSlope(v) - s)
+      return abs(Double(gradient[i]))
+        * (terms * rounding * (10 + 4 * power) + (1 + abs(v * v * v)) * ofTanh)
+    }
+    #expect(failure == nil)
+  }
+
+  // MARK: Softmax
+
+  /// The relative error of e^(x - most) / sum: each power has the roundings of its argument times the
+  /// argument, the sum those of its powers.
+  private func softmaxRoundings(_ row: [Double], _ p: [Double]) -> (Int) -> Double {
+    let most = row.max() ?? 0
+    let spread = row.indices.reduce(0) { p[$1] > 0 ? $0 + p[$1] * (most - row[$1]) : $0 }
+    let ofSum = 4 + 3 * spread + sumRoundings(row.count)
+    return { i in p[i] > 0 ? 6 + 3 * (most - row[i]) + ofSum : 0 }
+  }
+
+  @Test(arguments: RowSet.available, lengths) func softmax(set: RowSet, count: Int) {
+    for visible in Set([1, count / 2, count - 1, count]) where visible > 0 {
+      var logits = rowSamples(count, seed: 11, in: -40...60)
+      for i in stride(from: 1, to: visible, by: 5) { logits[i] = -.infinity }
+      for i in visible..<count { logits[i] = .nan }
+      let row = GuardedFloats(logits)
+      unsafe set.operations.softmax(row.pointer, visible, count)
+      #expect(row.guardsHold)
+      let seen = Array(logits[..<visible]).doubles
+      let expected = Reference.softmax(seen)
+      let roundings = softmaxRoundings(seen, expected)
+      let failure = firstBeyond(row.values, expected) {
+        expected[$0] * rounding * roundings($0) + Double(Float.leastNormalMagnitude) * 2
+      }
+      #expect(failure == nil)
+      let written = row.values
+      #expect((0..<visible).allSatisfy { logits[$0] > -.infinity || written[$0] == 0 })
+      #expect(written[visible...].allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test(arguments: RowSet.available, lengths) func softmaxBackward(set: RowSet, count: Int) {
+    for visible in Set([1, count / 2, count - 1, count]) where visible > 0 {
+      let seen = Reference.softmax(rowSamples(visible, seed: 12).doubles).map(Float.init)
+      let hidden = [Float](repeating: .nan, count: count - visible)
+      let upper = rowSamples(visible, seed: 13)
+      let p = GuardedFloats(seen + hidden), gradient = GuardedFloats(upper + hidden)
+      unsafe set.operations.softmax_backward(p.pointer, gradient.pointer, visible, count)
+      #expect(gradient.guardsHold)
+      let expected = Reference.softmaxBackward(seen.doubles, upper.doubles)
+      let products = (0..<visible).map { Double(seen[$0]) * Double(upper[$0]) }
+      let ofMean = (sumRoundings(visible) + 2) * products.meanMagnitude * Double(visible)
+      let failure = firstBeyond(gradient.values, expected) {
+        3 * rounding * abs(expected[$0]) + Double(seen[$0]) * rounding * ofMean
+      }
+      #expect(failure == nil)
+      #expect(gradient.values[visible...].allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test(arguments: RowSet.available, lengths) func crossEntropy(set: RowSet, count: Int) {
+    let operations = set.operations
+    let ranges: [ClosedRange<Float>] = [-3...3, -1e4...1e4, 9990...1e4, -1e4 ... -9990]
+    for (range, target) in zip(ranges, [0, count / 2, count - 1, count / 3]) {
+      let logits = rowSamples(count, seed: 14, in: range), scale: Float = 0.25
+      let row = GuardedFloats(logits)
+      let loss = unsafe operations.cross_entropy(row.pointer, count, target)
+      #expect(row.values == logits)
+      let same = unsafe operations.cross_entropy_gradient(row.pointer, count, target, scale)
+      #expect(row.guardsHold && loss.isFinite && loss == same)
+
+      let p = Reference.softmax(logits.doubles)
+      let roundings = softmaxRoundings(logits.doubles, p)
+      let expected = Reference.crossEntropy(logits.doubles, target: target)
+      // The largest logit's bound is that of the sum.
+      let most = logits.indices.max { logits[$0] < logits[$1] }!
+      #expect(abs(Double(loss) - expected) <= rounding * (roundings(most) + abs(expected)))
+      let slopes = Reference.crossEntropyGradient(logits.doubles, target: target)
+      let failure = firstBeyond(row.values, slopes.map { $0 * Double(scale) }) {
+        Double(scale) * (rounding * (p[$0] * roundings($0) + abs(slopes[$0])) + 1e-37)
+      }
+      #expect(failure == nil)
+    }
+  }
+
+  @Test(arguments: RowSet.available) func spoiltRowsShow(set: RowSet) {
+    let row = GuardedFloats([1, .nan, 2])
+    #expect(unsafe set.operations.cross_entropy(row.pointer, 3, 0).isNaN)
+    unsafe set.operations.softmax(row.pointer, 3, 3)
+    #expect(row.values.allSatisfy { $0.isNaN })
+  }
+
+  // MARK: Rows
+
+  @Test(arguments: RowSet.available, lengths) func rows(set: RowSet, dim: Int) {
+    let rows = 6, operations = set.operations
+    let x = rowSamples(rows * dim, seed: 15), row = rowSamples(dim, seed: 16)
+    let input = GuardedFloats(x), bias = GuardedFloats(row)
+    let output = GuardedFloats(zeros: rows * dim)
+    unsafe operations.fill_rows(bias.pointer, output.pointer, rows, dim)
+    #expect(output.values == (0..<rows).flatMap { _ in row })
+    unsafe operations.add_row(input.pointer, bias.pointer, output.pointer, rows, dim)
+    #expect(output.values == x.indices.map { x[$0] + row[$0 % dim] })
+    #expect(output.guardsHold)
+
+    // Some columns of wider rows.
+    let columns = (dim + 1) / 2
+    let sums = GuardedFloats(Array(row[..<columns]))
+    unsafe operations.sum_columns(input.pointer, dim, sums.pointer, rows, columns)
+    #expect(sums.guardsHold)
+    let terms = (0..<columns).map { i in [row[i]] + (0..<rows).map { x[$0 * dim + i] } }
+    let failure = firstBeyond(sums.values, terms.map { $0.doubles.reduce(0, +) }) {
+      Double(rows) * rounding * terms[$0].doubles.reduce(0) { $0 + abs($1) }
+    }
+    #expect(failure == nil)
+  }
+}
