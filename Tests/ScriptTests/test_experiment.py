@@ -54,9 +54,9 @@ class Experiment(unittest.TestCase):
                     for row in csv.DictReader(open(out / "runs" / f"{scheme}-1" / "order.csv"))
                 } for scheme in SCHEMES
             }
-            self.assertLess(orders["none"]["bidirectional", "trained"], 1e-4)
+            self.assertLess(orders["none"]["bidirectional", "trained"], 1e-5)
             for scheme in SCHEMES[1:]:
-                self.assertGreater(orders[scheme]["bidirectional", "trained"], 1e-4, scheme)
+                self.assertGreater(orders[scheme]["bidirectional", "trained"], 1e-5, scheme)
 
             # Finished runs are kept; what was removed is made again, with the same figures.
             figures = (out / "positions.csv").read_bytes()

@@ -120,18 +120,19 @@ def smoothed(steps, losses):
 
 
 def similarity(found):
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
-    seed = found.chosen.seeds[0]
-    for panel, when in zip(axes, ("before", "after")):
-        image = panel.imshow(
-            found.tables[when][0].similarity, cmap="RdBu_r", vmin=-1, vmax=1,
-            interpolation="nearest")
-        panel.set_title(f"{when} training", fontsize=10)
+    figure, axes = pyplot.subplots(1, 3, figsize=(12.6, 4.4), layout="constrained")
+    before, after = found.tables["before"][0], found.tables["after"][0]
+    for panel, matrix, name in zip(
+        axes, (before.similarity, after.similarity, after.centred),
+        ("before training", "after training", "after training, without the mean row"),
+    ):
+        image = panel.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        panel.set_title(name, fontsize=10)
         panel.set_xlabel("position")
         panel.grid(False)
     axes[0].set_ylabel("position")
     figure.colorbar(image, ax=axes, label="cosine", shrink=0.85)
-    figure.suptitle(f"Similarity of learned position rows, seed {seed}", fontsize=11)
+    figure.suptitle(f"Similarity of learned position rows, seed {found.chosen.seeds[0]}", fontsize=11)
     return figure
 
 

@@ -35,7 +35,8 @@ def cosines(table):
 class Table:
     """The learned positions of a seed, before or after training."""
 
-    similarity: np.ndarray  # [T, T]
+    similarity: np.ndarray  # [T, T], cosines
+    centred: np.ndarray  # the same of rows without their mean
     spectrum: np.ndarray  # falling
 
     @property
@@ -45,16 +46,21 @@ class Table:
         return squares.sum() ** 2 / (squares**2).sum()
 
     @property
-    def neighbours(self):
-        """The mean cosine of positions side by side."""
-        return float(np.diagonal(self.similarity, 1).mean())
+    def order(self):
+        """By how much rows side by side are more alike than rows far apart, without the mean row."""
+        return neighbours(self.centred) - strangers(self.centred)
 
-    @property
-    def strangers(self):
-        """The mean cosine of positions at least a quarter of the table apart."""
-        size = len(self.similarity)
-        apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size))) >= max(2, size // 4)
-        return float(self.similarity[apart].mean())
+
+def neighbours(similarity):
+    """The mean cosine of positions side by side."""
+    return float(np.diagonal(similarity, 1).mean())
+
+
+def strangers(similarity):
+    """The mean cosine of positions at least a quarter of the table apart."""
+    size = len(similarity)
+    apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size))) >= max(2, size // 4)
+    return float(similarity[apart].mean())
 
 
 class Results:
@@ -115,7 +121,8 @@ class Results:
         folder = self.record.folders["learned", seed]
         model = folder / {"before": "initial", "after": "model"}[when] / "model.safetensors"
         spectrum = [float(row["value"]) for row in rows(folder / f"spectrum-{when}.csv")]
-        return Table(cosines(tensor(model, "wpe.weight")), np.array(spectrum))
+        table = tensor(model, "wpe.weight")
+        return Table(cosines(table), cosines(table - table.mean(axis=0)), np.array(spectrum))
 
     def curve(self, scheme, seed):
         """Steps and losses: of batches, and of the validation text where it was evaluated."""

@@ -52,7 +52,6 @@ class Runs:
         self.folder = folder
         self.jobs = jobs
         self.fresh = fresh
-        self.started = time.monotonic()
         self.finished = []
         digest = hashlib.sha256(text.read_bytes()).hexdigest()
         self.key = {
@@ -94,7 +93,7 @@ class Runs:
     def report(self, scheme, seed, seconds, total):
         self.finished.append(seconds)
         count = len(self.finished)
-        left = (time.monotonic() - self.started) / count * (total - count)
+        left = sum(self.finished) / count * (total - count) / self.jobs
         say(f"[{count:2}/{total}] {scheme}, seed {seed}: {seconds:.0f} s; about {left / 60:.0f} min left")
 
     def one(self, scheme, seed, folder):

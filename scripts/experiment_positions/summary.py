@@ -1,18 +1,19 @@
 """The page of results: tables, and what they say of common claims. Every verdict is computed."""
 
 import settings
-from results import sign, spread
+from results import neighbours, sign, spread, strangers
 
 TITLES = settings.TITLES
 NONE, LEARNED = "none", "learned"
 # More than what sums in another order differ by, in floats.
-ROUNDING = 1e-4
+ROUNDING = 1e-5
 
 
 def markdown(found):
     parts = [
         "# What positions buy", "", found.chosen.told() + ".", "",
-        *short(found), *losses(found), *pairs(found), *stretches(found), *order(found), *table(found), *claims(found),
+        *short(found), *losses(found), *pairs(found), *stretches(found), *order(found), *table(found),
+        *claims(found),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -126,25 +127,23 @@ def order(found):
 
 
 def table(found):
-    before, after = found.tables["before"], found.tables["after"]
-    size = len(before[0].spectrum)
+    tables = found.tables["before"], found.tables["after"]
+    size = len(tables[0][0].spectrum)
     lines = [
         f"## The learned table, before and after training ({over_seeds(found)})", "",
-        *head("", "before", "after"),
-        line("cosine of neighbours", *(spread([t.neighbours for t in when]) for when in (before, after))),
-        line(
-            "cosine of positions a quarter of the table apart, or more",
-            *(spread([t.strangers for t in when]) for when in (before, after))),
-        line(
-            f"directions that carry it, of {size}",
-            *(spread([t.directions for t in when]) for when in (before, after))),
-        line(
-            "largest singular value",
-            *(spread([t.spectrum[0] for t in when]) for when in (before, after))),
-        "",
-        "Directions are (sum of squares)² / sum of fourth powers of the singular values.", "",
+        "Rows are far apart from a quarter of the table on. Directions are (sum of squares)² / sum of "
+        "fourth powers of the singular values.", "", *head("", "before", "after"),
     ]
-    return lines
+    for name, figure in (
+        ("cosine of neighbours", lambda t: neighbours(t.similarity)),
+        ("cosine of rows far apart", lambda t: strangers(t.similarity)),
+        ("cosine of neighbours, without the mean row", lambda t: neighbours(t.centred)),
+        ("cosine of rows far apart, without the mean row", lambda t: strangers(t.centred)),
+        (f"directions that carry the table, of {size}", lambda t: t.directions),
+        ("largest singular value", lambda t: t.spectrum[0]),
+    ):
+        lines.append(line(name, *(spread([figure(t) for t in when]) for when in tables)))
+    return [*lines, ""]
 
 
 def claims(found):
@@ -152,7 +151,7 @@ def claims(found):
     rows = list(claimed(found))
     lines = [
         "## What is commonly said, and what came out", "",
-        "Differences of losses within a seed, from the lowest to the highest. A claim holds where all "
+        "Differences within a seed, from the lowest to the highest. A claim holds where all "
         "seeds have its sign, fails where none has, and is open otherwise.", "",
         *head("claim", "measured", "verdict"),
     ]
@@ -188,8 +187,8 @@ def claimed(found):
         yield f"ALiBi beats {named(scheme)} at length {longest}", far["alibi"] - far[scheme], -1
     before, after = found.tables["before"], found.tables["after"]
     yield (
-        "training makes the cosine of neighbouring rows larger",
-        [a.neighbours - b.neighbours for b, a in zip(before, after)], 1)
+        "training makes neighbouring rows more alike than rows far apart",
+        [a.order - b.order for b, a in zip(before, after)], 1)
     yield (
         "training leaves fewer directions in the table",
         [a.directions - b.directions for b, a in zip(before, after)], -1)
