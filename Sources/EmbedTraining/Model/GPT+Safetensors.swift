@@ -27,7 +27,6 @@ extension GPT {
 
   convenience init(_ file: borrowing Safetensors) throws(TrainingError) {
     let configuration = try GPTConfiguration(CheckpointTexts(file.path, file.header.metadata))
-    try configuration.check(against: file)
     try Self.checkTables(configuration, file)
     do throws(EmbedError) {
       try self.init(configuration)
@@ -110,21 +109,6 @@ extension GPTConfiguration {
       "model.positions": positions.rawValue, "model.direction": direction.rawValue,
       "model.head": head.rawValue,
     ]
-  }
-
-  /// Compares sizes with tensors that have them, before any memory is allocated: a damaged text may
-  /// ask for more than there is.
-  func check(against file: borrowing Safetensors) throws(TrainingError) {
-    var shapes = [("wte.weight", [vocabulary, dim]), ("h.\(layers &- 1).ln_1.weight", [dim])]
-    if positions == .learned { shapes.append(("wpe.weight", [context, dim])) }
-    for (name, shape) in shapes {
-      guard let entry = file.header.entry(name) else {
-        throw .file(.missingTensor(path: file.path, expected: [name], found: file.names))
-      }
-      guard entry.shape == shape else {
-        throw .tensorShape(path: file.path, tensor: name, found: entry.shape, expected: shape)
-      }
-    }
   }
 
   init(_ texts: CheckpointTexts) throws(TrainingError) {
