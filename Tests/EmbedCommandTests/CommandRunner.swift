@@ -50,6 +50,25 @@ func embedkernel(
     code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
 }
 
+/// Runs `embedkernel` and kills it by a signal that cannot be caught.
+///
+/// - Parameters:
+///   - isDue: Asked again and again, and true where the process is to be killed.
+/// - Returns: Whether the process was still running.
+func killedEmbedkernel(_ arguments: [String], when isDue: () -> Bool) throws -> Bool {
+  let process = Process()
+  process.executableURL = try builtCommand()
+  process.arguments = arguments
+  process.standardInput = FileHandle.nullDevice
+  process.standardOutput = FileHandle.nullDevice
+  process.standardError = FileHandle.nullDevice
+  try process.run()
+  while process.isRunning, !isDue() { usleep(200) }
+  kill(process.processIdentifier, SIGKILL)
+  process.waitUntilExit()
+  return process.terminationReason == .uncaughtSignal
+}
+
 /// The product beside the test bundle.
 private func builtCommand() throws -> URL {
   let bundle =

@@ -5,7 +5,9 @@ import EmbedKernel
 import Testing
 
 @Suite struct UsageTests {
-  private static let names = ["demo", "embed", "backward", "tokenize", "info", "tune"]
+  private static let names = [
+    "demo", "embed", "backward", "tokenize", "train", "evaluate", "sample", "info", "tune",
+  ]
 
   @Test(arguments: [["--help"], ["-h"], ["help"]])
   func helpNamesEveryCommand(_ arguments: [String]) throws {

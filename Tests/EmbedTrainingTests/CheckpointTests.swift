@@ -160,10 +160,12 @@ import Testing
     }
   }
 
-  /// Sizes that the tensors do not have.
+  /// Sizes that the tensors do not have, some of which no memory could hold.
   @Test(arguments: [
     ("model.vocabulary", "12"), ("model.context", "7"), ("model.dim", "16"), ("model.layers", "3"),
-    ("model.head", "untied"), ("model.positions", "t5"),
+    ("model.head", "untied"), ("model.positions", "t5"), ("model.vocabulary", "1000000000000"),
+    ("model.context", "1000000000000"), ("model.dim", "1000000000000"),
+    ("model.layers", "1000000000"), ("model.layers", "-9223372036854775808"),
   ])
   func sizesThatTensorsDoNotHaveAreRefused(_ key: String, value: String) throws {
     let folder = try TemporaryFolder()

@@ -29,6 +29,21 @@ import Testing
     }
   }
 
+  /// One row does not make a matrix a vector, which would not decay.
+  @Test func matricesOfOneRowAreMatrices() throws {
+    let model = try GPT(GPTConfiguration(vocabulary: 1, context: 1, dim: 1, heads: 1, layers: 1))
+    let named = Dictionary(uniqueKeysWithValues: model.parameters.map { ($0.name, $0) })
+    for (name, shape) in [
+      ("wte.weight", [1, 1]), ("wpe.weight", [1, 1]), ("h.0.attn.c_attn.weight", [1, 3]),
+      ("h.0.attn.c_proj.weight", [1, 1]), ("h.0.mlp.c_fc.weight", [1, 4]),
+      ("h.0.mlp.c_proj.weight", [4, 1]),
+    ] {
+      #expect(named[name]?.shape == shape && named[name]?.decays == true, "\(name)")
+    }
+    #expect(named["ln_f.weight"]?.shape == [1] && named["ln_f.weight"]?.decays == false)
+    #expect(named["h.0.attn.c_attn.bias"]?.shape == [3])
+  }
+
   @Test func namesAreGPT2s() throws {
     let model = try GPT(
       GPTConfiguration(vocabulary: 7, context: 4, dim: 8, heads: 2, layers: 1, head: .untied))

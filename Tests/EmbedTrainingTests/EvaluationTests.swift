@@ -77,6 +77,7 @@ import Testing
     #expect(throws: TrainingError.self) { try model.evaluate(Self.tokens, context: 0) }
     #expect(throws: TrainingError.self) { try model.evaluate(Self.tokens, context: 6, batch: 0) }
     #expect(throws: TrainingError.self) { try model.evaluate([1, 2], context: 2) }
+    #expect(throws: TrainingError.self) { try model.evaluate([1, 2], context: .max) }
     #expect(throws: TrainingError.self) { try model.evaluate([1, 2, 11, 3], context: 3) }
     #expect(throws: TrainingError.self) { try model.evaluate([1, 2, -1], context: 2) }
   }

@@ -35,6 +35,7 @@ import Testing
     refuses(6, 6, 0, .textTooShort(part: "training", tokens: 6, needed: 7))
     refuses(0, 6, 0, .textTooShort(part: "training", tokens: 0, needed: 7))
     refuses(50, 6, 0.1, .textTooShort(part: "validation", tokens: 5, needed: 7))
+    refuses(50, .max, 0, .textTooShort(part: "training", tokens: 50, needed: .max))
     refuses(50, 0, 0, .invalidSetting(name: "context", value: "0", expected: "1 or more"))
     for share in [-0.1, 1, .nan, .infinity] {
       #expect(throws: TrainingError.self, "\(share)") {
@@ -196,6 +197,7 @@ import Testing
     TrainingOptions(batch: 2, steps: 1, learningRate: -1),
     TrainingOptions(batch: 2, steps: 1, learningRate: .nan),
     TrainingOptions(batch: 2, steps: 1, warmup: -1),
+    TrainingOptions(batch: 2, steps: 1, warmup: .max),
     TrainingOptions(batch: 2, steps: 1, beta1: 1), TrainingOptions(batch: 2, steps: 1, beta2: -0.1),
     TrainingOptions(batch: 2, steps: 1, epsilon: -1),
     TrainingOptions(batch: 2, steps: 1, weightDecay: -1),

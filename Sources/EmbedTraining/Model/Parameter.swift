@@ -23,7 +23,8 @@ public final class Parameter {
   init(_ name: String, _ table: EmbeddingTable, decays: Bool? = nil) throws(EmbedError) {
     self.name = name
     self.table = table
-    let isVector = table.rows == 1 && !name.hasPrefix("wpe")
+    // Not by the rows: a matrix may have one.
+    let isVector = name.hasSuffix(".bias") || name.contains("ln_")
     shape = isVector ? [table.dim] : [table.rows, table.dim]
     self.decays = decays ?? !isVector
     gradient = try TableGradient(for: table)

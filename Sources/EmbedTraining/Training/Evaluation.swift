@@ -32,7 +32,8 @@ extension GPT {
         expected: "1 or more")
     }
     guard tokens.count > context else {
-      throw .textTooShort(part: "validation", tokens: tokens.count, needed: context + 1)
+      throw .textTooShort(
+        part: "validation", tokens: tokens.count, needed: max(context, context &+ 1))
     }
     let sequences = (tokens.count - 1) / context
     let wanted = limit.map { min(sequences, max(1, $0 / context)) } ?? sequences

@@ -34,7 +34,7 @@ public struct TrainingData: Sendable {
     self.context = context
     for (part, count) in [("training", training.count), ("validation", validation.count)]
     where count <= context && (part == "training" || validationShare > 0) {
-      throw .textTooShort(part: part, tokens: count, needed: context + 1)
+      throw .textTooShort(part: part, tokens: count, needed: max(context, context &+ 1))
     }
   }
 

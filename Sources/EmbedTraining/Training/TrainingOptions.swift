@@ -53,7 +53,7 @@ public struct TrainingOptions: Hashable, Sendable {
   /// Warm-up, then a cosine down to the final rate.
   public var schedule: LearningRate {
     .cosine(
-      peak: learningRate, final: finalLearningRate, warmup: warmup, total: max(steps, warmup + 1))
+      peak: learningRate, final: finalLearningRate, warmup: warmup, total: max(steps, warmup &+ 1))
   }
 
   /// Checks what the optimiser does not.

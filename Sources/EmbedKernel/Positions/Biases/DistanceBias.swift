@@ -62,15 +62,12 @@ public final class DistanceTable: AttentionBias {
     self.rowCount = rowCount
     table = ReachTable(rows: rowCount) { (snapshot) throws(EmbedError) in
       let reach = snapshot.reach
+      let count = rowCount * reach.count
       Threads.split(
-        rowCount * reach.count, rowCount * reach.count < 1 << 14 ? 1 : Threads.available
-      ) { range in
-        for i in range {
-          let (row, place) = i.quotientAndRemainder(dividingBy: reach.count)
-          let value = formula.value(head: row, distance: reach.past - place)
-          unsafe snapshot.values.unsafeBuffer[i] = Float(value)
-        }
-      }
+        count, count < 1 << 14 ? 1 : Threads.available,
+        unsafe FillDistances(
+          formula: formula, reach: reach,
+          values: snapshot.values.unsafeBuffer.baseAddress.unsafelyUnwrapped))
     }
     try table.cover(reach)
   }
@@ -112,5 +109,25 @@ public final class DistanceTable: AttentionBias {
       columns: block.keys.count, stride: block.stride,
       visible: block.isCausal ? 1 - delta : .max, overwrites: block.overwrites)
     block.plan.backend.addByDistance(tile, block.plan)
+  }
+}
+
+/// values[row, place] = formula(row, past - place)
+@safe private struct FillDistances: ParallelWork {
+  let formula: any DistanceBias
+  let reach: BiasReach
+  let values: UnsafeMutablePointer<Float>
+
+  init(formula: any DistanceBias, reach: BiasReach, values: UnsafeMutablePointer<Float>) {
+    self.formula = formula
+    self.reach = reach
+    unsafe self.values = values
+  }
+
+  func run(_ range: Range<Int>) {
+    for i in range {
+      let (row, place) = i.quotientAndRemainder(dividingBy: reach.count)
+      unsafe values[i] = Float(formula.value(head: row, distance: reach.past - place))
+    }
   }
 }

@@ -1,0 +1,106 @@
+// The drawing of lines, the log of losses, and the digest of a text.
+
+import EmbedCommand
+import Foundation
+import Testing
+
+#if canImport(FoundationXML)
+  import FoundationXML
+#endif
+
+@Suite struct LineChartTests {
+  private func chart(_ series: [LineChart.Series]) -> String {
+    LineChart(
+      title: "a < b", subtitle: "c & d", xLabel: "step", yLabel: "loss", series: series
+    ).svg
+  }
+
+  private func isWellFormed(_ svg: String) -> Bool {
+    XMLParser(data: Data(svg.utf8)).parse()
+  }
+
+  @Test func placesFollowTheAxes() {
+    let svg = chart([.init("v", .strong, [(0, 1), (5, 3), (10, 2)])])
+    // 0...10 by 1...3 on a plot of 796 by 388 at 92, 96.
+    #expect(svg.contains("<path class=\"strong\" d=\"M92 484L490 96L888 290\"/>"))
+    #expect(svg.components(separatedBy: "<circle").count == 4)
+    #expect(svg.contains(">a &lt; b</text>") && svg.contains(">v</text>"))
+    #expect(svg.contains("prefers-color-scheme: dark"))
+    #expect(isWellFormed(svg))
+  }
+
+  @Test func manyPointsAreThinned() throws {
+    let points = (0..<10_000).map { (x: Double($0), y: Double($0 % 2)) }
+    let svg = chart([.init("t", .faint, points)])
+    let path = try #require(
+      svg.split(separator: "\n").last { $0.hasPrefix("<path class=\"faint\" d=\"M92") })
+    #expect(path.split(separator: "L").count == LineChart.mostPoints)
+    #expect(isWellFormed(svg))
+  }
+
+  @Test(arguments: [[], [(3.0, 2.0)], [(1.0, 2.0), (2.0, 2.0)], [(0.0, 1e-7), (1e6, 1e7)]])
+  func fewPointsAndFlatLinesAreDrawn(_ points: [(Double, Double)]) {
+    let svg = chart([.init("t", .faint, points.map { (x: $0.0, y: $0.1) })])
+    #expect(isWellFormed(svg))
+    #expect(!svg.contains("nan") && !svg.contains("inf"))
+    #expect(svg.contains("<circle") == (points.count == 1))
+  }
+}
+
+@Suite struct LossLogTests {
+  private func row(_ step: Int, _ validation: Double? = nil) -> LossRow {
+    LossRow(
+      step: step, tokens: step * 10, learningRate: 0.1 / Double(step), trainingLoss: 1 / 3,
+      validationLoss: validation, gradientNorm: 1e-9, seconds: Double(step) / 8)
+  }
+
+  @Test func rowsAreReadBackAndCutAtTheStep() throws {
+    let folder = try Folder()
+    let path = folder.path("losses.csv")
+    var log = try LossLog(creating: path)
+    for step in 1...5 { try log.add(row(step, step == 3 ? 0.7 : nil)) }
+    try log.synchronise()
+    let whole = try String(contentsOfFile: path, encoding: .utf8)
+    // Half a row at the end, as a crash of the machine may leave it.
+    try (whole + "6,60,0.0").write(toFile: path, atomically: true, encoding: .utf8)
+    var continued = try LossLog(continuing: path, at: 3)
+    #expect(continued.rows == [row(1), row(2), row(3, 0.7)])
+    for step in 4...5 { try continued.add(row(step)) }
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == whole)
+    let none = try LossLog(continuing: path, at: 0)
+    #expect(none.rows.isEmpty)
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == whole.prefix { $0 != "\n" } + "\n")
+  }
+
+  @Test func aLostLogBeginsAnew() throws {
+    let folder = try Folder()
+    let path = folder.path("losses.csv")
+    var log = try LossLog(continuing: path, at: 8)
+    try log.add(row(9))
+    let continued = try LossLog(continuing: path, at: 9)
+    #expect(continued.rows == [row(9)])
+    #expect(throws: CommandError.self) { _ = try LossLog(continuing: path, at: 12) }
+  }
+}
+
+@Suite struct SHA256Tests {
+  /// The examples of FIPS 180-4, and lengths around a block.
+  @Test(
+    arguments: [
+      ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+      ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+      (
+        "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+      ),
+      (
+        String(repeating: "a", count: 1_000),
+        "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3"
+      ),
+    ])
+  func digestsAreTheStandards(_ text: String, _ expected: String) {
+    var digest = SHA256()
+    for byte in text.utf8 { digest.add(byte) }
+    #expect(digest.finish() == expected)
+  }
+}
