@@ -6,7 +6,8 @@ import Testing
 
 @Suite struct UsageTests {
   private static let names = [
-    "demo", "embed", "backward", "tokenize", "train", "evaluate", "sample", "info", "tune",
+    "demo", "embed", "backward", "tokenize", "train", "evaluate", "sample", "spectrum",
+    "order", "info", "tune",
   ]
 
   @Test(arguments: [["--help"], ["-h"], ["help"]])
