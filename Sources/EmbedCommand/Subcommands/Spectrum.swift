@@ -12,7 +12,7 @@ enum Spectrum: Subcommand {
 
   static let name = "spectrum"
   static let summary = "The singular values of a table, and its rows' similarity."
-  static let usage = ["FILE [--tensor NAME] [--output CSV] [--similarity SVG]"]
+  static let usage = ["FILE [--tensor NAME] [OPTIONS]"]
   static let about = [
     "Reads a table [rows, dim] of float32 from a .npy or .safetensors file and writes its singular "
       + "values, the largest first, by LAPACK in double precision.",
