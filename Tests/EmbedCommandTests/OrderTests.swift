@@ -17,12 +17,12 @@ import Testing
     }
   }
 
-  /// Rounding alone without positions and mask, and with T5's biases while they are 0.
+  /// Rounding alone without positions and mask.
   @Test func drawnModels() throws {
     let found = try table([])
     #expect(found.count == 2 * PositionScheme.allCases.count)
     for (kind, difference) in found {
-      let isBlind = kind[1] == "bidirectional" && ["none", "t5"].contains(kind[0])
+      let isBlind = kind[1] == "bidirectional" && kind[0] == "none"
       #expect(isBlind ? difference < 1e-5 : difference > 1e-4, "\(kind): \(difference)")
     }
   }
@@ -41,7 +41,7 @@ import Testing
     let found = try table(["--model", path, "--first", "a bc", "--second", "bc a"])
     #expect(found.map { $0.kind[2] } == ["drawn", "trained", "drawn", "trained"])
     #expect(found[0].kind == ["t5", "bidirectional", "drawn"])
-    #expect(found[0].difference < 1e-5 && found[1].difference > 1e-4, "\(found)")
+    #expect(found[0].difference > 1e-4 && found[1].difference > 1e-2, "\(found)")
   }
 
   @Test func otherWordsAreRefused() throws {

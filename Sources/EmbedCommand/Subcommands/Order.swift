@@ -24,8 +24,7 @@ enum Order: Subcommand {
     "Runs two texts of the same tokens through a model and prints the largest difference of their "
       + "mean-pooled outputs, relative to the largest output.",
     "Without positions and without a mask a transformer is blind to order, and the difference is one "
-      + "of rounding; with either it need not be. T5's biases start at 0, so that before training "
-      + "they add nothing.",
+      + "of rounding; with either it need not be.",
   ]
   static let groups = [
     OptionGroup("Words", [first, second]), OptionGroup("Models", [model, seed]),

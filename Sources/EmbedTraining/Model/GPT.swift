@@ -31,14 +31,15 @@ public final class GPT {
   let head: Parameter
 
   /// A model with parameters drawn as GPT-2's: normal with a deviation of 0.02, and of
-  /// 0.02 / sqrt(2 L) for the projections that end a block's two halves.
+  /// 0.02 / sqrt(2 L) for the projections that end a block's two halves; T5's biases with one of
+  /// 1 / sqrt(D).
   ///
   /// - Parameter seed: The same seed gives the same bits for every number of threads.
   /// - Throws: `EmbedError` for sizes that do not go together, or where memory ends.
   public init(_ configuration: GPTConfiguration, seed: UInt64 = 0) throws(EmbedError) {
     try configuration.check()
     let dim = configuration.dim
-    let parts = try PositionParts(configuration)
+    let parts = try PositionParts(configuration, seed: seed)
     let input = try InputEmbedding(
       vocabulary: configuration.vocabulary, dim: dim, positions: parts.rows, scale: parts.scale,
       seed: seed)
@@ -185,6 +186,7 @@ struct Block {
 struct ParameterDrawer {
   let seed: UInt64
   /// The first ones are those of the input embedding.
+  static let biasStream: UInt64 = 15
   private var stream: UInt64 = 16
 
   init(seed: UInt64) { self.seed = seed }

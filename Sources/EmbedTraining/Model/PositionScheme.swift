@@ -35,7 +35,7 @@ struct PositionParts {
   var biasWeights: EmbeddingTable?
 
   /// The parts of a checked configuration.
-  init(_ configuration: GPTConfiguration) throws(EmbedError) {
+  init(_ configuration: GPTConfiguration, seed: UInt64) throws(EmbedError) {
     let (heads, isCausal) = (configuration.heads, configuration.direction == .causal)
     switch configuration.positions {
     case .none: break
@@ -48,7 +48,11 @@ struct PositionParts {
       bias = try DistanceTable(ALiBi(heads: heads, direction: isCausal ? .causal : .symmetric))
     case .t5:
       let buckets = try DistanceBuckets(direction: isCausal ? .causal : .bidirectional)
-      let weights = try EmbeddingTable(rows: buckets.count, dim: heads)
+      // As Hugging Face draws them.
+      let sigma = Float(1 / Double(configuration.dim).squareRoot())
+      let weights = try EmbeddingTable(
+        rows: buckets.count, dim: heads, .normal(sigma: sigma), seed: seed,
+        stream: ParameterDrawer.biasStream)
       biasWeights = weights
       bias = try DistanceTable(T5Bias(buckets, weights: weights))
     }
