@@ -1,4 +1,4 @@
-// The drawing of lines, the log of losses, and the digest of a text.
+// The drawing of lines, and the log of losses.
 
 import EmbedCommand
 import Foundation
@@ -80,27 +80,5 @@ import Testing
     let continued = try LossLog(continuing: path, at: 9)
     #expect(continued.rows == [row(9)])
     #expect(throws: CommandError.self) { _ = try LossLog(continuing: path, at: 12) }
-  }
-}
-
-@Suite struct SHA256Tests {
-  /// The examples of FIPS 180-4, and lengths around a block.
-  @Test(
-    arguments: [
-      ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-      ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-      (
-        "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
-      ),
-      (
-        String(repeating: "a", count: 1_000),
-        "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3"
-      ),
-    ])
-  func digestsAreTheStandards(_ text: String, _ expected: String) {
-    var digest = SHA256()
-    for byte in text.utf8 { digest.add(byte) }
-    #expect(digest.finish() == expected)
   }
 }

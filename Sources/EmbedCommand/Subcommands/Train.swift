@@ -56,7 +56,7 @@ enum Train: Subcommand {
     let settings = RunSettings(
       text: text.path, tokenizer: text.vocabulary.kind,
       vocabulary: text.vocabulary.path.map(absolutePath), tokens: text.tokens.count,
-      digest: text.digest, validationShare: share, evaluateEvery: evaluateEvery,
+      checkSum: text.checkSum, validationShare: share, evaluateEvery: evaluateEvery,
       evaluationTokens: evaluationTokens, saveEvery: saveEvery, sample: sample, threads: threads)
     let trainer = try Trainer(
       GPT(sizes, seed: options.seed), options, context: sizes.context, threads: threads)

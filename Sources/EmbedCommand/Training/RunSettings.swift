@@ -10,9 +10,9 @@ struct RunSettings: Equatable {
   var tokenizer: TokenizerOptions.Kind
   /// The path of a vocabulary that is not the one that set-up fetches.
   var vocabulary: String?
-  /// The number of the text's tokens, and their SHA-256.
+  /// The number of the text's tokens, and their check sum.
   var tokens: Int
-  var digest: String
+  var checkSum: UInt32
   /// The share of the text's tokens, at its end, that is held back.
   var validationShare: Double
   /// The steps from an evaluation to the next.
@@ -32,7 +32,7 @@ extension RunSettings {
   var texts: [String: String] {
     var texts = [
       "run.text": text, "run.tokenizer": tokenizer.rawValue, "run.tokens": "\(tokens)",
-      "run.sha256": digest, "run.validation_share": "\(validationShare)",
+      "run.crc32": "\(checkSum)", "run.validation_share": "\(validationShare)",
       "run.evaluate_every": "\(evaluateEvery)", "run.evaluation_tokens": "\(evaluationTokens)",
       "run.save_every": "\(saveEvery)", "run.sample": "\(sample)",
     ]
@@ -62,7 +62,7 @@ extension RunSettings {
       text: text,
       tokenizer: try value("run.tokenizer", "gpt2 or byte") { .init(rawValue: $0) },
       vocabulary: texts["run.vocabulary"], tokens: try count("run.tokens", 1),
-      digest: try value("run.sha256", "a digest") { $0 },
+      checkSum: try value("run.crc32", "an integer of 32 bits") { UInt32($0) },
       validationShare: try value("run.validation_share", "a number of 0 or more, below 1") {
         Double($0).flatMap { (0..<1).contains($0) ? $0 : nil }
       },
@@ -77,11 +77,11 @@ extension RunSettings {
   /// - Throws: `CommandError` where it gives other tokens than it did.
   func readText() throws -> RunText {
     let read = try RunText(text, Vocabulary(tokenizer, path: vocabulary))
-    guard read.tokens.count == tokens, read.digest == digest else {
+    guard read.tokens.count == tokens, read.checkSum == checkSum else {
       throw CommandError.data(
         "'\(text)' is not the text that the run began with: it has "
-          + "\(plural(read.tokens.count, "token")) with the SHA-256 \(read.digest), but had "
-          + "\(grouped(tokens)) with \(digest)")
+          + "\(plural(read.tokens.count, "token")) with the check sum \(read.checkSum), but had "
+          + "\(grouped(tokens)) with \(checkSum)")
     }
     return read
   }

@@ -1,6 +1,7 @@
 // The text of a run: where it lies, how it becomes tokens, and whether it still is what it was.
 
 internal import EmbedData
+internal import EmbedKernel
 internal import EmbedTraining
 
 /// A text as tokens.
@@ -9,8 +10,8 @@ struct RunText {
   let path: String
   let vocabulary: Vocabulary
   let tokens: [Int32]
-  /// The SHA-256 of the tokens as little-endian integers of 32 bits.
-  let digest: String
+  /// The CRC-32 of the tokens as integers of 32 bits in the machine's order.
+  let checkSum: UInt32
 
   /// Reads and tokenizes the text at `path`.
   init(_ path: String, _ vocabulary: Vocabulary) throws {
@@ -19,11 +20,7 @@ struct RunText {
     tokens = try vocabulary.tokenizer.encode(
       file: path,
       progress: ProgressBar(label: "Tokenizing", total: nil, unit: .items("tokens")))
-    var digest = SHA256()
-    for token in tokens {
-      for shift in [0, 8, 16, 24] { digest.add(UInt8(truncatingIfNeeded: token >> Int32(shift))) }
-    }
-    self.digest = digest.finish()
+    checkSum = unsafe tokens.withUnsafeBytes { unsafe ZipChecks.checkSum($0) }
   }
 
   /// The text that an option names, or Shakespeare's plays.

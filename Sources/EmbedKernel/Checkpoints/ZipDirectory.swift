@@ -170,12 +170,14 @@ private enum Fields {
 }
 
 /// zlib's part: check sums, and inflating of whole members.
-enum ZipChecks {
+package enum ZipChecks {
   /// zlib counts in 32 bits.
   private static let largestPart = 1 << 30
 
   /// The CRC-32 of `bytes`, continued from `start`.
-  static func checkSum(_ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0) -> UInt32 {
+  package static func checkSum(
+    _ bytes: UnsafeRawBufferPointer, from start: UInt32 = 0
+  ) -> UInt32 {
     var sum = UInt(start)
     var place = 0
     while place < bytes.count {
