@@ -86,6 +86,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .target(name: "TuningOff", path: "Tests/TuningOff"),
     .executableTarget(
@@ -98,7 +99,7 @@ let package = Package(
       name: "EmbedKernelTests",
       dependencies: [
         "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
-        "TuningOff",
+        "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
@@ -111,12 +112,13 @@ let package = Package(
       dependencies: ["EmbedKernel", "EmbedDifferentiable", "EmbedTraining", "TuningOff"],
       path: "Tests/TrainingExamples", swiftSettings: strict),
     .testTarget(
-      name: "EmbedDataTests", dependencies: ["EmbedData"], resources: [.copy("Fixtures")],
-      swiftSettings: strict),
+      name: "EmbedDataTests", dependencies: ["EmbedData", "TestSupport"],
+      resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "EmbedTrainingTests",
       dependencies: [
-        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "ReferenceKernels", "TuningOff",
+        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "ReferenceKernels",
+        "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(

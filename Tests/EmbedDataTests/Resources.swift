@@ -2,6 +2,7 @@
 
 import EmbedData
 import Foundation
+import TestSupport
 import Testing
 
 /// Files that the tests read.
@@ -65,21 +66,6 @@ final class TemporaryFolder {
 
 func bytes(of path: String) throws -> [UInt8] {
   [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-}
-
-/// SplitMix64, so that a seed names the same case everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
 }
 
 extension SeededGenerator {

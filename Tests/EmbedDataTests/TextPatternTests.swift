@@ -2,6 +2,7 @@
 // serves where a system forbids generated code, and from a plain reading of the published pattern.
 
 import EmbedData
+import TestSupport
 import Testing
 
 @Suite struct TextPatternTests {

@@ -3,6 +3,7 @@
 
 import EmbedData
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct TokenFileTests {

@@ -3,6 +3,7 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct BackwardGradientTests {

@@ -3,6 +3,7 @@
 
 import EmbedKernel
 import ReferenceKernels
+import TestSupport
 import Testing
 
 /// A batch drawn at random, with positions of any kind.

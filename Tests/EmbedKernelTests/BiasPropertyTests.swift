@@ -2,6 +2,7 @@
 // and mask, and to what must not change them.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 /// Schemes that depend on positions alone, small enough for many calls.

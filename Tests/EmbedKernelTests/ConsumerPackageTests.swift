@@ -4,6 +4,7 @@
 // runs; later runs build only what has changed.
 
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct ConsumerPackageTests {

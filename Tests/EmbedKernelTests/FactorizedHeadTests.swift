@@ -2,6 +2,7 @@
 // central differences, and its errors.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct FactorizedHeadTests {

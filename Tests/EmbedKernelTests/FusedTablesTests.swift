@@ -2,6 +2,7 @@
 // is made of, and its errors.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct FusedTablesTests {

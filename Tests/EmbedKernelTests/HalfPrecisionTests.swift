@@ -1,6 +1,7 @@
 // Two-byte elements: every bit pattern, every tie, and the kernels' conversions against them.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct HalfPrecisionTests {

@@ -1,6 +1,7 @@
 // The JSON reader: values, faults with their place, and that no bytes can make it trap.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct JSONTests {

@@ -1,6 +1,7 @@
 // The layers: what their options do, what they keep, and how tables grow.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct LayerTests {

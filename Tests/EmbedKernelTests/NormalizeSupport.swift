@@ -3,6 +3,7 @@
 
 import EmbedKernel
 import ReferenceKernels
+import TestSupport
 import Testing
 
 /// A layer and a batch, drawn at random.

@@ -5,6 +5,7 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 /// The files NumPy made, as their index lists them.

@@ -4,6 +4,7 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct NumPyFuzzTests {

@@ -3,6 +3,7 @@
 
 import COpenBLAS
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct ProjectionTests {

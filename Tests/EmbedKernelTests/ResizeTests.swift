@@ -1,6 +1,7 @@
 // Tables that grow and shrink, with the state of their optimisers.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct ResizeTests {

@@ -2,6 +2,7 @@
 // policy.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct RowGroupsTests {

@@ -1,6 +1,7 @@
 // Adding row-sparse gradients, norms, and scaling, against dense arithmetic.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct RowSparseGradientTests {

@@ -2,6 +2,7 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct SafetensorsErrorTests {

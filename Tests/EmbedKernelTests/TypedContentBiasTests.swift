@@ -2,6 +2,7 @@
 // widened numbers: what differs is one rounding.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 /// Schemes that read vectors.

@@ -4,6 +4,7 @@
 import EmbedKernel
 import EmbedTraining
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct CheckpointTests {
@@ -19,7 +20,7 @@ import Testing
 
   /// A text of so few windows that a run passes over it several times.
   private static func data() throws -> TrainingData {
-    var draws = SeededDraws(seed: 40)
+    var draws = SeededGenerator(seed: 40)
     return try TrainingData(tokens: draws.ids(61, below: 11), context: 6, validationShare: 0)
   }
 
@@ -106,7 +107,7 @@ import Testing
     #else
       let places = 600
     #endif
-    var draws = SeededDraws(seed: 43)
+    var draws = SeededGenerator(seed: 43)
     var refused = 0
     for _ in 0..<places {
       var damaged = bytes

@@ -4,6 +4,7 @@ import EmbedKernel
 import EmbedTraining
 import Foundation
 import ReferenceKernels
+import TestSupport
 import Testing
 
 @Suite struct EvaluationTests {
@@ -13,7 +14,7 @@ import Testing
   }
 
   private static let tokens: [Int32] = {
-    var draws = SeededDraws(seed: 81)
+    var draws = SeededGenerator(seed: 81)
     return draws.ids(100, below: 11)
   }()
 

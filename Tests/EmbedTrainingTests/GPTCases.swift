@@ -6,6 +6,7 @@
 import EmbedKernel
 import EmbedTraining
 import ReferenceKernels
+import TestSupport
 import Testing
 
 /// A model's choices.
@@ -39,18 +40,7 @@ struct GPTCase: Sendable, CustomTestStringConvertible {
   }
 }
 
-/// Seeded test data: SplitMix64.
-struct SeededDraws: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
+extension SeededGenerator {
   mutating func ids(_ count: Int, below limit: Int) -> [Int32] {
     (0..<count).map { _ in Int32.random(in: 0..<Int32(limit), using: &self) }
   }
@@ -60,7 +50,7 @@ extension GPT {
   /// A model whose parameters are drawn from ±0.5, its gains from 1 ± 0.5.
   static func drawn(_ configuration: GPTConfiguration, seed: UInt64) throws -> GPT {
     let model = try GPT(configuration)
-    var draws = SeededDraws(seed: seed)
+    var draws = SeededGenerator(seed: seed)
     for parameter in model.parameters {
       let isGain = parameter.shape.count == 1 && parameter.name.hasSuffix(".weight")
       let centre: Float = isGain ? 1 : 0
@@ -129,7 +119,7 @@ struct GPTBatch {
   var context: Int
 
   init(_ configuration: GPTConfiguration, batch: Int, context: Int, seed: UInt64) {
-    var draws = SeededDraws(seed: seed)
+    var draws = SeededGenerator(seed: seed)
     ids = draws.ids(batch * context, below: configuration.vocabulary)
     targets = draws.ids(batch * context, below: configuration.vocabulary)
     self.batch = batch

@@ -4,6 +4,7 @@
 import EmbedKernel
 import EmbedTraining
 import ReferenceKernels
+import TestSupport
 import Testing
 
 @Suite struct GPTGradientTests {
@@ -27,7 +28,7 @@ import Testing
     let bound = model.bound(batch: batch.batch, context: batch.context)
     #expect(abs(loss - expected) <= bound * expected, "loss \(loss) instead of \(expected)")
     let (ids, targets) = (batch.ids.map(Int.init), batch.targets.map(Int.init))
-    var draws = SeededDraws(seed: 77)
+    var draws = SeededGenerator(seed: 77)
     for parameter in model.parameters {
       let gradient = parameter.gradientValues
       try #require(gradient.count == parameter.shape.reduce(1, *))

@@ -3,6 +3,7 @@
 import EmbedKernel
 import EmbedTraining
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct TrainerTests {
@@ -56,7 +57,7 @@ import Testing
     let options = TrainingOptions(
       batch: 2, steps: 10, learningRate: 0.5, finalLearningRate: 0.125, warmup: 4)
     let trainer = try Trainer(model(), options)
-    var draws = SeededDraws(seed: 60)
+    var draws = SeededGenerator(seed: 60)
     let data = try TrainingData(tokens: draws.ids(100, below: 11), context: 6)
     for step in 1...12 {
       let report = try trainer.step(data)
@@ -73,7 +74,7 @@ import Testing
   /// is so large that a step is the gradient's multiple.
   @Test(arguments: [nil, 0.5, 2.0] as [Double?])
   func clippingScalesTheGradient(_ part: Double?) throws {
-    var draws = SeededDraws(seed: 61)
+    var draws = SeededGenerator(seed: 61)
     let tokens = draws.ids(13, below: 11)
     let c = GPTCase(positions: .learned, direction: .causal, head: .tied)
     let model = try GPT.drawn(c.configuration(), seed: 62)
@@ -108,7 +109,7 @@ import Testing
   /// Decay shrinks matrices and nothing else: with a rate, but gradients cut to nothing.
   @Test(arguments: PositionScheme.allCases)
   func matricesAloneDecay(_ positions: PositionScheme) throws {
-    var draws = SeededDraws(seed: 63)
+    var draws = SeededGenerator(seed: 63)
     let c = GPTCase(positions: positions, direction: .causal, head: .untied)
     let model = try GPT.drawn(c.configuration(), seed: 64)
     let before = Dictionary(uniqueKeysWithValues: model.parameters.map { ($0.name, $0.values) })
@@ -127,7 +128,7 @@ import Testing
   }
 
   @Test func runsAreAFunctionOfTheirSeeds() throws {
-    var draws = SeededDraws(seed: 65)
+    var draws = SeededGenerator(seed: 65)
     let data = try TrainingData(tokens: draws.ids(200, below: 11), context: 6)
     func run(model seed: UInt64, order: UInt64, threads: Int) throws -> [StepReport] {
       let trainer = try Trainer(
@@ -142,7 +143,7 @@ import Testing
 
   /// A batch of one's own takes the step that the same batch of a text takes.
   @Test func ownBatchesDoAsWell() throws {
-    var draws = SeededDraws(seed: 66)
+    var draws = SeededGenerator(seed: 66)
     let tokens = draws.ids(13, below: 11)
     let options = TrainingOptions(batch: 2, steps: 2)
     let (own, read) = (try Trainer(model(), options), try Trainer(model(), options))

@@ -2,6 +2,7 @@
 // `Kernels.roundStochastically`; and with master rows, against the masters rounded to nearest.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct BFloat16StepTests {

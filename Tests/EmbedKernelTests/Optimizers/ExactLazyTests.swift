@@ -2,6 +2,7 @@
 
 import EmbedKernel
 import ReferenceKernels
+import TestSupport
 import Testing
 
 @Suite struct ExactLazyTests {

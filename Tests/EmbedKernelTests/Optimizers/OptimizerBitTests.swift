@@ -3,6 +3,7 @@
 
 import EmbedKernel
 import ReferenceKernels
+import TestSupport
 import Testing
 
 @Suite struct OptimizerBitTests {

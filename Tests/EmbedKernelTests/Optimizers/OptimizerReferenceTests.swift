@@ -6,6 +6,7 @@
 
 import EmbedKernel
 import ReferenceKernels
+import TestSupport
 import Testing
 
 @Suite struct OptimizerReferenceTests {

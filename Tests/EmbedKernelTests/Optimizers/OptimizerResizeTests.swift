@@ -1,6 +1,7 @@
 // A run whose tables are resized on the way: rows that were there go on as if nothing had happened.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct OptimizerResizeTests {

@@ -1,6 +1,7 @@
 // Saving and restoring state: a run that stops and goes on gives the same bits as one that does not.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct OptimizerStateTests {

@@ -1,6 +1,7 @@
 // The layout of pairs in checkpoints: recorded, read back, and converted with everything else kept.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct RotaryCheckpointTests {

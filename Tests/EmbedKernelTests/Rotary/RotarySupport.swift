@@ -3,6 +3,7 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 /// The rotation by its definition, in Double, one element after the other.

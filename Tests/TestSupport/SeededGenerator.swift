@@ -1,10 +1,10 @@
 // Random test data: a seed gives the same cases everywhere, and a failing case prints its seed.
 
-/// A seeded generator for test data: SplitMix64.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
+/// A seeded generator for test data: SplitMix64 (Steele, Lea and Flood, 2014).
+package struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  package init(seed: UInt64) { state = seed }
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -15,7 +15,7 @@ struct SeededGenerator: RandomNumberGenerator {
 
 extension SeededGenerator {
   /// `count` floats of mixed magnitude, some of them zeros of either sign.
-  mutating func floats(_ count: Int) -> [Float] {
+  package mutating func floats(_ count: Int) -> [Float] {
     (0..<count).map { _ in
       let exponent = Int.random(in: -8...8, using: &self)
       if exponent == 8 { return Bool.random(using: &self) ? 0 : -0.0 }
@@ -26,7 +26,7 @@ extension SeededGenerator {
 
   /// Inserts, removes or replaces as many bytes as `edits` allows; half the time within the first
   /// `header`. Half of the new bytes are of `telling`, those that steer the reader under test.
-  mutating func mutate(
+  package mutating func mutate(
     _ bytes: inout [UInt8], edits: ClosedRange<Int>, telling: [UInt8], header: Int = .max
   ) {
     for _ in 0..<Int.random(in: edits, using: &self) {
