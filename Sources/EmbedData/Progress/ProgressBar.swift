@@ -97,26 +97,35 @@ public final class ProgressBar {
   ) -> String {
     let seconds = elapsed / .seconds(1)
     let rate = seconds > 0 ? Double(completed - first) / seconds : 0
-    var facts = quantity(Double(completed), unit)
-    if let total { facts += " of " + quantity(Double(total), unit) }
-    facts += ", " + quantity(rate, unit) + "/s"
+    let count = quantity(Double(completed), unit)
+    var facts = quantity(rate, unit) + "/s"
     let note = note.map { ", " + $0 } ?? ""
-    guard let total else { return String("\(label) \(facts)\(note)".prefix(style.columns - 1)) }
+    guard let total else {
+      return String("\(label) \(count), \(facts)\(note)".prefix(style.columns - 1))
+    }
     let fraction = min(1, max(0, Double(completed) / Double(total)))
     if rate > 0, completed < total {
       facts += ", " + time(Double(total - completed) / rate) + " left"
     }
     facts += note
     let percent = "\(Int(fraction * 100))%"
-    let room = style.columns - 1 - label.count - percent.count - facts.count - 5
-    guard room >= 8 else { return String("\(label) \(percent) \(facts)".prefix(style.columns - 1)) }
-    let width = min(room, 40)
+    let counted = "\(count) of \(quantity(Double(total), unit)), \(facts)"
+    let room = style.columns - 1 - label.count - percent.count - 5
+    // What the percentage tells already goes first.
+    let shown = room - counted.count >= leastBar ? counted : facts
+    guard room - shown.count >= leastBar else {
+      return String("\(label) \(percent) \(shown)".prefix(style.columns - 1))
+    }
+    let width = min(room - shown.count, 40)
     let full = Int(fraction * Double(width))
     let bar = String(repeating: "#", count: full)
     let rest = String(repeating: ".", count: width - full)
     let colored = style.hasColor ? "\u{1B}[32m\(bar)\u{1B}[0m" : bar
-    return "\(label) [\(colored)\(rest)] \(percent) \(facts)"
+    return "\(label) [\(colored)\(rest)] \(percent) \(shown)"
   }
+
+  /// A shorter bar tells nothing.
+  private static let leastBar = 8
 
   private static func quantity(_ value: Double, _ unit: Unit) -> String {
     let (names, suffix) =
