@@ -38,7 +38,8 @@ let package = Package(
 
     // A small GPT that embeds the rest, and its training.
     .target(
-      name: "EmbedTraining", dependencies: ["EmbedKernel", "EmbedData", "COpenBLAS", "CTransformer"],
+      name: "EmbedTraining",
+      dependencies: ["EmbedKernel", "EmbedData", "COpenBLAS", "CTransformer"],
       swiftSettings: strict),
 
     // MARK: Command
