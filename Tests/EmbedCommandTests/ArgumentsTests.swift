@@ -133,6 +133,10 @@ import Testing
     #expect(Machine.byteCount("9999999999999G") == nil)
     #expect(Machine.byteCount("K") == nil)
     #expect(Machine.cpuCount("0-3,8") == 5)
+    #expect(Machine.busyTicks("cpu  10 2 30 4000 500 6 7 80 0 0") == 135)
+    #expect(Machine.busyTicks("cpu  10 2 30 4000 500 6 7") == nil)
+    #expect(Machine.busyTicks("cpu0 10 2 30 4000 500 6 7 80 0 0") == nil)
+    #expect(Machine.busyTicks("cpu  10 2 x 4000 500 6 7 80 0 0") == nil)
     #expect(Machine.cpuCount("7") == 1)
     #expect(Machine.cpuCount("") == 0)
   }

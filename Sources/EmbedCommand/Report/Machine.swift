@@ -27,13 +27,39 @@ package enum Machine {
   /// The CPU's name; nil where the system does not tell.
   static var model: String? { CPUFacts.current.name }
 
-  /// How often this process had to give up a CPU to another since it started; nil where the system
-  /// does not tell.
-  static var interruptions: Int? {
-    // RUSAGE_SELF, which glibc's header gives another type than its function takes.
-    let thisProcess: CInt = 0
-    var usage = rusage()
-    return unsafe getrusage(thisProcess, &usage) == 0 ? Int(usage.ru_nivcsw) : nil
+  /// The seconds of CPUs that other programs have taken since the machine started, as a number to
+  /// compare with a later one; nil where the system does not tell.
+  static var secondsOfOthers: Double? {
+    #if os(Linux)
+      // RUSAGE_SELF, which glibc's header gives another type than its function takes.
+      let thisProcess: CInt = 0
+      var usage = rusage()
+      guard let line = firstLine("/proc/stat"), let ticks = busyTicks(line),
+        unsafe getrusage(thisProcess, &usage) == 0
+      else { return nil }
+      let own = [usage.ru_utime, usage.ru_stime].reduce(0.0) {
+        $0 + Double($1.tv_sec) + Double($1.tv_usec) / 1e6
+      }
+      return Double(ticks) / Double(max(sysconf(Int32(_SC_CLK_TCK)), 1)) - own
+    #else
+      return nil
+    #endif
+  }
+
+  /// The number of CPUs that are on, whether this process may use them or not.
+  static var onlineCPUs: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+  /// The ticks that were neither idle nor waiting, of the line of all CPUs in /proc/stat: user, nice,
+  /// system, and what interrupts and other virtual machines took.
+  package static func busyTicks(_ line: String) -> Int? {
+    let words = line.split(separator: " ")
+    guard words.first == "cpu", words.count >= 9 else { return nil }
+    var sum = 0
+    for index in [1, 2, 3, 6, 7, 8] {
+      guard let ticks = Int(words[index]) else { return nil }
+      sum += ticks
+    }
+    return sum
   }
 
   /// The notable features the CPU has.

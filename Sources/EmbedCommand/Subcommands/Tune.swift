@@ -19,8 +19,8 @@ enum Tune: Subcommand {
     "when-busy", [("refuse", .refuse), ("save", .save)],
     "Whether to save what was measured while other programs ran (default refuse).")
 
-  /// Interruptions a second that an idle machine's own housekeeping stays below.
-  private static let quiet = 25.0
+  /// The share of this machine's CPUs that an idle machine's own housekeeping stays below.
+  private static let quiet = 0.05
 
   static let name = "tune"
   static let summary = "Measures what suits this machine, for auto to take."
@@ -54,13 +54,13 @@ enum Tune: Subcommand {
     // Before the measuring, which would be in vain.
     try TuningFile.makeFolder(for: path)
     let clock = ContinuousClock()
-    let start = (clock.now, Machine.interruptions ?? 0)
+    let start = (clock.now, Machine.secondsOfOthers ?? 0)
     let tuner = try Tuner(seconds: Double(seconds))
-    let interruptions =
-      Double((Machine.interruptions ?? 0) - start.1) / ((clock.now - start.0) / .seconds(1))
-    if interruptions > quiet {
+    let cpuSeconds = (clock.now - start.0) / .seconds(1) * Double(Machine.onlineCPUs)
+    let others = ((Machine.secondsOfOthers ?? 0) - start.1) / cpuSeconds
+    if others > quiet {
       let what =
-        "other programs ran meanwhile (they took a CPU \(fixed(interruptions, 0)) times a second)"
+        "other programs ran meanwhile (they took \(fixed(others * 100, 0))% of the CPUs' time)"
       guard try arguments.choice(whenBusy) == .save else {
         throw CommandError.data(
           "\(what), so nothing is saved: run it again when the machine is quiet, or with "
