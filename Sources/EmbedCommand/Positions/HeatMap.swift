@@ -44,12 +44,7 @@ struct HeatMap {
   var svg: String {
     let scale = ColorScale(values)
     let hatched = values.contains { !$0.isFinite }
-    var text = """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(SVG.number(Self.width)) \
-      \(SVG.number(Self.height))" font-family="system-ui, sans-serif" font-size="14">
-      <title>\(SVG.escaped(title)): \(SVG.escaped(subtitle))</title>
-
-      """
+    var text = SVG.opening(Self.width, Self.height, title: title, subtitle: subtitle)
     text += Self.style
     text += """
       <defs>

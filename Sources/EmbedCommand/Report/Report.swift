@@ -8,6 +8,7 @@
 #else
   internal import Darwin
 #endif
+internal import EmbedKernel
 
 /// A stream for a report.
 enum Report {
@@ -23,29 +24,39 @@ enum Report {
   /// Writes text as it is. Ends the process with 1 where standard output takes no more, as on a full
   /// disk: a report cut short must not pass for a whole one.
   func write(_ text: String) {
-    let descriptor: CInt = self == .standardOutput ? 1 : 2
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = unsafe bytes.withUnsafeBytes {
-        unsafe systemWrite(descriptor, $0.baseAddress, $0.count)
-      }
-      if count > 0 {
-        bytes = bytes.dropFirst(count)
-      } else if count < 0, errno == EINTR {
-        continue
-      } else {
-        guard self == .standardOutput else { return }
-        let reason = unsafe String(cString: strerror(errno))
-        Report.standardError.line("embedkernel: cannot write to standard output: \(reason)")
-        exit(1)
-      }
+    let code = writeFully(text, to: self == .standardOutput ? 1 : 2)
+    guard code != 0, self == .standardOutput else { return }
+    let reason = unsafe String(cString: strerror(code))
+    Report.standardError.line("embedkernel: cannot write to standard output: \(reason)")
+    exit(1)
+  }
+
+  /// Writes a result to the file at `path`, or to standard output where there is none.
+  static func deliver(_ text: String, to path: String?) throws {
+    if let path {
+      try TextFile.write(text, to: path)
+    } else {
+      Report.standardOutput.write(text)
     }
   }
 }
 
-// Outside the type, where `write` still means the system's.
-private func systemWrite(_ file: CInt, _ base: UnsafeRawPointer?, _ count: Int) -> Int {
-  unsafe write(file, base, count)
+/// Hands all of `text` to the system.
+///
+/// - Returns: 0, or the code of what went wrong.
+func writeFully(_ text: String, to file: CInt) -> CInt {
+  var bytes = Array(text.utf8)[...]
+  while !bytes.isEmpty {
+    let count = unsafe bytes.withUnsafeBytes { unsafe write(file, $0.baseAddress, $0.count) }
+    if count > 0 {
+      bytes = bytes.dropFirst(count)
+    } else if count == 0 {
+      return EIO
+    } else if errno != EINTR {
+      return errno
+    }
+  }
+  return 0
 }
 
 /// The size of a regular file; nil for pipes, devices and what cannot be looked at.

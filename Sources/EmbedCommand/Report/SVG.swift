@@ -2,6 +2,18 @@
 
 /// Elements of an SVG drawing, a line each.
 enum SVG {
+  /// The tag that a drawing begins with, and its title for those who do not see it.
+  static func opening(
+    _ width: Double, _ height: Double, title: String, subtitle: String
+  ) -> String {
+    """
+    <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(number(width)) \
+    \(number(height))" font-family="system-ui, sans-serif" font-size="14">
+    <title>\(escaped(title)): \(escaped(subtitle))</title>
+
+    """
+  }
+
   /// Words whose place is their start, middle or end on the base line.
   static func label(
     _ text: String, _ x: Double, _ y: Double, anchor: String = "start", size: Int? = nil,

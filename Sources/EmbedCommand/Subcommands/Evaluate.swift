@@ -117,7 +117,6 @@ enum Evaluate: Subcommand {
       } else {
         try RunText(RunText.path(arguments, text), trained.vocabulary)
       }
-    let held = Int((Double(text.tokens.count) * share).rounded())
-    return (text.path, Array(text.tokens.suffix(held)))
+    return (text.path, Array(TrainingData.held(text.tokens, share: share)))
   }
 }

@@ -49,11 +49,7 @@ enum Order: Subcommand {
         "\(sizes.positions.rawValue),\(sizes.direction.rawValue),\(parameters),"
         + "\(try difference(model, orders))\n"
     }
-    if let path = arguments.string(output) {
-      try TextFile.write(table, to: path)
-    } else {
-      Report.standardOutput.write(table)
-    }
+    try Report.deliver(table, to: arguments.string(output))
   }
 
   /// The models to compare, each with what its parameters are.

@@ -30,11 +30,7 @@ enum Spectrum: Subcommand {
     let values = try naming(path) { () throws(EmbedError) in try table.singularValues() }
     var text = "index,value\n"
     for (index, value) in values.enumerated() { text += "\(index),\(value)\n" }
-    if let file = arguments.string(output) {
-      try TextFile.write(text, to: file)
-    } else {
-      Report.standardOutput.write(text)
-    }
+    try Report.deliver(text, to: arguments.string(output))
     if let file = arguments.string(similarity) {
       let map = HeatMap(
         title: "Similarity of rows", subtitle: "\(table.rows) rows of \(table.dim) floats",
@@ -59,7 +55,7 @@ enum Spectrum: Subcommand {
     let name = arguments.string(tensor) ?? "wpe.weight"
     let file = try Safetensors(contentsOf: path)
     let elements = try file.elements(of: name, as: Float.self)
-    let shape = file.header.tensors.first { $0.name == name }?.shape ?? []
+    let shape = file.header.entry(name)?.shape ?? []
     guard shape.count == 2 else {
       throw CommandError.data("'\(path)': '\(name)' is \(shape), not [rows, dim]")
     }

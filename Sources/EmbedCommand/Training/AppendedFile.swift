@@ -34,17 +34,8 @@ struct AppendedFile: ~Copyable {
 
   /// Adds text to the end.
   func append(_ text: String) throws(FileError) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = unsafe bytes.withUnsafeBytes {
-        unsafe systemWrite(descriptor, $0.baseAddress, $0.count)
-      }
-      if count >= 0 {
-        bytes = bytes.dropFirst(count)
-      } else if errno != EINTR {
-        throw .system(operation: "write", path: path, code: errno)
-      }
-    }
+    let code = writeFully(text, to: descriptor)
+    guard code == 0 else { throw .system(operation: "write", path: path, code: code) }
   }
 
   /// Forces the file to the disk.
@@ -53,9 +44,4 @@ struct AppendedFile: ~Copyable {
       throw .system(operation: "synchronise", path: path, code: errno)
     }
   }
-}
-
-// Outside the type, where `write` still means the system's.
-private func systemWrite(_ file: CInt, _ base: UnsafeRawPointer?, _ count: Int) -> Int {
-  unsafe write(file, base, count)
 }

@@ -71,12 +71,7 @@ package struct LineChart {
     let points = lines.joined()
     let xAxis = Axis(points.map(\.x), most: 9, isWhole: true)
     let yAxis = Axis(points.map(\.y), most: 7, isWhole: false)
-    var text = """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(SVG.number(Self.width)) \
-      \(SVG.number(Self.height))" font-family="system-ui, sans-serif" font-size="14">
-      <title>\(SVG.escaped(title)): \(SVG.escaped(subtitle))</title>
-
-      """
+    var text = SVG.opening(Self.width, Self.height, title: title, subtitle: subtitle)
     text += Self.style
     text += SVG.square(0, 0, Self.width, Self.height, "class=\"paper\"")
     text += SVG.label(title, Self.left, 42, size: 21)

@@ -21,7 +21,9 @@ extension GPT {
   ///
   /// - Throws: `checkpoint` for texts that are missing or wrong, `tensorShape`, `file`, `model`.
   public convenience init(contentsOf path: String) throws(TrainingError) {
-    let file = try TrainingError.wrappingOpened(path)
+    let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      try Safetensors(contentsOf: path)
+    }
     try self.init(file)
   }
 
@@ -49,15 +51,18 @@ extension GPT {
     for (name, shape) in tables { try check(name, shape, file) }
   }
 
-  private static func check(
+  /// The entry of a tensor that must be there, and of this shape.
+  @discardableResult
+  static func check(
     _ name: String, _ shape: [Int], _ file: borrowing Safetensors
-  ) throws(TrainingError) {
+  ) throws(TrainingError) -> SafetensorsEntry {
     guard let entry = file.header.entry(name) else {
       throw .file(.missingTensor(path: file.path, expected: [name], found: file.names))
     }
     guard entry.shape == shape else {
       throw .tensorShape(path: file.path, tensor: name, found: entry.shape, expected: shape)
     }
+    return entry
   }
 
   /// What the file holds of each parameter.
@@ -86,17 +91,6 @@ extension GPT {
       }
     }
     parts.bias?.refresh()
-  }
-}
-
-extension TrainingError {
-  /// Opens a file, mapped.
-  static func wrappingOpened(_ path: String) throws(TrainingError) -> Safetensors {
-    do throws(SafetensorsError) {
-      return try Safetensors(contentsOf: path)
-    } catch {
-      throw .file(error)
-    }
   }
 }
 

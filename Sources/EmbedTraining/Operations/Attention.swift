@@ -4,6 +4,7 @@
 // B batch, H heads, T context, d head dim, D = H*d.
 
 internal import CTransformer
+internal import EmbedKernel
 
 /// The sizes and the data of attention.
 @safe struct AttentionRows {
@@ -97,7 +98,7 @@ internal import CTransformer
       }
       MatrixProduct.multiply(
         queries.rows(tile), keys.rows(0..<keyCount).transposed, scale: rows.scale,
-        unsafe bias == nil ? .overwrite : .add, part)
+        unsafe bias == nil ? .overwrite : .accumulate, part)
       for query in tile {
         unsafe et_softmax(
           probabilities.base + query * context, rows.visible(query), keyCount)
@@ -149,7 +150,7 @@ internal import CTransformer
     // The last tile meets all keys, so it writes what the others add to.
     rows.forEachTileFromLast { tile in
       let keyCount = rows.keyCount(tile)
-      let writing: Writing = tile.upperBound == context ? .overwrite : .add
+      let writing: GradientWriting = tile.upperBound == context ? .overwrite : .accumulate
       let part = probabilities.rows(tile).columns(0..<keyCount)
       let logitGradient = unsafe Matrix(scratch, tile.count, keyCount, stride: context)
       let outputGradient = outputGradient.rows(tile)

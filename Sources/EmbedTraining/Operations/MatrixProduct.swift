@@ -2,6 +2,7 @@
 // would compete with them for the cores between products.
 
 internal import COpenBLAS
+internal import EmbedKernel
 
 /// A matrix in memory, or a part of its columns: rows `stride` floats apart.
 @safe struct Matrix {
@@ -36,24 +37,19 @@ internal import COpenBLAS
   }
 }
 
-/// What happens to a product's old values.
-enum Writing {
-  case overwrite
-  case add
-}
-
 /// c = scale * a * b, or c += that.
 @safe struct MatrixProduct: PassWork {
   private let a: Matrix
   private let b: Matrix
   private let c: Matrix
   private let scale: Float
-  private let writing: Writing
+  private let writing: GradientWriting
   private let parts: Int
 
   /// Computes a product on `threads` threads.
   static func multiply(
-    _ a: Matrix, _ b: Matrix, scale: Float = 1, _ writing: Writing, _ c: Matrix, threads: Int = 1
+    _ a: Matrix, _ b: Matrix, scale: Float = 1, _ writing: GradientWriting, _ c: Matrix,
+    threads: Int = 1
   ) {
     let longest = max(c.rows, c.columns)
     let threads = max(1, min(threads, longest / unit))

@@ -58,7 +58,7 @@ internal import EmbedKernel
   /// Runs the pass and adds the chunks' sums, in order, to the parameters' gradients.
   func run(
     threads: Int, gamma: UnsafeMutablePointer<Float>, beta: UnsafeMutablePointer<Float>,
-    _ writing: Writing
+    _ writing: GradientWriting
   ) {
     Parallel.rows(Self.chunks, threads, self)
     if writing == .overwrite {
@@ -119,7 +119,7 @@ internal import EmbedKernel
   let count: Int
   let dim: Int
   let sums: UnsafeMutablePointer<Float>
-  let writing: Writing
+  let writing: GradientWriting
 
   private static let unit = 64
 

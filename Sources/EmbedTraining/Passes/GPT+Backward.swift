@@ -35,7 +35,6 @@ extension GPT {
         argument: "positions", value: "stretched", expected: "as trained: a stretched model is read"
       )
     }
-    let writing: Writing = writing == .overwrite ? .overwrite : .add
     try OneThreadedBLAS.run { () throws(EmbedError) in
       try forward(call, workspace)
       backwardHead(call, workspace, memory, weight / Float(call.tokens), writing)
@@ -55,7 +54,7 @@ extension GPT {
   /// The head and `ln_f`: leaves the gradient of the last block's output in `memory.residual`.
   private func backwardHead(
     _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ scale: Float,
-    _ writing: Writing
+    _ writing: GradientWriting
   ) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     let hiddenGradient = unsafe Matrix(memory.rows, tokens, dim)
@@ -64,7 +63,7 @@ extension GPT {
       MatrixProduct.multiply(
         rows.matrix, head.matrix, .overwrite, hiddenGradient.rows(range), threads: threads)
       MatrixProduct.multiply(
-        rows.matrix.transposed, hidden, range.lowerBound == 0 ? writing : .add,
+        rows.matrix.transposed, hidden, range.lowerBound == 0 ? writing : .accumulate,
         head.gradientMatrix, threads: threads)
     }
     unsafe memory.residual.update(repeating: 0, count: tokens * dim)
@@ -79,7 +78,7 @@ extension GPT {
 
   private func backward(
     _ call: PassCall, _ block: Block, _ kept: BlockActivations, _ memory: GradientMemory,
-    _ workspace: GPTWorkspace, _ writing: Writing
+    _ workspace: GPTWorkspace, _ writing: GradientWriting
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     let innerDim = configuration.innerDim
@@ -126,7 +125,7 @@ extension GPT {
   /// A linear layer's gradients: of its input, weight and bias.
   private func backward(
     _ layer: LinearParameters, _ gradient: Matrix, input: Matrix, _ inputGradient: Matrix,
-    _ writing: Writing, _ threads: Int
+    _ writing: GradientWriting, _ threads: Int
   ) {
     backwardColumns(
       layer, 0..<gradient.columns, gradient, input: input, .overwrite, inputGradient, writing,
@@ -136,19 +135,20 @@ extension GPT {
   /// The same for the layer whose output is in two matrices.
   private func backwardAttentionInput(
     _ layer: LinearParameters, _ queriesAndKeys: Matrix, _ values: Matrix, input: Matrix,
-    _ inputGradient: Matrix, _ writing: Writing, _ threads: Int
+    _ inputGradient: Matrix, _ writing: GradientWriting, _ threads: Int
   ) {
     let dim = values.columns
     backwardColumns(
       layer, 0..<2 * dim, queriesAndKeys, input: input, .overwrite, inputGradient, writing, threads)
     backwardColumns(
-      layer, 2 * dim..<3 * dim, values, input: input, .add, inputGradient, writing, threads)
+      layer, 2 * dim..<3 * dim, values, input: input, .accumulate, inputGradient, writing, threads)
   }
 
   /// A linear layer's gradients from some columns of its output.
   private func backwardColumns(
     _ layer: LinearParameters, _ columns: Range<Int>, _ gradient: Matrix, input: Matrix,
-    _ inputWriting: Writing, _ inputGradient: Matrix, _ writing: Writing, _ threads: Int
+    _ inputWriting: GradientWriting, _ inputGradient: Matrix, _ writing: GradientWriting,
+    _ threads: Int
   ) {
     MatrixProduct.multiply(
       gradient, layer.weight.matrix.columns(columns).transposed, inputWriting, inputGradient,
@@ -164,7 +164,8 @@ extension GPT {
 
   /// The trained bias of attention logits, whose gradient all blocks have summed.
   private func backwardBias(
-    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ writing: Writing
+    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory,
+    _ writing: GradientWriting
   ) throws(EmbedError) {
     guard let bias = parts.bias, let weights = biasWeights, let sums = unsafe memory.bias else {
       return
@@ -180,11 +181,10 @@ extension GPT {
 
   /// The tables of the input: to that of tokens a tied head has added already.
   private func backwardInput(
-    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ writing: Writing
+    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory,
+    _ writing: GradientWriting
   ) throws(EmbedError) {
-    let isTied = configuration.head == .tied
-    let tokenWriting: GradientWriting = writing == .overwrite && !isTied ? .overwrite : .accumulate
-    let positionWriting: GradientWriting = writing == .overwrite ? .overwrite : .accumulate
+    let tokenWriting = configuration.head == .tied ? .accumulate : writing
     let gradient = unsafe UnsafeBufferPointer(
       start: memory.residual, count: call.tokens * configuration.dim)
     let options = BackwardOptions(scale: input.options.scale)
@@ -194,7 +194,7 @@ extension GPT {
       unsafe try kernels.backward(
         gradient, ids: call.ids, shape: shape, options: options,
         tokens: .dense(tokens.gradient.unsafeBuffer, tokenWriting),
-        positions: .dense(positions.gradient.unsafeBuffer, positionWriting),
+        positions: .dense(positions.gradient.unsafeBuffer, writing),
         workspace: &workspace.backward)
     } else {
       unsafe try kernels.backward(

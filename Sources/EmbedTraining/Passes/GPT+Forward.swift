@@ -80,7 +80,7 @@ extension GPT {
     Parallel.rows(
       output.rows, threads,
       unsafe BiasRows(input: residual, bias: bias, output: output.base, dim: output.columns))
-    MatrixProduct.multiply(input, weight, .add, output, threads: threads)
+    MatrixProduct.multiply(input, weight, .accumulate, output, threads: threads)
   }
 
   /// The sizes and data of a block's attention.

@@ -45,7 +45,9 @@ extension Trainer {
   public static func restore(
     from path: String, steps: Int? = nil, threads: Int? = nil
   ) throws(TrainingError) -> (trainer: Trainer, texts: [String: String]) {
-    let file = try TrainingError.wrappingOpened(path)
+    let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      try Safetensors(contentsOf: path)
+    }
     let texts = CheckpointTexts(path, file.header.metadata)
     var options = try TrainingOptions(texts)
     if let steps { options.steps = steps }
@@ -61,10 +63,8 @@ extension Trainer {
     for (parameter, optimizer) in zip(model.parameters, trainer.optimizers) {
       for array in optimizer.stateArrays {
         let name = stateName(array, parameter)
-        guard let entry = file.header.entry(name) else {
-          throw .file(.missingTensor(path: path, expected: [name], found: file.names))
-        }
-        guard entry.type == .float32, entry.shape == parameter.shape else {
+        let entry = try GPT.check(name, parameter.shape, file)
+        guard entry.type == .float32 else {
           throw .tensorShape(
             path: path, tensor: name, found: entry.shape, expected: parameter.shape)
         }

@@ -28,14 +28,18 @@ public struct TrainingData: Sendable {
       throw .invalidSetting(
         name: "validation share", value: "\(validationShare)", expected: "0 or more and below 1")
     }
-    let held = Int((Double(tokens.count) * validationShare).rounded())
-    training = Array(tokens.dropLast(held))
-    validation = Array(tokens.suffix(held))
+    validation = Array(Self.held(tokens, share: validationShare))
+    training = Array(tokens.dropLast(validation.count))
     self.context = context
     for (part, count) in [("training", training.count), ("validation", validation.count)]
     where count <= context && (part == "training" || validationShare > 0) {
       throw .textTooShort(part: part, tokens: count, needed: max(context, context &+ 1))
     }
+  }
+
+  /// The end of a text that is held back.
+  package static func held(_ tokens: [Int32], share: Double) -> ArraySlice<Int32> {
+    tokens.suffix(Int((Double(tokens.count) * share).rounded()))
   }
 
   /// The training batches of a pass over the text.

@@ -53,7 +53,7 @@ extension TrainingError {
   }
 
   /// Passes on what is wrong with a file.
-  static func wrappingFile<Result>(
+  static func wrappingFile<Result: ~Copyable>(
     _ body: () throws(SafetensorsError) -> Result
   ) throws(TrainingError) -> Result {
     do throws(SafetensorsError) { return try body() } catch { throw .file(error) }
