@@ -124,7 +124,9 @@ let package = Package(
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedCommandTests",
-      dependencies: ["EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TuningOff"],
+      dependencies: [
+        "EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TestSupport", "TuningOff",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],

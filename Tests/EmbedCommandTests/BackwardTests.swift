@@ -1,17 +1,18 @@
 // `backward` on files of NumPy, against plain loops: small whole numbers, so that sums are exact.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct BackwardTests {
   private static let (vocabulary, batch, context, dim) = (7, 2, 5, 3)
 
-  private let folder: Folder
+  private let folder: TemporaryFolder
   private let ids: [Int]
   private let gradient: [Float]
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     ids = (0..<Self.batch * Self.context).map { ($0 * 3 + 1) % 5 }
     gradient = (0..<ids.count * Self.dim).map { Float(($0 * 11) % 17 - 8) }
     _ = try folder.array("ids.npy", ids.map { Int64($0) }, [Self.batch, Self.context])

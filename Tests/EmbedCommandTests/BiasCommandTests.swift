@@ -1,12 +1,13 @@
 // `positions` and `plot` with every attention bias, as a shell sees them.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct BiasCommandTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try Folder() }
+  init() throws { folder = try TemporaryFolder() }
 
   private func positions(
     _ scheme: String, _ options: [String]

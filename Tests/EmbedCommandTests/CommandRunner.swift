@@ -1,6 +1,7 @@
 // Runs the command that was built beside the tests, and gives what a shell would see.
 
 import Foundation
+import TestSupport
 import Testing
 
 /// What a run of the command left behind.
@@ -32,7 +33,7 @@ func embedkernel(
   process.environment = variables
 
   // Files rather than pipes, which fill up while nobody reads them.
-  let folder = try Folder()
+  let folder = try TemporaryFolder()
   let streams = try ["output", "errors"].map { name in
     try FileHandle(forWritingTo: URL(filePath: try folder.file(name, "")))
   }

@@ -2,13 +2,14 @@
 // and no output file.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct EmbedArraysErrorTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     _ = try folder.array("ids.npy", [1, 2, 3, 4, 5, 0] as [Int64], [2, 3])
     _ = try folder.array("high.npy", [1, 2, 3, 4, 10, 0] as [Int64], [2, 3])
     _ = try folder.array("low.npy", [1, 2, 3, 4, 5, -7] as [Int32], [2, 3])

@@ -2,18 +2,19 @@
 // One product and one sum an element leave nothing to round differently, so results are equal.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct EmbedArraysTests {
   private static let (vocabulary, batch, context, dim, maximum) = (11, 3, 6, 5, 9)
 
-  private let folder: Folder
+  private let folder: TemporaryFolder
   private let tokens: [Float]
   private let positions: [Float]
   private let ids: [Int]
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     func drawn(_ rows: Int, _ stream: UInt64) throws -> [Float] {
       let table = try EmbeddingTable(
         rows: rows, dim: Self.dim, .normal(sigma: 1), seed: 7, stream: stream)

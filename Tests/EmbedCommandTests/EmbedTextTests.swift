@@ -4,15 +4,16 @@
 import EmbedData
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct EmbedTextTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
   private let text: String
   private static let words = "The cat sat on the mat, and the mat was warm. "
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     text = try folder.file("text.txt", Self.words)
   }
 
@@ -101,9 +102,9 @@ import Testing
 }
 
 @Suite struct TokenizeTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try Folder() }
+  init() throws { folder = try TemporaryFolder() }
 
   private func ids(_ path: String, _ width: TokenWidth) throws -> [Int32] {
     let file = try TokenFile(path: path, width: width)

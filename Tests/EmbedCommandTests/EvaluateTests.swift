@@ -4,14 +4,15 @@
 import EmbedKernel
 import EmbedTraining
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct EvaluateTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
   private let text: String
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     text = try folder.file("text.txt", TrainTests.words)
   }
 

@@ -2,6 +2,7 @@
 
 import EmbedCommand
 import Foundation
+import TestSupport
 import Testing
 
 #if canImport(FoundationXML)
@@ -55,7 +56,7 @@ import Testing
   }
 
   @Test func rowsAreReadBackAndCutAtTheStep() throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let path = folder.path("losses.csv")
     var log = try LossLog(creating: path)
     for step in 1...5 { try log.add(row(step, step == 3 ? 0.7 : nil)) }
@@ -73,7 +74,7 @@ import Testing
   }
 
   @Test func aLostLogBeginsAnew() throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let path = folder.path("losses.csv")
     var log = try LossLog(continuing: path, at: 8)
     try log.add(row(9))

@@ -3,6 +3,7 @@
 import EmbedKernel
 import EmbedTraining
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct OrderTests {
@@ -28,7 +29,7 @@ import Testing
   }
 
   @Test func aTrainedModelBesideADrawnOne() throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let path = folder.path("model.safetensors")
     let model = try GPT(
       GPTConfiguration(

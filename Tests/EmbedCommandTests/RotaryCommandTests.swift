@@ -1,12 +1,13 @@
 // `positions`, `rotate` and `plot` with rotary positions, as a shell sees them.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct RotaryCommandTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try Folder() }
+  init() throws { folder = try TemporaryFolder() }
 
   private func floats(_ name: String) throws -> (shape: [Int], values: [Float]) {
     let array = try NumPyArray<Float>(contentsOf: folder.path(name))

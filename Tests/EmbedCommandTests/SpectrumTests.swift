@@ -2,12 +2,13 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct SpectrumTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
 
-  init() throws { folder = try Folder() }
+  init() throws { folder = try TemporaryFolder() }
 
   @Test func valuesOfADiagonal() throws {
     let path = try folder.array("table.npy", [Float(0), 3, 0, 0, 0, -4], [2, 3])

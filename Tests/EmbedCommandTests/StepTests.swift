@@ -2,16 +2,17 @@
 // optimiser that leaves nothing to tolerance.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct StepTests {
   private static let (rows, dim, steps) = (6, 4, 3)
-  private let folder: Folder
+  private let folder: TemporaryFolder
   private let table: [Float]
   private let gradients: [Float]
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     table = (0..<Self.rows * Self.dim).map { Float($0) / 8 }
     gradients = (0..<Self.steps * Self.rows * Self.dim).map { Float($0 % 7) - 3 }
     _ = try folder.array("table.npy", table, [Self.rows, Self.dim])

@@ -1,12 +1,13 @@
 // `demo` and `info`: what they tell must be there, and be what the library says.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct StoryTests {
   @Test(arguments: ["auto", "openblas", "simd", "native"])
   func theDemoTellsTheStoryWithoutAnyFile(_ backend: String) throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let result = try embedkernel(
       ["demo", "--backend", backend], environment: ["XDG_CACHE_HOME": folder.path("cache")])
     #expect(result.code == 0)
@@ -31,7 +32,7 @@ import Testing
   }
 
   @Test func theDemoTakesATextOfOnesOwn() throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let text = try folder.file("text.txt", String(repeating: "ab\ncd", count: 7))
     let result = try embedkernel(["demo", "--text", text, "--tokenizer", "byte"])
     #expect(result.code == 0)

@@ -4,16 +4,17 @@ import EmbedCommand
 import EmbedKernel
 import EmbedTraining
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct TrainTests {
-  private let folder: Folder
+  private let folder: TemporaryFolder
   private let text: String
   static let words =
     (0..<40).map { "The cat sat on the mat \($0) times, and the mat was warm.\n" }.joined()
 
   init() throws {
-    folder = try Folder()
+    folder = try TemporaryFolder()
     text = try folder.file("text.txt", Self.words)
   }
 

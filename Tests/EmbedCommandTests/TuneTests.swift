@@ -4,13 +4,14 @@
 import EmbedCommand
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct TuneTests {
   #if !DEBUG
     // Unoptimised, a call of 48 MB takes seconds, and hundreds are measured.
     @Test func tunesSavesAndUses() throws {
-      let folder = try Folder()
+      let folder = try TemporaryFolder()
       let cache = folder.path("cache")
       let environment: [String: String?] = ["EMBEDKERNEL_TUNING": nil, "XDG_CACHE_HOME": cache]
       let before = try embedkernel(["info"], environment: environment)
@@ -30,7 +31,7 @@ import Testing
   #endif
 
   @Test func aFileOfOnesOwn() throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     var tuning = Tuning()
     tuning.prefetchRows = 29
     let machine = try #require(TunedMachine.current)
@@ -58,7 +59,7 @@ import Testing
     #expect(set.errors.contains("unset EMBEDKERNEL_INSTRUCTION_SET"))
     let long = try embedkernel(["tune", "--seconds", "26"])
     #expect(long.code == 2)
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let nowhere = try embedkernel(
       ["tune", "--seconds", "1", "--output", try folder.file("f", "") + "/t.json"])
     #expect(nowhere.code == 1)

@@ -2,6 +2,7 @@
 // says what to do, and nothing on standard output.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct UsageTests {
@@ -104,7 +105,7 @@ import Testing
   }
 
   @Test func environmentIsPartOfTheCall() throws {
-    let folder = try Folder()
+    let folder = try TemporaryFolder()
     let ids = try folder.array("ids.npy", [0] as [Int32], [1, 1])
     let table = try folder.array("table.npy", [1, 2] as [Float], [1, 2])
     let result = try embedkernel(

@@ -1,4 +1,4 @@
-// The committed fixtures, the cached vocabulary of GPT-2, temporary folders and a seeded generator.
+// The committed fixtures, the cached vocabulary of GPT-2, and texts that are drawn.
 
 import EmbedData
 import Foundation
@@ -35,32 +35,6 @@ enum Resources {
 
   static func gpt2() throws -> BytePairTokenizer {
     try BytePairTokenizer(encoder: gpt2Encoder, merges: gpt2Merges)
-  }
-}
-
-/// A folder that goes away with its owner.
-final class TemporaryFolder {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "/EmbedDataTests-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func file(_ name: String, _ bytes: [UInt8]) throws -> String {
-    let file = path + "/" + name
-    try Data(bytes).write(to: URL(fileURLWithPath: file))
-    return file
-  }
-
-  func file(_ name: String, _ text: String) throws -> String {
-    try file(name, Array(text.utf8))
-  }
-
-  var contents: [String] {
-    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
   }
 }
 

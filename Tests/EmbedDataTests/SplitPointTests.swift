@@ -67,7 +67,7 @@ import Testing
     for fixture in TokenizerCase.all { text += fixture.bytes }
     let folder = try TemporaryFolder()
     let source = try folder.file("text", text)
-    let target = folder.path + "/text.bin"
+    let target = folder.url.path + "/text.bin"
     let summary = try TokenFile.write(
       tokenizing: source, with: tokenizer, special: special, to: target, partSize: partSize)
     let whole = try tokenizer.encode(bytes: text, special: special)
@@ -86,7 +86,7 @@ import Testing
   func thePlaysInPartsGiveTheIDsOfTheWhole() throws {
     let tokenizer = try Resources.gpt2()
     let folder = try TemporaryFolder()
-    let target = folder.path + "/plays.bin"
+    let target = folder.url.path + "/plays.bin"
     let summary = try TokenFile.write(
       tokenizing: Resources.shakespeare, with: tokenizer, to: target, partSize: 10_007)
     let whole = try tokenizer.encode(bytes: try bytes(of: Resources.shakespeare))
@@ -109,12 +109,13 @@ import Testing
     }
     #expect(try bytes(of: target) == Array("before".utf8))
     #expect(try folder.contents == ["old.bin", "text"])
-    #expect(throws: DataError.system(operation: "open", path: folder.path + "/none", code: ENOENT))
-    {
-      try TokenFile.write(tokenizing: folder.path + "/none", with: tokenizer, to: target)
+    #expect(
+      throws: DataError.system(operation: "open", path: folder.url.path + "/none", code: ENOENT)
+    ) {
+      try TokenFile.write(tokenizing: folder.url.path + "/none", with: tokenizer, to: target)
     }
-    #expect(throws: DataError.system(operation: "read", path: folder.path, code: EISDIR)) {
-      try TokenFile.write(tokenizing: folder.path, with: tokenizer, to: target)
+    #expect(throws: DataError.system(operation: "read", path: folder.url.path, code: EISDIR)) {
+      try TokenFile.write(tokenizing: folder.url.path, with: tokenizer, to: target)
     }
     #expect(
       throws: DataError.invalidSetting(name: "partSize", value: 0, requirement: "at least 1")

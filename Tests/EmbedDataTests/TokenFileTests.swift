@@ -28,7 +28,7 @@ import Testing
     ids[0] = 0
     ids[count - 1] = limit
     let folder = try TemporaryFolder()
-    let path = folder.path + "/ids.bin"
+    let path = folder.url.path + "/ids.bin"
     let writer = try TokenFileWriter(path: path, width: width)
     // In uneven parts, over the edges of the writer's buffer.
     var rest = ids[...]
@@ -51,7 +51,7 @@ import Testing
 
   @Test func bytesAreLittleEndian() throws {
     let folder = try TemporaryFolder()
-    let path = folder.path + "/ids.bin"
+    let path = folder.url.path + "/ids.bin"
     try write([1, 0x1234], .uint16, path)
     #expect(try bytes(of: path) == [1, 0, 0x34, 0x12])
     try write([0x0102_0304], .uint32, path)
@@ -65,7 +65,7 @@ import Testing
 
   @Test func unfitIDsAreNamedBeforeAnyIsWritten() throws {
     let folder = try TemporaryFolder()
-    let path = folder.path + "/ids.bin"
+    let path = folder.url.path + "/ids.bin"
     let writer = try TokenFileWriter(path: path, width: .uint16)
     try writer.append([1, 2, 3].span)
     for id in [Int32(65_536), -1, .max, .min] {
@@ -84,11 +84,11 @@ import Testing
   @Test func anUnfinishedWriterLeavesNothing() throws {
     let folder = try TemporaryFolder()
     do {
-      let writer = try TokenFileWriter(path: folder.path + "/ids.bin", width: .uint16)
+      let writer = try TokenFileWriter(path: folder.url.path + "/ids.bin", width: .uint16)
       try writer.append([1].span)
     }
     #expect(try folder.contents == [])
-    let inside = folder.path + "/none/ids.bin"
+    let inside = folder.url.path + "/none/ids.bin"
     #expect(
       throws: DataError.system(
         operation: "create", path: inside + ".partial-\(getpid())", code: ENOENT)
@@ -116,12 +116,12 @@ import Testing
     #expect(throws: DataError.emptyFile(path: empty)) {
       _ = try TokenFile(path: empty, width: .uint16)
     }
-    let none = folder.path + "/none.bin"
+    let none = folder.url.path + "/none.bin"
     #expect(throws: DataError.system(operation: "open", path: none, code: ENOENT)) {
       _ = try TokenFile(path: none, width: .uint16)
     }
-    #expect(throws: DataError.system(operation: "read", path: folder.path, code: EISDIR)) {
-      _ = try TokenFile(path: folder.path, width: .uint16)
+    #expect(throws: DataError.system(operation: "read", path: folder.url.path, code: EISDIR)) {
+      _ = try TokenFile(path: folder.url.path, width: .uint16)
     }
   }
 

@@ -3,6 +3,7 @@
 
 import EmbedData
 import Foundation
+import TestSupport
 import Testing
 
 /// One text of Fixtures/tokenizer.json with its ids from tiktoken.

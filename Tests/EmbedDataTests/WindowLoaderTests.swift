@@ -87,10 +87,10 @@ import Testing
     var generator = SeededGenerator(seed: 4)
     let tokens = (0..<5000).map { _ in Int32.random(in: 0...50_256, using: &generator) }
     let folder = try TemporaryFolder()
-    let writer = try TokenFileWriter(path: folder.path + "/ids.bin", width: width)
+    let writer = try TokenFileWriter(path: folder.url.path + "/ids.bin", width: width)
     try writer.append(tokens.span)
     try writer.finish()
-    let file = try TokenFile(path: folder.path + "/ids.bin", width: width)
+    let file = try TokenFile(path: folder.url.path + "/ids.bin", width: width)
     let shape = Shape(tokens: 5000, context: 33, stride: 7, batchSize: 6)
     let memory = try loader(tokens, shape, .kept, order)
     let mapped = try WindowLoader(

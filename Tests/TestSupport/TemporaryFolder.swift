@@ -18,4 +18,15 @@ package final class TemporaryFolder: Sendable {
   package var contents: [String] {
     get throws { try FileManager.default.contentsOfDirectory(atPath: url.path).sorted() }
   }
+
+  /// Writes a file and gives its path.
+  package func file(_ name: String, _ bytes: [UInt8]) throws -> String {
+    try Data(bytes).write(to: url.appending(path: name))
+    return path(name)
+  }
+
+  /// Writes a text and gives its path.
+  package func file(_ name: String, _ text: String) throws -> String {
+    try file(name, Array(text.utf8))
+  }
 }
