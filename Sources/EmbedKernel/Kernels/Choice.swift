@@ -7,7 +7,8 @@ internal import CMicrokernels
   let backend: Backend
   let threads: Int
   let traffic: Traffic
-  /// The native backend's kernels.
+  /// The C kernels: the native backend's; for the others, which take them for what they have no way
+  /// of their own to do, the portable ones.
   let kernels: UnsafePointer<ek_kernels>
 
   /// The plan of a call whose sizes have been checked.
@@ -51,6 +52,10 @@ internal import CMicrokernels
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: isLarge
         ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0)
+    guard backend == .native else {
+      unsafe kernels = defaults.plainKernels
+      return
+    }
     if let set = choice.instructionSet {
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
@@ -69,6 +74,7 @@ internal import CMicrokernels
   /// Those for rows that are in cache, where AVX2 beats AVX-512 on Zen 4: a store of a whole line
   /// takes it two cycles, and waits for loads that differ from it by a multiple of 4 KiB.
   let inCacheKernels: UnsafePointer<ek_kernels>
+  let plainKernels = unsafe ek_kernels_for(EK_PLAIN).unsafelyUnwrapped
   let threads = Threads.available
   /// What is wrong with an environment variable; every call throws it.
   let error: EmbedError?

@@ -63,9 +63,6 @@ protocol TileKernels: KernelBackend {
 
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   static func embed(_ tile: EmbedTile, _ plan: Plan)
-
-  /// The same for a tile of other elements than floats.
-  static func embed(_ tile: TypedTile, _ plan: Plan)
 }
 
 extension TileKernels {

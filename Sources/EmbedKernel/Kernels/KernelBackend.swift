@@ -6,15 +6,6 @@ protocol KernelBackend {
   /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
   static func embed(_ pass: ForwardPass, _ plan: Plan)
 
-  /// The same for tables or output of two-byte elements.
-  static func embed(_ pass: TypedPass, _ plan: Plan)
-
-  /// output[n, :] = dropout(norm(x[n, :])), x being the sum above plus a segment row
-  static func normalize(_ pass: NormalizePass, _ plan: Plan)
-
-  /// The backward of `normalize`, whose parameter gradients accumulate in fixed chunks.
-  static func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan)
-
   /// Rotates the pairs of a nest of rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for
   /// all but OpenBLAS, whose `srot` fuses multiplication and addition.
   static func rotate(_ tile: RotaryTile, _ plan: Plan)
@@ -67,27 +58,19 @@ public enum Backend: String, CaseIterable, Sendable {
     }
   }
 
-  func embed(_ pass: TypedPass, _ plan: Plan) {
-    switch self {
-    case .openBLAS: OpenBLASKernels.embed(pass, plan)
-    case .simd: SIMDKernels.embed(pass, plan)
-    case .native: NativeKernels.embed(pass, plan)
-    }
-  }
-
+  /// output[n, :] = dropout(norm(x[n, :])), x being the sum above plus a segment row
   func normalize(_ pass: NormalizePass, _ plan: Plan) {
     switch self {
     case .openBLAS: OpenBLASKernels.normalize(pass, plan)
-    case .simd: SIMDKernels.normalize(pass, plan)
-    case .native: NativeKernels.normalize(pass, plan)
+    case .simd, .native: NativeKernels.normalize(pass, plan)
     }
   }
 
+  /// The backward of `normalize`, whose parameter gradients accumulate in fixed chunks.
   func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
     switch self {
     case .openBLAS: OpenBLASKernels.normalizeGradient(pass, plan)
-    case .simd: SIMDKernels.normalizeGradient(pass, plan)
-    case .native: NativeKernels.normalizeGradient(pass, plan)
+    case .simd, .native: NativeKernels.normalizeGradient(pass, plan)
     }
   }
 }

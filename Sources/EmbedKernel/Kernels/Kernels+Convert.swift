@@ -101,12 +101,9 @@ extension Plan {
   ) {
     if inputType == outputType {
       unsafe to.copyMemory(from: from, byteCount: count * inputType.byteCount)
-    } else if backend == .native {
+    } else {
       unsafe kernels.pointee.convert.unsafelyUnwrapped(
         from, inputType.code, to, outputType.code, count)
-    } else {
-      // BLAS has no conversion: the OpenBLAS backend takes the portable one.
-      unsafe PortableConversion(from: from, to: to, count: count).run(inputType, outputType)
     }
   }
 }

@@ -84,7 +84,7 @@ extension Kernels {
       } else if tokens.type == .float32, output.type == .float32 {
         plan.backend.embed(pass, plan)
       } else {
-        plan.backend.embed(typed, plan)
+        typed.embed(plan)
       }
     }
   }

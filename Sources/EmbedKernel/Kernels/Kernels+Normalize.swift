@@ -10,11 +10,7 @@ extension Kernels {
       plan.backend.normalize(pass, plan)
     } else {
       pass.gatherRowByRow(threads: plan.threads)
-      if plan.backend == .native {
-        NativeKernels.normalize(pass, gathered: true, plan)
-      } else {
-        SIMDKernels.normalize(pass, gathered: true, plan)
-      }
+      NativeKernels.normalize(pass, gathered: true, plan)
     }
   }
 
@@ -24,11 +20,7 @@ extension Kernels {
       plan.backend.normalizeGradient(pass, plan)
     } else {
       pass.forward.gatherRowByRow(threads: plan.threads)
-      if plan.backend == .native {
-        NativeKernels.normalizeGradient(pass, gathered: true, plan)
-      } else {
-        SIMDKernels.normalizeGradient(pass, gathered: true, plan)
-      }
+      NativeKernels.normalizeGradient(pass, gathered: true, plan)
     }
   }
 }

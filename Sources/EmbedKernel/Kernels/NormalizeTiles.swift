@@ -1,18 +1,7 @@
 // The fused layer tile by tile: the same walk as the plain forward's. The backward walks fixed
 // chunks of it, each into parameter sums of its own, which are then added in order.
 
-/// A backend that normalises tile by tile.
-protocol NormalizeTileKernels: TileKernels {
-  /// Sums, normalises and drops a tile's rows; with `gathered`, x lies in the output already.
-  static func normalize(_ tile: EmbedTile, _ pass: NormalizePass, gathered: Bool, _ plan: Plan)
-
-  /// The backward of a tile, which adds to `sums`.
-  static func normalizeGradient(
-    _ tile: EmbedTile, _ pass: NormalizeGradientPass, _ sums: ParameterSums, gathered: Bool,
-    _ plan: Plan)
-}
-
-extension NormalizeTileKernels {
+extension NativeKernels {
   static func normalize(_ pass: NormalizePass, _ plan: Plan) {
     normalize(pass, gathered: false, plan)
   }
@@ -27,30 +16,30 @@ extension NormalizeTileKernels {
     let work = TileWork(
       pass: pass.rows, plan: plan, walk: walk,
       placesOutside: walksByPosition && plan.traffic.prefetchRows > 0,
-      visitor: NormalizeVisitor<Self>(pass: pass, gathered: gathered))
+      visitor: NormalizeVisitor(pass: pass, gathered: gathered))
     Threads.split(walk.count, plan.threads, work)
   }
 
   @inline(__always)
   static func normalizeGradient(_ pass: NormalizeGradientPass, gathered: Bool, _ plan: Plan) {
-    let work = GradientWork<Self>(
+    let work = GradientWork(
       pass: pass, plan: plan, walk: TileWalk(pass.forward.rows), gathered: gathered)
     Threads.split(pass.layout.chunks, plan.threads, work)
   }
 }
 
-private struct NormalizeVisitor<Backend: NormalizeTileKernels>: TileVisitor {
+private struct NormalizeVisitor: TileVisitor {
   let pass: NormalizePass
   let gathered: Bool
 
   @inline(__always)
   func visit(_ tile: EmbedTile, _ plan: Plan) {
-    Backend.normalize(tile, pass, gathered: gathered, plan)
+    NativeKernels.normalize(tile, pass, gathered: gathered, plan)
   }
 }
 
 /// Chunks of a backward pass.
-private struct GradientWork<Backend: NormalizeTileKernels>: ParallelWork {
+private struct GradientWork: ParallelWork {
   let pass: NormalizeGradientPass
   let plan: Plan
   let walk: TileWalk
@@ -77,7 +66,7 @@ private struct GradientWork<Backend: NormalizeTileKernels>: ParallelWork {
 
     @inline(__always)
     func visit(_ tile: EmbedTile, _ plan: Plan) {
-      Backend.normalizeGradient(tile, pass, sums, gathered: gathered, plan)
+      NativeKernels.normalizeGradient(tile, pass, sums, gathered: gathered, plan)
     }
   }
 }

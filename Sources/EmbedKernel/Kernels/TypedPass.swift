@@ -44,25 +44,24 @@
   }
 }
 
-extension TileKernels {
-  @inline(__always)
-  static func embed(_ pass: TypedPass, _ plan: Plan) {
-    let walk = TileWalk(pass.pass)
+extension TypedPass {
+  /// Embeds by the plan's C kernels, whatever its backend.
+  func embed(_ plan: Plan) {
+    let walk = TileWalk(pass)
     let work = TileWork(
-      pass: pass.pass, plan: plan, walk: walk,
-      placesOutside: walksByPosition && plan.traffic.prefetchRows > 0,
-      visitor: TypedVisitor<Self>(pass: pass))
+      pass: pass, plan: plan, walk: walk, placesOutside: plan.traffic.prefetchRows > 0,
+      visitor: TypedVisitor(pass: self))
     Threads.split(walk.count, plan.threads, work)
   }
 }
 
 /// Embeds each tile.
-private struct TypedVisitor<Backend: TileKernels>: TileVisitor {
+private struct TypedVisitor: TileVisitor {
   let pass: TypedPass
 
   @inline(__always)
   func visit(_ tile: EmbedTile, _ plan: Plan) {
-    Backend.embed(TypedTile(nest: tile, pass: pass), plan)
+    plan.embed(TypedTile(nest: tile, pass: pass))
   }
 }
 

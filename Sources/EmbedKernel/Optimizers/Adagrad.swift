@@ -24,25 +24,12 @@ extension UpdateRule {
     return try UpdateRule(
       name: "adagrad", learningRate: learningRate, untouched: untouched,
       state: StateLayout(first: "sum", start: Float(initialSum)),
-      arithmetic: AdagradArithmetic.self
+      kernel: EK_STEP_ADAGRAD
     ) { step, rate in
       var scalars = ek_step_scalars(
         rate / (1 + Double(step - 1) * rateDecay), coupledDecay: weightDecay)
       scalars.epsilon = Float(epsilon)
       return scalars
     }
-  }
-}
-
-enum AdagradArithmetic: StepArithmetic {
-  static let kernel: ek_step? = EK_STEP_ADAGRAD
-  static let usesFirst = true
-
-  @inline(__always)
-  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
-    x.first += d * d
-    x.parameter -= s.rate * d / (x.first.squareRoot() + s.epsilon)
   }
 }

@@ -38,7 +38,7 @@ extension UpdateRule {
     return try UpdateRule(
       name: epsilonForm == .uncorrected ? "sparse-adam" : "adam", learningRate: learningRate,
       untouched: untouched, state: .moments,
-      arithmetic: AdamArithmetic.self
+      kernel: EK_STEP_ADAM
     ) { step, rate in
       var scalars = ek_step_scalars(moments, step, rate)
       scalars.coupled_decay = Float(weightDecay)

@@ -32,7 +32,7 @@ extension UpdateRule {
     let numbers = moments
     return try UpdateRule(
       name: "adamw", learningRate: learningRate, untouched: untouched, state: .moments,
-      arithmetic: AdamArithmetic.self, moments: numbers
+      kernel: EK_STEP_ADAM, moments: numbers
     ) { step, rate in
       var scalars = ek_step_scalars(numbers, step, rate)
       scalars.decay = Float(rate * weightDecay)
@@ -58,24 +58,4 @@ extension MomentDecay {
 
   /// How first / sqrt(second) decays in a step without gradient.
   var ratio: Double { beta1 == 0 ? 0 : beta1 / beta2.squareRoot() }
-}
-
-enum AdamArithmetic: StepArithmetic {
-  static let kernel: ek_step? = EK_STEP_ADAM
-  static let usesFirst = true
-  static let usesSecond = true
-  static let usesResidual = true
-
-  @inline(__always)
-  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    if let missed = tile.missed, missed.moments_decay {
-      CatchUpAllArithmetic.update(&x, tile, factor)
-    }
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
-    x.first += s.first_rate * (d - x.first)
-    x.second += s.second_rate * (d * d - x.second)
-    x.subtract(
-      s.decay * x.parameter + s.rate * x.first / (x.second.squareRoot() + s.epsilon), tile)
-  }
 }

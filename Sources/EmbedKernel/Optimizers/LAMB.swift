@@ -22,7 +22,7 @@ extension UpdateRule {
     try checkDecay(weightDecay)
     return try UpdateRule(
       name: "lamb", learningRate: learningRate, untouched: untouched, state: .moments,
-      arithmetic: LAMBArithmetic.self
+      kernel: EK_STEP_LAMB
     ) { step, rate in
       var scalars = ek_step_scalars(moments, step, rate)
       scalars.rate = Float(rate)
@@ -30,39 +30,5 @@ extension UpdateRule {
       scalars.decay = Float(weightDecay)
       return scalars
     }
-  }
-}
-
-enum LAMBArithmetic: StepArithmetic {
-  static let kernel: ek_step? = EK_STEP_LAMB
-  static let usesFirst = true
-  static let usesSecond = true
-  static let isMeasured = true
-
-  @inline(__always)
-  private static func direction(_ x: StepLanes, _ s: ek_step_scalars) -> SIMD16<Float> {
-    s.correction * x.first / (x.second.squareRoot() + s.epsilon) + s.decay * x.parameter
-  }
-
-  @inline(__always)
-  static func measure(_ x: inout StepLanes, _ tile: StepView) -> RowSums {
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient
-    x.first += s.first_rate * (d - x.first)
-    x.second += s.second_rate * (d * d - x.second)
-    let u = direction(x, s)
-    return RowSums(x.parameter * x.parameter, u * u)
-  }
-
-  @inline(__always)
-  static func settle(_ sums: RowSums, _ rowState: inout Float, _ tile: StepView) -> Float {
-    let (parameters, step) = (sums.first.treeSum, sums.second.treeSum)
-    let ratio = parameters > 0 && step > 0 ? parameters.squareRoot() / step.squareRoot() : 1
-    return tile.scalars.rate * ratio
-  }
-
-  @inline(__always)
-  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    x.parameter -= factor * direction(x, tile.scalars)
   }
 }

@@ -30,26 +30,12 @@ extension UpdateRule {
     return try UpdateRule(
       name: direction == .nesterov ? "nesterov" : "momentum", learningRate: learningRate,
       untouched: untouched,
-      state: StateLayout(first: "momentum"), arithmetic: MomentumArithmetic.self
+      state: StateLayout(first: "momentum"), kernel: EK_STEP_MOMENTUM
     ) { _, rate in
       var scalars = ek_step_scalars(rate, coupledDecay: weightDecay)
       scalars.first_rate = Float(beta)
       scalars.nesterov = direction == .nesterov
       return scalars
     }
-  }
-}
-
-enum MomentumArithmetic: StepArithmetic {
-  static let kernel: ek_step? = EK_STEP_MOMENTUM
-  static let usesFirst = true
-
-  @inline(__always)
-  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
-    x.first = s.first_rate * x.first + d
-    let direction = s.nesterov ? d + s.first_rate * x.first : x.first
-    x.parameter -= s.rate * direction
   }
 }

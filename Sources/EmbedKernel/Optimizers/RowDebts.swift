@@ -107,8 +107,6 @@ extension ek_step_tile {
     unsafe tile.form = EK_ZERO
     unsafe tile.begin = range.lowerBound
     unsafe tile.end = last
-    let arithmetic: any StepArithmetic.Type =
-      what == .parameters ? CatchUpArithmetic.self : CatchUpAllArithmetic.self
-    unsafe plan.backend.step(tile, arithmetic, plan)
+    unsafe plan.step(tile, what == .parameters ? EK_STEP_CATCH_UP : EK_STEP_CATCH_UP_ALL)
   }
 }

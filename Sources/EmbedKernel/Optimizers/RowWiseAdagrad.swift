@@ -24,36 +24,11 @@ extension UpdateRule {
     return try UpdateRule(
       name: "row-wise-adagrad", learningRate: learningRate, untouched: untouched,
       state: StateLayout(row: "sum", start: Float(initialSum)),
-      arithmetic: RowWiseAdagradArithmetic.self
+      kernel: EK_STEP_ROW_WISE_ADAGRAD
     ) { _, rate in
       var scalars = ek_step_scalars(rate, coupledDecay: weightDecay)
       scalars.epsilon = Float(epsilon)
       return scalars
     }
-  }
-}
-
-enum RowWiseAdagradArithmetic: StepArithmetic {
-  static let kernel: ek_step? = EK_STEP_ROW_WISE_ADAGRAD
-  static let isMeasured = true
-
-  @inline(__always)
-  static func measure(_ x: inout StepLanes, _ tile: StepView) -> RowSums {
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
-    return RowSums(d * d, .zero)
-  }
-
-  @inline(__always)
-  static func settle(_ sums: RowSums, _ rowState: inout Float, _ tile: StepView) -> Float {
-    rowState += sums.first.treeSum / Float(tile.dim)
-    return tile.scalars.rate / (rowState.squareRoot() + tile.scalars.epsilon)
-  }
-
-  @inline(__always)
-  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
-    x.parameter -= factor * d
   }
 }

@@ -15,20 +15,9 @@ extension UpdateRule {
     try checkDecay(weightDecay)
     return try UpdateRule(
       name: "sgd", learningRate: learningRate, untouched: untouched, state: StateLayout(),
-      arithmetic: SGDArithmetic.self
+      kernel: EK_STEP_SGD
     ) { _, rate in
       ek_step_scalars(rate, coupledDecay: weightDecay)
     }
-  }
-}
-
-enum SGDArithmetic: StepArithmetic {
-  static let kernel: ek_step? = EK_STEP_SGD
-
-  @inline(__always)
-  static func update(_ x: inout StepLanes, _ tile: StepView, _ factor: Float) {
-    let s = tile.scalars
-    let d = s.gradient_scale * x.gradient + s.coupled_decay * x.parameter
-    x.parameter -= s.rate * d
   }
 }

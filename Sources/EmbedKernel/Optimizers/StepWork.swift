@@ -9,7 +9,7 @@ internal import CMicrokernels
 @safe struct StepWork: ParallelWork {
   /// The arrays and numbers; `rows` lists the rows with a gradient.
   var tile: ek_step_tile
-  let arithmetic: any StepArithmetic.Type
+  let kernel: ek_step
   let plan: Plan
   /// The number of listed rows.
   var count: Int
@@ -99,11 +99,11 @@ internal import CMicrokernels
         unsafe summed.form = EK_BY_INDEX
         unsafe summed.gradient = sums + (next - at) * tile.dim
         unsafe summed.end = at + 1
-        unsafe plan.backend.step(summed, arithmetic, plan)
+        unsafe plan.step(summed, kernel)
         next += 1
       } else {
         unsafe tile.end = min(heavyRow, range.upperBound)
-        unsafe plan.backend.step(tile, arithmetic, plan)
+        unsafe plan.step(tile, kernel)
       }
       at = unsafe at == heavyRow ? at + 1 : tile.end
     }
@@ -130,14 +130,14 @@ internal import CMicrokernels
       guard listed < count, listedRow(listed) == row else { continue }
       if unsafe zero.begin < k {
         unsafe zero.end = k
-        unsafe plan.backend.step(zero, arithmetic, plan)
+        unsafe plan.step(zero, kernel)
       }
       unsafe zero.begin = k + 1
       step(listed..<listed + 1)
     }
     if unsafe zero.begin < range.upperBound {
       unsafe zero.end = range.upperBound
-      unsafe plan.backend.step(zero, arithmetic, plan)
+      unsafe plan.step(zero, kernel)
     }
   }
 

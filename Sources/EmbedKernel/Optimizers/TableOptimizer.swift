@@ -218,7 +218,7 @@ internal import CMicrokernels
     unsafe tile.scalars = rule.scalars(stepCount + 1, rule.learningRate.rate(at: stepCount + 1))
     unsafe tile.scalars.gradient_scale = gradient.scale
     var work = unsafe StepWork(
-      tile: tile, arithmetic: rule.arithmetic, plan: plan, count: gradient.count, debts: debts)
+      tile: tile, kernel: rule.kernel, plan: plan, count: gradient.count, debts: debts)
     if let groups = gradient.groups {
       unsafe work.tile.offsets = groups.offsets
       unsafe work.tile.members = groups.tokens

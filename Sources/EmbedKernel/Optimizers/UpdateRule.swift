@@ -1,6 +1,5 @@
-// An optimiser as a value: its name, its numbers, what state it keeps and its arithmetic. A new
-// optimiser is a file with a factory of `UpdateRule` and a `StepArithmetic`, and a line in
-// UpdateRule+Named.swift.
+// An optimiser as a value: its name, its numbers, what state it keeps and its C kernel. A new optimiser
+// is a C function and a factory of `UpdateRule`, with a line where each is listed.
 
 internal import CMicrokernels
 
@@ -18,7 +17,7 @@ public struct UpdateRule: Sendable {
   public let untouched: UntouchedRows
 
   let state: StateLayout
-  let arithmetic: any StepArithmetic.Type
+  let kernel: ek_step
   /// The numbers that steps missed by a row need; nil where rows miss no steps.
   let moments: MomentDecay?
   /// The numbers of a step, from its number and rate.
@@ -26,7 +25,7 @@ public struct UpdateRule: Sendable {
 
   init(
     name: String, learningRate: LearningRate, untouched: UntouchedRows, state: StateLayout,
-    arithmetic: any StepArithmetic.Type, moments: MomentDecay? = nil,
+    kernel: ek_step, moments: MomentDecay? = nil,
     scalars: @escaping @Sendable (_ step: Int, _ rate: Double) -> ek_step_scalars
   ) throws(EmbedError) {
     try learningRate.check()
@@ -39,7 +38,7 @@ public struct UpdateRule: Sendable {
     self.learningRate = learningRate
     self.untouched = untouched
     self.state = state
-    self.arithmetic = arithmetic
+    self.kernel = kernel
     self.moments = moments
     self.scalars = scalars
   }

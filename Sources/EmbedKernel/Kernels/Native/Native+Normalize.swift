@@ -1,8 +1,8 @@
-// The fused layer of the native backend: the C microkernels of the best instruction set.
+// The fused layer in C, for every backend: those but `native` take the portable set.
 
 internal import CMicrokernels
 
-extension NativeKernels: NormalizeTileKernels {
+extension NativeKernels {
   static func normalize(_ tile: EmbedTile, _ pass: NormalizePass, gathered: Bool, _ plan: Plan) {
     var c = unsafe ek_normalize_tile(tile, pass, gathered: gathered)
     unsafe plan.kernels.pointee.normalize_f32.unsafelyUnwrapped(&c)

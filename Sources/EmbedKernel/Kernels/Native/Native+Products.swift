@@ -1,21 +1,24 @@
-// Small matrix products on the C microkernels.
+// Small matrix products on the C microkernels, for every backend.
 
 internal import CMicrokernels
 
-extension NativeKernels: ProductKernels {
-  static func products(_ tile: ProductTile, _ plan: Plan) {
+extension Plan {
+  /// products = scale · x · tableᵀ
+  func products(_ tile: ProductTile) {
     var c = unsafe ek_product_tile(tile)
-    unsafe plan.kernels.pointee.products_f32.unsafelyUnwrapped(&c)
+    unsafe kernels.pointee.products_f32.unsafelyUnwrapped(&c)
   }
 
-  static func combine(_ tile: ProductTile, _ plan: Plan) {
+  /// x += scale · products · table
+  func combine(_ tile: ProductTile) {
     var c = unsafe ek_product_tile(tile)
-    unsafe plan.kernels.pointee.combine_f32.unsafelyUnwrapped(&c)
+    unsafe kernels.pointee.combine_f32.unsafelyUnwrapped(&c)
   }
 
-  static func outer(_ tile: ProductTile, _ plan: Plan) {
+  /// table += scale · productsᵀ · x
+  func outer(_ tile: ProductTile) {
     var c = unsafe ek_product_tile(tile)
-    unsafe plan.kernels.pointee.outer_f32.unsafelyUnwrapped(&c)
+    unsafe kernels.pointee.outer_f32.unsafelyUnwrapped(&c)
   }
 }
 

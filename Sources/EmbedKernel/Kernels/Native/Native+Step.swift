@@ -1,12 +1,11 @@
-// Optimiser steps of the native backend: the C microkernels of the best instruction set.
+// Optimiser steps in C, for every backend: they need roots and quotients, which BLAS lacks, and `simd`
+// takes the portable set.
 
 internal import CMicrokernels
 
-extension NativeKernels {
-  static func step(_ tile: ek_step_tile, _ arithmetic: any StepArithmetic.Type, _ plan: Plan) {
-    guard let kernel = arithmetic.kernel, let steps = unsafe plan.kernels.pointee.steps else {
-      return unsafe arithmetic.run(tile)
-    }
-    unsafe withUnsafePointer(to: tile) { unsafe ek_run_step(steps, kernel, $0) }
+extension Plan {
+  /// Steps the rows of a tile.
+  func step(_ tile: ek_step_tile, _ kernel: ek_step) {
+    unsafe withUnsafePointer(to: tile) { unsafe ek_run_step(kernels.pointee.steps, kernel, $0) }
   }
 }

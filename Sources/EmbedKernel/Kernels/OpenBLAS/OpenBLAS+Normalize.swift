@@ -1,6 +1,6 @@
 // The fused layer of the OpenBLAS backend: gather and axpy, then the normalisation in place.
 //
-// BLAS has no row statistics whose order of summation is fixed, so that part is the simd backend's:
+// BLAS has no row statistics whose order of summation is fixed, so that part is C's portable one:
 // its second pass over the output is what this backend pays for not being fused.
 
 internal import COpenBLAS
@@ -8,12 +8,12 @@ internal import COpenBLAS
 extension OpenBLASKernels {
   static func normalize(_ pass: NormalizePass, _ plan: Plan) {
     gather(pass, plan)
-    if !pass.isPlainSum { SIMDKernels.normalize(pass, gathered: true, plan) }
+    if !pass.isPlainSum { NativeKernels.normalize(pass, gathered: true, plan) }
   }
 
   static func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
     gather(pass.forward, plan)
-    SIMDKernels.normalizeGradient(pass, gathered: true, plan)
+    NativeKernels.normalizeGradient(pass, gathered: true, plan)
   }
 
   private static func gather(_ pass: NormalizePass, _ plan: Plan) {

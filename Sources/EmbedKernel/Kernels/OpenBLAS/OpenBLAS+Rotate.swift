@@ -1,7 +1,7 @@
 // Rotation by the OpenBLAS backend: `cblas_srot`, a plane rotation of two strided vectors by one
 // angle. All heads of a token share a pair's angle, so a call rotates one pair of one token in all
-// heads: short vectors at long strides, a call for every H*8 bytes. BLAS computes with floats alone,
-// so two-byte elements of a few heads are widened to the stack, rotated there and rounded.
+// heads: short vectors at long strides, a call for every H*8 bytes. BLAS computes with floats alone:
+// two-byte elements go to C's portable kernels.
 //
 // `srot` fuses its multiplications and additions where the CPU can, so results may differ from the
 // other backends' by a rounding.
@@ -11,7 +11,7 @@ internal import COpenBLAS
 extension OpenBLASKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
   static func rotate(_ tile: RotaryTile, _ plan: Plan) {
-    guard tile.type == .float32 else { return rotateWidened(tile) }
+    guard tile.type == .float32 else { return NativeKernels.rotate(tile, plan) }
     if !tile.isInPlace { copy(tile) }
     let output = unsafe tile.output.assumingMemoryBound(to: Float.self)
     // Rows of the inner loop share their cosines: they are the vector.
@@ -52,31 +52,6 @@ extension OpenBLASKernels {
     }
   }
 
-  private static func rotateWidened(_ tile: RotaryTile) {
-    var scratch = InlineArray<1_024, Float>(repeating: 0)
-    var span = scratch.mutableSpan
-    unsafe span.withUnsafeMutableBufferPointer { buffer in
-      let floats = unsafe buffer.baseAddress.unsafelyUnwrapped
-      for token in 0..<tile.outer.count {
-        for head in stride(from: 0, to: tile.inner.count, by: widenedRows) {
-          let rows = min(widenedRows, tile.inner.count - head)
-          for first in stride(from: 0, to: tile.pairs, by: widenedPairs) {
-            let range = first..<min(first + widenedPairs, tile.pairs)
-            let part = WidenedPart(tile: tile, token: token, head: head, rows: rows, range: range)
-            unsafe part.load(floats)
-            unsafe rotate(
-              floats, range, tile.layout, range.count,
-              RotaryTile.Loop(count: rows, elements: 2 * widenedPairs),
-              cosines: tile.cosines(token, 0), tile)
-            unsafe part.store(floats)
-          }
-        }
-      }
-    }
-    guard tile.rest > 0, !tile.isInPlace else { return }
-    forEachRow(tile) { at in copy(tile, at + tile.restStart, tile.rest) }
-  }
-
   private static func copy(_ tile: RotaryTile) {
     forEachRow(tile) { at in
       // The half layout's second elements are apart, the interleaved one's follow.
@@ -96,51 +71,6 @@ extension OpenBLASKernels {
   private static func forEachRow(_ tile: RotaryTile, _ body: (Int) -> Void) {
     for o in 0..<tile.outer.count {
       for i in 0..<tile.inner.count { body(tile.element(o, i)) }
-    }
-  }
-}
-
-/// Rows and pairs that are on the stack at a time.
-private let (widenedRows, widenedPairs) = (8, 64)
-
-/// Pairs `range` of `rows` heads of one token.
-private struct WidenedPart {
-  let tile: RotaryTile
-  let token: Int
-  let head: Int
-  let rows: Int
-  let range: Range<Int>
-
-  /// Puts them on the stack as rows of floats: in the half layout the second elements follow the
-  /// first ones.
-  func load(_ floats: UnsafeMutablePointer<Float>) {
-    forEachStretch { at, place, count in
-      unsafe PortableConversion(from: tile.input + at, to: floats + place, count: count)
-        .run(tile.type, .float32)
-    }
-  }
-
-  /// Rounds them to the output.
-  func store(_ floats: UnsafeMutablePointer<Float>) {
-    forEachStretch { at, place, count in
-      unsafe PortableConversion(from: floats + place, to: tile.output + at, count: count)
-        .run(.float32, tile.type)
-    }
-  }
-
-  /// Calls `body` with the byte of the tensor, the float of the stack and the number of elements.
-  @inline(__always)
-  private func forEachStretch(_ body: (_ at: Int, _ place: Int, _ count: Int) -> Void) {
-    let size = tile.type.byteCount
-    for row in 0..<rows {
-      let (at, place) = (tile.element(token, head + row), row * 2 * widenedPairs)
-      switch tile.layout {
-      case .half:
-        body((at + range.lowerBound) * size, place, range.count)
-        body((at + range.lowerBound + tile.partner) * size, place + range.count, range.count)
-      case .interleaved:
-        body((at + 2 * range.lowerBound) * size, place, 2 * range.count)
-      }
     }
   }
 }

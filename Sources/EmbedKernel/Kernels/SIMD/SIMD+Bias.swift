@@ -1,11 +1,8 @@
-// Biases by distance in pure Swift: 16 floats a step. Two-byte logits go one by one in a loop
-// without branches, which the compiler makes vectors of.
+// Biases by distance in pure Swift: 16 floats a step. Two-byte logits go to C's portable kernels.
 
 extension SIMDKernels: BiasKernels {
   static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    guard tile.element == .float32 else {
-      return TypedAdd(tile: tile).run(tile.element, .float32)
-    }
+    guard tile.element == .float32 else { return NativeKernels.addByDistance(tile, plan) }
     for row in 0..<tile.rows {
       let logits = unsafe tile.floats(row)
       let table = unsafe tile.table - row
@@ -20,9 +17,7 @@ extension SIMDKernels: BiasKernels {
   }
 
   static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    guard tile.element == .float32 else {
-      return TypedSum(tile: tile).run(tile.element, .float32)
-    }
+    guard tile.element == .float32 else { return NativeKernels.sumByDistance(tile, plan) }
     for row in 0..<tile.rows {
       unsafe addRow(tile.floats(row), to: tile.table - row, tile.seen(row))
     }
@@ -49,42 +44,5 @@ extension SIMDKernels: BiasKernels {
   @inline(__always)
   private static func vector(_ row: UnsafePointer<Float>, _ i: Int) -> SIMD16<Float> {
     unsafe UnsafeRawPointer(row + i).loadUnaligned(as: SIMD16<Float>.self)
-  }
-}
-
-/// logits[r, j] = round(logits[r, j] + table[j - r])
-private struct TypedAdd: TypedBody {
-  let tile: DistanceTile
-
-  func run<Logit: SIMDElement, Entry: SIMDElement>(_ logit: Logit.Type, _ entry: Entry.Type) {
-    let size = MemoryLayout<Logit>.size
-    for row in 0..<tile.rows {
-      let logits = unsafe tile.address(row)
-      let table = unsafe tile.table - row
-      let seen = tile.seen(row)
-      if tile.overwrites {
-        for j in 0..<seen { unsafe Logit.store(table[j], logits + j &* size) }
-      } else {
-        for j in 0..<seen {
-          let sum = unsafe Logit.load(logits + j &* size) + table[j]
-          unsafe Logit.store(sum, logits + j &* size)
-        }
-      }
-      for j in seen..<tile.columns { unsafe Logit.store(-.infinity, logits + j &* size) }
-    }
-  }
-}
-
-/// table[j - r] += logits[r, j]
-private struct TypedSum: TypedBody {
-  let tile: DistanceTile
-
-  func run<Logit: SIMDElement, Entry: SIMDElement>(_ logit: Logit.Type, _ entry: Entry.Type) {
-    let size = MemoryLayout<Logit>.size
-    for row in 0..<tile.rows {
-      let logits = unsafe tile.address(row)
-      let table = unsafe tile.table - row
-      for j in 0..<tile.seen(row) { unsafe table[j] += Logit.load(logits + j &* size) }
-    }
   }
 }

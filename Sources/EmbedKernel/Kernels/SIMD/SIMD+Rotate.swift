@@ -1,4 +1,5 @@
 // Rotation by the pure Swift backend: 16 pairs a step in the half layout, 8 in the interleaved one.
+// Two-byte elements go to C's portable kernels.
 //
 // Bytes a row: D*4 read, D*4 written; the row of cosines and sines comes from cache.
 
@@ -6,17 +7,13 @@ extension SIMDKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
   @inline(__always)
   static func rotate(_ tile: RotaryTile, _ plan: Plan) {
-    switch tile.type {
-    case .float32: rotateFloats(tile)
-    case .float16: HalfRotation<Half>(tile: tile).run()
-    case .bfloat16: HalfRotation<BFloat16>(tile: tile).run()
-    }
+    guard tile.type == .float32 else { return NativeKernels.rotate(tile, plan) }
+    rotateFloats(tile)
     guard tile.rest > 0, !tile.isInPlace else { return }
-    let size = tile.type.byteCount
     for o in 0..<tile.outer.count {
       for i in 0..<tile.inner.count {
-        let at = (tile.element(o, i) &+ tile.restStart) &* size
-        unsafe (tile.output + at).copyMemory(from: tile.input + at, byteCount: tile.rest &* size)
+        let at = (tile.element(o, i) &+ tile.restStart) &* 4
+        unsafe (tile.output + at).copyMemory(from: tile.input + at, byteCount: tile.rest &* 4)
       }
     }
   }

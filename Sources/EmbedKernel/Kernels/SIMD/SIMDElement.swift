@@ -1,8 +1,6 @@
-// Elements of a type to and from floats in memory: the portable conversions. They have no branches,
-// so that the compiler turns loops over them into vectors of whatever the machine has; Swift's own
-// vectors of 16-bit integers are taken apart lane by lane and are many times slower.
+// Elements of a type to and from floats in memory, one at a time: for passes that go row by row.
 
-/// An element type that the portable kernels can load and store.
+/// An element type that Swift code can load and store.
 protocol SIMDElement: TableElement {
   /// The element at `address`, which need not be aligned.
   static func load(_ address: UnsafeRawPointer) -> Float
@@ -56,20 +54,6 @@ extension TypedBody {
     case (.bfloat16, .float32): run(BFloat16.self, Float.self)
     case (.bfloat16, .float16): run(BFloat16.self, Half.self)
     case (.bfloat16, .bfloat16): run(BFloat16.self, BFloat16.self)
-    }
-  }
-}
-
-/// to[i] = from[i], in Swift.
-@safe struct PortableConversion: TypedBody {
-  let from: UnsafeRawPointer
-  let to: UnsafeMutableRawPointer
-  let count: Int
-
-  func run<Input: SIMDElement, Output: SIMDElement>(_ input: Input.Type, _ output: Output.Type) {
-    let (inputBytes, outputBytes) = (MemoryLayout<Input>.size, MemoryLayout<Output>.size)
-    for i in 0..<count {
-      unsafe Output.store(Input.load(from + i &* inputBytes), to + i &* outputBytes)
     }
   }
 }

@@ -79,11 +79,11 @@
   /// products[r, p] = queries[first + r] · table[p]
   @inline(__always)
   func fillProducts(_ products: UnsafeMutablePointer<Float>, _ first: Int, _ count: Int) {
-    unsafe plan.backend.products(
+    unsafe plan.products(
       ProductTile(
         x: UnsafeMutablePointer(mutating: queries) + first * dim, xStride: dim, rows: count,
         table: UnsafeMutablePointer(mutating: table), tableStride: dim, entries: positions,
-        dim: dim, products: products, stride: positions, scale: 1), plan)
+        dim: dim, products: products, stride: positions, scale: 1))
   }
 
   /// Calls `body` for the stretches of keys that row `row` counts: those of its document, without
@@ -217,12 +217,12 @@ struct CoPEForward: ParallelWork {
       x: toQueries + row * dim, xStride: dim, rows: 1,
       table: UnsafeMutablePointer(mutating: pass.table), tableStride: dim, entries: positions,
       dim: dim, products: sums, stride: positions, scale: 1)
-    pass.plan.backend.combine(tile, pass.plan)
+    pass.plan.combine(tile)
     let outer = unsafe ProductTile(
       x: UnsafeMutablePointer(mutating: pass.queries) + row * dim, xStride: dim, rows: 1,
       table: toTable, tableStride: dim, entries: positions, dim: dim, products: sums,
       stride: positions, scale: 1)
-    pass.plan.backend.outer(outer, pass.plan)
+    pass.plan.outer(outer)
     unsafe passThroughGates(element, row, keys, mine, sums)
   }
 

@@ -68,7 +68,7 @@ final class RelativeIndex: Sendable {
         x: UnsafeMutablePointer(mutating: queries), xStride: dim, rows: block.queries.count,
         table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
         entries: count, dim: dim, products: products, stride: count, scale: scale)
-      block.plan.backend.products(tile, block.plan)
+      block.plan.products(tile)
       for (row, query) in block.queries.enumerated() {
         let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
         let mine = unsafe products + (row * count - first)
@@ -112,14 +112,14 @@ final class RelativeIndex: Sendable {
           x: queryGradient, xStride: dim, rows: block.queries.count,
           table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
           entries: count, dim: dim, products: products, stride: count, scale: scale)
-        block.plan.backend.combine(tile, block.plan)
+        block.plan.combine(tile)
       }
       if let tableGradient = unsafe tableGradient, let queries = unsafe queries {
         let tile = unsafe ProductTile(
           x: UnsafeMutablePointer(mutating: queries), xStride: dim, rows: block.queries.count,
           table: tableGradient + first * dim, tableStride: dim, entries: count, dim: dim,
           products: products, stride: count, scale: scale)
-        block.plan.backend.outer(tile, block.plan)
+        block.plan.outer(tile)
       }
     }
   }
@@ -169,7 +169,7 @@ extension RelativeProducts {
         xStride: dim, rows: part.count,
         table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
         entries: count, dim: dim, products: products, stride: count, scale: scale)
-      block.plan.backend.products(tile, block.plan)
+      block.plan.products(tile)
       for (row, query) in block.queries.enumerated() {
         let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
         for key in visibleKeys(part, query, block.isCausal) {
@@ -205,13 +205,13 @@ extension RelativeProducts {
           x: keyGradient + start, xStride: dim, rows: part.count,
           table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
           entries: count, dim: dim, products: products, stride: count, scale: scale)
-        block.plan.backend.combine(tile, block.plan)
+        block.plan.combine(tile)
       }
       let tile = unsafe ProductTile(
         x: UnsafeMutablePointer(mutating: keys) + start, xStride: dim, rows: part.count,
         table: tableGradient + first * dim, tableStride: dim, entries: count, dim: dim,
         products: products, stride: count, scale: scale)
-      block.plan.backend.outer(tile, block.plan)
+      block.plan.outer(tile)
     }
   }
 

@@ -36,7 +36,7 @@ extension TransformerXLBias {
       let tile = unsafe keyTile(
         contentBias.storage.base + block.head * dim,
         UnsafeMutablePointer(mutating: keys) + start * dim, count, heights)
-      block.plan.backend.products(tile, block.plan)
+      block.plan.products(tile)
       for row in 0..<block.queries.count {
         let logits = unsafe block.logits + (row * block.stride + start)
         for i in 0..<count { unsafe logits[i] += heights[i] }
@@ -88,12 +88,12 @@ extension TransformerXLBias {
       }
       let toBias = unsafe keyTile(
         block.sums, UnsafeMutablePointer(mutating: keys) + start * dim, count, columnSums)
-      inner.plan.backend.combine(toBias, inner.plan)
+      inner.plan.combine(toBias)
       if let keyGradient = unsafe block.keyGradient {
         let toKeys = unsafe keyTile(
           contentBias.storage.base + block.head * dim, keyGradient + start * dim, count,
           columnSums)
-        inner.plan.backend.outer(toKeys, inner.plan)
+        inner.plan.outer(toKeys)
       }
     }
   }
