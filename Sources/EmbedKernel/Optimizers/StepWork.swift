@@ -71,12 +71,7 @@ internal import CMicrokernels
   /// The first listed row that starts at `cost` or later.
   private func firstRow(_ cost: Int) -> Int {
     guard unsafe tile.form == EK_GROUPED else { return cost }
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low &+ high) / 2
-      if self.cost(middle) < cost { low = middle &+ 1 } else { high = middle }
-    }
-    return low
+    return (0..<count).partitionPoint { self.cost($0) >= cost }
   }
 
   // MARK: Stepping
@@ -145,12 +140,7 @@ internal import CMicrokernels
   private func listedRow(_ k: Int) -> Int { unsafe tile.rows.map { unsafe Int($0[k]) } ?? k }
 
   private func firstListed(_ row: Int) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if listedRow(middle) < row { low = middle + 1 } else { high = middle }
-    }
-    return low
+    (0..<count).partitionPoint { listedRow($0) >= row }
   }
 }
 

@@ -66,7 +66,7 @@ extension Places {
     case .explicit(let ids, let shared):
       for token in range { unsafe body(token, 1, Int(ids[shared ? token % context : token])) }
     case .packed(let lengths):
-      var document = unsafe firstDocument(lengths, endingAfter: range.lowerBound)
+      var document = unsafe Self.document(of: range.lowerBound, lengths)
       var start = range.lowerBound
       while start < range.upperBound {
         let end = unsafe min(Int(lengths[document + 1]), range.upperBound)
@@ -111,15 +111,8 @@ extension Places {
     }
   }
 
-  /// The document that token `token` belongs to.
-  private func firstDocument(
-    _ lengths: UnsafeBufferPointer<Int32>, endingAfter token: Int
-  ) -> Int {
-    var (low, high) = (0, lengths.count - 1)
-    while high - low > 1 {
-      let middle = (low + high) / 2
-      if unsafe Int(lengths[middle]) <= token { low = middle } else { high = middle }
-    }
-    return low
+  /// The document of cumulative `lengths` that token `token` belongs to.
+  static func document(of token: Int, _ lengths: UnsafeBufferPointer<Int32>) -> Int {
+    (1..<max(1, lengths.count - 1)).partitionPoint { unsafe Int(lengths[$0]) > token } - 1
   }
 }

@@ -94,17 +94,10 @@ private func unionCount(
 
   /// How many of the first `place` rows of the merged order are a's.
   private func firstOfA(_ place: Int) -> Int {
-    var (low, high) = (max(0, place - b.count), min(place, a.count))
-    while low < high {
-      let middle = (low + high) / 2
-      // a's row comes before b's where they are equal.
-      if unsafe a.rows[middle] <= b.rows[place - middle - 1] {
-        low = middle + 1
-      } else {
-        high = middle
-      }
+    // a's row comes before b's where they are equal.
+    (max(0, place - b.count)..<min(place, a.count)).partitionPoint {
+      unsafe a.rows[$0] > b.rows[place - $0 - 1]
     }
-    return low
   }
 
   @inline(__always)

@@ -248,12 +248,7 @@ extension RowGroupView {
 
 /// The first index of rising numbers whose number is not below `value`.
 private func firstIndex(_ numbers: UnsafePointer<Int32>, _ count: Int, notBelow value: Int) -> Int {
-  var (low, high) = (0, count)
-  while low < high {
-    let middle = (low &+ high) / 2
-    if unsafe Int(numbers[middle]) < value { low = middle &+ 1 } else { high = middle }
-  }
-  return low
+  (0..<count).partitionPoint { unsafe Int(numbers[$0]) >= value }
 }
 
 /// The leaves of a pairwise sum.

@@ -195,16 +195,7 @@ struct Digit {
 
   /// The number of pairs that have a row.
   private func firstWithoutRow() -> Int {
-    var (low, high) = (0, ids.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if unsafe pairs[middle] >> 32 < UInt64(choice.rows) {
-        low = middle + 1
-      } else {
-        high = middle
-      }
-    }
-    return low
+    (0..<ids.count).partitionPoint { unsafe pairs[$0] >> 32 >= UInt64(choice.rows) }
   }
 
   /// Calls `body` with each index whose pair is the first of its row, and the row.

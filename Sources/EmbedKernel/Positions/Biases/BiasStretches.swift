@@ -46,7 +46,7 @@ extension Places {
       }
     case .packed(let lengths):
       let base = row * context
-      var document = unsafe Self.document(of: base + first, lengths)
+      var document = unsafe Places.document(of: base + first, lengths)
       var column = first
       while column < end {
         let (start, stop) = unsafe (Int(lengths[document]), Int(lengths[document + 1]))
@@ -78,16 +78,6 @@ extension Places {
         column = next
       }
     }
-  }
-
-  /// The document that holds token `token`.
-  private static func document(of token: Int, _ lengths: UnsafeBufferPointer<Int32>) -> Int {
-    var (low, high) = (0, lengths.count - 1)
-    while high - low > 1 {
-      let middle = (low + high) / 2
-      if unsafe Int(lengths[middle]) <= token { low = middle } else { high = middle }
-    }
-    return low
   }
 
   /// The lowest and the highest position of a token; nil where there is no token.

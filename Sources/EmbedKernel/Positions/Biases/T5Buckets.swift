@@ -70,12 +70,8 @@ public struct DistanceBuckets: Sendable, Hashable {
     let isAfter = distance < 0
     if isAfter && direction == .causal { return 0 }
     let magnitude = Int(clamping: distance.magnitude)
-    var (low, high) = (0, thresholds.count)
-    while high - low > 1 {
-      let middle = (low + high) / 2
-      if thresholds[middle] <= magnitude { low = middle } else { high = middle }
-    }
-    return low + (isAfter ? thresholds.count : 0)
+    let bucket = (1..<thresholds.count).partitionPoint { thresholds[$0] > magnitude } - 1
+    return bucket + (isAfter ? thresholds.count : 0)
   }
 }
 
