@@ -20,7 +20,7 @@ let package = Package(
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
-    .executable(name: "embedkernel", targets: ["EmbedCommand"]),
+    .executable(name: "embedkernel", targets: ["CommandEntry"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
@@ -43,11 +43,13 @@ let package = Package(
       swiftSettings: strict),
 
     // MARK: Command
-    // Its folder is not named for the product: where file names ignore case, Sources/embedkernel is
-    // Sources/EmbedKernel.
-    .executableTarget(
+    // A library, for tests and the fuzzer to link, and its entry, which is not named for the product:
+    // where file names ignore case, Sources/embedkernel is Sources/EmbedKernel.
+    .target(
       name: "EmbedCommand", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
       swiftSettings: strict),
+    .executableTarget(
+      name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),
 
     // MARK: C
     .target(name: "CMicrokernels"),
@@ -96,6 +98,15 @@ let package = Package(
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/SaveProbe",
       swiftSettings: strict),
+    // What scripts/fuzz runs, and scripts/test-races.
+    .target(name: "CFuzzDriver", path: "Tests/CFuzzDriver"),
+    .executableTarget(
+      name: "FuzzProbe",
+      dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "EmbedCommand", "CFuzzDriver"],
+      path: "Tests/FuzzProbe", exclude: ["Corpus"], swiftSettings: strict),
+    .executableTarget(
+      name: "RaceProbe", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
+      path: "Tests/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [
@@ -125,7 +136,8 @@ let package = Package(
     .testTarget(
       name: "EmbedCommandTests",
       dependencies: [
-        "EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TestSupport", "TuningOff",
+        "CommandEntry", "EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TestSupport",
+        "TuningOff",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,21 @@ class Gates(unittest.TestCase):
         found = gates.read(ROOT / "Benchmarks" / "Baselines" / "ratios.json")
         self.assertGreaterEqual({gate.rule for gate in found}, {"native / OpenBLAS"})
         self.assertFalse([name for name in gates.names(found) if "{" in name])
+
+    def test_the_article_s_example(self):
+        article = ROOT / "Sources/EmbedKernel/EmbedKernel.docc/RegressionTiming.md"
+        (example,) = re.findall(r"```json\n(.*?)```", article.read_text(), re.DOTALL)
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "rules.json"
+            file.write_text(example)
+            found = gates.read(file)
+        self.assertEqual(
+            [(gate.measured, gate.against, gate.per_byte, gate.at_most) for gate in found],
+            [
+                *((f"dot/{work}", (f"plain/{work}", f"unrolled/{work}"), False, 0.5)
+                  for work in ("N4096/threads:1", "N65536/threads:1")),
+                ("scaled/N4096/threads:1", ("copy/N4096/threads:1",), True, 1.3),
+            ])
 
     def refused(self, text, message):
         with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from benchlib import environment
 from test_reports import SCRIPTS, script
 
 ROOT = SCRIPTS.parent
-SOURCE = 'enum Main {\n  static let version = "0.1.0"\n}\n'
+SOURCE = 'enum Program {\n  static let version = "0.1.0"\n}\n'
 
 
 class Release(unittest.TestCase):

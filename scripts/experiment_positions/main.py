@@ -16,7 +16,7 @@ after training. Writes into the folder:
     runs/                          the models, and what each command said
 
 Finished runs are kept: called again, it goes on where it was ended. It takes some 20 minutes on two
-cores; two runs of one thread go at a time.
+cores; two runs of one thread go at a time. Exit status: 0, or 1 for an error.
 """
 
 import pathlib

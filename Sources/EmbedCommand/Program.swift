@@ -1,17 +1,9 @@
-// The entry of `embedkernel`: finds the subcommand, answers requests for help, and turns errors
-// into a message on standard error and an exit code.
+// What `embedkernel` does with a command line: finds the subcommand, answers requests for help, and
+// turns errors into a message on standard error and an exit code.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 internal import EmbedKernel
 
-@main
-enum Main {
+package enum Program {
   /// The command's version.
   static let version = "0.1.0"
 
@@ -23,12 +15,8 @@ enum Main {
     ]
   }
 
-  static func main() {
-    exit(run(Array(CommandLine.arguments.dropFirst())))
-  }
-
   /// Runs a command line and gives its exit code.
-  static func run(_ words: [String]) -> CInt {
+  package static func run(_ words: [String]) -> CInt {
     guard let first = words.first else {
       Report.standardError.write(help(of: subcommands))
       return 2
