@@ -11,6 +11,11 @@ let parsers: [Parser] = [
   Parser("npz") { try readArchive($0.file()) },
   Parser("safetensors") { try readTensors($0.file()) },
   Parser("embedding") { try readEmbedding($0.file()) },
+  // An index, and the one shard that there is.
+  Parser("index") {
+    let files = try $0.files("model.safetensors.index.json", "model-00001-of-00002.safetensors")
+    try readEmbedding(files[0])
+  },
   Parser("json") { try readJSON($0.bytes) },
   Parser("rotary") { try readRotary($0.text) },
   Parser("ranks") { try readVocabulary(BytePairTokenizer(ranks: $0.file())) },
