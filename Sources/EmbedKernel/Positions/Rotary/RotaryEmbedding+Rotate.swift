@@ -131,17 +131,19 @@ extension RotaryEmbedding {
       throw .invalidSize(argument: "count", value: count, expected: "0 or more")
     }
     _ = try length(.sequential(offset: first), batch: 1, context: count)
-    let rows = try state(scale, .queries).rows
-    var (cosines, sines): ([Float], [Float]) = ([], [])
-    cosines.reserveCapacity(count * pairs)
-    sines.reserveCapacity(count * pairs)
-    for position in first..<first + count {
-      for pair in 0..<pairs {
-        let (cosine, sine) = rows.known(pair, position)
-        cosines.append(cosine)
-        sines.append(sine)
+    let elements = try elementCount("rows", count, pairs)
+    return try state(scale, .queries).withRows { rows in
+      var (cosines, sines): ([Float], [Float]) = ([], [])
+      cosines.reserveCapacity(elements)
+      sines.reserveCapacity(elements)
+      for position in first..<first + count {
+        for pair in 0..<pairs {
+          let (cosine, sine) = rows.known(pair, position)
+          cosines.append(cosine)
+          sines.append(sine)
+        }
       }
+      return (cosines, sines)
     }
-    return (cosines, sines)
   }
 }

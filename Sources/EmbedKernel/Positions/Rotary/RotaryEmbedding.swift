@@ -95,7 +95,7 @@ public final class RotaryEmbedding: Sendable {
   }
 
   /// The positions that rows are kept for, in the table of the trained scale.
-  package var tableRows: Int { trained.rows.tableRows }
+  package var tableRows: Int { trained.rowCount }
 
   var pairs: Int { rotaryDim / 2 }
 
