@@ -105,6 +105,11 @@ extension PositionScheme {
     }
     let scale = embedding.scaling.scale(length: offset + context)
     let angles = try embedding.frequencies(under: scale)
+    for radians in angles.radians where !Float(Double(offset + context) * radians).isFinite {
+      throw EmbedError.invalidValue(
+        argument: "angle of a pair", value: Double(offset + context) * radians,
+        expected: "a number that float32 holds, at all positions")
+    }
     let rows = try embedding.rows(first: offset, count: context, under: scale)
     var values: [Float] = []
     values.reserveCapacity(3 * context * angles.radians.count)

@@ -88,6 +88,8 @@ extension RotaryEmbedding {
     let plan = try Plan(
       kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4, .inForce)
     guard let x = unsafe input.base, let y = unsafe output.base, vectors > 0 else { return }
+    // Backward twice is forward.
+    let direction: RotaryDirection = direction == turn ? .forward : .backward
     state.withRows { rows in
       let pass = unsafe RotaryPass(
         shape: shape, rows: rows, places: places, coordinates: coordinates,

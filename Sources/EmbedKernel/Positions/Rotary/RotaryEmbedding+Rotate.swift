@@ -132,6 +132,7 @@ extension RotaryEmbedding {
     }
     _ = try length(.sequential(offset: first), batch: 1, context: count)
     let elements = try elementCount("rows", count, pairs)
+    try SystemMemory.check(elementCount("rows", elements, 2 * MemoryLayout<Float>.stride))
     return try state(scale, .queries).withRows { rows in
       var (cosines, sines): ([Float], [Float]) = ([], [])
       cosines.reserveCapacity(elements)
