@@ -546,7 +546,8 @@ def compare(ours, kind, name, fields, fixture):
         width = getattr(config, "head_dim", None)
         if width is None and hasattr(config, "num_attention_heads"):
             width = config.hidden_size // config.num_attention_heads
-        if kind.name == "deepseek_v4":
+        if hasattr(config, "qk_rope_head_dim"):
+            # The part that is turned, by itself.
             width = dim
         width = width if isinstance(width, int) and width > dim else dim
         x = torch.rand(1, 1, 3, width, generator=generator)

@@ -52,9 +52,15 @@ public struct RotaryConfiguration: Sendable {
       throw fields.fault(typeField, "\"\(name)\"", "a scheme that transformers has")
     }
     base = try file.base(fields)
-    let dim = try file.headDim(given)
+    let isLast = file.model.string("part") == "last"
+    let dim = try file.headDim(isLast ? nil : given)
     rotaryDim = try file.rotaryDim(fields, scheme, headDim: dim)
-    headDim = file.model.string("part") == "last" ? rotaryDim : dim
+    headDim = isLast ? rotaryDim : dim
+    if isLast, let given, given != rotaryDim {
+      throw .invalidField(
+        field: "head dim given", found: "\(given)",
+        expected: "\(rotaryDim); the model turns a part at the end of each head")
+    }
     fields.geometry = RotaryGeometry(rotaryDim: rotaryDim, base: base)
     scaling = try Self.make(scheme, fields)
     axes = try file.axes(fields, name: name, pairs: rotaryDim / 2)

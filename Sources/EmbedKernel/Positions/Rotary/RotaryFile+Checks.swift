@@ -162,7 +162,7 @@ extension RotaryFile {
     "kv_channels", "attention_head_dim", "attn_head_dim", "d_head", "head_size", "dim_head",
   ]
   private static let rotaryDims: Set = [
-    "rotary_dim", "qk_rope_head_dim", "rope_dim", "rotary_ndims",
+    "rotary_dim", "qk_rope_head_dim", "attn_rotary_emb", "rope_dim", "rotary_ndims",
   ]
   private static let factors: Set = [
     "rotary_pct", "rope_pct", "rotary_percent", "rotary_emb_fraction", "rope_percent",

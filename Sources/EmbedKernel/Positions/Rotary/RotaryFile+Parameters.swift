@@ -136,11 +136,6 @@ extension RotaryFile {
       members.removeAll { $0.key == "truncate" }
       if let beside { members.append(beside) }
     }
-    for (index, member) in members.enumerated()
-    where members[..<index].contains(where: { $0.key == member.key }) {
-      throw .invalidField(
-        field: "\(prefix)\(name).\(member.key)", found: "written twice", expected: "one value")
-    }
     return RotaryFields(
       name: prefix + name, object: .object(members), file: self, isByLayer: isByLayer)
   }

@@ -12,10 +12,10 @@ extension RotaryFile {
     guard type.flatMap({ RotaryModel.named($0) }) == nil,
       let (path, part) = try Self.textPart(root, type)
     else {
-      try self.init(root, "", type, nil, .null, layerType)
+      self.init(root, "", type, .null, layerType)
       return
     }
-    try self.init(part, path + ".", Self.modelType(part, path + "."), nil, .null, layerType)
+    try self.init(part, path + ".", Self.modelType(part, path + "."), .null, layerType)
   }
 
   /// The part `path` of a model that the table knows by the whole's name.
@@ -27,8 +27,8 @@ extension RotaryFile {
     let usual = row.string("of") ?? ""
     guard let part, part != .null else {
       let isFlat = row.isSet("flat")
-      try self.init(
-        isFlat ? root : .object([]), isFlat ? "" : path + ".", usual, row,
+      self.init(
+        isFlat ? root : .object([]), isFlat ? "" : path + ".", usual,
         row.value("defaults") ?? .null, layerType)
       if !isFlat { try Self.checkBeside(root, nil, path) }
       return
@@ -38,14 +38,14 @@ extension RotaryFile {
     }
     let type = try Self.modelType(part, path + ".") ?? usual
     // A row of the whole can stand in the part too, where the whole's file names both alike.
-    try self.init(part, path + ".", type == row.type ? usual : type, row, .null, layerType)
+    self.init(part, path + ".", type == row.type ? usual : type, .null, layerType)
     try Self.checkBeside(root, part, path)
   }
 
   private init(
-    _ members: JSONValue, _ prefix: String, _ type: String?, _ whole: RotaryModel?,
-    _ defaults: JSONValue, _ layerType: String?
-  ) throws(EmbedError) {
+    _ members: JSONValue, _ prefix: String, _ type: String?, _ defaults: JSONValue,
+    _ layerType: String?
+  ) {
     self.members = members
     self.prefix = prefix
     self.layerType = layerType
@@ -54,12 +54,6 @@ extension RotaryFile {
       (model, isUnknown) = (row, false)
     } else {
       (model, isUnknown) = (RotaryModel.unnamed, type != nil)
-    }
-    guard case .object(let fields) = members else { return }
-    for (index, field) in fields.enumerated()
-    where fields[..<index].contains(where: { $0.key == field.key && $0.value != field.value }) {
-      throw .invalidField(
-        field: prefix + field.key, found: "written twice", expected: "one value")
     }
   }
 

@@ -66,11 +66,11 @@ extension RotaryFile {
       if way.count == 1 { name = try stated(name)?.name ?? prefix + name }
       let dim = try checked(
         way.count == 1 ? first : way[1] == "/" ? first / last : first + last, name)
-      guard let given, given != dim || model.string("part") == "last" else { return dim }
+      guard let given, given != dim else { return dim }
       throw .invalidField(
         field: name, found: "\(dim)",
         expected: "\(given), the head dim given"
-          + (isPart || given == dim ? "; the model turns a part at the end of each head" : ""))
+          + (isPart ? "; the model turns a part at the end of each head" : ""))
     }
     if let given { return try checked(given, "the head dim given") }
     throw .invalidField(field: missing, found: "missing", expected: "a whole number above 0")
