@@ -99,7 +99,7 @@ let package = Package(
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [
-        "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
+        "EmbedKernel", "EmbedData", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
         "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
@@ -110,7 +110,9 @@ let package = Package(
     // The loops that the article on training loops shows.
     .testTarget(
       name: "TrainingExamples",
-      dependencies: ["EmbedKernel", "EmbedDifferentiable", "EmbedTraining", "TuningOff"],
+      dependencies: [
+        "EmbedKernel", "EmbedData", "EmbedDifferentiable", "EmbedTraining", "TuningOff",
+      ],
       path: "Tests/TrainingExamples", swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData", "TestSupport"],

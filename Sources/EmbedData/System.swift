@@ -91,13 +91,16 @@ final class FileDescriptor {
   }
 }
 
-/// The bytes of the file at `path`.
-func readFile(_ path: String) throws(DataError) -> [UInt8] {
+/// The bytes of the file at `path`, of which there may be `limit`.
+func readFile(_ path: String, limit: Int) throws(DataError) -> [UInt8] {
   let file = try FileDescriptor(reading: path)
   var bytes: [UInt8] = []
   // One byte more than the size, so that a regular file needs one round and one to see its end.
-  var chunk = try file.size() + 1
-  while try file.read(chunk, appendingTo: &bytes) == chunk { chunk = max(chunk, 1 << 16) }
+  var chunk = min(try file.size(), limit) + 1
+  while try file.read(chunk, appendingTo: &bytes) == chunk {
+    guard bytes.count <= limit else { throw .fileTooLarge(path: path, limit: limit) }
+    chunk = min(1 << 16, limit - bytes.count + 1)
+  }
   return bytes
 }
 

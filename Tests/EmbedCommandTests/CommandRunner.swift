@@ -70,6 +70,44 @@ func killedEmbedkernel(_ arguments: [String], when isDue: () -> Bool) throws -> 
   return process.terminationReason == .uncaughtSignal
 }
 
+#if os(Linux)
+  /// Runs `embedkernel` to its end, and gives the most memory that it had, in kB.
+  ///
+  /// The system's account of ended children is of no use here: a child begins with this process's own.
+  func peakOfEmbedkernel(_ arguments: [String]) throws -> Int {
+    let process = Process()
+    process.executableURL = try builtCommand()
+    process.arguments = arguments
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let path = "/proc/\(process.processIdentifier)/status"
+    var peak = 0
+    while process.isRunning {
+      if let status = try? String(contentsOfFile: path, encoding: .utf8),
+        let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+        let size = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+      {
+        peak = max(peak, size)
+      }
+      usleep(500)
+    }
+    process.waitUntilExit()
+    try #require(process.terminationStatus == 0)
+    return peak
+  }
+#endif
+
+/// A rank file of the bytes with the ids 0 to 255 and more tokens.
+func rankFile(_ folder: TemporaryFolder, _ more: [(String, Int)]) throws -> String {
+  let bytes = (UInt8.min...UInt8.max).map { (Data([$0]), Int($0)) }
+  let lines = (bytes + more.map { (Data($0.0.utf8), $0.1) }).map {
+    "\($0.0.base64EncodedString()) \($0.1)\n"
+  }
+  return try folder.file("ranks.tiktoken", lines.joined())
+}
+
 /// The product beside the test bundle.
 private func builtCommand() throws -> URL {
   let bundle =

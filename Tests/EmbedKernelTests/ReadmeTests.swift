@@ -1,6 +1,7 @@
 // The README's examples: each Swift block of it stands here, line for line, so that it compiles and
 // runs; where Swift is not optimised, filling GPT-2's table would take a minute, and it only compiles.
 
+import EmbedData
 import EmbedKernel
 import Foundation
 import TestSupport
@@ -109,5 +110,23 @@ import Testing
     try Kernels.auto.embed(
       ids: ids.span, tokens: table.span, positions: positions.span, shape: shape, into: &output)
     #expect(memory.allSatisfy { $0 == 2.5 })
+  }
+
+  @Test func textToBatches() throws {
+    let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    let textPath = tests.deletingLastPathComponent().appending(path: "README.md").path
+    let vocabularyPath = tests.appending(path: "EmbedDataTests/Fixtures/small.tiktoken").path
+    let layer = try InputEmbedding(vocabulary: 656, dim: 16, positions: .learned(maximum: 64))
+    var output = try layer.makeOutput(batch: 8, context: 64)
+    let tokenizer = try BytePairTokenizer(vocabulary: vocabularyPath)
+    let ids = try tokenizer.encode(file: textPath)
+    let loader = try WindowLoader(tokens: ids, context: 64, batchSize: 8, order: .shuffled(seed: 1))
+    for index in 0..<loader.batchCount {
+      let batch = try loader.batch(index)  // inputs and targets, each [8, 64]
+      try layer.forward(batch.inputs, batch: batch.rows, context: batch.context, into: &output)
+    }
+    #expect(loader.batchCount == (ids.count - 1) / 64 / 8)
+    #expect(loader.batchCount > 10)
+    #expect(output.span[0] != 0)
   }
 }

@@ -43,6 +43,22 @@ import Testing
     }
   }
 
+  @Test func aTextIsLearntFromAFileOfItsTokens() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "embedkernel-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let text = folder.appending(path: "text.txt").path
+    try String(repeating: "The cat sat on the mat, and the mat was warm.\n", count: 60).write(
+      toFile: text, atomically: true, encoding: .utf8)
+    let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    let (losses, sample) = try trainOnText(
+      text, vocabulary: tests.appending(path: "EmbedDataTests/Fixtures/small.tiktoken").path,
+      tokens: folder.appending(path: "text.bin").path, steps: 100)
+    #expect(abs(losses[0] - log(656)) < 0.5)
+    #expect(losses.suffix(8).allSatisfy { $0 < 1 }, "\(losses.suffix(8))")
+    #expect(!sample.isEmpty)
+  }
+
   @Test func theArticleShowsTheseFiles() throws {
     let folder = URL(filePath: #filePath).deletingLastPathComponent()
     let root = folder.deletingLastPathComponent().deletingLastPathComponent()

@@ -48,6 +48,10 @@ package struct Arguments {
     _ word: String, among options: [Option]
   ) throws(CommandError) -> Option {
     if let option = options.first(where: { "--" + $0.name == word }) { return option }
+    if let option = options.first(where: { $0.alsoCalled.contains { "--" + $0 == word } }) {
+      throw .usage(
+        "unknown option '\(word)'; did you mean '--\(option.name) \(option.value)'? \(option.help)")
+    }
     throw .usage(unknown("option", word, among: options.map { "--" + $0.name } + ["--help"]))
   }
 }

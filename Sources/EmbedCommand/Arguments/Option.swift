@@ -8,8 +8,13 @@ package struct Option: Sendable {
   package let value: String
   /// What it does, and its default.
   package let help: String
+  /// Names that it has elsewhere, which an error about them leads back from.
+  let alsoCalled: [String]
 
-  package init(_ name: String, _ value: String, _ help: String) {
+  package init(
+    _ name: String, _ value: String, _ help: String, alsoCalled: [String] = []
+  ) {
+    self.alsoCalled = alsoCalled
     self.name = name
     self.value = value
     self.help = help

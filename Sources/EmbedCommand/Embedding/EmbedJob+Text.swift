@@ -33,7 +33,7 @@ extension EmbedJob {
       case .nothing: .none
       }
     let drawn = try InputEmbedding(
-      vocabulary: vocabulary.tokenizer.vocabularySize, dim: dim, positions: positions,
+      vocabulary: vocabulary.rows(), dim: dim, positions: positions,
       paddingID: shared.paddingID, seed: seed)
     layer = try shared.layer(drawn.tokens, drawn.positions)
     (place, placePath) = try shared.place(arguments, batch: windowCount, context: context)

@@ -48,10 +48,9 @@ enum Train: Subcommand {
     let sample = try arguments.integer(TrainOptions.sample, in: 0...Int(Int32.max)) ?? 200
     let threads = try arguments.integer(TrainOptions.threads, in: 1...1024)
 
-    let text = try RunText(
-      RunText.path(arguments, TrainOptions.text), Vocabulary(arguments, standard: .byte))
-    let sizes = try TrainOptions.configuration(
-      arguments, vocabulary: text.vocabulary.tokenizer.vocabularySize)
+    let vocabulary = try Vocabulary(arguments, standard: .byte)
+    let sizes = try TrainOptions.configuration(arguments, vocabulary: vocabulary.rows())
+    let text = try RunText(RunText.path(arguments, TrainOptions.text), vocabulary)
     let data = try text.data(context: sizes.context, validationShare: share)
     let settings = RunSettings(
       text: text.path, tokenizer: text.vocabulary.kind,

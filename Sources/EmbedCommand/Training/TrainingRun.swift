@@ -147,10 +147,10 @@ final class TrainingRun {
   }
 
   private func writeSample() throws {
-    let prompt = try vocabulary.tokenizer.encode("\n")
     let tokens = try trainer.model.sample(
-      after: prompt, count: settings.sample,
-      Sampling(temperature: 0.8, seed: trainer.options.seed), threads: settings.threads)
+      after: vocabulary.beginning(), count: settings.sample,
+      Sampling(temperature: 0.8, seed: trainer.options.seed), from: vocabulary.usedIDs(),
+      threads: settings.threads)
     let text = try vocabulary.tokenizer.decodeText(tokens)
     try TextFile.write(text + "\n", to: folder.sample)
     Report.standardOutput.line(printable(text))
