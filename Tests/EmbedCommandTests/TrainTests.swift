@@ -160,8 +160,13 @@ import Testing
   /// that has learned little finds them.
   @Test func aSmallVocabularyMakesASmallModel() throws {
     let vocabulary = try rankFile(folder, [("th", 256), ("the", 262), (" mat", 261)])
-    _ = try train(
-      "run", "--tokenizer gpt2 --vocabulary \(vocabulary) --sample 400 --steps 2")
+    let few = ["--sample": "400", "--steps": "2"]
+    var words = options("run", "--tokenizer gpt2 --vocabulary \(vocabulary)")
+    for (name, value) in few {
+      if let place = words.firstIndex(of: name) { words[place + 1] = value }
+    }
+    let run = try embedkernel(words)
+    try #require(run.code == 0, "\(run.errors)")
     let model = try GPT(contentsOf: folder.path("run/model.safetensors"))
     #expect(model.configuration.vocabulary == 263)
     #expect(try bytes("run/sample.txt").count > 400)

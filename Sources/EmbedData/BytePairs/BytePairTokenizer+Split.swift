@@ -57,10 +57,11 @@ extension BytePairTokenizer {
     var edge = 0
     var longest = Piece()
     var position = 0
-    // Where the piece before starts.
+    // Where the piece before starts, and where the well-formed text around ends.
     var before = 0
+    var end = 0
     while position < known {
-      let end = unsafe wellFormedEnd(text, position, known)
+      if position >= end { end = unsafe wellFormedEnd(text, position, known) }
       let isWellFormed = position < end
       let next =
         isWellFormed
