@@ -44,7 +44,7 @@ extension DataError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let operation, let path, let code):
-      "cannot \(operation) \(path): \(errorText(code))"
+      "cannot \(operation) '\(path)': \(path.isEmpty ? "the path is empty" : errorText(code))"
     case .emptyFile(let path):
       "\(path) is empty"
     case .partialToken(let path, let bytes, let width):

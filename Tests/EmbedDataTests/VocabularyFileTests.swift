@@ -96,7 +96,7 @@ import Testing
     let missing = folder.url.path + "/none"
     let error = #expect(throws: DataError.self) { try BytePairTokenizer(ranks: missing) }
     #expect(error == .system(operation: "open", path: missing, code: ENOENT))
-    #expect(error?.description == "cannot open \(missing): No such file or directory")
+    #expect(error?.description == "cannot open '\(missing)': No such file or directory")
     #expect(throws: DataError.system(operation: "read", path: folder.url.path, code: EISDIR)) {
       try BytePairTokenizer(ranks: folder.url.path)
     }
