@@ -11,7 +11,7 @@ extension EmbedJob {
     throws
   {
     tokens = try TokenBatch(contentsOf: idsPath)
-    let table = try Self.table(tablePath)
+    let table = try ArrayFile(tablePath).table()
     let embedding = try naming(tablePath) { () throws(EmbedError) in
       try TokenEmbedding(table: table, paddingID: shared.paddingID)
     }
@@ -20,7 +20,7 @@ extension EmbedJob {
     let positions: EmbeddingTable?
     let remark: String
     if let path = arguments.string(Embed.positionTable) {
-      let rows = try Self.table(path)
+      let rows = try ArrayFile(path).table()
       guard rows.dim == table.dim else {
         throw CommandError.data(
           "'\(path)': expected rows of \(table.dim) as in '\(tablePath)', found shape "
@@ -48,23 +48,5 @@ extension EmbedJob {
       ("token table", "\([table.rows, table.dim])", "'\(tablePath)'"),
       ("position table", positions.map { "\([$0.rows, $0.dim])" } ?? "none", remark),
     ]
-  }
-
-  /// A table of a float32 file of rank 2.
-  private static func table(_ path: String) throws -> EmbeddingTable {
-    let header = try NumPyHeader(contentsOf: path)
-    guard header.elementType == .float32 else {
-      throw NumPyError.elementType(path: path, expected: .float32, found: header.elementType)
-    }
-    guard header.shape.count == 2 else {
-      throw NumPyError.rank(path: path, expected: 2, shape: header.shape)
-    }
-    let table = try naming(path) { () throws(EmbedError) in
-      try EmbeddingTable(rows: header.shape[0], dim: header.shape[1])
-    }
-    try table.withMutableSpan { (span) throws(NumPyError) in
-      _ = try NumPyFile.read(path, rank: 2, into: &span)
-    }
-    return table
   }
 }

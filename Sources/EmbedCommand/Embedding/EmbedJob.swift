@@ -93,7 +93,7 @@ struct SharedSettings {
       return (.packed(cumulativeLengths: try integers(path, shapes: [[-1]])), path)
     }
     if let path = arguments.string(Embed.mask) {
-      let mask = try integers(path, shapes: [[batch, context]], bytesAllowed: true)
+      let mask = try integers(path, shapes: [[batch, context]], truthAllowed: true)
       return (.mask(mask.map { $0 == 0 ? 0 : 1 }), path)
     }
     return (.sequential(offset: offset), nil)

@@ -22,7 +22,7 @@ extension Embed {
 
   // MARK: From arrays
 
-  static let tokenIDs = Option("token-ids", "NPY", "Ids [batch, context], int32 or int64.")
+  static let tokenIDs = Option("token-ids", "NPY", "Ids [batch, context], integers.")
   static let tokenTable = Option("token-table", "NPY", "Token table [vocabulary, dim], float32.")
   static let positionTable = Option(
     "position-table", "NPY",
@@ -47,13 +47,13 @@ extension Embed {
   static let positionOffset = Option(
     "position-offset", "N", "Position of each window's first token (default 0).")
   static let positionIDs = Option(
-    "position-ids", "NPY", "Positions [batch, context] or [context], int32 or int64.")
+    "position-ids", "NPY", "Positions [batch, context] or [context], integers.")
   static let cumulativeLengths = Option(
     "cumulative-lengths", "NPY",
-    "Packed documents: [0, ..., batch * context], int32 or int64; positions restart at each.")
+    "Packed documents: [0, ..., batch * context], integers; positions restart at each.")
   static let mask = Option(
     "mask", "NPY",
-    "0 for padding [batch, context], bool, uint8, int32 or int64; positions count the others.")
+    "0 for padding [batch, context], bool or integers; positions count the others.")
   static let positionOverflow = ChoiceOption<PositionOverflow>(
     "position-overflow", [("error", .error), ("clamp", .clamp)],
     "For a position past the table: stop, or take the last row (default error).")
@@ -81,7 +81,7 @@ extension Embed {
     ])
 
   static let arrayGroup = OptionGroup(
-    "From arrays, files of NumPy in C order", [tokenIDs, tokenTable, positionTable])
+    "From arrays: FILE.npy or FILE.npz:NAME", [tokenIDs, tokenTable, positionTable])
 
   /// The options that mean nothing where no positions are added.
   static let placeOptions = [

@@ -39,7 +39,7 @@ enum Backward: Subcommand {
 
   static let groups = [
     OptionGroup(
-      "Arrays, files of NumPy in C order",
+      "Arrays: FILE.npy or FILE.npz:NAME",
       [Embed.tokenIDs, outputGradient, vocabulary, tokenGradient, positionGradient]),
     OptionGroup(
       "Positions",
@@ -81,13 +81,14 @@ enum Backward: Subcommand {
     }
 
     let tokens = try TokenBatch(contentsOf: idsPath)
-    let gradient = try NumPyArray<Float>(contentsOf: gradientPath, rank: 3)
-    guard Array(gradient.shape.dropLast()) == [tokens.batch, tokens.context] else {
+    let gradientFile = try ArrayFile(gradientPath)
+    let gradient = try gradientFile.floats(rank: 3)
+    guard Array(gradientFile.shape.dropLast()) == [tokens.batch, tokens.context] else {
       throw CommandError.data(
         "'\(gradientPath)': expected shape [\(tokens.batch), \(tokens.context), dim] as in "
-          + "'\(idsPath)', found \(gradient.shape)")
+          + "'\(idsPath)', found \(gradientFile.shape)")
     }
-    let dim = gradient.shape[2]
+    let dim = gradientFile.shape[2]
     let maximum = try arguments.integer(maximumContext) ?? defaultMaximum(shared, tokens.context)
     let (place, placePath) = try shared.place(
       arguments, batch: tokens.batch, context: tokens.context)

@@ -16,7 +16,7 @@ enum Rotate: Subcommand {
     "direction", RotaryDirection.allCases.map { ($0.rawValue, $0) },
     "Backward rotates by the negative angle (default forward).")
   static let positionIDs = Option(
-    "position-ids", "NPY", "Positions [batch, context] or [context], int32 or int64.")
+    "position-ids", "NPY", "Positions [batch, context] or [context], integers.")
 
   static let name = "rotate"
   static let summary = "Queries or keys of a .npy file, rotated by their positions."
@@ -45,19 +45,12 @@ enum Rotate: Subcommand {
     guard let target = arguments.string(output) else {
       throw CommandError.usage("--output OUT.npy is missing")
     }
-    let header = try NumPyHeader(contentsOf: source)
-    guard header.shape.count == 4 else {
-      throw NumPyError.rank(path: source, expected: 4, shape: header.shape)
-    }
-    guard header.elementType == .float32 else {
-      throw NumPyError.elementType(path: source, expected: .float32, found: header.elementType)
-    }
-    var tensor = try AlignedBuffer<Float>(count: header.count)
+    let file = try ArrayFile(source)
+    var tensor = try file.floats(rank: 4)
     var span = tensor.mutableSpan
-    try NumPyFile.read(source, rank: 4, into: &span)
-    try rotate(arguments, header.shape, &span)
-    try NumPyFile.write(span.span, shape: header.shape, to: target)
-    Report.standardError.line("\(scheme.name): float32 \(header.shape), '\(target)'")
+    try rotate(arguments, file.shape, &span)
+    try NumPyFile.write(span.span, shape: file.shape, to: target)
+    Report.standardError.line("\(scheme.name): float32 \(file.shape), '\(target)'")
   }
 
   /// Where the tokens stand.

@@ -23,8 +23,8 @@ enum Step: Subcommand {
     "gradients", "NPY", "Gradients [steps, rows or listed rows, dim], float32.")
   static let rows = Option(
     "rows", "NPY",
-    "The rows that each step's gradients belong to [steps, listed rows], int32 or int64 (default: "
-      + "all rows).")
+    "The rows that each step's gradients belong to [steps, listed rows], integers (default: all "
+      + "rows).")
   static let learningRate = Option("learning-rate", "NUMBER", "The rate (default 0.001).")
   static let weightDecay = Option(
     "weight-decay", "NUMBER", "Weight decay (default 0; 0.01 for adamw and lamb).")
@@ -46,7 +46,7 @@ enum Step: Subcommand {
   static let output = Option("output", "NPY", "Where the stepped table goes, float32 [rows, dim].")
 
   static let groups = [
-    OptionGroup("Arrays, files of NumPy in C order", [table, gradients, rows]),
+    OptionGroup("Arrays: FILE.npy or FILE.npz:NAME", [table, gradients, rows]),
     OptionGroup(
       "Optimiser",
       [
@@ -67,17 +67,19 @@ enum Step: Subcommand {
     let rule = try UpdateRule.named(
       name, learningRate: .constant(arguments.number(learningRate) ?? 1e-3),
       numbers: numbers(arguments), untouched: arguments.choice(untouched))
-    let start = try NumPyArray<Float>(contentsOf: tablePath, rank: 2)
-    let table = try naming(tablePath) { () throws(EmbedError) in
-      try EmbeddingTable(rows: start.shape[0], dim: start.shape[1], copying: start.span)
-    }
+    let table = try ArrayFile(tablePath).table()
     let stepped = try TableOptimizer(
       rule, for: table, frozenRow: arguments.integer(frozenRow, in: 0...Int.max))
-    let values = try NumPyArray<Float>(contentsOf: gradientPath, rank: 3)
+    let file = try ArrayFile(gradientPath)
+    let values = try file.floats(rank: 3)
     if let path = arguments.string(rows) {
-      try step(stepped, values, gradientPath, try TokenBatch(contentsOf: path), path, kernels)
+      let rows = try TokenBatch(contentsOf: path)
+      try expect(file.shape, [rows.batch, rows.context, stepped.dim], gradientPath)
+      try check(rows, path, rowCount: stepped.rows)
+      try step(stepped, values.span, rows, path, kernels)
     } else {
-      try step(stepped, values, gradientPath, kernels)
+      try expect(file.shape, [file.shape[0], stepped.rows, stepped.dim], gradientPath)
+      try step(stepped, values.span, steps: file.shape[0], kernels)
     }
     try stepped.synchronise(using: kernels)
     try NumPyFile.write(table.span, shape: [table.rows, table.dim], to: outputPath)
@@ -95,32 +97,40 @@ enum Step: Subcommand {
 
   /// Steps by dense gradients.
   private static func step(
-    _ optimizer: TableOptimizer, _ values: borrowing NumPyArray<Float>, _ path: String,
-    _ kernels: Kernels
+    _ optimizer: TableOptimizer, _ values: Span<Float>, steps: Int, _ kernels: Kernels
   ) throws {
-    let (steps, count) = (values.shape[0], optimizer.rows * optimizer.dim)
-    try expect(values.shape, [steps, optimizer.rows, optimizer.dim], path)
+    let count = optimizer.rows * optimizer.dim
     for step in 0..<steps {
-      let gradient = values.span.extracting(step * count..<(step + 1) * count)
+      let gradient = values.extracting(step * count..<(step + 1) * count)
       try optimizer.step(dense: gradient, using: kernels)
     }
   }
 
   /// Steps by gradients of listed rows.
   private static func step(
-    _ optimizer: TableOptimizer, _ values: borrowing NumPyArray<Float>, _ path: String,
-    _ rows: TokenBatch, _ rowPath: String, _ kernels: Kernels
+    _ optimizer: TableOptimizer, _ values: Span<Float>, _ rows: TokenBatch, _ rowPath: String,
+    _ kernels: Kernels
   ) throws {
     let (steps, listed, dim) = (rows.batch, rows.context, optimizer.dim)
-    try expect(values.shape, [steps, listed, dim], path)
     var groups = try RowGroups(capacity: listed)
     for step in 0..<steps {
       let ids = (step * listed..<(step + 1) * listed).map { rows[$0] }
       try naming(rowPath) { () throws(EmbedError) in
         try groups.group(ids.span, context: listed, vocabulary: optimizer.rows)
       }
-      let gradient = values.span.extracting(step * listed * dim..<(step + 1) * listed * dim)
+      let gradient = values.extracting(step * listed * dim..<(step + 1) * listed * dim)
       try optimizer.step(outputGradient: gradient, groups: groups, using: kernels)
+    }
+  }
+
+  /// Checks all rows before the first step: a step knows its own alone, not their place in the file.
+  private static func check(
+    _ rows: TokenBatch, _ path: String, rowCount: Int
+  ) throws(CommandError) {
+    for index in 0..<rows.count where !(0..<rowCount).contains(rows[index]) {
+      throw .data(
+        "'\(path)': row \(rows[index]) at \([index / rows.context, index % rows.context]) is outside "
+          + "the table's \(plural(rowCount, "row")) (0...\(rowCount - 1))")
     }
   }
 
