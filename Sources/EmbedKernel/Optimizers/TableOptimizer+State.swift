@@ -100,7 +100,7 @@ extension TableOptimizer {
     }
   }
 
-  private func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
+  func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
     let layout = rule.state
     return switch array.name {
     case layout.first: unsafe UnsafeMutableRawBufferPointer(first.unsafeBuffer)
