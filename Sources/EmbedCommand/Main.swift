@@ -17,9 +17,9 @@ enum Main {
 
   static var subcommands: [any Subcommand.Type] {
     [
-      Demo.self, Embed.self, Backward.self, Step.self, Tokenize.self, Positions.self, Rotate.self,
-      Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self, Order.self, Info.self,
-      Tune.self,
+      Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Tokenize.self,
+      Positions.self, Rotate.self, Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self,
+      Order.self, Info.self, Tune.self,
     ]
   }
 

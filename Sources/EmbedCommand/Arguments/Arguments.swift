@@ -79,6 +79,33 @@ extension Arguments {
     return value
   }
 
+  /// The option as integers in `range`, with commas between them.
+  func integers(
+    _ option: Option, in range: ClosedRange<Int>
+  ) throws(CommandError) -> [Int]? {
+    guard let text = values[option.name] else { return nil }
+    var result: [Int] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let value = Int(part), range.contains(value) else {
+        throw .usage(
+          "option --\(option.name): '\(part)' is not an integer of \(range.lowerBound) or more; "
+            + "expected \(option.value)")
+      }
+      result.append(value)
+    }
+    return result
+  }
+
+  /// The option's texts, with commas between them.
+  func list(_ option: Option) throws(CommandError) -> [String]? {
+    guard let text = values[option.name] else { return nil }
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    guard !parts.contains("") else {
+      throw .usage("option --\(option.name): an empty name in '\(text)'")
+    }
+    return parts
+  }
+
   /// The option as a seed: any integer of 64 bits without a sign.
   package func seed(_ option: Option) throws(CommandError) -> UInt64? {
     guard let text = values[option.name] else { return nil }

@@ -21,8 +21,11 @@ struct ChoiceOption<Value: Sendable>: Sendable {
   let option: Option
   let choices: [(name: String, value: Value)]
 
-  init(_ name: String, _ choices: [(name: String, value: Value)], _ help: String) {
-    option = Option(name, choices.map(\.name).joined(separator: "|"), help)
+  /// - Parameter value: What stands for the value in the help; nil for the names.
+  init(
+    _ name: String, _ choices: [(name: String, value: Value)], _ help: String, value: String? = nil
+  ) {
+    option = Option(name, value ?? choices.map(\.name).joined(separator: "|"), help)
     self.choices = choices
   }
 }

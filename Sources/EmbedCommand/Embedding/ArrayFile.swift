@@ -3,42 +3,93 @@
 
 internal import EmbedKernel
 
-/// An array in a file: `FILE.npy`; or `FILE.npz:NAME`, where `FILE.npz` alone will do if it holds one
-/// array.
+/// An array in a file: `FILE.npy`; `FILE.npz:NAME`, where `FILE.npz` alone will do if it holds one
+/// array; or `FILE.safetensors:NAME`, alike.
 struct ArrayFile {
   /// The file and the member, as errors call it.
   let path: String
   let shape: [Int]
-  private let header: NumPyHeader
-  /// The `.npz` file and the array's name in it.
-  private let member: (file: String, name: String)?
+  /// The type of the elements.
+  let elementType: NumPyElementType
+  /// Elements in all.
+  let count: Int
+  private let source: Source
+
+  /// Where the elements are: the file, and the array's name in it.
+  private enum Source {
+    case npy
+    case npz(file: String, name: String)
+    case safetensors(file: String, name: String)
+  }
+
+  /// The array's name in its file; nil for a `.npy` file.
+  var name: String? {
+    switch source {
+    case .npy: nil
+    case .npz(_, let name), .safetensors(_, let name): name
+    }
+  }
+
+  /// How options call the files that they take.
+  static let forms = "FILE.npy, FILE.npz:NAME or FILE.safetensors:NAME"
 
   init(_ path: String) throws {
-    self.path = path
-    member = try Self.member(path)
-    if let member {
-      header = try NumPyArchive(contentsOf: member.file).header(of: member.name)
+    if let (file, name) = try Self.member(path, of: ".safetensors", { try Self.tensors($0) }) {
+      let header = try SafetensorsHeader(contentsOf: file)
+      guard let entry = header.entry(name) else {
+        throw SafetensorsError.missingTensor(
+          path: file, expected: [name], found: header.tensors.map(\.name))
+      }
+      guard let type = entry.type.numPyType else {
+        throw SafetensorsError.elementType(
+          path: file, tensor: name, expected: "floats of 16 or 32 bits, or integers",
+          found: entry.type)
+      }
+      self.init(
+        path: path, shape: entry.shape, elementType: type, count: entry.count,
+        source: .safetensors(file: file, name: name))
+    } else if let (file, name) = try Self.member(
+      path, of: ".npz", { try NumPyArchive(contentsOf: $0).names })
+    {
+      try self.init(file, name: name)
     } else {
-      header = try NumPyHeader(contentsOf: path)
+      self.init(path, .npy, try NumPyHeader(contentsOf: path))
     }
-    shape = header.shape
   }
 
   /// The array `name` of the `.npz` file at `file`.
   init(_ file: String, name: String) throws {
-    (path, member) = ("\(file):\(name)", (file, name))
-    header = try NumPyArchive(contentsOf: file).header(of: name)
-    shape = header.shape
+    self.init(
+      "\(file):\(name)", .npz(file: file, name: name),
+      try NumPyArchive(contentsOf: file).header(of: name))
   }
 
-  /// The type of the elements.
-  var elementType: NumPyElementType { header.elementType }
-  /// Elements in all.
-  var count: Int { header.count }
+  private init(_ path: String, _ source: Source, _ header: NumPyHeader) {
+    self.init(
+      path: path, shape: header.shape, elementType: header.elementType, count: header.count,
+      source: source)
+  }
 
-  private static func member(_ path: String) throws -> (file: String, name: String)? {
-    if path.hasSuffix(".npz") {
-      let names = try NumPyArchive(contentsOf: path).names
+  private init(
+    path: String, shape: [Int], elementType: NumPyElementType, count: Int, source: Source
+  ) {
+    self.path = path
+    self.shape = shape
+    self.elementType = elementType
+    self.count = count
+    self.source = source
+  }
+
+  private static func tensors(_ file: String) throws -> [String] {
+    try SafetensorsHeader(contentsOf: file).tensors.map(\.name)
+  }
+
+  /// The file and the name in `path`, where it is of that kind.
+  private static func member(
+    _ path: String, of kind: String, _ names: (String) throws -> [String]
+  ) throws -> (file: String, name: String)? {
+    if path.hasSuffix(kind) {
+      let names = try names(path)
       guard names.count == 1 else {
         let list = names.isEmpty ? "none" : names.prefix(20).joined(separator: ", ")
         throw CommandError.data(
@@ -46,8 +97,8 @@ struct ArrayFile {
       }
       return (path, names[0])
     }
-    guard let range = path.ranges(of: ".npz:").last else { return nil }
-    return (path[..<range.lowerBound] + ".npz", String(path[range.upperBound...]))
+    guard let range = path.ranges(of: kind + ":").first else { return nil }
+    return (path[..<range.lowerBound] + kind, String(path[range.upperBound...]))
   }
 
   /// Checks the number of dimensions.
@@ -61,8 +112,7 @@ struct ArrayFile {
   ///
   /// - Parameter floats: As many as `count`.
   func read(into floats: inout MutableSpan<Float>) throws {
-    switch header.elementType {
-    case .float32 where member == nil: try NumPyFile.read(path, into: &floats)
+    switch elementType {
     case .float32: try copy(into: &floats) { (value: Float) in value }
     case .float16: try copy(into: &floats) { (value: Half) in value.float }
     case .bfloat16: try copy(into: &floats) { (value: BFloat16) in value.float }
@@ -141,30 +191,69 @@ struct ArrayFile {
 
   // MARK: Elements
 
-  private func array<Element: NumPyElement>() throws -> NumPyArray<Element> {
-    if let member { return try NumPyArchive(contentsOf: member.file).array(member.name) }
-    return try NumPyArray<Element>(contentsOf: path)
+  /// Reads elements of the file's own type.
+  ///
+  /// - Parameter elements: As many as `count`.
+  func read<Element: NumPyElement>(typed elements: inout MutableSpan<Element>) throws {
+    if case .npy = source {
+      try NumPyFile.read(path, into: &elements)
+    } else {
+      try copy(into: &elements) { (value: Element) in value }
+    }
+  }
+
+  /// Gives `body` the elements' bytes, in C order.
+  func withBytes(_ body: (RawSpan) throws -> Void) throws {
+    func give<Element: NumPyElement>(_ type: Element.Type) throws {
+      try withElements { (span: Span<Element>) in try body(unsafe span.bytes) }
+    }
+    try give(elementType.element)
+  }
+
+  private func withElements<Element: NumPyElement, Result>(
+    _ body: (Span<Element>) throws -> Result
+  ) throws -> Result {
+    switch source {
+    case .npy:
+      let array = try NumPyArray<Element>(contentsOf: path)
+      return try body(array.span)
+    case .npz(let file, let name):
+      let array: NumPyArray<Element> = try NumPyArchive(contentsOf: file).array(name)
+      return try body(array.span)
+    case .safetensors(let file, let name):
+      guard Element.numPyType == elementType || Element.self == UInt8.self && elementType == .bool
+      else {
+        throw NumPyError.elementType(path: path, expected: Element.numPyType, found: elementType)
+      }
+      let tensors = try Safetensors(contentsOf: file)
+      let bytes = try tensors.bytes(of: name)
+      return try unsafe bytes.withUnsafeBytes { bytes in
+        try body(unsafe Span(_unsafeElements: bytes.bindMemory(to: Element.self)))
+      }
+    }
   }
 
   private func elements<Element: NumPyElement, Value>(
     _ convert: (Element) -> Value
   ) throws -> [Value] {
-    let array: NumPyArray<Element> = try array()
-    let span = array.span
-    var values: [Value] = []
-    values.reserveCapacity(span.count)
-    for i in span.indices { values.append(convert(span[i])) }
-    return values
+    try withElements { (span: Span<Element>) in
+      var values: [Value] = []
+      values.reserveCapacity(span.count)
+      for i in span.indices { values.append(convert(span[i])) }
+      return values
+    }
   }
 
-  private func copy<Element: NumPyElement>(
-    into floats: inout MutableSpan<Float>, _ convert: (Element) -> Float
+  private func copy<Element: NumPyElement, Value>(
+    into target: inout MutableSpan<Value>, _ convert: (Element) -> Value
   ) throws {
-    let array: NumPyArray<Element> = try array()
-    let span = array.span
-    guard span.count == floats.count else {
-      throw NumPyError.elementCount(path: path, shape: shape, count: floats.count)
+    let count = target.count
+    let memory = unsafe target.withUnsafeMutableBufferPointer { unsafe $0 }
+    try withElements { (span: Span<Element>) in
+      guard span.count == count else {
+        throw NumPyError.elementCount(path: path, shape: shape, count: count)
+      }
+      for i in span.indices { unsafe memory[i] = convert(span[i]) }
     }
-    for i in span.indices { floats[i] = convert(span[i]) }
   }
 }

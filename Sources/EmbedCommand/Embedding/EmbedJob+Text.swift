@@ -35,8 +35,11 @@ extension EmbedJob {
     let drawn = try InputEmbedding(
       vocabulary: vocabulary.tokenizer.vocabularySize, dim: dim, positions: positions,
       paddingID: shared.paddingID, seed: seed)
-    layer = try shared.layer(drawn.tokens, drawn.positions)
-    (place, placePath) = try shared.place(arguments, batch: windowCount, context: context)
+    let plain = try shared.layer(drawn.tokens, drawn.positions)
+    let call = try FusedOptions.call(arguments, plain, tokens)
+    layer = call.map { .fused($0) } ?? .plain(plain)
+    segmentPath = arguments.string(FusedOptions.segmentIDs)
+    (place, placePath) = try PlaceOptions.place(arguments, batch: windowCount, context: context)
     idsPath = nil
 
     let asked = batch.multipliedReportingOverflow(by: batches)

@@ -1,4 +1,4 @@
-// Ids `[batch, context]` of either width, and the layer's call on them.
+// Ids `[batch, context]` of either width.
 
 internal import EmbedKernel
 
@@ -36,21 +36,6 @@ struct TokenBatch {
     switch ids {
     case .narrow(let ids): Int(ids[index])
     case .wide(let ids): Int(ids[index])
-    }
-  }
-
-  /// The layer's input embeddings of these ids.
-  func embed(
-    _ layer: InputEmbedding, at place: PositionIDs, into output: inout AlignedBuffer<Float>,
-    using kernels: Kernels
-  ) throws(EmbedError) {
-    switch ids {
-    case .narrow(let ids):
-      try layer.forward(
-        ids, batch: batch, context: context, at: place, into: &output, using: kernels)
-    case .wide(let ids):
-      try layer.forward(
-        ids, batch: batch, context: context, at: place, into: &output, using: kernels)
     }
   }
 }

@@ -36,7 +36,7 @@ extension PositionScheme {
             rows: $0, dim: $1, layout: arguments.choice(AbsoluteOptions.layout) ?? .interleaved,
             base: arguments.number(RotaryOptions.base, above: 0) ?? 10_000, first: $2)
         }
-      }, rotate: nil),
+      }, rotation: nil),
     PositionScheme(
       name: "learned",
       summary: "what training starts from, normal(0, 0.02) by --weight-seed, rows [T, D]",
@@ -50,6 +50,6 @@ extension PositionScheme {
           return try EmbeddingTable(
             rows: rows, dim: dim, .normal(sigma: 0.02), seed: UInt64(seed))
         }
-      }, rotate: nil),
+      }, rotation: nil),
   ]
 }

@@ -16,7 +16,7 @@ extension PositionScheme {
             "--\(option.name) does not fit here: \(name) depends on positions alone")
         }
         return try array(arguments, make(arguments))
-      }, rotate: nil)
+      }, rotation: nil)
   }
 
   /// The bias of T queries against T keys; where it is causal, later keys are minus infinity.

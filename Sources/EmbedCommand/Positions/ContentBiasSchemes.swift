@@ -79,7 +79,7 @@ extension PositionScheme {
           shape: vectors.shape, queries: vectors.queryPlace, keys: vectors.keyPlace,
           mask: BiasOptions.mask(arguments))
         return vectors.array(values)
-      }, rotate: nil)
+      }, rotation: nil)
   }
 
   private static func reach(_ arguments: Arguments) throws -> Int {
@@ -124,7 +124,7 @@ extension PositionScheme {
     PositionScheme(
       name: "cope",
       summary: "positions counted by gates on --logits, of --queries, bias [B, H, Q, K]",
-      array: cope, rotate: nil),
+      array: cope, rotation: nil),
   ]
 
   private static func cope(_ arguments: Arguments) throws -> SchemeArray {

@@ -80,18 +80,8 @@ extension PositionScheme {
   private static func rotary(_ name: String, _ summary: String, decays: Bool) -> PositionScheme {
     PositionScheme(
       name: name, summary: summary, array: { try array($0, decays: decays) },
-      rotate: { arguments, shape, span in
-        let order = try arguments.choice(Rotate.order) ?? .headsFirst
-        let isHeadsFirst = order == .headsFirst
-        let sizes = RotaryShape(
-          batch: shape[0], heads: shape[isHeadsFirst ? 1 : 2],
-          context: shape[isHeadsFirst ? 2 : 1], headDim: shape[3], order: order)
-        let embedding = try RotaryOptions.embedding(arguments, headDim: shape[3], decays: decays)
-        try embedding.rotate(
-          inPlace: &span, shape: sizes, at: Rotate.place(arguments, sizes),
-          arguments.choice(Rotate.direction) ?? .forward,
-          as: arguments.choice(RotaryOptions.role) ?? .queries,
-          using: ComputeOptions.kernels(arguments))
+      rotation: { arguments, headDim in
+        try RotaryOptions.embedding(arguments, headDim: headDim, decays: decays)
       })
   }
 
