@@ -29,8 +29,7 @@ let package = Package(
     .target(
       name: "EmbedKernel",
       dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool", "CZlib"],
-      swiftSettings: strict,
-      linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
+      swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
@@ -39,7 +38,7 @@ let package = Package(
     // A small GPT that embeds the rest, and its training.
     .target(
       name: "EmbedTraining",
-      dependencies: ["EmbedKernel", "EmbedData", "COpenBLAS", "CTransformer"],
+      dependencies: ["EmbedKernel", "EmbedData", "CTransformer"],
       swiftSettings: strict),
 
     // MARK: Command
@@ -51,11 +50,11 @@ let package = Package(
 
     // MARK: C
     .target(name: "CMicrokernels"),
+    // Opens OpenBLAS and LAPACKE when it needs them, so nothing is linked.
+    .target(
+      name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CThreadPool"),
     .target(name: "CTransformer"),
-    .systemLibrary(
-      name: "COpenBLAS", pkgConfig: "openblas",
-      providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
     .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .systemLibrary(
@@ -118,8 +117,8 @@ let package = Package(
     .testTarget(
       name: "EmbedTrainingTests",
       dependencies: [
-        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "ReferenceKernels",
-        "TestSupport", "TuningOff",
+        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "COpenBLAS",
+        "ReferenceKernels", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(

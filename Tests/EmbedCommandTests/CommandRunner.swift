@@ -71,7 +71,7 @@ func killedEmbedkernel(_ arguments: [String], when isDue: () -> Bool) throws -> 
 }
 
 /// The product beside the test bundle.
-private func builtCommand() throws -> URL {
+func builtCommand() throws -> URL {
   let bundle =
     Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
     ?? Bundle.main.bundleURL

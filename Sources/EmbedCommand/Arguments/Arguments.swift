@@ -1,5 +1,5 @@
 // The command line of a subcommand, taken apart: long options as `--name value` or `--name=value`,
-// each at most once, and operands. `--` ends the options.
+// each at most once, switches as `--name`, and operands. `--` ends the options.
 //
 // Help is not among the options here: it is answered before anything is parsed.
 
@@ -27,6 +27,13 @@ package struct Arguments {
       } else {
         let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let option = try Self.option(String(parts[0]), among: options)
+        if option.value.isEmpty {
+          guard parts.count == 1 else { throw .usage("option --\(option.name) takes no value") }
+          guard values.updateValue("", forKey: option.name) == nil else {
+            throw .usage("option --\(option.name) is given twice")
+          }
+          continue
+        }
         let value = parts.count == 2 ? String(parts[1]) : words.next()
         guard let value, !value.isEmpty, parts.count == 2 || !value.hasPrefix("--") else {
           throw .usage("option --\(option.name) needs a value: --\(option.name) \(option.value)")

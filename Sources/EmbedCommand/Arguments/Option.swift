@@ -1,10 +1,10 @@
 // What a subcommand takes: options with a value, in groups for its help.
 
-/// An option `--name VALUE`.
+/// An option `--name VALUE`, or a switch `--name` where nothing stands for a value.
 package struct Option: Sendable {
   /// The name, without dashes.
   package let name: String
-  /// What stands for the value in the help.
+  /// What stands for the value in the help; empty for a switch.
   package let value: String
   /// What it does, and its default.
   package let help: String

@@ -34,7 +34,8 @@ public final class TiedProjection: Sendable {
   ///   - hidden: Shape `[rows, dim]`.
   ///   - logits: Shape `[rows, vocabulary]`, overwritten; shares no memory with the inputs.
   /// - Throws: `EmbedError`, before anything is written; `invalidSize` for sizes past BLAS's
-  ///   integers. Allocates nothing itself. The bits may depend on OpenBLAS's threads and core.
+  ///   integers, `unavailableLibrary`. Allocates nothing itself. The bits depend on no number of threads;
+  ///   another CPU's may differ.
   public func logits(
     _ hidden: Span<Float>, rows: Int, into logits: inout MutableSpan<Float>
   ) throws(EmbedError) {

@@ -11,9 +11,9 @@ extension OpenBLASKernels: BiasKernels {
       let table = unsafe tile.table - row
       let seen = tile.seen(row)
       if tile.overwrites {
-        unsafe cblas_scopy(blasint(seen), table, 1, logits, 1)
+        unsafe ek_blas_scopy(Int32(seen), table, 1, logits, 1)
       } else {
-        unsafe cblas_saxpy(blasint(seen), 1, table, 1, logits, 1)
+        unsafe ek_blas_saxpy(Int32(seen), 1, table, 1, logits, 1)
       }
       unsafe (logits + seen).update(repeating: -.infinity, count: tile.columns - seen)
     }
@@ -22,8 +22,8 @@ extension OpenBLASKernels: BiasKernels {
   static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
     guard tile.element == .float32 else { return unsafe forEachStretch(tile, sumStretch) }
     for row in 0..<tile.rows {
-      unsafe cblas_saxpy(
-        blasint(tile.seen(row)), 1, tile.floats(row), 1, tile.table - row, 1)
+      unsafe ek_blas_saxpy(
+        Int32(tile.seen(row)), 1, tile.floats(row), 1, tile.table - row, 1)
     }
   }
 
@@ -53,11 +53,11 @@ extension OpenBLASKernels: BiasKernels {
     let table = unsafe tile.table + (column - row)
     let seen = max(0, min(count, tile.seen(row) - column))
     if tile.overwrites {
-      unsafe cblas_scopy(blasint(seen), table, 1, floats, 1)
+      unsafe ek_blas_scopy(Int32(seen), table, 1, floats, 1)
     } else {
       unsafe PortableConversion(from: logits, to: floats, count: seen)
         .run(tile.element, .float32)
-      unsafe cblas_saxpy(blasint(seen), 1, table, 1, floats, 1)
+      unsafe ek_blas_saxpy(Int32(seen), 1, table, 1, floats, 1)
     }
     unsafe (floats + seen).update(repeating: -.infinity, count: count - seen)
     unsafe PortableConversion(from: floats, to: logits, count: count).run(.float32, tile.element)
@@ -70,6 +70,6 @@ extension OpenBLASKernels: BiasKernels {
     let logits = unsafe tile.address(row) + column * tile.element.byteCount
     let seen = max(0, min(count, tile.seen(row) - column))
     unsafe PortableConversion(from: logits, to: floats, count: seen).run(tile.element, .float32)
-    unsafe cblas_saxpy(blasint(seen), 1, floats, 1, tile.table + (column - row), 1)
+    unsafe ek_blas_saxpy(Int32(seen), 1, floats, 1, tile.table + (column - row), 1)
   }
 }

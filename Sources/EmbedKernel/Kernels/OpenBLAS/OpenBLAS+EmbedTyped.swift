@@ -30,7 +30,7 @@ private struct TypedGather: ParallelWork {
             if let row = unsafe pass.position((position + k) * dim + i) {
               unsafe PortableConversion(from: row, to: sum + stretch, count: n)
                 .run(pass.input, .float32)
-              unsafe cblas_saxpy(blasint(n), 1, sum + stretch, 1, sum, 1)
+              unsafe ek_blas_saxpy(Int32(n), 1, sum + stretch, 1, sum, 1)
             }
             unsafe PortableConversion(from: sum, to: pass.output(token * dim + i), count: n)
               .run(.float32, pass.output)
@@ -46,7 +46,7 @@ private struct TypedGather: ParallelWork {
       // BLAS sets zeros here, where 0 * NaN and 0 * -1 are NaN and -0.
       for i in 0..<count { unsafe y[i] *= scale }
     } else {
-      unsafe cblas_sscal(blasint(count), scale, y, 1)
+      unsafe ek_blas_sscal(Int32(count), scale, y, 1)
     }
   }
 }

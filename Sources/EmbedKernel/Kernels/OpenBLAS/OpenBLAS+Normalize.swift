@@ -20,11 +20,11 @@ extension OpenBLASKernels {
     embed(pass.rows, plan)
     guard let segments = unsafe pass.segments else { return }
     let dim = pass.dim
-    guard let n = blasint(exactly: dim) else {
+    guard let n = Int32(exactly: dim) else {
       return Threads.split(pass.rows.tokenCount, plan.threads, AddSegments(pass: pass))
     }
     for token in 0..<pass.rows.tokenCount {
-      unsafe cblas_saxpy(
+      unsafe ek_blas_saxpy(
         n, 1, segments + pass.segment(token) * dim, 1, pass.rows.output + token * dim, 1)
     }
   }
