@@ -5,6 +5,8 @@
 public enum DataError: Error, Equatable, Sendable {
   /// The operating system refused `operation` on `path`; `code` is its `errno`.
   case system(operation: String, path: String, code: Int32)
+  /// What is at `path` cannot be read to an end.
+  case unsuitableFile(path: String, reason: String)
   /// The file at `path` holds no bytes.
   case emptyFile(path: String)
   /// The size of a token file is not a multiple of its token width.
@@ -45,6 +47,8 @@ extension DataError: CustomStringConvertible {
     switch self {
     case .system(let operation, let path, let code):
       "cannot \(operation) \(path): \(errorText(code))"
+    case .unsuitableFile(let path, let reason):
+      "'\(path)' \(reason)"
     case .emptyFile(let path):
       "\(path) is empty"
     case .partialToken(let path, let bytes, let width):

@@ -86,7 +86,7 @@ extension EmbedError: CustomStringConvertible {
     case .invalidSize(let argument, let value, let expected):
       "\(argument) is \(value): expected \(expected)"
     case .invalidValue(let argument, let value, let expected):
-      "\(argument) is \(value): expected \(expected)"
+      "\(argument) is \(value.legible): expected \(expected)"
     case .invalidField(let field, let found, let expected):
       "configuration field \(field) is \(found): expected \(expected)"
     case .distanceOutOfRange(let distance, let limit):

@@ -19,8 +19,10 @@ struct CommandResult {
 /// - Parameters:
 ///   - environment: Changes to this process's environment; nil takes a variable away.
 ///   - device: Where standard output goes instead of into the result.
+///   - place: The folder that relative paths start from; nil for this process's.
 func embedkernel(
-  _ arguments: [String], environment: [String: String?] = [:], to device: String? = nil
+  _ arguments: [String], environment: [String: String?] = [:], to device: String? = nil,
+  in place: TemporaryFolder? = nil
 ) throws -> CommandResult {
   let process = Process()
   process.executableURL = try builtCommand()
@@ -37,6 +39,7 @@ func embedkernel(
   let streams = try ["output", "errors"].map { name in
     try FileHandle(forWritingTo: URL(filePath: try folder.file(name, "")))
   }
+  if let place { process.currentDirectoryURL = place.url }
   process.standardInput = FileHandle.nullDevice
   process.standardOutput =
     try device.map { try FileHandle(forWritingTo: URL(filePath: $0)) } ?? streams[0]
@@ -51,12 +54,8 @@ func embedkernel(
     code: process.terminationStatus, output: try text("output"), errors: try text("errors"))
 }
 
-/// Runs `embedkernel` and kills it by a signal that cannot be caught.
-///
-/// - Parameters:
-///   - isDue: Asked again and again, and true where the process is to be killed.
-/// - Returns: Whether the process was still running.
-func killedEmbedkernel(_ arguments: [String], when isDue: () -> Bool) throws -> Bool {
+/// Starts `embedkernel`, whose words nobody reads.
+func startedEmbedkernel(_ arguments: [String]) throws -> Process {
   let process = Process()
   process.executableURL = try builtCommand()
   process.arguments = arguments
@@ -64,6 +63,16 @@ func killedEmbedkernel(_ arguments: [String], when isDue: () -> Bool) throws -> 
   process.standardOutput = FileHandle.nullDevice
   process.standardError = FileHandle.nullDevice
   try process.run()
+  return process
+}
+
+/// Runs `embedkernel` and kills it by a signal that cannot be caught.
+///
+/// - Parameters:
+///   - isDue: Asked again and again, and true where the process is to be killed.
+/// - Returns: Whether the process was still running.
+func killedEmbedkernel(_ arguments: [String], when isDue: () -> Bool) throws -> Bool {
+  let process = try startedEmbedkernel(arguments)
   while process.isRunning, !isDue() { usleep(200) }
   kill(process.processIdentifier, SIGKILL)
   process.waitUntilExit()

@@ -69,7 +69,7 @@ private func windows(
   // A window has one token more than its row, the last target. What overflows is more than any
   // file has.
   let (count, overflow) = batch.multipliedReportingOverflow(by: batches)
-  let (span, tooWide) = (count - 1).multipliedReportingOverflow(by: stride)
+  let (span, tooWide) = (count &- 1).multipliedReportingOverflow(by: stride)
   let (needed, tooMany) = span.addingReportingOverflow(context)
   let limit = overflow || tooWide || tooMany || needed == .max ? Int.max : needed + 1
   let progress = ProgressBar(
@@ -82,7 +82,11 @@ private func windows(
       "'\(path)' has \(plural(ids.count, "token")); a window of \(context) needs \(context) and "
         + "one more to predict")
   }
+  // Windows that overlap have more ids than the text.
+  let total = try elementCount("token ids", loader.windowCount, context)
+  try SystemMemory.check(2 * total * MemoryLayout<Int32>.stride)
   var rows: [Int32] = []
+  rows.reserveCapacity(total)
   for batch in loader.batches() { rows += try batch.get().inputs }
   return rows
 }

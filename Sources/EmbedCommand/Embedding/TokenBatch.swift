@@ -65,8 +65,8 @@ struct TokenBatch {
 /// The elements of a `.npy` file, read straight into the array.
 private func elements<Element: NumPyElement & FixedWidthInteger>(
   _ path: String, _ header: NumPyHeader, rank: Int?
-) throws(NumPyError) -> [Element] {
-  var array = [Element](repeating: 0, count: header.count)
+) throws -> [Element] {
+  var array = try SystemMemory.array(0 as Element, count: header.count)
   var span = array.mutableSpan
   try NumPyFile.read(path, rank: rank, into: &span)
   return array

@@ -19,6 +19,8 @@ enum AbsoluteOptions {
     let first = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
     let dim = try arguments.integer(dim, in: 1...1 << 20) ?? 64
     let table = try table(rows, dim, first)
+    // Once more, as an array.
+    try SystemMemory.check(4 * rows * dim)
     return SchemeArray(
       shape: [rows, dim], values: unsafe Array(table.unsafeBuffer), rows: "position",
       columns: "element", unit: unit)

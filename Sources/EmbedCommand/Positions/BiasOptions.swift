@@ -92,7 +92,7 @@ enum BiasOptions {
     guard header.elementType == .float32 else {
       throw NumPyError.elementType(path: path, expected: .float32, found: header.elementType)
     }
-    var values = [Float](repeating: 0, count: header.count)
+    var values = try SystemMemory.array(0 as Float, count: header.count)
     var span = values.mutableSpan
     try NumPyFile.read(path, rank: rank, into: &span)
     return (header.shape, values)

@@ -105,6 +105,9 @@ extension PositionScheme {
     }
     let scale = embedding.scaling.scale(length: offset + context)
     let angles = try embedding.frequencies(under: scale)
+    // Three planes, what they are put together from, and both at once.
+    let count = try elementCount("positions by pairs", context, angles.radians.count, 8)
+    try SystemMemory.check(4 * count)
     let rows = try embedding.rows(first: offset, count: context, under: scale)
     var values: [Float] = []
     values.reserveCapacity(3 * context * angles.radians.count)

@@ -85,7 +85,7 @@ enum Evaluate: Subcommand {
         "\(length)", fixed(found.loss, 4), fixed(exp(found.loss), 2),
         grouped(found.sequences * length))
       for (position, loss) in found.positionLosses.enumerated() {
-        rows += "\(length),\(position),\(loss),\(found.sequences)\n"
+        rows += "\(length),\(position),\(loss.legible),\(found.sequences)\n"
       }
     }
     progress.finish()

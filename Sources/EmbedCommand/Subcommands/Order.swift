@@ -94,7 +94,7 @@ enum Order: Subcommand {
     let (count, dim) = (orders[0].count, model.configuration.dim)
     let workspace = try GPTWorkspace(
       for: model, batch: 1, context: count, purpose: .evaluation, threads: 1)
-    var hidden = [Float](repeating: 0, count: count * dim)
+    var hidden = try SystemMemory.array(0 as Float, count: elementCount("hidden", count, dim))
     var pooled: [[Double]] = []
     for ids in orders {
       var span = hidden.mutableSpan

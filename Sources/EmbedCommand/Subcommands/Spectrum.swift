@@ -72,7 +72,7 @@ enum Spectrum: Subcommand {
       throw CommandError.data("a heat map of \(rows) rows is past the limit of \(limit)")
     }
     let span = table.span
-    var products = [Double](repeating: 0, count: rows * rows)
+    var products = try SystemMemory.array(0.0, count: rows * rows)
     for a in 0..<rows {
       for b in 0...a {
         let product = (0..<dim).reduce(0.0) {

@@ -74,7 +74,7 @@ private struct RowStatistics {
     mean = Self.mean(of: layer)
     let (table, dim) = (layer.table, layer.dim)
     let count = table.rows - (layer.paddingID == nil ? 0 : 1)
-    var covariance = [Double](repeating: 0, count: dim * dim)
+    var covariance = try SystemMemory.array(0.0, count: elementCount("covariance", dim, dim))
     var block = [Double]()
     block.reserveCapacity(rowsInBlock * dim)
     for row in 0..<table.rows {
@@ -103,7 +103,7 @@ private struct RowStatistics {
       LAPACK_ROW_MAJOR, CChar(UInt8(ascii: "L")), Int32(dim), &covariance, Int32(dim),
       &pivots, &rank, -1)
     guard info >= 0 else { throw .factorisationFailed(routine: "dpstrf", info: Int(info)) }
-    var factor = [Double](repeating: 0, count: dim * dim)
+    var factor = try SystemMemory.array(0.0, count: dim * dim)
     for row in 0..<dim {
       for column in 0..<min(row + 1, Int(rank)) {
         factor[(Int(pivots[row]) - 1) * dim + column] = covariance[row * dim + column]

@@ -87,6 +87,7 @@ public final class GPTWorkspace {
     configuration = sizes
     owners = memory.owners
     memoryBytes = memory.bytes
+    try model.reach(context)
   }
 }
 
@@ -231,7 +232,11 @@ struct FloatAllocator {
   ) throws(EmbedError) -> UnsafeMutablePointer<Float> {
     let count = try elementCount(name, a, b, c)
     // Each may be small enough for the machine and all together not.
-    try SystemMemory.check(bytes + 4 * count)
+    let total = bytes + 4 * count
+    guard total <= SystemMemory.bytes else { throw .outOfMemory(bytes: total) }
+    if total / SystemMemory.large > bytes / SystemMemory.large {
+      try SystemMemory.check(SystemMemory.large)
+    }
     let memory = try FloatMemory(count)
     owners.append(memory)
     bytes += 4 * count

@@ -120,7 +120,7 @@
       let gate = unsafe Self.gate(Element.load(logits + key &* MemoryLayout<Element>.size))
       position += gate
       let limited = min(position, Double(positions - 1))
-      let place = Int(limited)
+      let place = Int(saturating: limited)
       body(key, place, Float(limited - Double(place)), gate)
     }
   }
@@ -243,7 +243,7 @@ struct CoPEForward: ParallelWork {
       let gate = unsafe CoPEPass.gate(Element.load(logits + key * size))
       let g = unsafe Element.load(mine + key * size)
       if position < Double(positions - 1) {
-        let place = Int(max(0, position))
+        let place = Int(saturating: max(0, position))
         let slope = unsafe products[min(place + 1, positions - 1)] - products[place]
         running += Double(g) * Double(slope)
       }

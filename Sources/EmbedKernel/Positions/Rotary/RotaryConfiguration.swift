@@ -190,7 +190,7 @@ public struct RotaryConfiguration: Sendable {
     _ fields: RotaryFields, _ configuration: JSONValue, headDim: Int
   ) throws(EmbedError) -> Int {
     var field = "\(fields.name).partial_rotary_factor"
-    var dim = Int(Double(headDim) * (try fields.partialRotaryFactor()))
+    var dim = Int(saturating: Double(headDim) * (try fields.partialRotaryFactor()))
     if let value = configuration["rotary_dim"], value != .null {
       field = "rotary_dim"
       dim = try RotaryFields.length(field, value)
