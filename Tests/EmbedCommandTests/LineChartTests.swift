@@ -62,7 +62,8 @@ import Testing
   /// Whatever the numbers, there is an end, and no more ticks than asked for.
   @Test func anyNumbersHaveTicks() {
     let numbers = [
-      0, 1, -1, 0.3, 1e-9, .leastNonzeroMagnitude, 1e15, 1e19, -1e19, 1e300, .greatestFiniteMagnitude,
+      0, 1, -1, 0.3, 1e-9, .leastNonzeroMagnitude, 1e15, 1e19, -1e19, 1e300,
+      .greatestFiniteMagnitude,
       -.greatestFiniteMagnitude, .infinity, -.infinity, .nan, 0x1p53, 0x1p63,
     ]
     for low in numbers {

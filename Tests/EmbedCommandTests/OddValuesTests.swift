@@ -20,11 +20,12 @@ import Testing
     return svg
   }
 
-  @Test(arguments: [
-    (1e19, [">6e18</text>"]), (-3e38, [">\u{2212}2e38</text>"]), (1e-30, [">4e-31</text>"]),
-    (.infinity, [">\u{221E}</text>"]), (-.infinity, [">\u{2212}\u{221E}</text>"]),
-    (.nan, [">no number</text>"]),
-  ] as [(Float, [String])])
+  @Test(
+    arguments: [
+      (1e19, [">6e18</text>"]), (-3e38, [">\u{2212}2e38</text>"]), (1e-30, [">4e-31</text>"]),
+      (.infinity, [">\u{221E}</text>"]), (-.infinity, [">\u{2212}\u{221E}</text>"]),
+      (.nan, [">no number</text>"]),
+    ] as [(Float, [String])])
   func weightsOfAnySizeAreDrawn(_ weight: Float, _ labels: [String]) throws {
     var weights = [Float](repeating: 0, count: 32)
     weights[3] = weight

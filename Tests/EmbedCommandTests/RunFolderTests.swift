@@ -176,6 +176,14 @@ import Testing
     try refused(["train", "--resume", run], message)
   }
 
+  @Test(arguments: ["100000000", "9223372036854775807"])
+  func aContextThatTheTextDoesNotHaveIsRefused(_ context: String) throws {
+    try #require(try embedkernel(options(7) + ["--positions", "sinusoidal"]).code == 0)
+    try rewrite(["model.context": context])
+    try refused(["evaluate", run], "a sequence of \(context) needs ")
+    #expect(try embedkernel(["sample", run, "--tokens", "3"]).code == 0)
+  }
+
   /// Writes the run's checkpoint with other texts.
   private func rewrite(_ texts: [String: String]) throws {
     let path = run + "/checkpoint.safetensors"

@@ -37,7 +37,7 @@ package struct Ticks {
 
   /// The multiples of the step in `low...high`, in rising order.
   package func values(_ low: Double, _ high: Double) -> [Double] {
-    let first = (low / step).rounded(.up)
+    let first = (low / step - 1e-6).rounded(.up)
     let count = (high / step + 1e-6).rounded(.down) - first
     // Where the numbers are so large that steps between them are lost there is nothing to tell apart.
     guard count >= 0, count <= 1_000, abs(first) < 0x1p53 else { return [] }

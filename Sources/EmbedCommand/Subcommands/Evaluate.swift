@@ -68,7 +68,7 @@ enum Evaluate: Subcommand {
     if let longest = lengths.last, tokens.count <= longest {
       throw CommandError.data(
         "'\(path)': \(plural(tokens.count, "token")) held back; a sequence of \(longest) needs "
-          + grouped(longest + 1))
+          + (longest == .max ? "one more" : grouped(longest + 1)))
     }
 
     let progress = ProgressBar(label: "Evaluating", total: lengths.count, unit: .items("lengths"))

@@ -80,13 +80,14 @@ enum Train: Subcommand {
     }
     // Before the checkpoint is read, which another run may be about to replace.
     let lock = try folder.lock()
-    let saved = try Trainer.settings(in: folder.checkpoint)
-    guard var settings = try RunSettings(saved.texts, path: folder.checkpoint) else {
+    let texts = try SafetensorsHeader(contentsOf: folder.checkpoint).metadata
+    guard var settings = try RunSettings(texts, path: folder.checkpoint) else {
       throw CommandError.data("'\(folder.checkpoint)' is of no run: its texts tell no run.text")
     }
     if let threads { settings.threads = threads }
     let text = try settings.readText()
     // The text proves the sizes of the run before memory is taken for them.
+    let saved = try Trainer.settings(in: folder.checkpoint)
     let data = try text.data(
       context: saved.context, validationShare: settings.validationShare,
       batch: saved.options.steps > 0 ? saved.options.batch : nil)
