@@ -25,6 +25,8 @@ enum Order: Subcommand {
       + "mean-pooled outputs, relative to the largest output.",
     "Without positions and without a mask a transformer is blind to order, and the difference is one "
       + "of rounding; with either it need not be.",
+    "Prints CSV, a line a model: its positions, its direction of attention, whether its parameters are "
+      + "drawn or trained, and the difference; what that says goes to standard error.",
   ]
   static let groups = [
     OptionGroup("Words", [first, second]), OptionGroup("Models", [model, seed]),
@@ -50,6 +52,10 @@ enum Order: Subcommand {
         + "\(try difference(model, orders))\n"
     }
     try Report.deliver(table, to: arguments.string(output))
+    guard !arguments.has(output) else { return }
+    Report.standardError.line(
+      "difference: the largest between the mean outputs of '\(texts[0])' and '\(texts[1])', over the "
+        + "largest output; below 1e-5 it is rounding, and the model is blind to order")
   }
 
   /// The models to compare, each with what its parameters are.

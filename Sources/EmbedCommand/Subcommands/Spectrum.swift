@@ -6,7 +6,9 @@ internal import EmbedKernel
 enum Spectrum: Subcommand {
   static let tensor = Option(
     "tensor", "NAME", "Which tensor of a .safetensors file (default wpe.weight).")
-  static let output = Option("output", "CSV", "Where the values go (default: standard output).")
+  static let output = Option(
+    "output", "CSV",
+    "Where the values go (default: standard output, or a summary there with --similarity).")
   static let similarity = Option(
     "similarity", "SVG", "Also a heat map of the cosine of each row with each.")
 
@@ -30,14 +32,25 @@ enum Spectrum: Subcommand {
     let values = try naming(path) { () throws(EmbedError) in try table.singularValues() }
     var text = "index,value\n"
     for (index, value) in values.enumerated() { text += "\(index),\(value)\n" }
-    try Report.deliver(text, to: arguments.string(output))
+    if arguments.has(output) || !arguments.has(similarity) {
+      try Report.deliver(text, to: arguments.string(output))
+    }
     if let file = arguments.string(similarity) {
       let map = HeatMap(
         title: "Similarity of rows", subtitle: "\(table.rows) rows of \(table.dim) floats",
         rowLabel: "row", columnLabel: "row", valueLabel: "cosine", rows: table.rows,
         columns: table.rows, firstRow: 0, firstColumn: 0, values: try cosines(table))
       try TextFile.write(map.svg, to: file)
+      guard !arguments.has(output) else { return }
+      Report.standardOutput.line(
+        "\(values.count) singular values of [\(table.rows), \(table.dim)], from "
+          + "\(rounded(values.first)) down to \(rounded(values.last)) (--output writes them all); "
+          + "'\(file)' shows how alike the rows are")
     }
+  }
+
+  private static func rounded(_ value: Double?) -> String {
+    value.map { fixed($0, 3) } ?? "none"
   }
 
   private static func table(
