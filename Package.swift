@@ -20,7 +20,7 @@ let package = Package(
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
-    .executable(name: "embedkernel", targets: ["EmbedCommand"]),
+    .executable(name: "embedkernel", targets: ["CommandEntry"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
@@ -28,9 +28,8 @@ let package = Package(
     // MARK: Libraries
     .target(
       name: "EmbedKernel",
-      dependencies: ["COpenBLAS", "CMicrokernels", "CThreadPool", "CZlib"],
-      swiftSettings: strict,
-      linkerSettings: [.linkedLibrary("lapacke", .when(platforms: [.linux]))]),
+      dependencies: ["CBLASCalls", "CMicrokernels", "CThreadPool", "CZlib"],
+      swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
@@ -39,22 +38,29 @@ let package = Package(
     // A small GPT that embeds the rest, and its training.
     .target(
       name: "EmbedTraining",
-      dependencies: ["EmbedKernel", "EmbedData", "COpenBLAS", "CTransformer"],
+      dependencies: ["EmbedKernel", "EmbedData", "CTransformer"],
       swiftSettings: strict),
 
     // MARK: Command
-    // Its folder is not named for the product: where file names ignore case, Sources/embedkernel is
-    // Sources/EmbedKernel.
-    .executableTarget(
+    // A library, for tests and the fuzzer to link, and its entry, which is not named for the product:
+    // where file names ignore case, Sources/embedkernel is Sources/EmbedKernel.
+    .target(
       name: "EmbedCommand", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
       swiftSettings: strict),
+    .executableTarget(
+      name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),
 
     // MARK: C
     .target(name: "CMicrokernels"),
+    // Opens OpenBLAS and LAPACKE when it needs them, so nothing is linked.
+    .target(
+      name: "CBLASCalls", dependencies: ["COpenBLAS"],
+      linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CThreadPool"),
     .target(name: "CTransformer"),
+    // Headers alone, where Debian has them for every compiler: with a pkg-config name it would be linked.
     .systemLibrary(
-      name: "COpenBLAS", pkgConfig: "openblas",
+      name: "COpenBLAS",
       providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas"])]),
     .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
@@ -77,7 +83,7 @@ let package = Package(
     .executableTarget(
       name: "EmbedBenchmarks",
       dependencies: [
-        "BenchmarkHarness", "CReferenceLoops", "COpenBLAS", "EmbedKernel", "EmbedTraining",
+        "BenchmarkHarness", "CReferenceLoops", "CBLASCalls", "EmbedKernel", "EmbedTraining",
       ],
       path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 
@@ -96,10 +102,20 @@ let package = Package(
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/SaveProbe",
       swiftSettings: strict),
+    // What scripts/fuzz runs, and scripts/test-races.
+    .target(name: "CFuzzDriver", path: "Tests/CFuzzDriver"),
+    .executableTarget(
+      name: "FuzzProbe",
+      dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "EmbedCommand", "CFuzzDriver"],
+      path: "Tests/FuzzProbe", exclude: ["Corpus"], swiftSettings: strict),
+    .executableTarget(
+      name: "RaceProbe", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
+      path: "Tests/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [
-        "EmbedKernel", "ReferenceKernels", "AllocationProbe", "SaveProbe", "COpenBLAS",
+        "EmbedKernel", "EmbedData", "ReferenceKernels", "AllocationProbe", "SaveProbe",
+        "CBLASCalls",
         "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
@@ -110,7 +126,9 @@ let package = Package(
     // The loops that the article on training loops shows.
     .testTarget(
       name: "TrainingExamples",
-      dependencies: ["EmbedKernel", "EmbedDifferentiable", "EmbedTraining", "TuningOff"],
+      dependencies: [
+        "EmbedKernel", "EmbedData", "EmbedDifferentiable", "EmbedTraining", "TuningOff",
+      ],
       path: "Tests/TrainingExamples", swiftSettings: strict),
     .testTarget(
       name: "EmbedDataTests", dependencies: ["EmbedData", "TestSupport"],
@@ -118,14 +136,15 @@ let package = Package(
     .testTarget(
       name: "EmbedTrainingTests",
       dependencies: [
-        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "ReferenceKernels",
-        "TestSupport", "TuningOff",
+        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "CBLASCalls",
+        "ReferenceKernels", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedCommandTests",
       dependencies: [
-        "EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TestSupport", "TuningOff",
+        "CommandEntry", "EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TestSupport",
+        "TuningOff",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,5 +1,7 @@
-// The one place where an instruction set is chosen: the best that the CPU has, always the same on
-// one CPU.
+// The one place where an instruction set is chosen: the one that the program names, else the best that
+// the CPU has, always the same on one CPU.
+#include <stdatomic.h>
+
 #include "CTransformer.h"
 
 extern const et_operations et_operations_plain, et_operations_avx2, et_operations_avx512;
@@ -25,46 +27,60 @@ static const et_operations *best(void) {
   return &et_operations_plain;
 }
 
+static _Atomic(const et_operations *) chosen;
+
+void et_choose(const et_operations *operations) { atomic_store(&chosen, operations); }
+
+static const et_operations *operations(void) {
+  const et_operations *known = atomic_load_explicit(&chosen, memory_order_acquire);
+  if (known != NULL) return known;
+  // A choice made meanwhile stands.
+  const et_operations *found = best();
+  return atomic_compare_exchange_strong(&chosen, &known, found) ? found : known;
+}
+
+const et_operations *et_operations_in_force(void) { return operations(); }
+
 void et_layer_norm(const float *x, const float *gamma, const float *beta, float *out, float *mean,
                    float *rstd, size_t rows, size_t dim, float epsilon) {
-  best()->layer_norm(x, gamma, beta, out, mean, rstd, rows, dim, epsilon);
+  operations()->layer_norm(x, gamma, beta, out, mean, rstd, rows, dim, epsilon);
 }
 
 void et_layer_norm_backward(const float *gradient, const float *x, const float *gamma,
                             const float *mean, const float *rstd, float *x_gradient,
                             float *gamma_gradient, float *beta_gradient, size_t rows, size_t dim) {
-  best()->layer_norm_backward(gradient, x, gamma, mean, rstd, x_gradient, gamma_gradient,
+  operations()->layer_norm_backward(gradient, x, gamma, mean, rstd, x_gradient, gamma_gradient,
                               beta_gradient, rows, dim);
 }
 
-void et_gelu(const float *x, float *out, size_t count) { best()->gelu(x, out, count); }
+void et_gelu(const float *x, float *out, size_t count) { operations()->gelu(x, out, count); }
 
 void et_gelu_backward(const float *x, float *gradient, size_t count) {
-  best()->gelu_backward(x, gradient, count);
+  operations()->gelu_backward(x, gradient, count);
 }
 
-void et_softmax(float *row, size_t visible, size_t count) { best()->softmax(row, visible, count); }
+void et_softmax(float *row, size_t visible, size_t count) { operations()->softmax(row, visible, count); }
 
 void et_softmax_backward(const float *p, float *gradient, size_t visible, size_t count) {
-  best()->softmax_backward(p, gradient, visible, count);
+  operations()->softmax_backward(p, gradient, visible, count);
 }
 
 float et_cross_entropy(const float *logits, size_t count, size_t target) {
-  return best()->cross_entropy(logits, count, target);
+  return operations()->cross_entropy(logits, count, target);
 }
 
 float et_cross_entropy_gradient(float *logits, size_t count, size_t target, float scale) {
-  return best()->cross_entropy_gradient(logits, count, target, scale);
+  return operations()->cross_entropy_gradient(logits, count, target, scale);
 }
 
 void et_fill_rows(const float *row, float *out, size_t rows, size_t dim) {
-  best()->fill_rows(row, out, rows, dim);
+  operations()->fill_rows(row, out, rows, dim);
 }
 
 void et_add_row(const float *x, const float *row, float *out, size_t rows, size_t dim) {
-  best()->add_row(x, row, out, rows, dim);
+  operations()->add_row(x, row, out, rows, dim);
 }
 
 void et_sum_columns(const float *x, size_t stride, float *sums, size_t rows, size_t columns) {
-  best()->sum_columns(x, stride, sums, rows, columns);
+  operations()->sum_columns(x, stride, sums, rows, columns);
 }

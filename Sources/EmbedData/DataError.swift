@@ -5,17 +5,26 @@
 public enum DataError: Error, Equatable, Sendable {
   /// The operating system refused `operation` on `path`; `code` is its `errno`.
   case system(operation: String, path: String, code: Int32)
+  /// What is at `path` cannot be read to an end.
+  case unsuitableFile(path: String, reason: String)
   /// The file at `path` holds no bytes.
   case emptyFile(path: String)
   /// The size of a token file is not a multiple of its token width.
   case partialToken(path: String, bytes: Int, width: Int)
+  /// A file that is read whole is larger than any of its kind.
+  case fileTooLarge(path: String, limit: Int)
+  /// No vocabulary can be told from the path.
+  case noVocabulary(path: String, reason: String)
+  /// A vocabulary is for text that is cut otherwise than GPT-2's: `count` of its tokens, one of them
+  /// `example`, can't arise.
+  case otherPattern(path: String, example: String, count: Int, of: Int)
   /// A vocabulary file breaks its format at `line` (from 1).
   case malformedVocabulary(path: String, line: Int, reason: String)
-  /// No token stands for the single byte `byte`, so some text could not be encoded.
-  case byteWithoutToken(byte: UInt8, path: String)
-  /// A token's id is negative or over `limit`.
+  /// The text holds a byte that no token stands for; `offset` is in bytes.
+  case byteWithoutToken(byte: UInt8, offset: Int)
+  /// A special token's id is negative or over `limit`.
   case tokenIDOutOfRange(token: String, id: Int, limit: Int)
-  /// Two tokens have the same id, or a special token is empty or repeats an ordinary token's id.
+  /// A special token is empty, or repeats the name or id of another token.
   case conflictingToken(token: String, id: Int, reason: String)
   /// Text contains the special token `token`, which the caller refused; `offset` is in bytes.
   case specialTokenInText(token: String, offset: Int)
@@ -44,15 +53,24 @@ extension DataError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let operation, let path, let code):
-      "cannot \(operation) \(path): \(errorText(code))"
+      "cannot \(operation) '\(path)': \(path.isEmpty ? "the path is empty" : errorText(code))"
+    case .unsuitableFile(let path, let reason):
+      "'\(path)' \(reason)"
     case .emptyFile(let path):
       "\(path) is empty"
     case .partialToken(let path, let bytes, let width):
       "\(path) has \(bytes) bytes, which is not a multiple of the \(width) bytes of a token"
+    case .fileTooLarge(let path, let limit):
+      "\(path) has more than \(limit) bytes, which none of its kind has"
+    case .noVocabulary(let path, let reason):
+      "no vocabulary at \(path): \(reason)"
+    case .otherPattern(let path, let example, let count, let total):
+      "\(path) is for text that is cut otherwise than for GPT-2, and would give wrong ids: \(count) of "
+        + "its \(total) tokens, such as \(example.debugDescription), are in no piece of GPT-2's pattern"
     case .malformedVocabulary(let path, let line, let reason):
       "\(path), line \(line): \(reason)"
-    case .byteWithoutToken(let byte, let path):
-      "\(path) has no token for the byte \(byte)"
+    case .byteWithoutToken(let byte, let offset):
+      "the vocabulary has no token for the byte \(byte), which the text has at byte \(offset)"
     case .tokenIDOutOfRange(let token, let id, let limit):
       "the token '\(token)' has the id \(id), outside 0...\(limit)"
     case .conflictingToken(let token, let id, let reason):

@@ -20,13 +20,46 @@ final class FileDescriptor {
   let number: Int32
   let path: String
 
+  /// Whether it has a size and can be read again; else it is a pipe or a terminal.
+  let isRegular: Bool
+  /// A byte that was read while looking for a writer.
+  private var early: UInt8?
+
+  /// Opens a file, a pipe or a terminal.
+  ///
+  /// - Throws: `system`; `unsuitableFile` for devices, which may have no end, and for a pipe that
+  ///   nobody opens for writing within some seconds.
   init(reading path: String) throws(DataError) {
-    number = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // Without O_NONBLOCK, opening a pipe would wait for a writer, for ever where there is none.
+    number = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     self.path = path
-    guard number >= 0 else { throw .system(operation: "open", path: path, code: errno) }
+    var status = stat()
+    let code = unsafe number < 0 || fstat(number, &status) != 0 ? errno : 0
+    let kind = status.st_mode & S_IFMT
+    isRegular = kind == S_IFREG
+    guard code == 0 else { throw .system(operation: "open", path: path, code: code) }
+    if kind == S_IFBLK || kind == S_IFCHR && isatty(number) != 1 {
+      throw .unsuitableFile(path: path, reason: "is a device, which may have no end")
+    }
+    if kind == S_IFIFO, !hasWriter() {
+      throw .unsuitableFile(path: path, reason: "is a pipe that no process writes to")
+    }
+    _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) & ~O_NONBLOCK)
+  }
+
+  /// Whether a pipe has bytes, an end or at least a writer, waiting some seconds for one.
+  private func hasWriter() -> Bool {
+    var state = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+    guard unsafe poll(&state, 1, 5_000) == 0 else { return true }
+    // A pipe without a writer is at its end; with one, this read would have to wait.
+    var byte: UInt8 = 0
+    let count = unsafe systemRead(number, &byte, 1)
+    if count == 1 { early = byte }
+    return count != 0
   }
 
   init(writing path: String) throws(DataError) {
+    isRegular = true
     number = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     self.path = path
     guard number >= 0 else { throw .system(operation: "create", path: path, code: errno) }
@@ -51,6 +84,11 @@ final class FileDescriptor {
     let start = bytes.count
     bytes.append(contentsOf: repeatElement(0, count: count))
     var done = 0
+    if count > 0, let byte = early {
+      bytes[start] = byte
+      early = nil
+      done = 1
+    }
     var failure: Int32 = 0
     unsafe bytes.withUnsafeMutableBytes { buffer in
       guard let base = buffer.baseAddress else { return }
@@ -91,13 +129,20 @@ final class FileDescriptor {
   }
 }
 
-/// The bytes of the file at `path`.
-func readFile(_ path: String) throws(DataError) -> [UInt8] {
+/// The bytes of the regular file at `path`, of which there may be `limit`.
+func readFile(_ path: String, limit: Int) throws(DataError) -> [UInt8] {
   let file = try FileDescriptor(reading: path)
+  let size = try file.size()
+  guard file.isRegular else {
+    throw .unsuitableFile(path: path, reason: "is not a regular file")
+  }
   var bytes: [UInt8] = []
   // One byte more than the size, so that a regular file needs one round and one to see its end.
-  var chunk = try file.size() + 1
-  while try file.read(chunk, appendingTo: &bytes) == chunk { chunk = max(chunk, 1 << 16) }
+  var chunk = min(size, limit) + 1
+  while try file.read(chunk, appendingTo: &bytes) == chunk {
+    guard bytes.count <= limit else { throw .fileTooLarge(path: path, limit: limit) }
+    chunk = min(1 << 16, limit - bytes.count + 1)
+  }
   return bytes
 }
 

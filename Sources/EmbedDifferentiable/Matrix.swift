@@ -64,9 +64,8 @@ public struct Matrix: Differentiable, AdditiveArithmetic {
   public mutating func add(_ other: Matrix, times scale: Float) {
     guard let source = other.table else { return }
     let target = makeUnique(rows: source.rows, dim: source.dim)
-    for i in 0..<source.rows * source.dim {
-      unsafe target.unsafeBuffer[i] += scale * source.unsafeBuffer[i]
-    }
+    let (sums, values) = unsafe (target.unsafeBuffer, source.unsafeBuffer)
+    for i in 0..<values.count { unsafe sums[i] += scale * values[i] }
   }
 
   private func combined(with other: Matrix, by scale: Float) -> Matrix {
@@ -83,7 +82,7 @@ public struct Matrix: Differentiable, AdditiveArithmetic {
         "a [\(rows), \(dim)] matrix was added to one of [\(table.rows), \(table.dim)]")
       if isKnownUniquelyReferenced(&self.table) { return table }
       let copy = allocate(rows, dim)
-      for i in 0..<rows * dim { unsafe copy.unsafeBuffer[i] = table.unsafeBuffer[i] }
+      unsafe _ = copy.unsafeBuffer.update(fromContentsOf: UnsafeBufferPointer(table.unsafeBuffer))
       self.table = copy
       return copy
     }

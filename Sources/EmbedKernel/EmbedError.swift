@@ -56,6 +56,9 @@ public enum EmbedError: Error, Equatable, Sendable {
   /// An option has no meaning, or none together with the others.
   case unsupported(argument: String, value: String, expected: String)
 
+  /// A library that is opened when it is needed is missing or is not usable.
+  case unavailableLibrary(name: String, reason: String)
+
   /// A LAPACK routine found that a matrix has no factorisation.
   case factorisationFailed(routine: String, info: Int)
 }
@@ -86,7 +89,7 @@ extension EmbedError: CustomStringConvertible {
     case .invalidSize(let argument, let value, let expected):
       "\(argument) is \(value): expected \(expected)"
     case .invalidValue(let argument, let value, let expected):
-      "\(argument) is \(value): expected \(expected)"
+      "\(argument) is \(value.legible): expected \(expected)"
     case .invalidField(let field, let found, let expected):
       "configuration field \(field) is \(found): expected \(expected)"
     case .distanceOutOfRange(let distance, let limit):
@@ -105,6 +108,8 @@ extension EmbedError: CustomStringConvertible {
       "instruction set \(set.rawValue) is not available on this CPU or in this build"
     case .unsupported(let argument, let value, let expected):
       "\(argument): '\(value)' is not supported: expected \(expected)"
+    case .unavailableLibrary(let name, let reason):
+      "\(name) cannot be used: \(reason)"
     case .factorisationFailed(let routine, let info):
       "LAPACK \(routine) failed with info \(info)"
     }

@@ -24,5 +24,19 @@ extension AllocationProbe {
         try optimizer.step(outputGradient: gradient.span, using: kernels)
       }
     }
+    // Rows that a layer's own forward pass, or another reader, brings up to date.
+    let layer = try InputEmbedding(vocabulary: 500, dim: 64, positions: .learned(maximum: 128))
+    let optimizer = try Optimizer(
+      .adamW(learningRate: rate, untouched: .caughtUp), for: layer)
+    var output = try layer.makeOutput(batch: 8, context: 128)
+    var norm = Float(0)
+    try count("step adamw-caught-up, unprepared", calls: 100) { kernels, call in
+      try layer.forward(ids, batch: 8, context: 128, into: &output, using: kernels)
+      try optimizer.step(
+        outputGradient: gradient, ids: ids, batch: 8, context: 128, using: kernels)
+      let table = layer.tokens.table
+      norm += table[call % 500, 3]
+      if call % 10 == 0 { norm += table.span[call] }
+    }
   }
 }

@@ -1,6 +1,7 @@
 // The parser and the small functions that lay out what people read.
 
 import EmbedCommand
+import EmbedKernel
 import Testing
 
 @Suite struct ArgumentsTests {

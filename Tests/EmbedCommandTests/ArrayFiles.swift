@@ -19,3 +19,28 @@ func floats(_ path: String) throws -> (shape: [Int], elements: [Float]) {
   let array = try NumPyArray<Float>(contentsOf: path)
   return (array.shape, (0..<array.count).map { array.span[$0] })
 }
+
+extension TemporaryFolder {
+  /// Runs `embedkernel` on words in which names of files stand for files of this folder.
+  func run(_ words: String) throws -> CommandResult {
+    let endings = [".npy", ".npz", ".safetensors"]
+    return try embedkernel(
+      words.split(separator: " ").map { word in
+        let isFile = endings.contains { word.hasSuffix($0) || word.contains($0 + ":") }
+        return isFile && !word.hasPrefix("/") ? path(String(word)) : String(word)
+      })
+  }
+}
+
+/// The elements of a file of any type.
+func elements<Element: NumPyElement>(
+  _ path: String, as type: Element.Type = Element.self
+) throws -> (shape: [Int], elements: [Element]) {
+  let array = try NumPyArray<Element>(contentsOf: path)
+  return (array.shape, array.span.indices.map { array.span[$0] })
+}
+
+/// All bytes of a file.
+func fileBytes(_ path: String) throws -> [UInt8] {
+  Array(try Data(contentsOf: URL(filePath: path)))
+}

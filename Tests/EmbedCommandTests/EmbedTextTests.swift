@@ -1,4 +1,4 @@
-// `embed --text`, `tokenize` and `demo`: what the windows hold, what the seed fixes, and which
+// `embed --text` and `demo`: what the windows hold, what the seed fixes, and which
 // tokenizer serves.
 
 import EmbedData
@@ -98,63 +98,5 @@ import Testing
     #expect(asked.code == 1)
     #expect(asked.errors.contains(folder.path("cache/embedkernel/gpt2/encoder.json")))
     #expect(asked.errors.contains("scripts/setup-data"))
-  }
-}
-
-@Suite struct TokenizeTests {
-  private let folder: TemporaryFolder
-
-  init() throws { folder = try TemporaryFolder() }
-
-  private func ids(_ path: String, _ width: TokenWidth) throws -> [Int32] {
-    let file = try TokenFile(path: path, width: width)
-    var ids = [Int32](repeating: 0, count: file.count)
-    var span = ids.mutableSpan
-    try file.read(0..<file.count, into: &span)
-    return ids
-  }
-
-  @Test(arguments: [("uint16", TokenWidth.uint16), ("uint32", .uint32)])
-  func writesBytesAsIDs(_ name: String, _ width: TokenWidth) throws {
-    let text = try folder.file("text.txt", "Grüße\n")
-    let out = folder.path("out.bin")
-    let result = try embedkernel([
-      "tokenize", text, "--output", out, "--tokenizer", "byte", "--width", name,
-    ])
-    #expect(result.code == 0)
-    #expect(result.output.isEmpty)
-    #expect(result.errors.contains("tokens     8, 1.00 bytes each"))
-    #expect(try ids(out, width) == Array("Grüße\n".utf8).map { Int32($0) })
-  }
-
-  @Test func readsARankFile() throws {
-    // The 256 bytes in order, then "th" and "the"; a special token has the next id but one.
-    let tokens = (0...255).map { [UInt8($0)] } + [Array("th".utf8), Array("the".utf8)]
-    let ranks = tokens.enumerated().map { "\(Data($1).base64EncodedString()) \($0)\n" }
-    let vocabulary = try folder.file("small.tiktoken", ranks.joined())
-    let text = try folder.file("text.txt", "the tha<|endoftext|>")
-    let out = folder.path("out.bin")
-    let result = try embedkernel([
-      "tokenize", text, "--output", out, "--vocabulary", vocabulary, "--special", "token",
-    ])
-    #expect(result.code == 0, "\(result.errors)")
-    #expect(try ids(out, .uint16) == [257, 32, 256, 97, 50_256])
-
-    let refused = try embedkernel([
-      "tokenize", text, "--output", folder.path("no.bin"), "--vocabulary", vocabulary,
-      "--special", "error",
-    ])
-    #expect(refused.code == 1)
-    #expect(refused.errors.contains("'<|endoftext|>' at byte 7"))
-    #expect(try !folder.contents.contains("no.bin"))
-  }
-
-  @Test func namesWhatItCannotRead() throws {
-    let result = try embedkernel([
-      "tokenize", folder.path("absent"), "--output", folder.path("x.bin"), "--tokenizer", "byte",
-    ])
-    #expect(result.code == 1)
-    #expect(result.errors.contains(folder.path("absent")))
-    #expect(try folder.contents.isEmpty)
   }
 }

@@ -5,19 +5,11 @@ import Foundation
 import TestSupport
 import Testing
 
-#if canImport(FoundationXML)
-  import FoundationXML
-#endif
-
 @Suite struct LineChartTests {
   private func chart(_ series: [LineChart.Series]) -> String {
     LineChart(
       title: "a < b", subtitle: "c & d", xLabel: "step", yLabel: "loss", series: series
     ).svg
-  }
-
-  private func isWellFormed(_ svg: String) -> Bool {
-    XMLParser(data: Data(svg.utf8)).parse()
   }
 
   @Test func placesFollowTheAxes() {
@@ -45,6 +37,46 @@ import Testing
     #expect(isWellFormed(svg))
     #expect(!svg.contains("nan") && !svg.contains("inf"))
     #expect(svg.contains("<circle") == (points.count == 1))
+  }
+}
+
+@Suite struct TicksTests {
+  @Test(
+    arguments: [
+      (0.0, 1.0, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+      (0, 10, ["0", "2", "4", "6", "8", "10"]),
+      (-3, 3, ["\u{2212}3", "\u{2212}2", "\u{2212}1", "0", "1", "2", "3"]),
+      (0, 1e19, ["0", "2e18", "4e18", "6e18", "8e18", "1e19"]),
+      (
+        -1e300, 0,
+        ["\u{2212}1e300", "\u{2212}8e299", "\u{2212}6e299", "\u{2212}4e299", "\u{2212}2e299", "0"]
+      ),
+      (0, 1e-12, ["0", "2e-13", "4e-13", "6e-13", "8e-13", "1e-12"]),
+      (1e7, 1e7 + 4, ["10000000", "10000001", "10000002", "10000003", "10000004"]),
+    ] as [(Double, Double, [String])])
+  func labels(_ low: Double, _ high: Double, _ expected: [String]) {
+    let ticks = Ticks(length: high - low, most: 7)
+    #expect(ticks.values(low, high).map(ticks.label) == expected)
+  }
+
+  /// Whatever the numbers, there is an end, and no more ticks than asked for.
+  @Test func anyNumbersHaveTicks() {
+    let numbers = [
+      0, 1, -1, 0.3, 1e-9, .leastNonzeroMagnitude, 1e15, 1e19, -1e19, 1e300,
+      .greatestFiniteMagnitude,
+      -.greatestFiniteMagnitude, .infinity, -.infinity, .nan, 0x1p53, 0x1p63,
+    ]
+    for low in numbers {
+      for high in numbers {
+        for isWhole in [false, true] {
+          let ticks = Ticks(length: high - low, most: 9, isWhole: isWhole)
+          #expect(ticks.step.isFinite && ticks.step > 0)
+          let values = ticks.values(low, high)
+          #expect(values.count <= 1_001)
+          for value in values { #expect(!holdsNoNumber(ticks.label(value))) }
+        }
+      }
+    }
   }
 }
 

@@ -12,6 +12,7 @@ import Testing
     let result = try embedkernel(["order"] + words)
     try #require(result.code == 0, "\(result.errors)")
     #expect(result.lines.first == "positions,direction,parameters,difference")
+    #expect(result.errors.contains("below 1e-5 it is rounding"))
     return try result.lines.dropFirst().map { line in
       let cells = line.split(separator: ",").map(String.init)
       return (Array(cells.prefix(3)), try #require(Double(cells[3])))

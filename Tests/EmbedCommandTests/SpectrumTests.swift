@@ -30,6 +30,11 @@ import Testing
     #expect(lines.dropFirst().map { Double($0.split(separator: ",")[1]) } == expected)
     #expect(try String(contentsOfFile: svg, encoding: .utf8).contains("4 rows of 6 floats"))
 
+    // A picture with a word about the values, not all of them.
+    let summary = try embedkernel(["spectrum", path, "--similarity", svg])
+    #expect(summary.lines.count == 1)
+    #expect(summary.output.hasPrefix("4 singular values of [4, 6], from "), "\(summary.output)")
+
     let tokens = try embedkernel(["spectrum", path, "--tensor", "wte.weight"])
     #expect(tokens.lines.count == 7)
     let missing = try embedkernel(["spectrum", path, "--tensor", "wxe.weight"])

@@ -90,6 +90,6 @@ import Testing
     _ = try folder.array("rows.npy", [Int32](repeating: 9, count: 18), [3, 6])
     let outside = try step("--optimizer", "sgd", "--rows", folder.path("rows.npy"))
     #expect(outside.code == 1)
-    #expect(outside.errors.contains("token id 9"))
+    #expect(outside.errors.contains("row 9 at [0, 0] is outside the table's 6 rows"))
   }
 }

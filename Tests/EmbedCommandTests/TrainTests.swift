@@ -156,6 +156,49 @@ import Testing
     }
   }
 
+  /// A small vocabulary makes a small table, and unused ids are never drawn, however likely a model
+  /// that has learned little finds them.
+  @Test func aSmallVocabularyMakesASmallModel() throws {
+    let vocabulary = try rankFile(folder, [("th", 256), ("the", 262), (" mat", 261)])
+    let few = ["--sample": "400", "--steps": "2"]
+    var words = options("run", "--tokenizer gpt2 --vocabulary \(vocabulary)")
+    for (name, value) in few {
+      if let place = words.firstIndex(of: name) { words[place + 1] = value }
+    }
+    let run = try embedkernel(words)
+    try #require(run.code == 0, "\(run.errors)")
+    let model = try GPT(contentsOf: folder.path("run/model.safetensors"))
+    #expect(model.configuration.vocabulary == 263)
+    #expect(try bytes("run/sample.txt").count > 400)
+    let sample = try embedkernel([
+      "sample", folder.path("run"), "--tokens", "2000", "--temperature", "3",
+    ])
+    #expect(sample.code == 0, "\(sample.errors)")
+
+    let wide = try rankFile(folder, [("th", 1_000_000_000)])
+    try refused(
+      options("wide", "--tokenizer gpt2 --vocabulary \(wide)"),
+      "has 257 tokens but ids up to 1,000,000,000")
+    #expect(try !folder.contents.contains("wide"))
+  }
+
+  /// A vocabulary without an end of line: a text begins with its first token instead.
+  @Test func aVocabularyWithoutLinesTrainsAndSamples() throws {
+    let text = try folder.file("abc.txt", String(repeating: "abcab", count: 200))
+    let vocabulary = try folder.file("abc.tiktoken", "YQ== 3\nYg== 4\nYw== 5\nYWI= 7\n")
+    let result = try embedkernel(
+      options("run", "--tokenizer gpt2 --vocabulary \(vocabulary)").map {
+        $0 == self.text ? text : $0
+      })
+    #expect(result.code == 0, "\(result.errors)")
+    #expect(try string("run/sample.txt").wholeMatch(of: /[abc]{12,}\n/) != nil)
+    let sample = try embedkernel(["sample", folder.path("run"), "--tokens", "30"])
+    #expect(sample.output.wholeMatch(of: /[abc]{30,}\n/) != nil, "\(sample.errors)")
+    let refused = try embedkernel(["sample", folder.path("run"), "--prompt", "bad"])
+    #expect(refused.code == 1)
+    #expect(refused.errors.contains("no token for the byte 100, which the text has at byte 2"))
+  }
+
   // MARK: Faults
 
   @Test(
@@ -176,6 +219,11 @@ import Testing
       ("evaluate o --interpolate square", "'square' is none of linear, cubic"),
       ("sample o --temperature -1", "'-1' is not a number of 0 or more"),
       ("sample o --top-k 0", "'0' is not an integer of 1 or more"),
+      (
+        "sample o --length 9",
+        "unknown option '--length'; did you mean '--tokens N'? Tokens to draw (default 200)."
+      ),
+      ("sample o --tokens -1", "'-1' is not an integer of 0 to 2147483647"),
     ])
   func wrongOptionsExitWith2(_ line: String, _ message: String) throws {
     let result = try embedkernel(line.split(separator: " ").map(String.init))
@@ -222,9 +270,10 @@ import Testing
     _ = try folder.file("run/losses.csv", lines.prefix(20).joined(separator: "\n") + "\n")
     try refused(["train", "--resume", run], "ends at step 19, but the checkpoint is at step 24")
     _ = try folder.file("run/losses.csv", log.replacingOccurrences(of: "\n7,", with: "\n8,"))
-    try refused(["train", "--resume", run], "line 8 is not the row of a step: '8,")
+    try refused(
+      ["train", "--resume", run], "line 8 is of step 8 with 168 tokens, which no step has")
     _ = try folder.file("run/losses.csv", "step\n")
-    try refused(["train", "--resume", run], "does not begin with 'step,tokens,")
+    try refused(["train", "--resume", run], "line 1 is not 'step,tokens,")
     _ = try folder.file("run/losses.csv", log)
 
     _ = try folder.file("text.txt", Self.words.replacingOccurrences(of: "cat", with: "dog"))

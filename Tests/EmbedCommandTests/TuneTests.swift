@@ -49,6 +49,30 @@ import Testing
     #expect(off.output.contains("Tuning: built in, as EMBEDKERNEL_TUNING is off"))
   }
 
+  @Test func oneAtATimeSavesInAFolder() throws {
+    let folder = try TemporaryFolder()
+    let first = try startedEmbedkernel(
+      ["tune", "--seconds", "25", "--output", folder.path("first.json")])
+    defer {
+      first.terminate()
+      first.waitUntilExit()
+    }
+    // Where the first has not come so far, the second is the one that measures; it is not waited for.
+    var refused = false
+    for _ in 0..<200 where !refused && first.isRunning {
+      let probe = unsafe open(folder.path(""), O_RDONLY)
+      refused = flock(probe, LOCK_EX | LOCK_NB) != 0
+      close(probe)
+      usleep(20_000)
+    }
+    try #require(refused, "the first has locked the folder")
+    let second = try embedkernel(["tune", "--seconds", "1", "--output", folder.path("second.json")])
+    #expect(second.code == 1)
+    #expect(second.errors.contains("another embedkernel is writing in '"))
+    #expect(second.errors.split(separator: "\n").count == 1)
+    #expect(try folder.contents == [])
+  }
+
   @Test func whatCannotBeDoneIsSaid() throws {
     let home = try embedkernel(
       ["tune"], environment: ["HOME": nil, "XDG_CACHE_HOME": "relative/is/ignored"])

@@ -7,8 +7,8 @@ import Testing
 
 @Suite struct UsageTests {
   private static let names = [
-    "demo", "embed", "backward", "tokenize", "train", "evaluate", "sample", "spectrum",
-    "order", "info", "tune",
+    "demo", "embed", "backward", "project", "step", "convert", "rotate", "tokenize", "train",
+    "evaluate", "sample", "spectrum", "order", "info", "tune",
   ]
 
   @Test(arguments: [["--help"], ["-h"], ["help"]])

@@ -111,7 +111,9 @@ import Testing
     let text = [UInt8](repeating: byte, count: 1 << 20) + [UInt8(ascii: "!")]
     let ids = try tokenizer.encode(bytes: text)
     #expect(try tokenizer.decode(ids) == text)
-    #expect(tokenizer.splitPoint(in: text.span) == (byte == UInt8(ascii: "a") ? 1 << 20 : 0))
+    let start = byte == UInt8(ascii: "a") ? text : Array(text.prefix(1 << 16))
+    let cut = tokenizer.splitPoint(in: start.span)
+    #expect(byte == UInt8(ascii: "a") ? cut == 1 << 20 : cut > 1 << 15)
   }
 
   @Test func threadsShareATokenizer() async throws {

@@ -47,8 +47,8 @@ import Testing
     arguments: [
       (["x": 3], "the token 'x' with the id 3 has an ordinary token's id"),
       (["": 700], "the token '' with the id 700 is empty"),
-      (["x": -1], "the token 'x' has the id -1, outside 0...16777215"),
-      (["x": 1 << 24], "the token 'x' has the id 16777216, outside 0...16777215"),
+      (["x": -1], "the token 'x' has the id -1, outside 0...2147483646"),
+      (["x": .max], "the token 'x' has the id 2147483647, outside 0...2147483646"),
     ] as [([String: Int32], String)])
   func conflictsAreNamed(specials: [String: Int32], message: String) throws {
     let path = Resources.fixture("small.tiktoken")
@@ -56,6 +56,14 @@ import Testing
       try BytePairTokenizer(ranks: path, specialTokens: specials)
     }
     #expect(error?.description == message)
+  }
+
+  /// GPT-2's belongs to GPT-2's vocabulary alone.
+  @Test func aRankFileHasNoSpecialTokenThatIsNotTold() throws {
+    let tokenizer = try BytePairTokenizer(ranks: Resources.fixture("small.tiktoken"))
+    #expect(tokenizer.specialTokens.isEmpty)
+    #expect(tokenizer.vocabularySize == 656)
+    #expect(try tokenizer.encode(text, special: .refused) == tokenizer.encode(text))
   }
 
   @Test func twoSpecialsCannotShareAnID() throws {

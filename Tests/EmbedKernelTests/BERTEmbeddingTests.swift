@@ -122,10 +122,15 @@ import Testing
     let names = try SafetensorsHeader(contentsOf: Self.small).tensors.map(\.name)
     #expect(
       throws: SafetensorsError.missingTensor(
-        path: Self.small, expected: ["wte.weight", "transformer.wte.weight"], found: names)
+        path: Self.small, expected: ["wte.weight"], found: names)
     ) { try EmbeddingWeights(contentsOf: Self.small, names: .gpt2) }
     // A plain layer would leave out BERT's segments.
-    #expect(throws: SafetensorsError.self) { try InputEmbedding(contentsOf: Self.small) }
+    let error = #expect(throws: SafetensorsError.self) {
+      try InputEmbedding(contentsOf: Self.small)
+    }
+    for fact in ["read it by FusedInputEmbedding", "token_type_embeddings.weight", "LayerNorm"] {
+      #expect(error?.description.contains(fact) == true)
+    }
 
     func save(_ tensors: [SafetensorsTensor]) throws {
       var writer = try SafetensorsWriter(path, tensors: tensors)
@@ -139,11 +144,17 @@ import Testing
       }
       try writer.commit()
     }
+    // GPT-J and MPT have no positions to read; names of one's own must all be there.
     try save([.init("wte.weight", .float32, shape: [4, 3])])
+    #expect(try InputEmbedding(contentsOf: path).positions == nil)
+    #expect(try InputEmbedding(contentsOf: path, names: .gpt2).positions == nil)
     #expect(
       throws: SafetensorsError.missingTensor(
-        path: path, expected: ["wpe.weight", "transformer.wpe.weight"], found: ["wte.weight"])
-    ) { try InputEmbedding(contentsOf: path) }
+        path: path, expected: ["wpe.weight"], found: ["wte.weight"])
+    ) {
+      try InputEmbedding(
+        contentsOf: path, names: EmbeddingNames(tokens: ["wte.weight"], positions: ["wpe.weight"]))
+    }
     for (shape, dim) in [([5, 2], "3"), ([5, 3, 1], "3"), ([0, 3], "3")] {
       try save([
         .init("wte.weight", .float32, shape: [4, 3]), .init("wpe.weight", .float32, shape: shape),

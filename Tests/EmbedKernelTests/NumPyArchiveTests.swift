@@ -50,6 +50,47 @@ import Testing
     }
   }
 
+  /// cnpy pads headers to 16 bytes alone and gives bytes an order; NPZ.jl says Fortran order of every array.
+  @Test func readsWhatOthersWrote() throws {
+    let cnpy = try NumPyArchive(contentsOf: path("cnpy.npz"))
+    let names = cnpy.names
+    #expect(names == ["tokens", "ids", "mask", "flags"])
+    let tokens = try cnpy.array("tokens", as: Float.self, rank: 2)
+    let (shape, elements) = (
+      tokens.shape, unsafe tokens.withUnsafeBufferPointer { unsafe Array($0) }
+    )
+    #expect(shape == [5, 4] && elements == (0..<20).map(Float.init))
+    let ids = try cnpy.array("ids", as: Int64.self)
+    #expect(unsafe ids.withUnsafeBufferPointer { unsafe Array($0) } == [1, 2, 3, 4, 0, 1])
+    for name in ["mask", "flags"] {
+      let mask = try cnpy.array(name, as: UInt8.self, rank: 2)
+      #expect(unsafe mask.withUnsafeBufferPointer { unsafe Array($0) } == [0, 1, 1, 1, 1, 1])
+    }
+
+    let julia = try NumPyArchive(contentsOf: path("julia.npz"))
+    try check(julia, "rows", [40, 12]) { Float($0) }
+    try check(julia, "ids", [7]) { UInt16(truncatingIfNeeded: $0) }
+    #expect(try julia.header(of: "rows").isTransposed)
+    #expect(try julia.header(of: "ids").shape == [7])
+  }
+
+  /// What is odd about one member does not keep the others from being read.
+  @Test func readsTheMembersBesideAnOddOne() throws {
+    let odd = try NumPyArchive(contentsOf: path("odd.npz"))
+    try check(odd, "rows", [40, 12]) { Float($0) }
+    try check(odd, "bare", [2, 3]) { Int64($0) }
+    #expect(
+      throws: NumPyArchiveError.duplicateName(path: path("odd.npz"), name: "twice.npy")
+    ) { _ = try odd.array("twice", as: Float.self) }
+    #expect(
+      throws: NumPyArchiveError.unsupportedMethod(
+        path: path("odd.npz"), member: "bzip2.npy", method: 12)
+    ) { _ = try odd.array("bzip2", as: Float.self) }
+    #expect(
+      throws: NumPyArchiveError.encrypted(path: path("odd.npz"), member: "secret.npy")
+    ) { _ = try odd.header(of: "secret") }
+  }
+
   @Test func readsWhatItWrote() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("a.npz")

@@ -51,6 +51,13 @@ enum NumPyFixtures {
     case "int64": try check(file, access) { Int64($0) }
     case "uint8": try check(file, access) { UInt8(truncatingIfNeeded: $0) }
     case "bool": try check(file, access) { $0 == 0 ? UInt8(0) : 1 }
+    case "float16": try check(file, access) { Half(Float($0)) }
+    case "bfloat16": try check(file, access) { BFloat16(Float($0)) }
+    case "int8": try check(file, access) { Int8(truncatingIfNeeded: $0) }
+    case "int16": try check(file, access) { Int16($0) }
+    case "uint16": try check(file, access) { UInt16(truncatingIfNeeded: $0) }
+    case "uint32": try check(file, access) { UInt32(truncatingIfNeeded: $0) }
+    case "uint64": try check(file, access) { UInt64(truncatingIfNeeded: $0) }
     default: Issue.record("the index names an unknown type \(file.type)")
     }
   }
@@ -87,8 +94,12 @@ enum NumPyFixtures {
     let path = NumPyFixtures.path(file.name)
     let error = try #require(throws: NumPyError.self) { try NumPyHeader(contentsOf: path) }
     switch error {
-    case .fortranOrder(path, shape: [3, 5]): #expect(file.reason == "fortranOrder")
-    case .bigEndian(path, descriptor: ">f4"): #expect(file.reason == "bigEndian")
+    case .fortranOrder(path, shape: [3, 5, 2]):
+      #expect(file.reason == "fortranOrder")
+      #expect(error.description.contains("numpy.ascontiguousarray"))
+    case .bigEndian(path, let descriptor):
+      #expect(file.reason == "bigEndian" && [">f4", ">i8"].contains(descriptor))
+      #expect(error.description.contains("newbyteorder('<')"))
     case .unsupportedElementType(path, let descriptor):
       #expect(file.reason == "unsupportedElementType")
       #expect(error.description.contains(descriptor.prefix(10)))
@@ -112,6 +123,13 @@ enum NumPyFixtures {
     case "int32": try checkWriting(file, of: Int32.self)
     case "int64": try checkWriting(file, of: Int64.self)
     case "uint8": try checkWriting(file, of: UInt8.self)
+    case "float16": try checkWriting(file, of: Half.self)
+    case "bfloat16": try checkWriting(file, of: BFloat16.self)
+    case "int8": try checkWriting(file, of: Int8.self)
+    case "int16": try checkWriting(file, of: Int16.self)
+    case "uint16": try checkWriting(file, of: UInt16.self)
+    case "uint32": try checkWriting(file, of: UInt32.self)
+    case "uint64": try checkWriting(file, of: UInt64.self)
     default: Issue.record("the index names an unknown type \(file.type)")
     }
   }
@@ -130,6 +148,44 @@ enum NumPyFixtures {
       #expect(try Data(contentsOf: URL(filePath: folder.path(name))) == expected)
     }
     #expect(try folder.contents == ["pointer.npy", "span.npy"])
+  }
+
+  @Test(arguments: ["float16-matrix.npy", "bfloat16-fortran-2x3.npy", "float32-fortran-3x5.npy"])
+  func widensHalfPrecision(name: String) throws {
+    let path = NumPyFixtures.path(name)
+    let shape = try NumPyHeader(contentsOf: path).shape
+    var floats = [Float](repeating: .nan, count: shape[0] * shape[1])
+    var span = floats.mutableSpan
+    #expect(try NumPyFile.read(path, rank: 2, widenedInto: &span) == shape)
+    #expect(floats == floats.indices.map { Float($0 * 3 - 4) })
+    // Doubles would have to be rounded.
+    #expect(throws: NumPyError.self) {
+      var few = [Float](repeating: 0, count: 15)
+      var span = few.mutableSpan
+      try NumPyFile.read(
+        NumPyFixtures.path("float64-matrix.npy"), widenedInto: &span)
+    }
+  }
+
+  /// More than one block of columns, and a last one that is not full.
+  @Test func transposesALargeMatrix() throws {
+    let folder = try TemporaryFolder()
+    let (rows, columns) = (70_000, 37)
+    let path = folder.path("fortran.npy")
+    // Element [r, c] is r * 37 + c, columns one after another.
+    var bytes = NumPyErrorTests.file(
+      "{'descr': '<i4', 'fortran_order': True, 'shape': (\(rows), \(columns))}")
+    for column in 0..<columns {
+      let values = (0..<rows).map { Int32($0 * columns + column) }
+      unsafe values.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+    }
+    try bytes.write(to: URL(filePath: path))
+    #expect(try NumPyHeader(contentsOf: path).isTransposed)
+    for access in [NumPyAccess.copied, .mapped] {
+      let array = try NumPyArray<Int32>(contentsOf: path, rank: 2, access: access)
+      let span = array.span
+      #expect(span.indices.allSatisfy { span[$0] == Int32($0) })
+    }
   }
 
   @Test func alignsLargeArraysToPages() throws {

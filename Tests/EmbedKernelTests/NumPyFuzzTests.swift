@@ -13,7 +13,9 @@ import Testing
     let header = try? NumPyHeader(contentsOf: path)
     let arrays = [
       bytes(Float.self, path), bytes(Double.self, path), bytes(Int32.self, path),
-      bytes(Int64.self, path), bytes(UInt8.self, path),
+      bytes(Int64.self, path), bytes(UInt8.self, path), bytes(Half.self, path),
+      bytes(BFloat16.self, path), bytes(Int8.self, path), bytes(Int16.self, path),
+      bytes(UInt16.self, path), bytes(UInt32.self, path), bytes(UInt64.self, path),
     ].compactMap(\.self)
     #expect(arrays.map(\.count) == (header.map { [$0.dataByteCount] } ?? []))
     return header != nil
@@ -41,6 +43,7 @@ import Testing
 
   @Test(arguments: [
     "float32-matrix.npy", "float32-matrix-v2.npy", "int64-cube.npy", "bool-vector.npy",
+    "float32-fortran-3x5.npy",
   ])
   func refusesEveryTruncation(name: String) throws {
     let folder = try TemporaryFolder()
@@ -63,7 +66,7 @@ import Testing
       try Data(contentsOf: URL(filePath: NumPyFixtures.path($0.name)))
     }
     // Bytes that steer the header's reader, tried as often as any others.
-    let telling = Array("{}()',:\"0123456789LTF<>|=-\\ \n".utf8)
+    let telling = Array("{}()',:\"0123456789LTF<>|=-\\ \nhHiIqQeVub?".utf8)
     var good = 0
     for _ in 0..<400 {
       var bytes = Array(try #require(fixtures.randomElement(using: &random)))

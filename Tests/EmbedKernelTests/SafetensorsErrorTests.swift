@@ -49,7 +49,7 @@ import Testing
       .byteCount(path: $0, tensor: "a", shape: [3], expected: 12, actual: 8)
     },
     Case("{\(tensor("a", "F32", "2", "8,0"))}", 8) {
-      .byteCount(path: $0, tensor: "a", shape: [2], expected: 8, actual: -8)
+      .fallingOffsets(path: $0, tensor: "a", start: 8, end: 0)
     },
     Case("{\(tensor("a", "F32", "4294967296,4294967296", "0,8"))}", 8) {
       .shapeOverflow(path: $0, tensor: "a", shape: [4_294_967_296, 4_294_967_296])
@@ -74,15 +74,19 @@ import Testing
     Case("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4) {
       .duplicateName(path: $0, name: "dtype")
     },
-    Case("{\(tensor("a", "F33", "1", "0,4"))}", 4) {
-      .unknownType(path: $0, tensor: "a", type: "F33")
+    Case("{\(tensor("a", "F4", "3", "0,2"))}", 2) {
+      .shape(
+        path: $0, tensor: "a", expected: "of elements of 4 bits that fill whole bytes", found: [3])
     },
-    Case("{\(tensor("a", "f32", "1", "0,4"))}", 4) {
-      .unknownType(path: $0, tensor: "a", type: "f32")
+    Case("{\(tensor("a", "new", "3", "0,2")),\(tensor("b", "U8", "1", "3,4"))}", 4) {
+      .hole(path: $0, tensor: "b", start: 3, previousEnd: 2)
+    },
+    Case("{\(tensor("a", "new", "4294967296,4294967296", "0,2"))}", 2) {
+      .shapeOverflow(path: $0, tensor: "a", shape: [4_294_967_296, 4_294_967_296])
     },
     // JSON.
     Case("", 0, malformed(8, "'{'")),
-    Case(" {}", 0, malformed(8, "'{'")),
+    Case(" []", 0, malformed(9, "'{'")),
     Case("[]", 0, malformed(8, "'{'")),
     Case("{", 0, malformed(9, "a key in quotes")),
     Case("{}x", 0, malformed(10, "nothing but spaces after the object")),
@@ -91,8 +95,9 @@ import Testing
     Case("{\"a\":{\"dtype\":\"F32\"}}", 0, malformed(28, "a 'shape' before this")),
     Case(
       "{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", 0, malformed(39, "'data_offsets' before this")),
-    Case(
-      "{\"a\":{\"kind\":1}}", 0, malformed(21, "'dtype', 'shape' or 'data_offsets' before this")),
+    Case("{\"a\":{\"kind\":1}}", 0, malformed(23, "a 'dtype' before this")),
+    Case("{\"a\":{\"kind\":01}}", 0, malformed(21, "a value")),
+    Case("{\"a\":{\"kind\":[1}}", 0, malformed(23, "']'")),
     Case("{\"a\":{\"data_offsets\":[0]}}", 0, malformed(32, "two offsets before this")),
     Case("{\"a\":{\"shape\":[-1]}}", 0, malformed(23, "a number of zero or more")),
     Case("{\"a\":{\"shape\":[01]}}", 0, malformed(23, "a number without leading zeros")),

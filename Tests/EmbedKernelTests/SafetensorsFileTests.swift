@@ -27,7 +27,7 @@ import Testing
       let copied = bytes.copied
       #expect(copied == tensor.bytes, "\(name)")
       let address = unsafe bytes.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
-      #expect(tensor.count == 0 || address % UInt(tensor.type.byteCount) == 0)
+      #expect(tensor.count == 0 || address % UInt(tensor.type.byteCount ?? 1) == 0)
     }
   }
 

@@ -1,6 +1,6 @@
 // What a call must not do: allocate, change OpenBLAS's threads, or disturb another call.
 
-import COpenBLAS
+import CBLASCalls
 import EmbedKernel
 import Foundation
 import Testing
@@ -40,17 +40,17 @@ import Testing
   }
 
   @Test func openBLASKeepsItsThreads() throws {
-    let found = openblas_get_num_threads()
-    defer { openblas_set_num_threads(found) }
+    let found = ek_blas_threads()
+    defer { ek_blas_set_threads(found) }
     for count in [1, 2] as [Int32] {
-      openblas_set_num_threads(count)
+      ek_blas_set_threads(count)
       for threads in [1, 2, 5] {
         let layer = try InputEmbedding(vocabulary: 50, dim: 64, positions: .learned(maximum: 512))
         var output = try layer.makeOutput(batch: 2, context: 512)
         try layer.forward(
           (0..<1_024).map { Int32($0 % 50) }, batch: 2, context: 512, into: &output,
           using: .openBLAS.threads(threads))
-        #expect(openblas_get_num_threads() == count)
+        #expect(ek_blas_threads() == count)
       }
     }
   }

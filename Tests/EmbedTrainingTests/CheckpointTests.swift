@@ -176,6 +176,32 @@ import Testing
     #expect(throws: TrainingError.self) { try GPT(contentsOf: folder.path("other")) }
   }
 
+  /// A context that no tensor proves takes no memory before it is used, and then all of it.
+  @Test func aContextOfSinusoidsIsMadeWhereItIsUsed() throws {
+    let folder = try TemporaryFolder()
+    let c = GPTCase(positions: .sinusoidal, direction: .causal, head: .tied)
+    let model = try GPT.drawn(c.configuration(context: 1_500, heads: 1, layers: 1), seed: 44)
+    try model.save(to: folder.path("model"))
+    let read = try GPT(contentsOf: folder.path("model"))
+    #expect(read.input.maximumContext == 1_024)
+    let batch = GPTBatch(model.configuration, batch: 1, context: 1_500, seed: 45)
+    let losses = try [model, read].map {
+      let workspace = try GPTWorkspace(for: $0, batch: 1, context: 1_500, purpose: .training)
+      return try batch.gradients(of: $0, in: workspace)
+    }
+    #expect(losses[0] == losses[1])
+    try rewrite(
+      folder.path("model"), texts: ["model.context": "1000000000000000000"],
+      to: folder.path("long"))
+    let long = try GPT(contentsOf: folder.path("long"))
+    #expect(long.configuration.context == 1_000_000_000_000_000_000)
+    #expect(try long.sample(after: [1], count: 3).count == 3)
+    #expect(throws: EmbedError.self) {
+      _ = try GPTWorkspace(
+        for: long, batch: 1, context: long.configuration.context, purpose: .evaluation)
+    }
+  }
+
   @Test func tensorsOfAnotherShapeAreRefused() throws {
     let folder = try TemporaryFolder()
     try Self.trainer().save(to: folder.path("run"))

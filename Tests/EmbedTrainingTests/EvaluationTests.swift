@@ -134,8 +134,47 @@ import Testing
     }
   }
 
+  /// What is drawn is among the candidates, with the shares of the others' absence; and all candidates
+  /// are as none told.
+  @Test func onlyCandidatesAreDrawn() throws {
+    let model = try drawn(.rope)
+    let few: [Int32] = [9, 2, 5, 2]
+    for sampling in [
+      Sampling(seed: 3), Sampling(temperature: 0), Sampling(topK: 2), Sampling(temperature: 1e3),
+    ] {
+      let drawn = try model.sample(after: [1], count: 200, sampling, from: few)
+      #expect(drawn.count == 200)
+      #expect(drawn.allSatisfy { few.contains($0) })
+    }
+    #expect(try model.sample(after: [1], count: 9, from: [7]) == Array(repeating: 7, count: 9))
+    let all = try model.sample(after: [1, 2], count: 40, Sampling(seed: 1))
+    #expect(
+      try model.sample(after: [1, 2], count: 40, Sampling(seed: 1), from: Array(0..<11)) == all)
+    for wrong in [[], [11], [3, -1]] as [[Int32]] {
+      #expect(throws: TrainingError.self) { try model.sample(after: [1], count: 1, from: wrong) }
+    }
+  }
+
+  /// The window grows with what is seen, and then slides.
+  @Test func aLongSampleIsThatOfASmallWindow() throws {
+    let model = try drawn(.alibi, context: 300)
+    let long = try model.sample(after: [4], count: 400, Sampling(seed: 5), threads: 1)
+    #expect(long.count == 400)
+    let first = try model.sample(after: [4], count: 30, Sampling(seed: 5), threads: 1)
+    #expect(Array(long.prefix(30)) == first)
+  }
+
+  @Test func logitsThatAreNoNumbersAreAnError() throws {
+    let model = try drawn(.none)
+    model.parameters[0].table.withMutableSpan { $0[5 * 8] = .nan }
+    #expect(throws: TrainingError.self) { try model.sample(after: [1], count: 1) }
+    #expect(try model.sample(after: [1], count: 20, from: [1, 2]).count == 20)
+  }
+
   @Test func wrongSamplingsAreRefused() throws {
     let model = try drawn(.none)
+    #expect(throws: TrainingError.self) { try model.sample(after: [1], count: .max) }
+    #expect(throws: TrainingError.self) { try model.sample(after: [1], count: 1 << 31) }
     for sampling in [
       Sampling(temperature: -1), Sampling(temperature: .nan), Sampling(temperature: .infinity),
       Sampling(topK: 0),

@@ -2,7 +2,8 @@
 // so that the script can take turns with it:
 //
 //     TEXT TARGET     encodes the file TEXT from memory, three times; writes the ids to TARGET as
-//                     uint32; prints the ids' count and the fastest time in seconds
+//                     uint32; prints the ids' count and the fastest time in seconds, or what is wrong
+//                     with the text
 //
 // Paths hold no tabs; fields are separated by one.
 
@@ -28,11 +29,11 @@ struct TokenizerPeer {
     switch (arguments.count, arguments.first) {
     case (2, _):
       tokenizer = try BytePairTokenizer(encoder: arguments[1], merges: arguments[2])
-    case (1, .some(let ranks)):
-      tokenizer = try BytePairTokenizer(ranks: ranks)
+    case (1, .some(let path)):
+      tokenizer = try BytePairTokenizer(vocabulary: path)
     default:
       FileHandle.standardError.write(
-        Data("usage: TokenizerPeer ENCODER MERGES, or TokenizerPeer RANKS\n".utf8))
+        Data("usage: TokenizerPeer ENCODER MERGES, or TokenizerPeer VOCABULARY\n".utf8))
       exit(2)
     }
     answer("\((clock.now - start) / .seconds(1))")
@@ -45,12 +46,17 @@ struct TokenizerPeer {
       }
       let text = [UInt8](try Data(contentsOf: URL(fileURLWithPath: fields[0])))
       var best = Duration.seconds(3600)
-      for _ in 0..<3 {
-        ids.removeAll(keepingCapacity: true)
-        let time = try clock.measure {
-          try tokenizer.encode(text.span, special: .ordinary, into: &ids)
+      do {
+        for _ in 0..<3 {
+          ids.removeAll(keepingCapacity: true)
+          let time = try clock.measure {
+            try tokenizer.encode(text.span, special: .ordinary, into: &ids)
+          }
+          best = min(best, time)
         }
-        best = min(best, time)
+      } catch let error as DataError {
+        answer("error: \(error)")
+        continue
       }
       let writer = try TokenFileWriter(path: fields[1], width: .uint32)
       try writer.append(ids.span)

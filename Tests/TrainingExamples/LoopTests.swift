@@ -33,6 +33,21 @@ import Testing
     #expect(mean > log(2) - 0.05 && mean < log(2) + 0.1, "\(mean)")
   }
 
+  @Test func clippingHoldsTheNormAndNothingElse() throws {
+    func losses(maximum: Double) throws -> [Double] {
+      let (tokens, positions, output) = try task.makeTables()
+      return try trainClipped(
+        InputEmbedding(tokens: TokenEmbedding(table: tokens), positions: positions),
+        TiedProjection(TokenEmbedding(table: output)), task, steps: 50, rate: 1, maximum: maximum)
+    }
+    let (free, unclipped) = try (trainLayers(task, steps: 50, rate: 1), losses(maximum: 1e6))
+    for step in 0..<50 { #expect(abs(free[step] - unclipped[step]) < 1e-5, "step \(step)") }
+    let clipped = try losses(maximum: 0.01)
+    #expect(clipped[0] == unclipped[0])
+    // 49 steps of norm 0.01 at most change little where free ones learn much.
+    #expect(clipped[49] > free[49] + 0.1 && clipped[49] < clipped[0], "\(clipped[49])")
+  }
+
   @Test func thePackagesModelLearnsItToo() throws {
     for losses in [
       try trainGPT(task, steps: 200, rate: 1e-2),
@@ -41,6 +56,22 @@ import Testing
       #expect(abs(losses[0] - log(Double(task.vocabulary))) < 0.5)
       #expect(losses.suffix(8).allSatisfy { $0 < 0.1 }, "\(losses.suffix(8))")
     }
+  }
+
+  @Test func aTextIsLearntFromAFileOfItsTokens() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "embedkernel-\(UUID())")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let text = folder.appending(path: "text.txt").path
+    try String(repeating: "The cat sat on the mat, and the mat was warm.\n", count: 60).write(
+      toFile: text, atomically: true, encoding: .utf8)
+    let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    let (losses, sample) = try trainOnText(
+      text, vocabulary: tests.appending(path: "EmbedDataTests/Fixtures/small.tiktoken").path,
+      tokens: folder.appending(path: "text.bin").path, steps: 100)
+    #expect(abs(losses[0] - log(656)) < 0.5)
+    #expect(losses.suffix(8).allSatisfy { $0 < 1 }, "\(losses.suffix(8))")
+    #expect(!sample.isEmpty)
   }
 
   @Test func theArticleShowsTheseFiles() throws {

@@ -66,15 +66,26 @@ def prepare(base, head, pattern, options):
     look = processes.Timing(3, options["timing"].seconds)
     exact = processes.exactly(names)
     first, again = (processes.report(binary, exact, look, cpus) for binary in (base, head))
-    found = processes.iterations(first, options["timing"], options["clock"])
+    # What ran to its end in neither is left out; what one of both cannot do is told as a failure.
+    before, after = (processes.measured(report, options["clock"]) for report in (first, again))
+    for name in names:
+        reason = before.left_out.get(name)
+        if reason is not None and name in after.left_out:
+            print(f"left out: {name}: {reason}", file=sys.stderr)
+    names = [name for name in names if name not in before.left_out or name not in after.left_out]
+    if not names:
+        raise environment.Failure(f"no benchmark of '{pattern}' is measured by both")
+    before.require(names, "the base")
+    after.require(names, "the head")
+    times = {name: statistics.median(before.times[name]) for name in names}
     plan = Plan(
         base=base,
         head=head,
-        iterations={name: found[name] for name in names},
+        iterations=processes.iterations(times, options["timing"]),
         takes_turns=all(map(processes.takes_turns, (base, head))),
         **options,
     )
-    return plan, again["context"]
+    return plan, after.context
 
 
 def batch(plan, names, roles, generator, label):
@@ -106,10 +117,11 @@ def medians(plan, order, name):
             )
             for role in order
         ]
-    values = [processes.medians(report, plan.clock).get(name, 0) for report in reports]
-    for role, value in zip(order, values):
-        if not value > 0:
-            raise environment.Failure(f"{plan.program(role)} gave no time of {name}")
+    values = []
+    for role, report in zip(order, reports):
+        found = processes.measured(report, plan.clock)
+        found.require([name], plan.program(role))
+        values.append(statistics.median(found.times[name]))
     return values
 
 

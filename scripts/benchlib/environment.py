@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import pathlib
 import shutil
@@ -17,6 +18,8 @@ import sys
 
 REQUIREMENTS = pathlib.Path(__file__).with_name("requirements.txt")
 INSIDE = "EMBEDBENCH_PYTHON"
+# What messages begin with, where the program is not called by the script's own name.
+PROGRAM = None
 
 
 class Failure(Exception):
@@ -34,6 +37,38 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(1, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def positive(text):
+    """The type of an option that is a finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def at_least(least):
+    """The type of an option that is a whole number, of so many or more."""
+
+    def number(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, not {text}")
+        return value
+
+    return number
+
+
+count = at_least(1)
+
+
+def output(text):
+    """The type of an option that names a file to write at the end: its folder is there from the start."""
+    path = pathlib.Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"no folder {path.parent}"
+        raise argparse.ArgumentTypeError(f"cannot write {text}: {what}")
+    return path
 
 
 def cache_folder():
@@ -108,14 +143,27 @@ def run(command, complaint):
 
 
 def main(function):
-    """Runs a script's main function, with failures as messages and status 1."""
-    name = pathlib.Path(sys.argv[0]).name
+    """Runs a script's main function, with failures as messages and status 1.
+
+    What a user or the machine does wrong is one line; a traceback tells of a fault of the script.
+    """
+    name = PROGRAM or pathlib.Path(sys.argv[0]).name
     try:
         status = function()
     except Failure as failure:
         print(f"{name}: {failure}", file=sys.stderr)
         status = 1
     except BrokenPipeError:
+        # Else Python complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        print(f"{name}: {told}", file=sys.stderr)
+        status = 1
+    except subprocess.CalledProcessError as error:
+        command = " ".join(map(str, error.cmd))
+        print(f"{name}: status {error.returncode} of {command}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         status = 130

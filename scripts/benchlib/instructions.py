@@ -6,14 +6,14 @@ The caches that callgrind simulates are larger than any benchmark's memory and e
 starts, so a miss is the first touch of a line of 64 bytes: misses times 64 are the bytes touched.
 """
 
-import json
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 
-from benchlib import environment
+from benchlib import environment, reports
 
 LINE = 64
 CACHE = f"{256 << 20},16,{LINE}"
@@ -32,6 +32,8 @@ def require_valgrind():
 def stripped(binary, folder):
     """A copy without debug information, of a form that valgrind may not read."""
     copy = pathlib.Path(folder) / "benchmarks"
+    if not shutil.which("strip"):
+        raise environment.Failure("no strip on the PATH; on Debian or Ubuntu: scripts/setup")
     subprocess.run(["strip", "--strip-debug", "-o", copy, binary], check=True)
     return copy
 
@@ -71,15 +73,20 @@ def finish(started):
     if status != 0:
         tail = "\n".join(log.strip().splitlines()[-15:])
         raise environment.Failure(f"valgrind ended with status {status}\n{tail}")
-    report = json.loads((folder / "report.json").read_text())
-    for entry in report["benchmarks"]:
-        if entry.get("error_occurred"):
-            raise environment.Failure(f"{entry['name']}: {entry.get('error_message')}")
+    report = reports.load(folder / "report.json")
+    # Times under valgrind are none, but a benchmark that refused has no counts either.
+    for _, entry in reports.entries(report, "the report"):
+        said = reports.refusal(entry)
+        if said and entry.get("error_occurred"):
+            raise environment.Failure(f"{entry['name']}: {said}")
+        if said:
+            print(f"left out: {entry['name']}: {said}", file=sys.stderr)
     dumps = sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
     counts = dict(read(dump) for dump in dumps)
     if not counts:
         raise environment.Failure("callgrind wrote no counts; was the program built with valgrind?")
-    return report["context"], counts
+    context = report.get("context")
+    return context if isinstance(context, dict) else {}, counts
 
 
 def read(dump):

@@ -6,7 +6,6 @@ process (where memory lies, what the caches hold) is then between samples and no
 
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -15,9 +14,7 @@ import statistics
 import subprocess
 import tempfile
 
-from benchlib import environment
-
-NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+from benchlib import environment, reports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +90,7 @@ def report(binary, pattern, timing, cpus=None, variables=None):
             [*pinning(cpus), binary, *measuring(pattern, timing, file)],
             env={**os.environ, **BUILT_IN_LIMITS, **(variables or {})},
         )
-        return json.loads(file.read_text())
+        return reports.load(file)
 
 
 # A fixed number of iterations: what a process finds by itself depends on how it was disturbed.
@@ -165,7 +162,7 @@ class Turn:
             tail = self.errors.read_text(errors="replace").strip().splitlines()[-15:]
             message = f"status {self.process.returncode} of {' '.join(self.command)}"
             raise environment.Failure("\n".join([message, *tail]))
-        return json.loads(self.file.read_text())
+        return reports.load(self.file)
 
     def close(self):
         os.close(self.go)
@@ -175,39 +172,21 @@ class Turn:
             self.process.wait()
 
 
-CLOCKS = ("auto", "wall", "cpu")
-
-
-def clock(name, choice):
-    """The field of the report to read. Left to us, work on one thread is measured by its processor
-    time, to which a neighbour's turns on the same core add nothing; all else by wall time."""
-    if name.endswith("/manual_time") or choice == "wall":
-        return "real_time"
-    if choice == "cpu" or re.search(r"(?:^|/)threads:1(?:/|$)", name):
-        return "cpu_time"
-    return "real_time"
-
-
-def repetitions(report, choice="auto"):
-    """Name -> nanoseconds of each repetition. A benchmark that failed is a failure of all."""
-    times = {}
-    for entry in report["benchmarks"]:
-        if entry.get("error_occurred"):
-            raise environment.Failure(f"{entry['name']}: {entry.get('error_message')}")
-        if entry.get("run_type", "iteration") == "iteration":
-            name = re.sub(r"/iterations:\d+", "", entry.get("run_name", entry["name"]))
-            nanoseconds = entry[clock(name, choice)] * NANOSECONDS[entry["time_unit"]]
-            times.setdefault(name, []).append(nanoseconds)
-    return times
+def measured(report, choice="auto"):
+    """A program's report under the names of its benchmarks without fixed iterations."""
+    return reports.read(
+        report, "the report", choice, lambda name: re.sub(r"/iterations:\d+", "", name))
 
 
 def medians(report, choice="auto"):
-    return {name: statistics.median(times) for name, times in repetitions(report, choice).items()}
+    """Name -> nanoseconds. A benchmark that gave no time is a failure of all."""
+    found = measured(report, choice)
+    found.require(found.left_out, "the report")
+    return {name: statistics.median(times) for name, times in found.times.items()}
 
 
-def iterations(report, timing, choice="auto"):
-    """Name -> iterations that fill a repetition."""
+def iterations(times, timing):
+    """Name -> iterations that fill a repetition, of nanoseconds of one."""
     return {
-        name: max(1, round(timing.seconds * 1e9 / time))
-        for name, time in medians(report, choice).items()
+        name: max(1, round(timing.seconds * 1e9 / time)) for name, time in times.items()
     }

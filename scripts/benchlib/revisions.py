@@ -2,11 +2,18 @@
 
 The revision `.` is the package as it lies, built in place. A package may lie anywhere in its
 repository, so that any package's benchmarks can be compared, not only this one's.
+
+A worktree lies under a folder of its commit by the whole path of its repository, so that `../x` in a
+manifest stays within that folder. What such a path means and the commit does not hold, another
+repository or a folder that git ignores, is linked there: it serves every revision as it lies.
 """
 
 import dataclasses
 import hashlib
+import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -55,15 +62,18 @@ class Package:
         # By the repository too, for a worktree belongs to one. Of one length for all commits, as
         # paths are part of programs.
         place = hashlib.sha256(str(root).encode()).hexdigest()[:8]
-        trees = environment.cache_folder() / "compare" / place
-        tree = trees / commit
+        trees = (environment.cache_folder() / "worktrees" / place).resolve()
+        stand = Stand(trees / commit, root.resolve())
         with environment.lock(trees / "lock"):
             self.git("worktree", "prune")
-            if not (tree / ".git").exists():
-                self.git("worktree", "add", "--detach", "--force", str(tree), commit)
-            tree.touch()
-            binary = build(tree / within, self.product)
-            self.remove_oldest(trees, tree)
+            if not (stand.tree / ".git").exists():
+                stand.tree.parent.mkdir(parents=True, exist_ok=True)
+                self.git("worktree", "add", "--detach", "--force", str(stand.tree), commit)
+            stand.folder.touch()
+            if (stand.tree / within / "Package.swift").exists():
+                stand.link_dependencies(stand.tree / within)
+            binary = build(stand.tree / within, self.product)
+            self.remove_oldest(trees, stand.folder)
         return binary
 
     def remove_oldest(self, trees, current):
@@ -73,7 +83,77 @@ class Package:
             key=lambda path: path.stat().st_mtime,
         )
         for path in found[: max(0, len(found) - KEPT + 1)]:
-            self.git("worktree", "remove", "--force", str(path))
+            # Links are removed, never what they lead to.
+            shutil.rmtree(path)
+        self.git("worktree", "prune")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stand:
+    """A folder that stands for the root of the file system: the worktree of a repository lies in it by
+    the repository's whole path."""
+
+    folder: pathlib.Path
+    root: pathlib.Path
+
+    def place(self, path):
+        """Where a path of the file system is in the stand."""
+        return self.folder / path.relative_to(path.anchor)
+
+    @property
+    def tree(self):
+        return self.place(self.root)
+
+    def link_dependencies(self, package, seen=None):
+        """Links the dependencies by path that the stand has not, and theirs."""
+        seen = set() if seen is None else seen
+        if package.resolve() in seen:
+            return
+        seen.add(package.resolve())
+        for path in dependencies(package, self.folder / "manifests"):
+            # An absolute path, and one beside a dependency that was linked, is the real one.
+            is_within = path.is_relative_to(self.folder)
+            real = pathlib.Path("/") / path.relative_to(self.folder) if is_within else path
+            place = self.place(real)
+            if not (place / "Package.swift").exists():
+                if not (real / "Package.swift").exists():
+                    raise environment.Failure(f"no package at {real}, on which {package} depends")
+                print(f"as it lies, for every revision: {real}", file=sys.stderr)
+                self.link(real)
+            self.link_dependencies(place, seen)
+
+    def link(self, real):
+        """Makes a folder of the file system appear in the stand."""
+        place = self.place(real)
+        if self.root.is_relative_to(real):
+            # It holds the repository, whose worktree is there already: all beside that is linked.
+            for entry in real.iterdir():
+                spot = self.place(entry)
+                if self.root.is_relative_to(entry):
+                    if entry != self.root:
+                        self.link(entry)
+                elif not os.path.lexists(spot) and entry.name not in (".git", ".build"):
+                    spot.symlink_to(entry)
+            return
+        # An empty folder is what git leaves of a submodule.
+        if place.is_dir() and not place.is_symlink():
+            place.rmdir()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(real)
+
+
+def dependencies(package, scratch):
+    """The paths of the packages that a package's manifest names by path."""
+    command = ["swift", "package", "--package-path", package, "--scratch-path", scratch, "dump-package"]
+    command = [str(part) for part in command]
+    found = subprocess.run(command, capture_output=True, text=True)
+    if found.returncode != 0:
+        raise environment.Failure(f"{' '.join(command)}: {found.stderr.strip()}")
+    listed = json.loads(found.stdout[found.stdout.index("{"):])["dependencies"]
+    return [
+        pathlib.Path(os.path.normpath(part["path"]))
+        for each in listed for part in each.get("fileSystem", [])
+    ]
 
 
 def build(folder, product):

@@ -16,11 +16,11 @@ after training. Writes into the folder:
     runs/                          the models, and what each command said
 
 Finished runs are kept: called again, it goes on where it was ended. It takes some 20 minutes on two
-cores; two runs of one thread go at a time.
+cores; two runs of one thread go at a time. Exit status: 0, or 1 for an error.
 """
 
-import argparse
 import pathlib
+import struct
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -46,9 +46,9 @@ def parse_arguments():
         "--text", type=pathlib.Path, metavar="FILE",
         help="what to train on (default: Shakespeare's plays, as scripts/setup-data fetches them)")
     parser.add_argument(
-        "--seeds", type=count, metavar="N", help="runs of each kind (default: 3; with --quick, 1)")
+        "--seeds", type=environment.count, metavar="N", help="runs of each kind (default: 3; with --quick, 1)")
     parser.add_argument(
-        "--jobs", type=count, metavar="N", default=2, help="runs at a time, of one thread each "
+        "--jobs", type=environment.count, metavar="N", default=2, help="runs at a time, of one thread each "
         "(default 2)")
     parser.add_argument("--quick", action="store_true", help="tiny models: shows that it works")
     parser.add_argument("--fresh", action="store_true", help="run again what is finished")
@@ -56,13 +56,6 @@ def parse_arguments():
         "--command", type=pathlib.Path, metavar="FILE",
         help="a built embedkernel, instead of building it")
     return parser.parse_args()
-
-
-def count(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def main():
@@ -76,7 +69,11 @@ def main():
     text = settings.text(arguments.text)
     command = arguments.command or runs.built()
     record = runs.Runs(command, chosen, text, folder, arguments.jobs, arguments.fresh).run()
-    found = results.Results(record, chosen, folder)
+    try:
+        found = results.Results(record, chosen, folder)
+    except (KeyError, ValueError, struct.error) as error:
+        raise environment.Failure(
+            f"a finished run in {folder} cannot be read: {error!r}; --fresh makes all again") from None
     found.write()
     plots.draw(found)
     page = summary.markdown(found)
@@ -87,4 +84,5 @@ def main():
 
 
 if __name__ == "__main__":
+    environment.PROGRAM = "experiment-positions"
     environment.main(main)

@@ -20,7 +20,8 @@ def tensor(path, name):
     with open(path, "rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         entry = json.loads(file.read(size))[name]
-        assert entry["dtype"] == "F32", entry
+        if entry["dtype"] != "F32":
+            raise ValueError(f"{path}: {name} is of type {entry['dtype']}: expected F32")
         start, end = entry["data_offsets"]
         file.seek(8 + size + start)
         return np.frombuffer(file.read(end - start), "<f4").reshape(entry["shape"])

@@ -10,16 +10,18 @@ its gradients to rounding. All are warm, keep to as many processors as threads, 
 of random order; figures are medians over rounds of medians.
 
 Where a peer can write into an output that is there, that form counts; a new output of many megabytes
-costs thousands of page faults, which the table tells.
+costs thousands of page faults, which the table tells. Exit status: 0, or 1 for an error.
 """
 
-import argparse
 import importlib.metadata
-import json
 import pathlib
 import platform
 import subprocess
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchlib import environment, reports, revisions
 
 import peers
 import rounds
@@ -34,39 +36,32 @@ FORMS = {
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        prog="bench-peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = environment.Parser(__doc__)
+    parser.prog = "bench-peers"
     parser.add_argument(
         "--shape", action="append", choices=workloads.WORKLOADS, help="all by default")
-    parser.add_argument("--threads", type=int, action="append", metavar="N", help="1 and 2 by default")
+    parser.add_argument("--threads", type=environment.count, action="append", metavar="N", help="1 and 2 by default")
     parser.add_argument("--forms", action="append", choices=FORMS, help="both by default")
     parser.add_argument("--peer", action="append", choices=peers.PEERS, help="all by default")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N")
+    parser.add_argument("--rounds", type=environment.count, default=7, metavar="N")
     parser.add_argument(
-        "--seconds", type=float, default=0.25, metavar="S", help="a turn (default 0.25)")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="keep the figures here")
+        "--seconds", type=environment.positive, default=0.25, metavar="S", help="a turn (default 0.25)")
+    parser.add_argument("--json", type=environment.output, metavar="FILE", help="keep the figures here")
     parser.add_argument(
         "--read", type=pathlib.Path, action="append", metavar="FILE",
         help="figures of an earlier run, instead of running")
     parser.add_argument(
-        "--output", type=pathlib.Path, metavar="FILE", help="the Markdown table; standard output else")
+        "--output", type=environment.output, metavar="FILE", help="the Markdown table; standard output else")
     parser.add_argument(
         "--binaries", type=pathlib.Path, metavar="FOLDER", help="built programs, instead of building")
-    arguments = parser.parse_args()
-    if arguments.rounds < 1 or not arguments.seconds > 0 or min(arguments.threads or [1]) < 1:
-        parser.error("--rounds, --seconds and --threads must be above 0")
-    return arguments
+    return parser.parse_args()
 
 
 def built(arguments):
-    folder = arguments.binaries
-    if folder is None:
-        build = ["swift", "build", "-c", "release", "--package-path", str(ROOT)]
-        for product in ("embed-benchmarks", "embedkernel"):
-            subprocess.run([*build, "--product", product], check=True, stdout=sys.stderr)
-        folder = pathlib.Path(subprocess.run(
-            [*build, "--show-bin-path"], check=True, capture_output=True, text=True).stdout.strip())
-    return {name: folder / name for name in ("embed-benchmarks", "embedkernel")}
+    names = ("embed-benchmarks", "embedkernel")
+    if arguments.binaries is not None:
+        return {name: arguments.binaries / name for name in names}
+    return {name: revisions.build(ROOT, name) for name in names}
 
 
 def processor():
@@ -105,23 +100,20 @@ def measured(arguments):
 
 def main():
     arguments = parse_arguments()
-    try:
-        if arguments.read:
-            runs = [json.loads(path.read_text()) for path in arguments.read]
-        else:
-            runs = [measured(arguments)]
-        if arguments.json:
-            arguments.json.write_text(json.dumps(runs[0] if len(runs) == 1 else runs, indent=1) + "\n")
-        text = table.markdown(runs)
-        if arguments.output:
-            arguments.output.write_text(text)
-        else:
-            print(text, end="")
-    except rounds.Fault as fault:
-        sys.exit(f"bench-peers: {fault}")
-    except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
-        sys.exit(f"bench-peers: {type(error).__name__}: {error}")
+    if arguments.read:
+        runs = [run for path in arguments.read for run in table.read(path)]
+    else:
+        runs = [measured(arguments)]
+    if arguments.json:
+        arguments.json.write_text(reports.text(runs[0] if len(runs) == 1 else runs))
+    text = table.markdown(runs)
+    if arguments.output:
+        arguments.output.write_text(text)
+    else:
+        print(text, end="")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    environment.PROGRAM = "bench-peers"
+    environment.main(main)

@@ -18,18 +18,16 @@ import time
 
 import numpy as np
 
+from benchlib import reports
+from benchlib.environment import Failure as Fault
+
 import peers
 import workloads
 
 OURS = "EmbedKernel"
-SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 FORWARD = (peers.PREALLOCATED, peers.FRESH)
 # Threads of pools go on spinning for a while after a call.
 SETTLE = 0.1
-
-
-class Fault(Exception):
-    """A message for the user."""
 
 
 def say(text):
@@ -110,22 +108,15 @@ def time_ours(binary, names, threads, seconds, expected_sum):
             env={**os.environ, "EMBEDKERNEL_TUNING": "off"})
         if result.returncode != 0:
             raise Fault(f"embed-benchmarks failed: {result.stderr.strip()[-300:]}")
-        entries = json.load(open(report.name))["benchmarks"]
-    times = {form: [] for form in names}
-    for entry in entries:
-        if entry["run_type"] != "iteration":
-            continue
-        if entry.get("error_occurred"):
-            raise Fault(f"{entry['name']}: {entry['error_message']}")
-        if "ids_sum" in entry and entry["ids_sum"] != expected_sum:
-            raise Fault(f"{entry['name']} draws other ids: their sum is {entry['ids_sum']:.0f}")
-        for form, name in names.items():
-            if entry["run_name"].startswith(name + "/"):
-                times[form].append(entry["real_time"] * SECONDS[entry["time_unit"]])
-    missing = [names[form] for form in names if not times[form]]
-    if missing:
-        raise Fault(f"embed-benchmarks has no {', '.join(missing)}")
-    return {form: statistics.median(values) for form, values in times.items()}
+        found = reports.read(
+            reports.load(pathlib.Path(report.name)), "the report",
+            rename=lambda name: name.removesuffix("/real_time"))
+    found.require(names.values(), "embed-benchmarks")
+    for repetition in (one for name in names.values() for one in found.measured[name]):
+        total = repetition.entry.get("ids_sum", expected_sum)
+        if total != expected_sum:
+            raise Fault(f"{repetition.entry['name']} draws other ids: their sum is {total}")
+    return {form: statistics.median(found.times[name]) / 1e9 for form, name in names.items()}
 
 
 def our_results(command, folder, workload, forms):

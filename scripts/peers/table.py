@@ -2,6 +2,9 @@
 
 import statistics
 
+from benchlib import reports
+from benchlib.environment import Failure as Fault
+
 import peers
 import rounds
 import workloads
@@ -11,6 +14,29 @@ ROWS = (
     (peers.ROW_SPARSE, "row-sparse backward, positions too"),
     (peers.STEP, "SGD step by rows"),
 )
+
+
+def read(path):
+    """The runs that --json wrote, one or several, checked as far as a table needs."""
+    data = reports.load(path)
+    runs = data if isinstance(data, list) else [data]
+    for run in runs:
+        try:
+            _ = run["cpu"] + "", run["rounds"] + 0, run["versions"].items()
+            for record in run["records"]:
+                place = f"{path}: {record['workload']}, {record['threads']} threads"
+                if record["workload"] not in workloads.WORKLOADS:
+                    raise Fault(f"{path}: no workload is called {record['workload']!r}")
+                for result in record["results"]:
+                    where = f"{place}: {result['implementation']}, {result['form']}"
+                    values = [reports.number(value, where, 0) for value in result["seconds"]]
+                    if not values or min(values) == 0:
+                        raise Fault(f"{where} has no time above 0")
+                    if result["faults"] is not None:
+                        reports.number(result["faults"], f"{where}: faults", 0)
+        except (KeyError, TypeError, AttributeError):
+            raise Fault(f"{path} is no file that bench-peers --json wrote") from None
+    return runs
 
 
 def shown_time(seconds):

@@ -10,7 +10,10 @@ safetensors file that the tests' writer must equal to the byte is marked so.
 
 import json
 import platform
+import struct
+import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +87,37 @@ def safetensors_files() -> list[dict]:
     return files
 
 
+def values_of(dtype: str, count: int) -> np.ndarray:
+    return (np.arange(count, dtype=np.int64) * 3 - 4).astype(dtype)
+
+
+def npy_bytes(
+    array: np.ndarray, fortran: bool = False, alignment: int = 64, order: str = ""
+) -> bytes:
+    """A .npy file's bytes, its header padded to `alignment`, with a sign of order other than NumPy's."""
+    descr = order + array.dtype.str[1:] if order else array.dtype.str
+    header = f"{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {array.shape}, }}"
+    header += " " * (-(len(header) + 11) % alignment) + "\n"
+    data = array.tobytes(order="F" if fortran else "C")
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + data
+
+
+def cnpy(arrays: dict[str, np.ndarray]) -> bytes:
+    """The archive that cnpy's npz_save makes of arrays added one by one."""
+    members, directory = b"", b""
+    for name, array in arrays.items():
+        file, title = npy_bytes(array, alignment=16, order="<"), f"{name}.npy".encode()
+        shared = struct.pack(
+            "<HHHHHIIIHH", 20, 0, 0, 0, 0x21, zlib.crc32(file), len(file), len(file), len(title), 0)
+        directory += (
+            b"PK\1\2" + struct.pack("<H", 20) + shared
+            + struct.pack("<HHHII", 0, 0, 0, 0, len(members)) + title)
+        members += b"PK\3\4" + shared + title + file
+    end = struct.pack(
+        "<HHHHIIH", 0, 0, len(arrays), len(arrays), len(directory), len(members), 0)
+    return members + directory + b"PK\5\6" + end
+
+
 def npz_files() -> list[dict]:
     folder = FIXTURES / "npz"
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +142,35 @@ def npz_files() -> list[dict]:
             np.lib.format.write_array(file, arrays["rows"])
         archive.writestr(zipfile.ZipInfo("notes.txt"), "no array")
         archive.comment = b"PK\5\6 is not here"
+    # As cnpy writes: headers padded to 16 bytes alone, a sign of order for types of one byte, version
+    # 2.0 of ZIP, no flags.
+    others = {
+        "tokens": np.arange(20, dtype="<f4").reshape(5, 4),
+        "ids": np.array([[1, 2, 3], [4, 0, 1]], dtype="<i8"),
+        "mask": np.array([[0, 1, 1], [1, 1, 1]], dtype="u1"),
+        "flags": np.array([[False, True, True], [True, True, True]]),
+    }
+    (folder / "cnpy.npz").write_bytes(cnpy(others))
+    read = np.load(folder / "cnpy.npz")
+    assert all(np.array_equal(read[name], value) for name, value in others.items())
+    # As Julia's NPZ.jl writes: Fortran order for all, deflated.
+    with zipfile.ZipFile(folder / "julia.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in [("rows", arrays["rows"]), ("ids", values_of("<u2", 7))]:
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy_bytes(array, fortran=True))
+    # Members that no reader takes, beside those that it does: a name given twice, another compression,
+    # a flag of encryption, a name in no UTF-8; and an array without the usual ending.
+    with warnings.catch_warnings(), zipfile.ZipFile(folder / "odd.npz", "w") as archive:
+        warnings.simplefilter("ignore")
+        rows = npy_bytes(arrays["rows"])
+        for name in ["twice.npy", "twice.npy", "secret.npy", "rows.npy", "n\u00e4me.npy"]:
+            archive.writestr(zipfile.ZipInfo(name), rows)
+        archive.writestr(zipfile.ZipInfo("bzip2.npy"), rows, zipfile.ZIP_BZIP2)
+        archive.writestr(zipfile.ZipInfo("bare"), npy_bytes(arrays["ids"]))
+    data = bytearray((folder / "odd.npz").read_bytes())
+    at = data.index(b"secret.npy", data.index(b"PK\1\2"))
+    data[at - 38] |= 1
+    data = data.replace("n\u00e4me.npy".encode(), b"n\xe4\xffme.npy")
+    (folder / "odd.npz").write_bytes(data)
     names = [("stored", members), ("deflated", members), ("commented", {"rows": members["rows"]})]
     return [{"name": f"{name}.npz", "arrays": arrays} for name, arrays in names]
 

@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchlib import processes  # noqa: E402  (of the folder that was just added)
+from benchlib import processes, reports  # noqa: E402  (of the folder that was just added)
 
 BATCH, CONTEXT = 8, 256
 # vocabulary, dim, layers, heads, head
@@ -180,14 +180,11 @@ def measure(binary, shape, arguments):
                 side.step()
                 time.sleep(PAUSE)
         ours.take()
-        entries = [
-            entry for entry in ours.report()["benchmarks"] if entry["run_type"] == "iteration"
-        ]
-    for entry in entries:
-        if entry.get("error_occurred"):
-            raise SystemExit(f"{entry['name']}: {entry.get('error_message')}")
-    times = [e["real_time"] * processes.NANOSECONDS[e["time_unit"]] / 1e9 for e in entries]
-    sides = {"ours": (times, [entry["loss"] for entry in entries])}
+        found = reports.read(ours.report(), "the report")
+    if found.left_out or len(found.measured) != 1:
+        raise SystemExit(f"not one measured benchmark: {found.left_out or list(found.measured)}")
+    (steps,) = found.measured.values()
+    sides = {"ours": ([step.wall / 1e9 for step in steps], [step.entry["loss"] for step in steps])}
     return sides | {name: (side.times, side.losses) for name, side in theirs.items()}
 
 

@@ -10,19 +10,21 @@ of embed-benchmarks, or --binary. Figures hold only on an idle machine.
 """
 
 import argparse
-import json
 import pathlib
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
 import torch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from benchlib import reports  # noqa: E402  (of the folder that was just added)
+
 SHAPES = {"gpt2": (50_257, 8, 1_024, 768), "seed": (50_257, 8, 4, 256)}
-SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 RATE = 1e-7
 BATCHES = 8
 RULES = ("sgd", "adagrad", "adamw-lazy", "adamw-exact-lazy", "row-wise-adagrad")
@@ -213,10 +215,9 @@ def benchmark(binary, names, seconds):
              f"--benchmark_out={report}", "--benchmark_out_format=json"],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
-        entries = json.loads(report.read_text())["benchmarks"]
+        found = reports.read(reports.load(report), report).tell()
     return {
-        entry["name"].removesuffix("/real_time"): entry["real_time"] * SECONDS[entry["time_unit"]]
-        for entry in entries
+        name.removesuffix("/real_time"): times[0] / 1e9 for name, times in found.times.items()
     }
 
 

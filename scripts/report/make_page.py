@@ -6,18 +6,23 @@
 Without --json it builds and runs the benchmarks first, all selected ones in random order a
 repetition, and keeps their report beside the page. --json takes Google Benchmark's JSON with raw
 repetitions, as --benchmark_out writes it; --compare takes what scripts/bench-compare --json wrote.
-The page needs no network, follows the reader's light or dark theme, and is made for phones too.
+The page needs no network, follows the reader's light or dark theme, and is made for phones too. What
+was not measured (failed, skipped, a time of zero or none) is listed with the reason. Exit status: 0, or
+1 for an error.
 """
 
-import argparse
 import collections
 import pathlib
 import re
 import subprocess
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
 import jinja2
 import markupsafe
+
+from benchlib import environment as scripting
 
 import results
 import sections
@@ -33,9 +38,8 @@ FILTER = (
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        prog="bench-report", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = scripting.Parser(__doc__)
+    parser.prog = "bench-report"
     parser.add_argument(
         "--json", type=pathlib.Path, action="append", metavar="FILE", help="results to show")
     parser.add_argument("--compare", type=pathlib.Path, metavar="FILE", help="and a comparison")
@@ -43,12 +47,10 @@ def parse_arguments():
         "--output", type=pathlib.Path, default=ROOT / ".build/bench-report.html", metavar="FILE",
         help="the page; .build/bench-report.html by default")
     parser.add_argument("--filter", default=FILTER, metavar="REGEX", help="benchmarks to run")
-    parser.add_argument("--repetitions", type=int, default=9, metavar="N")
-    parser.add_argument("--min-time", type=float, default=0.02, metavar="SECONDS", help="of one")
-    arguments = parser.parse_args()
-    if arguments.repetitions < 1 or not arguments.min_time > 0:
-        parser.error("--repetitions and --min-time must be above 0")
-    return arguments
+    parser.add_argument("--repetitions", type=scripting.count, default=9, metavar="N")
+    parser.add_argument(
+        "--min-time", type=scripting.positive, default=0.02, metavar="SECONDS", help="of one")
+    return parser.parse_args()
 
 
 def run_benchmarks(arguments):
@@ -102,19 +104,15 @@ def render(report, comparison):
 
 def main():
     arguments = parse_arguments()
-    try:
-        # Read before the benchmarks run, which takes minutes.
-        comparison = results.read_comparison(arguments.compare) if arguments.compare else None
-        report = results.read_report(arguments.json or run_benchmarks(arguments))
-        page = render(report, comparison)
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(page, encoding="utf-8")
-    except results.Fault as fault:
-        sys.exit(f"bench-report: {fault}")
-    except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"bench-report: {error}")
+    # Read before the benchmarks run, which takes minutes.
+    comparison = results.read_comparison(arguments.compare) if arguments.compare else None
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    report = results.read_report(arguments.json or run_benchmarks(arguments))
+    arguments.output.write_text(render(report, comparison), encoding="utf-8")
     print(arguments.output)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    scripting.PROGRAM = "bench-report"
+    scripting.main(main)

@@ -5,23 +5,20 @@ they follow `family/kind/type/work/threads:N`; others are shown in the table of 
 """
 
 import dataclasses
-import json
 import math
 import re
 import statistics
 
-SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+from benchlib import reports
+from benchlib.environment import Failure as Fault
+
 CLOCK = re.compile(r"/(?:real|manual|process)_time$")
 NAME = re.compile(
     r"^(?P<family>[^/]+)/(?:(?P<rule>[^/]+)/)?(?P<kind>[^/]+)/(?P<type>f32|bf16|f16)"
-    r"/(?P<work>.+?)/threads:(?P<threads>\d+)$"
+    r"/(?P<work>.+?)/threads:(?P<threads>[1-9]\d{0,5})$"
 )
-SHAPE = re.compile(r"^V(\d+)_B(\d+)_T(\d+)_D(\d+)$")
+SHAPE = re.compile(r"^V([1-9]\d{0,11})_B([1-9]\d{0,11})_T([1-9]\d{0,11})_D([1-9]\d{0,11})$")
 VERDICTS = ("slower", "faster", "same", "inconclusive")
-
-
-class Fault(Exception):
-    """A message for the user: which file, and what is wrong with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,71 +105,39 @@ class Comparison:
     floor: float | None = None
 
 
-def load(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"cannot read {path}: {error}") from error
-    except json.JSONDecodeError as error:
-        raise Fault(f"{path} is not JSON: {error}") from error
-
-
-def number(value, what, least=0.0):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Fault(f"{what} is {value!r}: expected a number")
-    if not math.isfinite(value) or value < least:
-        raise Fault(f"{what} is {value!r}: expected a finite number of {least:g} or more")
-    return float(value)
-
-
 def read_report(paths):
-    """The results of one or more files; benchmarks that are in several are taken together."""
-    context, times, rates, failures = {}, {}, {}, {}
+    """The results of one or more files; benchmarks that are in several are taken together.
+
+    What was not measured in one of them is a failure, and shown as such.
+    """
+    context, found, failures = {}, {}, {}
     for path in paths:
-        data = load(path)
-        if not isinstance(data, dict) or not isinstance(data.get("benchmarks"), list):
-            raise Fault(f"{path} is no report of Google Benchmark: it has no list 'benchmarks'")
-        if isinstance(data.get("context"), dict):
-            context = context or data["context"]
-        for index, entry in enumerate(data["benchmarks"]):
-            place = f"{path}: benchmarks[{index}]"
-            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-                raise Fault(f"{place} has no name")
-            if entry.get("run_type", "iteration") != "iteration":
-                continue
-            name = CLOCK.sub("", entry.get("run_name") or entry["name"])
-            if entry.get("error_occurred"):
-                failures[name] = str(entry.get("error_message", "failed"))
-                continue
-            unit = SECONDS.get(entry.get("time_unit"))
-            if unit is None:
-                raise Fault(f"{place}.time_unit is {entry.get('time_unit')!r}: expected ns, us, ms or s")
-            seconds = number(entry.get("real_time"), f"{place}.real_time") * unit
-            # A clock too coarse for a call reads zero, which a logarithm cannot show.
-            times.setdefault(name, []).append(max(seconds, 1e-12))
-            if "bytes_per_second" in entry:
-                rate = number(entry["bytes_per_second"], f"{place}.bytes_per_second")
-                rates.setdefault(name, []).append(rate)
-    if not times:
-        raise Fault(
-            f"{', '.join(map(str, paths))}: no repetition of any benchmark; aggregates alone are not "
-            "enough, so leave out --benchmark_report_aggregates_only"
-        )
+        report = reports.read(reports.load(path), path, rename=lambda name: CLOCK.sub("", name))
+        context = context or report.context
+        failures.update(report.left_out)
+        for name, repetitions in report.measured.items():
+            found.setdefault(name, []).extend(repetitions)
+    found = {name: repetitions for name, repetitions in found.items() if name not in failures}
+    if not found:
+        reasons = [f"{name}: {reason}" for name, reason in sorted(failures.items())]
+        raise Fault("; ".join([f"{', '.join(map(str, paths))}: nothing was measured", *reasons]))
     results = []
-    for name, seconds in times.items():
+    for name, repetitions in found.items():
         match = NAME.match(name)
         fields = match.groupdict() if match else {}
         if fields:
             fields["threads"] = int(fields["threads"])
-        rate = statistics.median(rates[name]) if rates.get(name) else None
-        results.append(Result(name, tuple(seconds), rate or None, **fields))
+        seconds = tuple(repetition.wall / 1e9 for repetition in repetitions)
+        rates = [repetition.bytes_per_second for repetition in repetitions]
+        rate = statistics.median(rates) if all(rates) else None
+        results.append(Result(name, seconds, rate, **fields))
     results.sort(key=lambda result: natural(result.name))
     return Report(context, results, sorted(failures.items()))
 
 
 def read_comparison(path):
     """Base, head, floor and rows of what bench-compare wrote."""
-    data = load(path)
+    data = reports.load(path)
     if not isinstance(data, dict) or not isinstance(data.get("benchmarks"), list):
         raise Fault(f"{path} is no report of bench-compare: it has no list 'benchmarks'")
     rows = []
@@ -183,8 +148,8 @@ def read_comparison(path):
         if entry.get("verdict") not in VERDICTS:
             raise Fault(f"{place}.verdict is {entry.get('verdict')!r}: expected {', '.join(VERDICTS)}")
         fields = ("base_median_ns", "head_median_ns", "ratio", "low", "high", "p")
-        values = [number(entry.get(field), f"{place}.{field}") for field in fields]
-        floor = number(entry["floor"], f"{place}.floor") if "floor" in entry else None
+        values = [reports.number(entry.get(field), f"{place}.{field}", 0) for field in fields]
+        floor = reports.number(entry["floor"], f"{place}.floor", 0) if "floor" in entry else None
         rows.append(Comparison(CLOCK.sub("", entry["name"]), *values, entry["verdict"], floor))
     order = {verdict: index for index, verdict in enumerate(VERDICTS)}
     rows.sort(key=lambda row: (order[row.verdict], -row.ratio, natural(row.name)))
@@ -192,14 +157,14 @@ def read_comparison(path):
     return {
         "base": str(data.get("base", "base")),
         "head": str(data.get("head", "head")),
-        "floor": number(floor, f"{path}: floor") if floor is not None else None,
+        "floor": reports.number(floor, f"{path}: floor", 0) if floor is not None else None,
         "rows": rows,
     }
 
 
 def natural(name):
     """A sort key that takes digits as numbers, so that B8 comes before B16."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name)]
 
 
 # Times closer than this are taken as equal: they tell nothing of which is faster.

@@ -2,8 +2,11 @@
 
 import json
 import pathlib
+import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import axes
 import charts
@@ -63,9 +66,13 @@ class Reading(Files):
         aggregate = {**entry("a_mean", 1.0), "run_type": "aggregate"}
         cases = {
             "not JSON": "{", "no list": "[]", "benchmarks' ": '{"context": {}}',
-            "no repetition": {"benchmarks": [aggregate]}, "benchmarks[0] has no name": {"benchmarks": [3]},
+            "aggregates alone": {"benchmarks": [aggregate]},
+            "benchmarks[0] has no name": {"benchmarks": [3]},
+            "a: real_time is zero": {"benchmarks": [entry("a", 0)]},
+            "a: skipped: no device":
+                {"benchmarks": [entry("a", 0, skipped=True, skip_message="no device")]},
             "time_unit is 'min'": {"benchmarks": [entry("a", 1.0, "min")]},
-            "real_time is None": {"benchmarks": [entry("a", None)]},
+            "real_time is missing": {"benchmarks": [entry("a", None)]},
             "real_time is nan": '{"benchmarks": [{"name": "a", "time_unit": "ns", "real_time": NaN}]}',
             "real_time is -1": {"benchmarks": [entry("a", -1)]},
             "real_time is True": {"benchmarks": [entry("a", True)]},
@@ -80,6 +87,16 @@ class Reading(Files):
             self.assertIn("run.json", str(caught.exception))
         with self.assertRaises(results.Fault):
             results.read_report([self.folder / "none.json"])
+
+    def test_what_was_not_measured_is_listed(self):
+        report = self.report(
+            entry("a", 1.0), entry("b", 0.0, skipped=True, skip_message="no device"), entry("c", 0.0))
+        self.assertEqual([result.name for result in report.results], ["a"])
+        self.assertEqual(
+            report.failures,
+            [("b", "skipped: no device"), ("c", "real_time is zero: nothing was measured")])
+        page = make_page.render(report, None)
+        self.assertIn("skipped: no device", page)
 
     def test_a_comparison_is_sorted_and_checked(self):
         comparison = results.read_comparison(SAMPLES / "comparison.json")
@@ -170,7 +187,10 @@ class Page(Files):
             self.assertNotIn(word, page.replace("https://github.com/swiftlang", ""), word)
 
     def test_few_results_make_a_page_too(self):
-        for entries in ([entry("a", 1.0)], [entry("forward/auto/f32/V1_B1_T1_D1/threads:1", 0)]):
+        for entries in (
+            [entry("a", 1.0)], [entry("forward/auto/f32/V1_B1_T1_D1/threads:1", 1.0)],
+            [entry("forward/auto/f32/V0_B0_T0_D0/threads:0", 1.0)],
+        ):
             page = make_page.render(self.report(*entries), {"base": "a", "head": "b", "floor": None, "rows": []})
             self.assertIn("All results", page)
             self.assertNotIn("None", page)

@@ -29,4 +29,10 @@ typedef struct et_operations {
 /// The operations of `set`, or NULL where this CPU has not got it.
 const et_operations *et_operations_for(et_instruction_set set);
 
+/// Has the functions of CTransformer.h run `operations`, in all threads; NULL for the best.
+void et_choose(const et_operations *operations);
+
+/// Those that they run.
+const et_operations *et_operations_in_force(void);
+
 #endif

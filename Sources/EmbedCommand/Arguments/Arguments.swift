@@ -1,5 +1,5 @@
 // The command line of a subcommand, taken apart: long options as `--name value` or `--name=value`,
-// each at most once, and operands. `--` ends the options.
+// each at most once, switches as `--name`, and operands. `--` ends the options.
 //
 // Help is not among the options here: it is answered before anything is parsed.
 
@@ -27,6 +27,13 @@ package struct Arguments {
       } else {
         let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let option = try Self.option(String(parts[0]), among: options)
+        if option.value.isEmpty {
+          guard parts.count == 1 else { throw .usage("option --\(option.name) takes no value") }
+          guard values.updateValue("", forKey: option.name) == nil else {
+            throw .usage("option --\(option.name) is given twice")
+          }
+          continue
+        }
         let value = parts.count == 2 ? String(parts[1]) : words.next()
         guard let value, !value.isEmpty, parts.count == 2 || !value.hasPrefix("--") else {
           throw .usage("option --\(option.name) needs a value: --\(option.name) \(option.value)")
@@ -48,6 +55,10 @@ package struct Arguments {
     _ word: String, among options: [Option]
   ) throws(CommandError) -> Option {
     if let option = options.first(where: { "--" + $0.name == word }) { return option }
+    if let option = options.first(where: { $0.alsoCalled.contains { "--" + $0 == word } }) {
+      throw .usage(
+        "unknown option '\(word)'; did you mean '--\(option.name) \(option.value)'? \(option.help)")
+    }
     throw .usage(unknown("option", word, among: options.map { "--" + $0.name } + ["--help"]))
   }
 }
@@ -77,6 +88,33 @@ extension Arguments {
       throw .usage("option --\(option.name): '\(text)' is not an integer of \(bound)")
     }
     return value
+  }
+
+  /// The option as integers in `range`, with commas between them.
+  func integers(
+    _ option: Option, in range: ClosedRange<Int>
+  ) throws(CommandError) -> [Int]? {
+    guard let text = values[option.name] else { return nil }
+    var result: [Int] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let value = Int(part), range.contains(value) else {
+        throw .usage(
+          "option --\(option.name): '\(part)' is not an integer of \(range.lowerBound) or more; "
+            + "expected \(option.value)")
+      }
+      result.append(value)
+    }
+    return result
+  }
+
+  /// The option's texts, with commas between them.
+  func list(_ option: Option) throws(CommandError) -> [String]? {
+    guard let text = values[option.name] else { return nil }
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    guard !parts.contains("") else {
+      throw .usage("option --\(option.name): an empty name in '\(text)'")
+    }
+    return parts
   }
 
   /// The option as a seed: any integer of 64 bits without a sign.

@@ -45,7 +45,8 @@ func help(of subcommand: any Subcommand.Type) -> String {
   for group in subcommand.groups {
     lines += ["", "\(group.title):"]
     for option in group.options {
-      lines += entry("--\(option.name) \(option.value)", option.help, indent: 30)
+      let value = option.value.isEmpty ? "" : " " + option.value
+      lines += entry("--\(option.name)\(value)", option.help, indent: 30)
     }
   }
   lines += ["", "Other:"] + entry("--help", "Show this help.", indent: 30)

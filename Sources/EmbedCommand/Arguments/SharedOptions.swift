@@ -35,8 +35,9 @@ enum TokenizerOptions {
       + "where its vocabulary has been set up, else byte).")
   static let vocabulary = Option(
     "vocabulary", "PATH",
-    "Folder of encoder.json and vocab.bpe, or a tiktoken rank file (default: "
-      + "~/.cache/embedkernel/gpt2, where scripts/setup-data puts GPT-2's).")
+    "Folder of encoder.json and vocab.bpe, or of vocab.json and merges.txt; either of two such files; "
+      + "or a tiktoken rank file. Text is cut as GPT-2 cuts it (default: ~/.cache/embedkernel/gpt2, "
+      + "where scripts/setup-data puts GPT-2's).")
   static let special = ChoiceOption<SpecialText>(
     "special", [("text", .ordinary), ("token", .recognised), ("error", .refused)],
     "How a special token's name in the text, such as <|endoftext|>, is taken: as any text, as "

@@ -1,5 +1,4 @@
-// The form of arrays: ids and tables from files of NumPy, read straight into the memory that is
-// used.
+// The form of arrays: ids and tables from files, read straight into the memory that is used.
 
 internal import EmbedKernel
 
@@ -11,60 +10,46 @@ extension EmbedJob {
     throws
   {
     tokens = try TokenBatch(contentsOf: idsPath)
-    let table = try Self.table(tablePath)
-    let embedding = try naming(tablePath) { () throws(EmbedError) in
-      try TokenEmbedding(table: table, paddingID: shared.paddingID)
+    let table = try TableFile(tablePath)
+    let positionPath = arguments.string(Embed.positionTable)
+    let positions = try positionPath.map { try TableFile($0) }
+    if let positions, let positionPath, positions.dim != table.dim {
+      throw CommandError.data(
+        "'\(positionPath)': expected rows of \(table.dim) as in '\(tablePath)', found shape "
+          + "\([positions.rows, positions.dim])")
     }
-    embedding.clearPaddingRow()
-
-    let positions: EmbeddingTable?
-    let remark: String
-    if let path = arguments.string(Embed.positionTable) {
-      let rows = try Self.table(path)
-      guard rows.dim == table.dim else {
-        throw CommandError.data(
-          "'\(path)': expected rows of \(table.dim) as in '\(tablePath)', found shape "
-            + "\([rows.rows, rows.dim])")
-      }
-      (positions, remark) = (rows, "'\(path)'")
-    } else if shared.scheme == .sinusoidal {
-      let rows = try shared.rows(
-        context: tokens.context, arguments.integer(Embed.maximumContext))
-      positions = try AbsolutePositions.sinusoids(
-        rows: rows, dim: table.dim, layout: shared.layout, base: shared.base)
-      remark = "sinusoidal, \(shared.layout.rawValue)"
+    if let layer = try HalfTables.layer(table, positions, tablePath, arguments, shared) {
+      self.layer = layer
     } else {
-      (positions, remark) = (nil, "")
+      let embedding = try naming(tablePath) { () throws(EmbedError) in
+        try TokenEmbedding(table: table.widened(), paddingID: shared.paddingID)
+      }
+      embedding.clearPaddingRow()
+      var rows = try positions?.widened()
+      if shared.scheme == .sinusoidal {
+        rows = try AbsolutePositions.sinusoids(
+          rows: shared.rows(context: tokens.context, arguments.integer(Embed.maximumContext)),
+          dim: table.dim, layout: shared.layout, base: shared.base)
+      }
+      let plain = try shared.layer(embedding, rows)
+      let call = try FusedOptions.call(arguments, plain, tokens)
+      layer = call.map { .fused($0) } ?? .plain(plain)
     }
-    layer = try shared.layer(embedding, positions)
-    let (place, path) = try shared.place(
+    let (place, path) = try PlaceOptions.place(
       arguments, batch: tokens.batch, context: tokens.context)
     self.place = place
-    placePath = path ?? arguments.string(Embed.positionTable)
+    placePath = path ?? positionPath
+    segmentPath = arguments.string(FusedOptions.segmentIDs)
     self.idsPath = idsPath
     let width = if case .narrow = tokens.ids { "int32" } else { "int64" }
     facts = [
       ("token ids", "\([tokens.batch, tokens.context])", "'\(idsPath)', \(width)"),
-      ("token table", "\([table.rows, table.dim])", "'\(tablePath)'"),
-      ("position table", positions.map { "\([$0.rows, $0.dim])" } ?? "none", remark),
+      ("token table", "\([table.rows, table.dim])", "'\(tablePath)', \(table.type)"),
+      (
+        "position table", layer.positionRows.map { "\([$0, table.dim])" } ?? "none",
+        positions.map { "'\(positionPath ?? "")', \($0.type)" }
+          ?? (shared.scheme == .sinusoidal ? "sinusoidal, \(shared.layout.rawValue)" : "")
+      ),
     ]
-  }
-
-  /// A table of a float32 file of rank 2.
-  private static func table(_ path: String) throws -> EmbeddingTable {
-    let header = try NumPyHeader(contentsOf: path)
-    guard header.elementType == .float32 else {
-      throw NumPyError.elementType(path: path, expected: .float32, found: header.elementType)
-    }
-    guard header.shape.count == 2 else {
-      throw NumPyError.rank(path: path, expected: 2, shape: header.shape)
-    }
-    let table = try naming(path) { () throws(EmbedError) in
-      try EmbeddingTable(rows: header.shape[0], dim: header.shape[1])
-    }
-    try table.withMutableSpan { (span) throws(NumPyError) in
-      _ = try NumPyFile.read(path, rank: 2, into: &span)
-    }
-    return table
   }
 }

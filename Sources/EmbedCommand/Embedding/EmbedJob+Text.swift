@@ -33,10 +33,13 @@ extension EmbedJob {
       case .nothing: .none
       }
     let drawn = try InputEmbedding(
-      vocabulary: vocabulary.tokenizer.vocabularySize, dim: dim, positions: positions,
+      vocabulary: vocabulary.rows(), dim: dim, positions: positions,
       paddingID: shared.paddingID, seed: seed)
-    layer = try shared.layer(drawn.tokens, drawn.positions)
-    (place, placePath) = try shared.place(arguments, batch: windowCount, context: context)
+    let plain = try shared.layer(drawn.tokens, drawn.positions)
+    let call = try FusedOptions.call(arguments, plain, tokens)
+    layer = call.map { .fused($0) } ?? .plain(plain)
+    segmentPath = arguments.string(FusedOptions.segmentIDs)
+    (place, placePath) = try PlaceOptions.place(arguments, batch: windowCount, context: context)
     idsPath = nil
 
     let asked = batch.multipliedReportingOverflow(by: batches)
@@ -69,7 +72,7 @@ private func windows(
   // A window has one token more than its row, the last target. What overflows is more than any
   // file has.
   let (count, overflow) = batch.multipliedReportingOverflow(by: batches)
-  let (span, tooWide) = (count - 1).multipliedReportingOverflow(by: stride)
+  let (span, tooWide) = (count &- 1).multipliedReportingOverflow(by: stride)
   let (needed, tooMany) = span.addingReportingOverflow(context)
   let limit = overflow || tooWide || tooMany || needed == .max ? Int.max : needed + 1
   let progress = ProgressBar(
@@ -82,7 +85,11 @@ private func windows(
       "'\(path)' has \(plural(ids.count, "token")); a window of \(context) needs \(context) and "
         + "one more to predict")
   }
+  // Windows that overlap have more ids than the text.
+  let total = try elementCount("token ids", loader.windowCount, context)
+  try SystemMemory.check(2 * total * MemoryLayout<Int32>.stride)
   var rows: [Int32] = []
+  rows.reserveCapacity(total)
   for batch in loader.batches() { rows += try batch.get().inputs }
   return rows
 }

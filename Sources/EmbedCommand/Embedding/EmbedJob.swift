@@ -5,7 +5,7 @@ internal import EmbedKernel
 
 /// A forward call, ready to run.
 struct EmbedJob {
-  let layer: InputEmbedding
+  let layer: EmbedLayer
   let tokens: TokenBatch
   let place: PositionIDs
   /// Lines of the report on where the ids and tables are from: what, shape, remark.
@@ -13,26 +13,58 @@ struct EmbedJob {
   /// The files that faults in ids and in positions are laid to.
   let idsPath: String?
   let placePath: String?
+  var segmentPath: String?
 
   /// The shape of the output.
-  var shape: [Int] { [tokens.batch, tokens.context, layer.tokens.dim] }
+  var shape: [Int] { [tokens.batch, tokens.context, layer.dim] }
 
-  /// Bytes of the output.
-  var outputBytes: Int { tokens.count * layer.tokens.dim * 4 }
+  /// Allocates an output.
+  func makeOutput<Output: EmbedOutput>(_ type: Output.Type) throws -> AlignedBuffer<Output> {
+    var count = 1
+    for size in shape {
+      let (product, overflow) = count.multipliedReportingOverflow(by: size)
+      guard !overflow else { throw EmbedError.sizeOverflow(argument: "output", factors: shape) }
+      count = product
+    }
+    return try AlignedBuffer(count: count)
+  }
 
   /// Computes the embeddings.
-  func run(into output: inout AlignedBuffer<Float>, using kernels: Kernels) throws {
+  func run<Output: EmbedOutput>(
+    into output: inout AlignedBuffer<Output>, using kernels: Kernels
+  ) throws {
     do throws(EmbedError) {
-      try tokens.embed(layer, at: place, into: &output, using: kernels)
+      switch tokens.ids {
+      case .narrow(let ids): try run(ids, &output, kernels)
+      case .wide(let ids): try run(ids, &output, kernels)
+      }
     } catch {
       switch error {
       case .tokenOutOfRange:
         throw located(error, idsPath)
+      case .segmentOutOfRange:
+        throw located(error, segmentPath)
       case .positionOutOfRange, .contextTooLong, .documentTooLong, .invalidCumulativeLength:
         throw located(error, placePath)
       default:
         throw error
       }
+    }
+  }
+
+  private func run<ID: TokenID, Output: EmbedOutput>(
+    _ ids: [ID], _ output: inout AlignedBuffer<Output>, _ kernels: Kernels
+  ) throws(EmbedError) {
+    let (batch, context) = (tokens.batch, tokens.context)
+    switch layer {
+    case .plain(let layer):
+      try Output.embed(ids, batch, context, layer, place, into: &output, kernels)
+    case .fused(let call):
+      try Output.embed(ids, batch, context, call, place, into: &output, kernels)
+    case .bfloat16(let tables):
+      try tables.embed(ids, batch, context, place, into: &output, kernels)
+    case .float16(let tables):
+      try tables.embed(ids, batch, context, place, into: &output, kernels)
     }
   }
 
@@ -68,35 +100,12 @@ struct SharedSettings {
     layout = try arguments.choice(Embed.sinusoidLayout) ?? .interleaved
     base = try arguments.number(Embed.sinusoidBase, above: 0) ?? 10_000
     scheme = try arguments.choice(Embed.positions)
-    offset = try arguments.integer(Embed.positionOffset, in: 0...Int.max) ?? 0
+    offset = try arguments.integer(PlaceOptions.offset, in: 0...Int.max) ?? 0
     for option in [Embed.sinusoidLayout.option, Embed.sinusoidBase]
     where arguments.has(option) && scheme != .sinusoidal {
       throw .usage("--\(option.name) is for --positions sinusoidal")
     }
-    let places = [
-      Embed.positionOffset, Embed.positionIDs, Embed.cumulativeLengths, Embed.mask,
-    ].filter { arguments.has($0) }
-    if places.count > 1 {
-      throw .usage("--\(places[0].name) and --\(places[1].name) exclude each other")
-    }
-  }
-
-  /// Where each token of `[batch, context]` stands, and the file that says so.
-  func place(
-    _ arguments: Arguments, batch: Int, context: Int
-  ) throws -> (PositionIDs, path: String?) {
-    if let path = arguments.string(Embed.positionIDs) {
-      let ids = try integers(path, shapes: [[batch, context], [context]])
-      return (.explicit(ids), path)
-    }
-    if let path = arguments.string(Embed.cumulativeLengths) {
-      return (.packed(cumulativeLengths: try integers(path, shapes: [[-1]])), path)
-    }
-    if let path = arguments.string(Embed.mask) {
-      let mask = try integers(path, shapes: [[batch, context]], bytesAllowed: true)
-      return (.mask(mask.map { $0 == 0 ? 0 : 1 }), path)
-    }
-    return (.sequential(offset: offset), nil)
+    try PlaceOptions.check(arguments)
   }
 
   /// The layer of these tables.

@@ -22,11 +22,13 @@ extension Embed {
 
   // MARK: From arrays
 
-  static let tokenIDs = Option("token-ids", "NPY", "Ids [batch, context], int32 or int64.")
-  static let tokenTable = Option("token-table", "NPY", "Token table [vocabulary, dim], float32.")
+  static let tokenIDs = Option("token-ids", "NPY", "Ids [batch, context], integers.")
+  static let tokenTable = Option(
+    "token-table", "NPY", "Token table [vocabulary, dim], float32, bfloat16 or float16.")
   static let positionTable = Option(
     "position-table", "NPY",
-    "Position table [maximum context, dim], float32 (default: no positions are added).")
+    "Position table [maximum context, dim], float32, bfloat16 or float16 (default: no positions are "
+      + "added). Tables of two types are both widened to float32, which is exact.")
 
   // MARK: Positions
 
@@ -44,16 +46,6 @@ extension Embed {
     "Order of sines and cosines (default interleaved).")
   static let sinusoidBase = Option(
     "sinusoid-base", "NUMBER", "Longest over shortest wavelength (default 10000).")
-  static let positionOffset = Option(
-    "position-offset", "N", "Position of each window's first token (default 0).")
-  static let positionIDs = Option(
-    "position-ids", "NPY", "Positions [batch, context] or [context], int32 or int64.")
-  static let cumulativeLengths = Option(
-    "cumulative-lengths", "NPY",
-    "Packed documents: [0, ..., batch * context], int32 or int64; positions restart at each.")
-  static let mask = Option(
-    "mask", "NPY",
-    "0 for padding [batch, context], bool, uint8, int32 or int64; positions count the others.")
   static let positionOverflow = ChoiceOption<PositionOverflow>(
     "position-overflow", [("error", .error), ("clamp", .clamp)],
     "For a position past the table: stop, or take the last row (default error).")
@@ -70,8 +62,11 @@ extension Embed {
 
   static let output = Option(
     "output", "NPY",
-    "Where the embeddings go, float32 [batch, context, dim]. The report then goes to standard "
-      + "error.")
+    "Where the embeddings go [batch, context, dim]. The report then goes to standard error.")
+  static let outputType = ChoiceOption<ElementType>(
+    "output-type", ElementTypeNames.all,
+    "Element type of the output. Sums are float32 whatever the tables' type, and are rounded once, "
+      + "to nearest even; bfloat16 is written as NumPy's '<V2' (default float32).")
 
   static let textGroup = OptionGroup(
     "From a text",
@@ -81,23 +76,19 @@ extension Embed {
     ])
 
   static let arrayGroup = OptionGroup(
-    "From arrays, files of NumPy in C order", [tokenIDs, tokenTable, positionTable])
+    "From arrays: \(ArrayFile.forms)", [tokenIDs, tokenTable, positionTable])
 
   /// The options that mean nothing where no positions are added.
-  static let placeOptions = [
-    positionOffset, positionIDs, cumulativeLengths, mask, positionOverflow.option, maximumContext,
-  ]
+  static let placeOptions = PlaceOptions.all + [positionOverflow.option, maximumContext]
 
   static let positionGroup = OptionGroup(
     "Positions",
-    [
-      positions.option, sinusoidLayout.option, sinusoidBase, positionOffset, positionIDs,
-      cumulativeLengths, mask, positionOverflow.option,
-    ])
+    [positions.option, sinusoidLayout.option, sinusoidBase] + PlaceOptions.all
+      + [positionOverflow.option])
 
   static let groups = [
     textGroup, arrayGroup, positionGroup,
-    OptionGroup("Tokens", [scale, paddingID, unknownIDs.option]), ComputeOptions.group,
-    OptionGroup("Output", [output]),
+    OptionGroup("Tokens", [scale, paddingID, unknownIDs.option]), FusedOptions.group,
+    ComputeOptions.group, OptionGroup("Output", [output, outputType.option]),
   ]
 }

@@ -15,7 +15,7 @@ func secondsPerCall(
   let first = try max(seconds(1), 1e-9)
   if first > budget { return first }
   let warm = try max(seconds(1), 1e-9)
-  let calls = max(1, Int(budget / 50 / warm))
+  let calls = max(1, Int(saturating: budget / 50 / warm))
   var samples: [Double] = []
   let start = clock.now
   repeat {

@@ -1,4 +1,4 @@
-// Ids `[batch, context]` of either width, and the layer's call on them.
+// Ids `[batch, context]` of either width.
 
 internal import EmbedKernel
 
@@ -14,20 +14,13 @@ struct TokenBatch {
   let batch: Int
   let context: Int
 
-  /// Reads a file of int32 or int64, shape `[batch, context]`.
+  /// Reads a file of integers, shape `[batch, context]`.
   init(contentsOf path: String) throws {
-    let header = try NumPyHeader(contentsOf: path)
-    ids =
-      switch header.elementType {
-      case .int32: .narrow(try elements(path, header, rank: 2))
-      case .int64: .wide(try elements(path, header, rank: 2))
-      default: throw wrongType(path, header, expected: "int32 or int64")
-      }
-    guard header.shape.count == 2 else {
-      throw NumPyError.rank(path: path, expected: 2, shape: header.shape)
-    }
-    batch = header.shape[0]
-    context = header.shape[1]
+    let file = try ArrayFile(path)
+    ids = try file.integers()
+    try file.require(rank: 2)
+    batch = file.shape[0]
+    context = file.shape[1]
   }
 
   init(_ ids: [Int32], batch: Int, context: Int) {
@@ -45,69 +38,33 @@ struct TokenBatch {
     case .wide(let ids): Int(ids[index])
     }
   }
-
-  /// The layer's input embeddings of these ids.
-  func embed(
-    _ layer: InputEmbedding, at place: PositionIDs, into output: inout AlignedBuffer<Float>,
-    using kernels: Kernels
-  ) throws(EmbedError) {
-    switch ids {
-    case .narrow(let ids):
-      try layer.forward(
-        ids, batch: batch, context: context, at: place, into: &output, using: kernels)
-    case .wide(let ids):
-      try layer.forward(
-        ids, batch: batch, context: context, at: place, into: &output, using: kernels)
-    }
-  }
 }
 
-/// The elements of a `.npy` file, read straight into the array.
-private func elements<Element: NumPyElement & FixedWidthInteger>(
-  _ path: String, _ header: NumPyHeader, rank: Int?
-) throws(NumPyError) -> [Element] {
-  var array = [Element](repeating: 0, count: header.count)
-  var span = array.mutableSpan
-  try NumPyFile.read(path, rank: rank, into: &span)
-  return array
-}
-
-private func wrongType(_ path: String, _ header: NumPyHeader, expected: String) -> CommandError {
-  .data("'\(path)': expected elements of type \(expected), found \(header.elementType)")
-}
-
-/// The integers of a `.npy` file whose shape is one of `shapes`, as 32-bit ones.
+/// The integers of a file whose shape is one of `shapes`, as 32-bit ones.
 ///
 /// - Parameters:
 ///   - shapes: The shapes it may have; -1 stands for any size.
-///   - bytesAllowed: Whether uint8 and bool will do as well.
+///   - truthAllowed: Whether truth values will do as well.
 func integers(
-  _ path: String, shapes: [[Int]], bytesAllowed: Bool = false
+  _ path: String, shapes: [[Int]], truthAllowed: Bool = false
 ) throws -> [Int32] {
-  let header = try NumPyHeader(contentsOf: path)
+  let file = try ArrayFile(path)
   let fits = shapes.contains { shape in
-    shape.count == header.shape.count
-      && zip(shape, header.shape).allSatisfy { $0 == -1 || $0 == $1 }
+    shape.count == file.shape.count
+      && zip(shape, file.shape).allSatisfy { $0 == -1 || $0 == $1 }
   }
   guard fits else {
     let expected = shapes.map { "\($0)".replacing("-1", with: "any") }.joined(separator: " or ")
-    throw CommandError.data("'\(path)': expected shape \(expected), found \(header.shape)")
+    throw CommandError.data("'\(path)': expected shape \(expected), found \(file.shape)")
   }
-  switch header.elementType {
-  case .int32:
-    return try elements(path, header, rank: nil)
-  case .int64:
-    let wide: [Int64] = try elements(path, header, rank: nil)
-    if let index = wide.firstIndex(where: { Int32(exactly: $0) == nil }) {
+  switch try file.integers(truthAllowed: truthAllowed) {
+  case .narrow(let values): return values
+  case .wide(let values):
+    if let index = values.firstIndex(where: { Int32(exactly: $0) == nil }) {
       throw CommandError.data(
-        "'\(path)': element \(index) is \(wide[index]), which is outside the 32-bit integers")
+        "'\(path)': element \(index) is \(values[index]), at \(file.place(index)), which is outside "
+          + "the 32-bit integers")
     }
-    return wide.map { Int32($0) }
-  case .uint8 where bytesAllowed, .bool where bytesAllowed:
-    let narrow: [UInt8] = try elements(path, header, rank: nil)
-    return narrow.map { Int32($0) }
-  default:
-    throw wrongType(
-      path, header, expected: bytesAllowed ? "bool, uint8, int32 or int64" : "int32 or int64")
+    return values.map { Int32($0) }
   }
 }

@@ -14,6 +14,8 @@ struct Vocabulary {
   let kind: TokenizerOptions.Kind
   /// The path of a vocabulary that was named.
   let path: String?
+  /// How many ids have a token.
+  private let tokens: Int
 
   /// The tokenizer that the arguments ask for.
   ///
@@ -36,28 +38,35 @@ struct Vocabulary {
       self.init(tokenizer: ByteTokenizer(), name: "byte", kind: .byte)
       return
     }
-    let files = VocabularyFiles(path)
-    if kind == nil, path == nil, let missing = files.missing {
+    if let path {
+      let tokenizer = try BytePairTokenizer(vocabulary: path)
+      self.init(
+        tokenizer: tokenizer, name: "byte pairs of '\(path)'", kind: .gpt2, path: path,
+        tokens: tokenizer.tokenCount)
+      return
+    }
+    let files = ["encoder.json", "vocab.bpe"].map { Self.cache + "/gpt2/" + $0 }
+    if let missing = files.first(where: { fileSize($0) == nil }) {
+      guard kind == nil else {
+        throw CommandError.data(
+          "GPT-2's vocabulary is not here: no file '\(missing)'. Run scripts/setup-data to fetch it, "
+            + "name its folder with --vocabulary, or use --tokenizer byte")
+      }
       self.init(
         tokenizer: ByteTokenizer(), name: "byte", kind: .byte,
         note: "GPT-2's vocabulary is not here ('\(missing)'; scripts/setup-data fetches it), so "
           + "the byte tokenizer serves, with a vocabulary of 256")
       return
     }
-    if path == nil, let missing = files.missing {
-      throw CommandError.data(
-        "GPT-2's vocabulary is not here: no file '\(missing)'. Run scripts/setup-data to fetch it, "
-          + "name its folder with --vocabulary, or use --tokenizer byte")
-    }
-    self.init(
-      tokenizer: try files.read(), name: path == nil ? "gpt2" : "byte pairs of '\(files.path)'",
-      kind: .gpt2, path: path)
+    let tokenizer = try BytePairTokenizer(encoder: files[0], merges: files[1])
+    self.init(tokenizer: tokenizer, name: "gpt2", kind: .gpt2, tokens: tokenizer.tokenCount)
   }
 
   private init(
     tokenizer: any Tokenizer, name: String, kind: TokenizerOptions.Kind, path: String? = nil,
-    note: String? = nil
+    note: String? = nil, tokens: Int = 256
   ) {
+    self.tokens = tokens
     self.tokenizer = tokenizer
     self.name = name
     self.kind = kind
@@ -76,33 +85,34 @@ struct Vocabulary {
   /// The tokenizer's name and the number of its ids.
   var title: String { "\(name), vocabulary of \(grouped(tokenizer.vocabularySize))" }
 
+  /// The rows of a table with one for each id.
+  ///
+  /// - Throws: `CommandError` where hardly any row would have a token: a table takes memory for each.
+  func rows() throws(CommandError) -> Int {
+    let size = tokenizer.vocabularySize
+    guard size <= max(1 << 17, 16 * tokens) else {
+      throw .data(
+        "\(name) has \(plural(tokens, "token")) but ids up to \(grouped(size - 1)): a table of as many "
+          + "rows would be nearly empty. Number the tokens closer together")
+    }
+    return size
+  }
+
+  /// The ids that have a token: those that may be drawn.
+  func usedIDs() throws(CommandError) -> [Int32] {
+    (0..<Int32(try rows())).filter { tokenizer.hasToken($0) }
+  }
+
+  /// What a text begins with where nothing is told: the start of a line, or in a vocabulary that can't
+  /// end one, its first token.
+  func beginning() throws(CommandError) -> [Int32] {
+    if let line = try? tokenizer.encode("\n") { return line }
+    return Array(try usedIDs().prefix(1))
+  }
+
   /// Tells on standard error why this tokenizer serves, if there is something to tell.
   func announce(_ command: String) {
     if let note { Report.standardError.line("embedkernel \(command): \(note)") }
-  }
-}
-
-/// Where a vocabulary's files are.
-private struct VocabularyFiles {
-  let path: String
-  private let isRankFile: Bool
-
-  /// A path that is given, or else the cache that set-up fills.
-  init(_ path: String?) {
-    self.path = path ?? Vocabulary.cache + "/gpt2"
-    isRankFile = path.flatMap(fileSize) != nil
-  }
-
-  private var encoder: String { path + "/encoder.json" }
-  private var merges: String { path + "/vocab.bpe" }
-
-  /// The first of the two files that is not there.
-  var missing: String? { [encoder, merges].first { fileSize($0) == nil } }
-
-  func read() throws(DataError) -> BytePairTokenizer {
-    isRankFile
-      ? try BytePairTokenizer(ranks: path)
-      : try BytePairTokenizer(encoder: encoder, merges: merges)
   }
 }
 

@@ -19,6 +19,8 @@ enum AbsoluteOptions {
     let first = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
     let dim = try arguments.integer(dim, in: 1...1 << 20) ?? 64
     let table = try table(rows, dim, first)
+    // Once more, as an array.
+    try SystemMemory.check(4 * rows * dim)
     return SchemeArray(
       shape: [rows, dim], values: unsafe Array(table.unsafeBuffer), rows: "position",
       columns: "element", unit: unit)
@@ -36,7 +38,7 @@ extension PositionScheme {
             rows: $0, dim: $1, layout: arguments.choice(AbsoluteOptions.layout) ?? .interleaved,
             base: arguments.number(RotaryOptions.base, above: 0) ?? 10_000, first: $2)
         }
-      }, rotate: nil),
+      }, rotation: nil),
     PositionScheme(
       name: "learned",
       summary: "what training starts from, normal(0, 0.02) by --weight-seed, rows [T, D]",
@@ -50,6 +52,6 @@ extension PositionScheme {
           return try EmbeddingTable(
             rows: rows, dim: dim, .normal(sigma: 0.02), seed: UInt64(seed))
         }
-      }, rotate: nil),
+      }, rotation: nil),
   ]
 }

@@ -83,18 +83,13 @@ enum BiasOptions {
     return try EmbeddingTable(rows: rows, dim: dim, copying: values.span)
   }
 
-  /// A float32 file's shape and elements.
+  /// The shape and elements of a file of floats.
   static func array(_ path: String, rank: Int?) throws -> (shape: [Int], values: [Float]) {
-    let header = try NumPyHeader(contentsOf: path)
-    if let rank, header.shape.count != rank {
-      throw NumPyError.rank(path: path, expected: rank, shape: header.shape)
-    }
-    guard header.elementType == .float32 else {
-      throw NumPyError.elementType(path: path, expected: .float32, found: header.elementType)
-    }
-    var values = [Float](repeating: 0, count: header.count)
+    let file = try ArrayFile(path)
+    if let rank { try file.require(rank: rank) }
+    var values = try SystemMemory.array(0 as Float, count: file.count)
     var span = values.mutableSpan
-    try NumPyFile.read(path, rank: rank, into: &span)
-    return (header.shape, values)
+    try file.read(into: &span)
+    return (file.shape, values)
   }
 }

@@ -16,7 +16,7 @@ extension PositionScheme {
             "--\(option.name) does not fit here: \(name) depends on positions alone")
         }
         return try array(arguments, make(arguments))
-      }, rotate: nil)
+      }, rotation: nil)
   }
 
   /// The bias of T queries against T keys; where it is causal, later keys are minus infinity.
@@ -26,7 +26,8 @@ extension PositionScheme {
     let heads = try bias.heads ?? BiasOptions.heads(arguments)
     let given = try arguments.integer(RotaryOptions.context, in: 1...1 << 14)
     let context = given ?? bias.positions ?? 64
-    var values = [Float](repeating: 0, count: heads * context * context)
+    var values = try SystemMemory.array(
+      0 as Float, count: elementCount("bias", heads, context, context))
     let place = try PositionIDs.sequential(offset: BiasOptions.offset(arguments))
     var span = values.mutableSpan
     try Kernels.auto.writeBias(

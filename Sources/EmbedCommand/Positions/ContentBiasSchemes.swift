@@ -22,7 +22,7 @@ private struct Vectors {
       throw CommandError.usage("--\(option.name) does not fit here: --queries has the sizes")
     }
     let (sizes, queries) = try BiasOptions.array(path, rank: 4)
-    var (count, keys) = (sizes[2], [Float](repeating: 0, count: queries.count))
+    var (count, keys) = (sizes[2], try SystemMemory.array(0 as Float, count: queries.count))
     if let keyPath = arguments.string(BiasOptions.keys) {
       let (found, values) = try BiasOptions.array(keyPath, rank: 4)
       guard found[0] == sizes[0], found[1] == sizes[1], found[3] == sizes[3] else {
@@ -47,8 +47,11 @@ private struct Vectors {
     queryPlace = .sequential(offset: offset + max(0, count - sizes[2]))
   }
 
-  var zeros: [Float] {
-    [Float](repeating: 0, count: shape.batch * shape.heads * shape.queries * shape.keys)
+  func zeros() throws(EmbedError) -> [Float] {
+    try SystemMemory.array(
+      0,
+      count: elementCount(
+        "bias", elementCount("bias", shape.batch, shape.heads), shape.queries, shape.keys))
   }
 
   func array(_ values: [Float]) -> SchemeArray {
@@ -72,14 +75,14 @@ extension PositionScheme {
         }
         let vectors = try Vectors(arguments, name, needsKeys: needsKeys)
         let bias = try make(arguments, vectors)
-        var values = vectors.zeros
+        var values = try vectors.zeros()
         var span = values.mutableSpan
         try Kernels.auto.addBias(
           bias, queryVectors: vectors.queries.span, keyVectors: vectors.keys.span, to: &span,
           shape: vectors.shape, queries: vectors.queryPlace, keys: vectors.keyPlace,
           mask: BiasOptions.mask(arguments))
         return vectors.array(values)
-      }, rotate: nil)
+      }, rotation: nil)
   }
 
   private static func reach(_ arguments: Arguments) throws -> Int {
@@ -124,13 +127,13 @@ extension PositionScheme {
     PositionScheme(
       name: "cope",
       summary: "positions counted by gates on --logits, of --queries, bias [B, H, Q, K]",
-      array: cope, rotate: nil),
+      array: cope, rotation: nil),
   ]
 
   private static func cope(_ arguments: Arguments) throws -> SchemeArray {
     let vectors = try Vectors(arguments, "cope", needsKeys: false)
     let shape = vectors.shape
-    var logits = vectors.zeros
+    var logits = try vectors.zeros()
     if let path = arguments.string(BiasOptions.logits) {
       let (found, values) = try BiasOptions.array(path, rank: 4)
       let expected = [shape.batch, shape.heads, shape.queries, shape.keys]

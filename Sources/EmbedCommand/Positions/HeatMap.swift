@@ -1,7 +1,8 @@
 // A matrix drawn as coloured cells with axes, ticks and a colour bar, in SVG: dark on light, or light
 // on dark where the reader's system asks for that.
 
-/// A heat map: blue below zero, white at zero, red above, hatched where the value is not finite.
+/// A heat map: blue below zero, white at zero, red above; hatched where the value is not finite, and
+/// beside the scale what it is there.
 struct HeatMap {
   let title: String
   let subtitle: String
@@ -43,7 +44,7 @@ struct HeatMap {
   /// The drawing.
   var svg: String {
     let scale = ColorScale(values)
-    let hatched = values.contains { !$0.isFinite }
+    let hatched = hatchedKinds
     var text = SVG.opening(Self.width, Self.height, title: title, subtitle: subtitle)
     text += Self.style
     text += """
@@ -62,7 +63,7 @@ struct HeatMap {
       "<rect class=\"paper\" width=\"\(SVG.number(Self.width))\" height=\"\(SVG.number(Self.height))\"/>\n"
     text += SVG.label(title, Self.left, 42, size: 21)
     text += SVG.label(subtitle, Self.left, 68, kind: "quiet")
-    if hatched {
+    if !hatched.isEmpty {
       text += SVG.square(Self.left, Self.top, Self.side, Self.side, "fill=\"url(#hatch)\"")
     }
     text += cells(scale)
@@ -131,9 +132,18 @@ struct HeatMap {
     }
   }
 
-  private func bar(_ scale: ColorScale, hatched: Bool) -> String {
+  /// What is not finite, in words.
+  private var hatchedKinds: [String] {
+    let kinds: [(String, (Float) -> Bool)] = [
+      ("\u{2212}\u{221E}", { $0 == -.infinity }), ("\u{221E}", { $0 == .infinity }),
+      ("no number", { $0.isNaN }),
+    ]
+    return kinds.filter { values.contains(where: $0.1) }.map(\.0)
+  }
+
+  private func bar(_ scale: ColorScale, hatched: [String]) -> String {
     // Room below for what is hatched.
-    let length = hatched ? Self.side - 48 : Self.side
+    let length = hatched.isEmpty ? Self.side : Self.side - 48
     var text = SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "fill=\"url(#scale)\"")
     text += SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "class=\"line\"")
     let (low, high) = (Double(scale.low), Double(scale.high))
@@ -144,11 +154,13 @@ struct HeatMap {
       text += "<path class=\"line\" d=\"M\(SVG.number(right)) \(SVG.number(y))h6\"/>\n"
       text += SVG.label(ticks.label(value), right + 10, y + 5)
     }
-    if hatched {
+    if !hatched.isEmpty {
       let y = Self.top + Self.side - 20
       text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "fill=\"url(#hatch)\"")
       text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "class=\"line\"")
-      text += SVG.label("\u{2212}\u{221E}", right + 10, y + 15)
+      for (line, kind) in hatched.enumerated() {
+        text += SVG.label(kind, right + 10, y + 15 + 18 * Double(line))
+      }
     }
     return text + SVG.upright(valueLabel, Self.width - 24, Self.top + length / 2)
   }

@@ -32,8 +32,8 @@ struct PositionScheme: Sendable {
   let summary: String
   /// Computes the values that `positions` writes and `plot` draws.
   let array: @Sendable (Arguments) throws -> SchemeArray
-  /// Applies the scheme to queries or keys in place, where it is one that is applied to them.
-  let rotate: (@Sendable (Arguments, [Int], inout MutableSpan<Float>) throws -> Void)?
+  /// The rotation of heads of a dim, where the scheme is one that is applied to queries or keys.
+  let rotation: (@Sendable (Arguments, Int) throws -> RotaryEmbedding)?
 
   /// One line a scheme.
   static let all: [PositionScheme] =

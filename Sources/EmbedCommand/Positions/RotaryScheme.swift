@@ -80,18 +80,8 @@ extension PositionScheme {
   private static func rotary(_ name: String, _ summary: String, decays: Bool) -> PositionScheme {
     PositionScheme(
       name: name, summary: summary, array: { try array($0, decays: decays) },
-      rotate: { arguments, shape, span in
-        let order = try arguments.choice(Rotate.order) ?? .headsFirst
-        let isHeadsFirst = order == .headsFirst
-        let sizes = RotaryShape(
-          batch: shape[0], heads: shape[isHeadsFirst ? 1 : 2],
-          context: shape[isHeadsFirst ? 2 : 1], headDim: shape[3], order: order)
-        let embedding = try RotaryOptions.embedding(arguments, headDim: shape[3], decays: decays)
-        try embedding.rotate(
-          inPlace: &span, shape: sizes, at: Rotate.place(arguments, sizes),
-          arguments.choice(Rotate.direction) ?? .forward,
-          as: arguments.choice(RotaryOptions.role) ?? .queries,
-          using: ComputeOptions.kernels(arguments))
+      rotation: { arguments, headDim in
+        try RotaryOptions.embedding(arguments, headDim: headDim, decays: decays)
       })
   }
 
@@ -105,6 +95,14 @@ extension PositionScheme {
     }
     let scale = embedding.scaling.scale(length: offset + context)
     let angles = try embedding.frequencies(under: scale)
+    // Three planes, what they are put together from, and both at once.
+    let count = try elementCount("positions by pairs", context, angles.radians.count, 8)
+    try SystemMemory.check(4 * count)
+    for radians in angles.radians where !Float(Double(offset + context) * radians).isFinite {
+      throw EmbedError.invalidValue(
+        argument: "angle of a pair", value: Double(offset + context) * radians,
+        expected: "a number that float32 holds, at all positions")
+    }
     let rows = try embedding.rows(first: offset, count: context, under: scale)
     var values: [Float] = []
     values.reserveCapacity(3 * context * angles.radians.count)

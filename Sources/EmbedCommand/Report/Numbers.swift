@@ -1,14 +1,16 @@
 // Numbers as people read them, with units. Kept clear of Foundation, which would cost the command
 // a good part of its start-up time.
 
+internal import EmbedKernel
+
 /// `value` with `digits` digits after the point.
 package func fixed(_ value: Double, _ digits: Int) -> String {
-  guard value.isFinite else { return "\(value)" }
+  guard value.isFinite else { return value.legible }
   var power = 1.0
   for _ in 0..<digits { power *= 10 }
   let scaled = (abs(value) * power).rounded()
   guard scaled < 1e18 else { return "\(value)" }
-  var text = String(Int(scaled))
+  var text = String(Int(saturating: scaled))
   if digits > 0 {
     text = String(repeating: "0", count: max(0, digits + 1 - text.count)) + text
     text.insert(".", at: text.index(text.endIndex, offsetBy: -digits))

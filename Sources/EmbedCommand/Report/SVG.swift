@@ -38,11 +38,13 @@ enum SVG {
       + "height=\"\(number(height))\" \(look)/>\n"
   }
 
-  /// A coordinate, to a thousandth.
+  /// A coordinate, to a thousandth; what is far off any paper stays at its edge.
   static func number(_ value: Double) -> String {
-    let rounded = (value * 1_000).rounded() / 1_000
-    return rounded == rounded.rounded() ? "\(Int(rounded))" : "\(rounded)"
+    let rounded = (min(max(value, -farthest), farthest) * 1_000).rounded() / 1_000
+    return Int(exactly: rounded).map { "\($0)" } ?? "\(rounded)"
   }
+
+  private static let farthest = 1e6
 
   /// Text that may stand between tags.
   static func escaped(_ text: String) -> String {

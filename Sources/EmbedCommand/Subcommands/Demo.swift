@@ -47,7 +47,7 @@ enum Demo: Subcommand {
     }
 
     let layer = try InputEmbedding(
-      vocabulary: vocabulary.tokenizer.vocabularySize, dim: dim,
+      vocabulary: vocabulary.rows(), dim: dim,
       positions: .learned(maximum: maximum), seed: seed)
     try showShapes(source, vocabulary.tokenizer, layer, kernels, report)
     try WordComparison(vocabulary.tokenizer, layer, kernels).show(report)

@@ -12,7 +12,8 @@ enum Embed: Subcommand {
       + "[--output OUT.npy] [OPTIONS]",
   ]
   static let about = [
-    "Computes output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :].",
+    "Computes output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :], and with "
+      + "the options of the fused layer dropout(normalize(that + segments[segment-ids[b, t], :])).",
     "With --text, ids are the first windows of the text and tables are drawn from the seed. With "
       + "--token-ids, all arrays come from files.",
     "Without --output it shows the shapes, a few values, and the time that each backend takes.",
@@ -20,18 +21,30 @@ enum Embed: Subcommand {
 
   static func run(_ arguments: Arguments) throws {
     let kernels = try ComputeOptions.kernels(arguments)
+    let type = try arguments.choice(outputType) ?? .float32
     let job = try job(arguments)
-    var output = try job.layer.makeOutput(batch: job.tokens.batch, context: job.tokens.context)
+    let path = arguments.string(output)
+    switch type {
+    case .float32: try run(job, kernels, to: path, as: Float.self)
+    case .bfloat16: try run(job, kernels, to: path, as: BFloat16.self)
+    case .float16: try run(job, kernels, to: path, as: Half.self)
+    }
+  }
+
+  private static func run<Output: EmbedOutput>(
+    _ job: EmbedJob, _ kernels: Kernels, to path: String?, as type: Output.Type
+  ) throws {
+    var output = try job.makeOutput(type)
     try job.run(into: &output, using: kernels)
-    guard let path = arguments.string(Self.output) else {
+    guard let path else {
       let report = Report.standardOutput
-      show(job, to: report)
+      show(job, type, to: report)
       try showValues(job, output, to: report)
       try showTimes(job, kernels, output, to: report)
       return
     }
     try NumPyFile.write(output.span, shape: job.shape, to: path)
-    show(job, to: .standardError, output: path)
+    show(job, type, to: .standardError, output: path)
   }
 
   /// The form that the arguments choose; options of the other form are refused.
@@ -80,39 +93,44 @@ enum Embed: Subcommand {
 // MARK: Report
 
 extension Embed {
-  private static func show(_ job: EmbedJob, to report: Report, output: String? = nil) {
+  private static func show<Output: EmbedOutput>(
+    _ job: EmbedJob, _ type: Output.Type, to report: Report, output: String? = nil
+  ) {
     var table = Table(.left, .left, .left, indent: 0)
     for fact in job.facts { table.add(fact.what, fact.shape, fact.remark) }
-    let remark = output.map { "float32, written to '\($0)'" } ?? "float32"
-    table.add(
-      "input embeddings", "\(job.shape)", "\(remark), \(formatted(bytes: job.outputBytes))")
+    let name = "\(type.numPyType)"
+    let remark = output.map { "\(name), written to '\($0)'" } ?? name
+    let bytes = job.shape.reduce(MemoryLayout<Output>.stride, *)
+    table.add("input embeddings", "\(job.shape)", "\(remark), \(formatted(bytes: bytes))")
     report.table(table)
   }
 
-  private static func showValues(
-    _ job: EmbedJob, _ output: borrowing AlignedBuffer<Float>, to report: Report
+  private static func showValues<Output: EmbedOutput>(
+    _ job: EmbedJob, _ output: borrowing AlignedBuffer<Output>, to report: Report
   ) throws {
-    guard job.outputBytes > 0 else { return }
+    guard output.count > 0 else { return }
     report.line()
     report.line("First values")
     var table = Table(.left, .right, .left)
-    let dim = job.layer.tokens.dim
+    let dim = job.layer.dim
     for token in 0..<min(job.tokens.count, 4) {
+      // Bound first: the compiler fails on the span of a temporary here.
+      let values = (token * dim..<(token + 1) * dim).map { output[$0].float }
       table.add(
         "[\(token / job.tokens.context), \(token % job.tokens.context), :]",
-        "id \(job.tokens[token])",
-        preview(output.span.extracting(token * dim..<(token + 1) * dim)))
+        "id \(job.tokens[token])", preview(values.span))
     }
     report.table(table)
   }
 
   /// Times the backend that was asked for, or all of them, and compares their bits.
-  private static func showTimes(
-    _ job: EmbedJob, _ kernels: Kernels, _ output: borrowing AlignedBuffer<Float>,
+  private static func showTimes<Output: EmbedOutput>(
+    _ job: EmbedJob, _ kernels: Kernels, _ output: borrowing AlignedBuffer<Output>,
     to report: Report
   ) throws {
-    guard job.outputBytes > 0 else { return }
-    var other = try job.layer.makeOutput(batch: job.tokens.batch, context: job.tokens.context)
+    guard output.count > 0 else { return }
+    var other = try job.makeOutput(Output.self)
+    let bytes = output.count * MemoryLayout<Output>.stride
     var table = Table(.left, .right, .right)
     table.add("backend", "time of a call", "output written at")
     var different: [String] = []
@@ -123,7 +141,7 @@ extension Embed {
       let name = backend?.rawValue ?? "auto"
       if !sameBits(output.span, other.span) { different.append(name) }
       table.add(
-        name, formatted(seconds: seconds), formatted(bytes: job.outputBytes, in: seconds))
+        name, formatted(seconds: seconds), formatted(bytes: bytes, in: seconds))
     }
     report.line()
     report.table(table)
@@ -134,9 +152,13 @@ extension Embed {
   }
 
   /// Whether two arrays have the same bits, also where they are no numbers.
-  static func sameBits(_ a: Span<Float>, _ b: Span<Float>) -> Bool {
+  static func sameBits<Element: BitwiseCopyable>(_ a: Span<Element>, _ b: Span<Element>) -> Bool {
     guard a.count == b.count else { return false }
-    for i in a.indices where a[i].bitPattern != b[i].bitPattern { return false }
-    return true
+    return unsafe a.withUnsafeBytes { a in
+      unsafe b.withUnsafeBytes { b in
+        for i in 0..<a.count where unsafe a[i] != b[i] { return false }
+        return true
+      }
+    }
   }
 }

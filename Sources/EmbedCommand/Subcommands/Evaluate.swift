@@ -68,7 +68,7 @@ enum Evaluate: Subcommand {
     if let longest = lengths.last, tokens.count <= longest {
       throw CommandError.data(
         "'\(path)': \(plural(tokens.count, "token")) held back; a sequence of \(longest) needs "
-          + grouped(longest + 1))
+          + (longest == .max ? "one more" : grouped(longest + 1)))
     }
 
     let progress = ProgressBar(label: "Evaluating", total: lengths.count, unit: .items("lengths"))
@@ -85,7 +85,7 @@ enum Evaluate: Subcommand {
         "\(length)", fixed(found.loss, 4), fixed(exp(found.loss), 2),
         grouped(found.sequences * length))
       for (position, loss) in found.positionLosses.enumerated() {
-        rows += "\(length),\(position),\(loss),\(found.sequences)\n"
+        rows += "\(length),\(position),\(loss.legible),\(found.sequences)\n"
       }
     }
     progress.finish()

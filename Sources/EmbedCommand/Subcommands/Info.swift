@@ -6,13 +6,18 @@ internal import EmbedKernel
 enum Info: Subcommand {
   static let name = "info"
   static let summary = "This machine, the backends, and the speed of its memory."
-  static let usage = ["[--help]"]
+  static let usage = ["[--check | --check-here]"]
   static let about = [
     "Shows the CPU and its caches, the instruction set of the native backend, what auto takes for "
       + "a few shapes, the OpenBLAS in use, and how fast memory copies rows: the ceiling of every "
-      + "forward call. Takes less than a second."
+      + "forward call. Takes less than a second.",
+    "With --check instead: holds every routine of OpenBLAS and LAPACK that is used to plain loops, in a "
+      + "child process, and says what to do where one computes wrongly or crashes; exit code 1 then.",
   ]
-  static let groups: [OptionGroup] = []
+  static let check = Option("check", "", "Whether OpenBLAS computes right on this CPU.")
+  static let checkHere = Option(
+    "check-here", "", "The same in this process, a line a step: a crash ends it.")
+  static let groups = [OptionGroup("OpenBLAS", [check, checkHere])]
 
   /// Shapes that show where `auto` changes its mind.
   private static let shapes = [
@@ -24,6 +29,8 @@ enum Info: Subcommand {
   ]
 
   static func run(_ arguments: Arguments) throws {
+    if arguments.has(checkHere) { return try BLASReport.runHere() }
+    if arguments.has(check) { return try BLASReport.run() }
     // First of all: an environment that chooses what cannot be had ends the report before it begins.
     let choices = try shapes.map { try Kernels.auto.plan(for: $0) }
     let report = Report.standardOutput
@@ -37,7 +44,9 @@ enum Info: Subcommand {
     }
     facts.add("caches", caches.isEmpty ? "unknown" : caches.joined(separator: "; "))
     let available = InstructionSet.allCases.filter(\.isAvailable).map(\.rawValue)
-    facts.add("native backend", available.joined(separator: ", "))
+    facts.add(
+      "native backend",
+      available.joined(separator: ", ") + "; in force: \(try InstructionSet.ofProcess.rawValue)")
     facts.add("OpenBLAS", OpenBLASLibrary.configuration)
     facts.add(
       "",

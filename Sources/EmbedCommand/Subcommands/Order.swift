@@ -25,6 +25,8 @@ enum Order: Subcommand {
       + "mean-pooled outputs, relative to the largest output.",
     "Without positions and without a mask a transformer is blind to order, and the difference is one "
       + "of rounding; with either it need not be.",
+    "Prints CSV, a line a model: its positions, its direction of attention, whether its parameters are "
+      + "drawn or trained, and the difference; what that says goes to standard error.",
   ]
   static let groups = [
     OptionGroup("Words", [first, second]), OptionGroup("Models", [model, seed]),
@@ -50,6 +52,10 @@ enum Order: Subcommand {
         + "\(try difference(model, orders))\n"
     }
     try Report.deliver(table, to: arguments.string(output))
+    guard !arguments.has(output) else { return }
+    Report.standardError.line(
+      "difference: the largest between the mean outputs of '\(texts[0])' and '\(texts[1])', over the "
+        + "largest output; below 1e-5 it is rounding, and the model is blind to order")
   }
 
   /// The models to compare, each with what its parameters are.
@@ -94,7 +100,7 @@ enum Order: Subcommand {
     let (count, dim) = (orders[0].count, model.configuration.dim)
     let workspace = try GPTWorkspace(
       for: model, batch: 1, context: count, purpose: .evaluation, threads: 1)
-    var hidden = [Float](repeating: 0, count: count * dim)
+    var hidden = try SystemMemory.array(0 as Float, count: elementCount("hidden", count, dim))
     var pooled: [[Double]] = []
     for ids in orders {
       var span = hidden.mutableSpan

@@ -1,4 +1,4 @@
-// `rotate`: queries or keys of a .npy file, rotated by their positions.
+// `rotate`: queries or keys of a file, rotated by their positions.
 
 internal import EmbedKernel
 
@@ -7,36 +7,40 @@ enum Rotate: Subcommand {
   static let scheme = Option("scheme", "NAME", "rotary or xpos (default rotary).")
   static let input = Option(
     "input", "NPY",
-    "Queries or keys, float32 [batch, heads, context, head dim], or by --order. Needed.")
-  static let output = Option("output", "NPY", "Where the rotated ones go, the same shape. Needed.")
+    "Queries or keys, float32, bfloat16 or float16 [batch, heads, context, head dim], or by --order. "
+      + "Needed.")
+  static let output = Option(
+    "output", "NPY",
+    "Where the rotated ones go, the same shape and element type: two-byte elements are rotated in "
+      + "float32 and rounded once, to nearest even; bfloat16 is written as NumPy's '<V2'. Needed.")
   static let order = ChoiceOption<HeadOrder>(
     "order", [("heads-first", .headsFirst), ("context-first", .contextFirst)],
     "Whether heads or tokens are the second dimension (default heads-first).")
   static let direction = ChoiceOption<RotaryDirection>(
     "direction", RotaryDirection.allCases.map { ($0.rawValue, $0) },
-    "Backward rotates by the negative angle (default forward).")
-  static let positionIDs = Option(
-    "position-ids", "NPY", "Positions [batch, context] or [context], int32 or int64.")
+    "Backward rotates by the negative angle: from output gradients to input gradients (default "
+      + "forward).")
 
   static let name = "rotate"
   static let summary = "Queries or keys of a .npy file, rotated by their positions."
   static let usage = ["--input Q.npy --output OUT.npy [OPTIONS]"]
   static let about = [
-    "Rotates each pair of elements by its token's position times the pair's frequency."
+    "Rotates each pair of elements (a, b) by the angle position * frequency of the pair: (a * cos - b "
+      + "* sin, b * cos + a * sin), times the attention factor where the scaling has one.",
+    "Where angles depend on the sequence's length (dynamic, longrope), the length is one more than "
+      + "the highest position in the file, for all sequences of it.",
   ]
   static let groups = [
     OptionGroup(
-      "Tensor",
-      [
-        scheme, input, order.option, direction.option, RotaryOptions.role.option,
-        RotaryOptions.offset, positionIDs,
-      ]),
-    RotaryOptions.group, ComputeOptions.group, OptionGroup("Output", [output]),
+      "Tensor, a file as \(ArrayFile.forms)",
+      [scheme, input, order.option, direction.option, RotaryOptions.role.option]),
+    OptionGroup("Positions", PlaceOptions.all), RotaryAxesOptions.group, RotaryOptions.group,
+    ComputeOptions.group, OptionGroup("Output", [output]),
   ]
 
   static func run(_ arguments: Arguments) throws {
     let scheme = try PositionScheme.named(arguments.string(scheme) ?? "rotary")
-    guard let rotate = scheme.rotate else {
+    guard let rotation = scheme.rotation else {
       throw CommandError.usage("scheme '\(scheme.name)' is not applied to queries or keys")
     }
     guard let source = arguments.string(input) else {
@@ -45,31 +49,94 @@ enum Rotate: Subcommand {
     guard let target = arguments.string(output) else {
       throw CommandError.usage("--output OUT.npy is missing")
     }
-    let header = try NumPyHeader(contentsOf: source)
-    guard header.shape.count == 4 else {
-      throw NumPyError.rank(path: source, expected: 4, shape: header.shape)
+    let file = try ArrayFile(source)
+    try file.require(rank: 4)
+    let call = try RotaryCall(
+      arguments, file.shape, try rotation(arguments, file.shape[3]))
+    switch file.elementType {
+    case .bfloat16: try run(call, file, target, as: BFloat16.self)
+    case .float16: try run(call, file, target, as: Half.self)
+    default: try run(call, file, target, as: Float.self)
     }
-    guard header.elementType == .float32 else {
-      throw NumPyError.elementType(path: source, expected: .float32, found: header.elementType)
-    }
-    var tensor = try AlignedBuffer<Float>(count: header.count)
-    var span = tensor.mutableSpan
-    try NumPyFile.read(source, rank: 4, into: &span)
-    try rotate(arguments, header.shape, &span)
-    try NumPyFile.write(span.span, shape: header.shape, to: target)
-    Report.standardError.line("\(scheme.name): float32 \(header.shape), '\(target)'")
+    Report.standardError.line("\(scheme.name): \(file.elementType) \(file.shape), '\(target)'")
   }
 
-  /// Where the tokens stand.
-  static func place(_ arguments: Arguments, _ shape: RotaryShape) throws -> PositionIDs {
-    let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int.max)
-    guard let path = arguments.string(positionIDs) else {
-      return .sequential(offset: offset ?? 0)
+  private static func run<Element: TableElement & NumPyElement>(
+    _ call: RotaryCall, _ file: ArrayFile, _ target: String, as type: Element.Type
+  ) throws {
+    guard file.elementType == Element.numPyType else {
+      throw NumPyError.elementType(
+        path: file.path, expected: Element.numPyType, found: file.elementType)
     }
-    guard offset == nil else {
-      throw CommandError.usage("--position-offset does not fit here: --position-ids says all")
+    var tensor = try naming(file.path) { () throws(EmbedError) in
+      try AlignedBuffer<Element>(count: file.count)
     }
-    return .explicit(
-      try integers(path, shapes: [[shape.batch, shape.context], [shape.context]]))
+    var span = tensor.mutableSpan
+    try file.read(typed: &span)
+    try call.rotate(&span)
+    try NumPyFile.write(span.span, shape: file.shape, to: target)
+  }
+}
+
+/// A rotation ready for a tensor of any element type.
+struct RotaryCall {
+  private let embedding: RotaryEmbedding
+  private let shape: RotaryShape
+  private let place: PositionIDs
+  private let placePath: String?
+  /// `[axes, batch, context]`, instead of the place.
+  private let coordinates: [Int32]?
+  private let direction: RotaryDirection
+  private let role: RotaryRole
+  private let kernels: Kernels
+
+  init(_ arguments: Arguments, _ sizes: [Int], _ described: RotaryEmbedding) throws {
+    let order = try arguments.choice(Rotate.order) ?? .headsFirst
+    let isHeadsFirst = order == .headsFirst
+    shape = RotaryShape(
+      batch: sizes[0], heads: sizes[isHeadsFirst ? 1 : 2], context: sizes[isHeadsFirst ? 2 : 1],
+      headDim: sizes[3], order: order)
+    embedding = try RotaryAxesOptions.embedding(arguments, described)
+    direction = try arguments.choice(Rotate.direction) ?? .forward
+    role = try arguments.choice(RotaryOptions.role) ?? .queries
+    kernels = try ComputeOptions.kernels(arguments)
+    if let path = arguments.string(RotaryAxesOptions.coordinates) {
+      if let option = PlaceOptions.all.first(where: { arguments.has($0) }) {
+        throw CommandError.usage(
+          "--\(option.name) and --\(RotaryAxesOptions.coordinates.name) exclude each other")
+      }
+      guard let axes = embedding.axes else {
+        throw CommandError.usage(
+          "--\(RotaryAxesOptions.coordinates.name) needs "
+            + "--\(RotaryAxesOptions.axes.option.name), or a configuration with several axes")
+      }
+      coordinates = try integers(path, shapes: [[axes.count, shape.batch, shape.context]])
+      (place, placePath) = (.sequential(), path)
+    } else {
+      coordinates = nil
+      (place, placePath) = try PlaceOptions.place(
+        arguments, batch: shape.batch, context: shape.context)
+    }
+  }
+
+  /// Rotates the tensor in place.
+  func rotate<Element: TableElement>(_ tensor: inout MutableSpan<Element>) throws {
+    do throws(EmbedError) {
+      guard let coordinates else {
+        return try embedding.rotate(
+          inPlace: &tensor, shape: shape, at: place, direction, as: role, using: kernels)
+      }
+      let memory = unsafe tensor.withUnsafeMutableBufferPointer { unsafe $0 }
+      try unsafe embedding.rotate(
+        UnsafeBufferPointer(memory), shape: shape,
+        coordinates: coordinates.span.withUnsafeBufferPointer { unsafe $0 }, direction, as: role,
+        into: memory, using: kernels)
+    } catch {
+      switch error {
+      case .positionOutOfRange, .documentTooLong, .invalidCumulativeLength:
+        throw placePath.map { CommandError.data("'\($0)': \(error)") as any Error } ?? error
+      default: throw error
+      }
+    }
   }
 }

@@ -7,7 +7,9 @@ internal import EmbedTraining
 enum Sample: Subcommand {
   static let prompt = Option(
     "prompt", "TEXT", "What the text begins with (default: the start of a line).")
-  static let tokens = Option("tokens", "N", "Tokens to draw (default 200).")
+  static let tokens = Option(
+    "tokens", "N", "Tokens to draw (default 200).",
+    alsoCalled: ["length", "count", "num-tokens", "max-tokens", "max-new-tokens"])
   static let temperature = Option(
     "temperature", "NUMBER",
     "Below 1 the likely becomes likelier; 0 always takes the most likely token (default 0.8).")
@@ -38,9 +40,11 @@ enum Sample: Subcommand {
     let threads = try arguments.integer(threads, in: 1...1024)
     let trained = try TrainedModel(arguments.operands[0], arguments)
     let prompt = arguments.string(prompt)
-    let start = try trained.vocabulary.tokenizer.encode(prompt ?? "\n")
+    let start =
+      try prompt.map { try trained.vocabulary.tokenizer.encode($0) }
+      ?? trained.vocabulary.beginning()
     let drawn = try trained.model.sample(
-      after: start, count: count, sampling, threads: threads)
+      after: start, count: count, sampling, from: trained.vocabulary.usedIDs(), threads: threads)
     // Decoded together, as a character may have begun in the prompt.
     let all = try trained.vocabulary.tokenizer.decodeText(prompt == nil ? drawn : start + drawn)
     Report.standardOutput.line(printable(all))

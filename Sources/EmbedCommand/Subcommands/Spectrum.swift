@@ -5,8 +5,11 @@ internal import EmbedKernel
 /// Computes the singular values of a table in a file.
 enum Spectrum: Subcommand {
   static let tensor = Option(
-    "tensor", "NAME", "Which tensor of a .safetensors file (default wpe.weight).")
-  static let output = Option("output", "CSV", "Where the values go (default: standard output).")
+    "tensor", "NAME",
+    "Which tensor of a .safetensors or array of a .npz file (default: a model's positions).")
+  static let output = Option(
+    "output", "CSV",
+    "Where the values go (default: standard output, or a summary there with --similarity).")
   static let similarity = Option(
     "similarity", "SVG", "Also a heat map of the cosine of each row with each.")
 
@@ -14,8 +17,9 @@ enum Spectrum: Subcommand {
   static let summary = "The singular values of a table, and its rows' similarity."
   static let usage = ["FILE [--tensor NAME] [OPTIONS]"]
   static let about = [
-    "Reads a table [rows, dim] of float32 from a .npy or .safetensors file and writes its singular "
-      + "values, the largest first, by LAPACK in double precision.",
+    "Reads a table [rows, dim] of floats from a .npy, .npz or .safetensors file, the index of a "
+      + "sharded model or its folder, and writes its singular values, the largest first, by LAPACK in "
+      + "double precision.",
     "A drawn table has a flat spectrum and rows that are unlike each other; what training finds in "
       + "positions shows as a few large values, and as neighbours that are alike.",
   ]
@@ -30,38 +34,65 @@ enum Spectrum: Subcommand {
     let values = try naming(path) { () throws(EmbedError) in try table.singularValues() }
     var text = "index,value\n"
     for (index, value) in values.enumerated() { text += "\(index),\(value)\n" }
-    try Report.deliver(text, to: arguments.string(output))
+    if arguments.has(output) || !arguments.has(similarity) {
+      try Report.deliver(text, to: arguments.string(output))
+    }
     if let file = arguments.string(similarity) {
       let map = HeatMap(
         title: "Similarity of rows", subtitle: "\(table.rows) rows of \(table.dim) floats",
         rowLabel: "row", columnLabel: "row", valueLabel: "cosine", rows: table.rows,
         columns: table.rows, firstRow: 0, firstColumn: 0, values: try cosines(table))
       try TextFile.write(map.svg, to: file)
+      guard !arguments.has(output) else { return }
+      Report.standardOutput.line(
+        "\(values.count) singular values of [\(table.rows), \(table.dim)], from "
+          + "\(rounded(values.first)) down to \(rounded(values.last)) (--output writes them all); "
+          + "'\(file)' shows how alike the rows are")
     }
+  }
+
+  private static func rounded(_ value: Double?) -> String {
+    value.map { fixed($0, 3) } ?? "none"
   }
 
   private static func table(
     _ path: String, _ arguments: Arguments
   ) throws -> EmbeddingTable {
-    guard path.hasSuffix(".safetensors") else {
-      guard !arguments.has(tensor) else {
-        throw CommandError.usage("--tensor names a tensor of a .safetensors file, not of '\(path)'")
+    let name = arguments.string(tensor)
+    if path.hasSuffix(".safetensors") || path.hasSuffix(".json") || isFolder(path) {
+      let model = try SafetensorsModel(contentsOf: path)
+      return try model.table(try name ?? positions(of: model))
+    }
+    if path.hasSuffix(".npz"), let name { return try ArrayFile(path, name: name).table() }
+    guard name == nil else {
+      throw CommandError.usage(
+        "--tensor names a tensor of a .safetensors file or an array of a .npz file, not of '\(path)'"
+      )
+    }
+    return try ArrayFile(path).table()
+  }
+
+  /// The position table of a model, by whatever name; an error that says which tensors can be named
+  /// where there is none.
+  private static func positions(of model: SafetensorsModel) throws -> String {
+    let parts = try? EmbeddingNames(ofModelAt: model.path)
+    if let name = parts?.positions.first { return name }
+    if model.names.contains("wpe.weight") { return "wpe.weight" }
+    // Tables first: what is like one by name, then the rest.
+    let tables = model.names.filter { $0.hasSuffix(".weight") && $0.contains("embed") }
+    // Each look opens a file: of a large model the first names will do.
+    let named = (parts?.tokens ?? []) + tables.prefix(40) + model.names.prefix(40)
+    var shown: [String] = []
+    for name in named where !shown.contains(name) && shown.count < 6 {
+      let entry = try model.entry(name)
+      if entry.shape.count == 2, [.float32, .float16, .bfloat16].contains(entry.type) {
+        shown.append(name)
       }
-      let array = try NumPyArray<Float>(contentsOf: path, rank: 2)
-      return try naming(path) { () throws(EmbedError) in
-        try EmbeddingTable(rows: array.shape[0], dim: array.shape[1], copying: array.span)
-      }
     }
-    let name = arguments.string(tensor) ?? "wpe.weight"
-    let file = try Safetensors(contentsOf: path)
-    let elements = try file.elements(of: name, as: Float.self)
-    let shape = file.header.entry(name)?.shape ?? []
-    guard shape.count == 2 else {
-      throw CommandError.data("'\(path)': '\(name)' is \(shape), not [rows, dim]")
-    }
-    return try naming(path) { () throws(EmbedError) in
-      try EmbeddingTable(rows: shape[0], dim: shape[1], copying: elements)
-    }
+    let list = shown.map { "'\($0)'" }.joined(separator: ", ")
+    throw CommandError.data(
+      "'\(model.path)' has no table of learned positions; name another tensor [rows, dim] by --tensor"
+        + (list.isEmpty ? "" : ", such as \(list)"))
   }
 
   /// The cosine of each row with each, `[rows, rows]`; 0 where a row is zero.
@@ -72,7 +103,7 @@ enum Spectrum: Subcommand {
       throw CommandError.data("a heat map of \(rows) rows is past the limit of \(limit)")
     }
     let span = table.span
-    var products = [Double](repeating: 0, count: rows * rows)
+    var products = try SystemMemory.array(0.0, count: rows * rows)
     for a in 0..<rows {
       for b in 0...a {
         let product = (0..<dim).reduce(0.0) {

@@ -1,4 +1,4 @@
-// `step`: optimiser steps of a table in .npy files, for checks against other programs.
+// `step`: optimiser steps of a table in files, for checks against other programs.
 
 internal import EmbedKernel
 
@@ -9,51 +9,90 @@ enum Step: Subcommand {
   static let usage = [
     "--optimizer NAME --table TABLE.npy --gradients G.npy [--rows R.npy] --output OUT.npy [OPTIONS]"
   ]
-  static let about = [
-    "Takes one step for each gradient and writes the table after the last. Gradients are "
-      + "[steps, rows, dim], or with --rows [steps, listed rows, dim], a row for each listed id; an "
-      + "id that a step lists more than once gets the sum.",
-    "Numbers that are not given are the optimiser's usual ones; one that it lacks is an error.",
-  ]
 
   static let optimizer = ChoiceOption<String>(
-    "optimizer", UpdateRule.names.map { ($0, $0) }, "The optimiser.")
-  static let table = Option("table", "NPY", "The table [rows, dim], float32.")
+    "optimizer", UpdateRule.names.map { ($0, $0) },
+    "One of \(UpdateRule.names.joined(separator: ", ")). Needed.", value: "NAME")
+  static let table = Option(
+    "table", "NPY", "The table [rows, dim], float32 or bfloat16. Needed.")
   static let gradients = Option(
-    "gradients", "NPY", "Gradients [steps, rows or listed rows, dim], float32.")
+    "gradients", "NPY",
+    "Gradients [steps, rows or listed rows, dim], float32; float16 and bfloat16 are widened. Needed."
+  )
   static let rows = Option(
     "rows", "NPY",
-    "The rows that each step's gradients belong to [steps, listed rows], int32 or int64 (default: "
-      + "all rows).")
-  static let learningRate = Option("learning-rate", "NUMBER", "The rate (default 0.001).")
+    "The rows that each step's gradients belong to [steps, listed rows], integers (default: all "
+      + "rows).")
   static let weightDecay = Option(
-    "weight-decay", "NUMBER", "Weight decay (default 0; 0.01 for adamw and lamb).")
+    "weight-decay", "NUMBER",
+    "Weight decay: added to the gradient as decay * parameter; in adamw and lamb apart from it "
+      + "(default 0; 0.01 for adamw and lamb).")
   static let beta1 = Option(
     "beta1", "NUMBER", "What a step keeps of the first moment, or of momentum (default 0.9).")
   static let beta2 = Option(
     "beta2", "NUMBER", "What a step keeps of the second moment (default 0.999).")
   static let epsilon = Option(
-    "epsilon", "NUMBER", "Added to square roots (default 1e-8; 1e-6 for lamb, 1e-10 for adagrad).")
+    "epsilon", "NUMBER",
+    "Added to square roots (default 1e-8; 1e-6 for lamb, 1e-10 for adagrad and row-wise-adagrad).")
   static let initialSum = Option(
     "initial-sum", "NUMBER", "What adagrad's sums of squares start from (default 0).")
   static let rateDecay = Option(
-    "rate-decay", "NUMBER", "How fast adagrad's rate falls with the step (default 0).")
+    "rate-decay", "NUMBER",
+    "Divides adagrad's rate of step k by 1 + (k - 1) * this, as torch's lr_decay (default 0).")
   static let untouched = ChoiceOption<UntouchedRows>(
     "untouched", UntouchedRows.allCases.map { ($0.rawValue, $0) },
-    "Rows without gradient in a step: step them with a gradient of zero, leave them, or catch them "
-      + "up (adamw; the default is the optimiser's usual way).")
-  static let frozenRow = Option("frozen-row", "ROW", "A row that never moves.")
-  static let output = Option("output", "NPY", "Where the stepped table goes, float32 [rows, dim].")
+    "Rows that --rows does not list in a step: step them with a gradient of zero, leave them and "
+      + "their state, or catch them up when they are next listed or written (adamw; default: left for "
+      + "sgd, adagrad, row-wise-adagrad and sparse-adam, else stepped).")
+  static let frozenRow = Option("frozen-row", "ROW", "A row that never moves (default: none).")
+  static let trainableRows = Option(
+    "trainable-rows", "FIRST:END|NPY",
+    "The rows that move and have state: a range without its end, or a list of integers [n] (default: "
+      + "all).")
+  static let stateIn = Option(
+    "state-in", "FILE.safetensors", "The state to go on from (default: fresh state, step 0).")
+  static let stateOut = Option(
+    "state-out", "FILE.safetensors", "Where the state after the last step goes.")
+  static let stateSettings = ChoiceOption<Bool>(
+    "state-settings", [("match", false), ("ignore", true)],
+    "Whether the settings that the state remembers must be those given here, or those given hold from "
+      + "here on (default match).")
+  static let output = Option(
+    "output", "NPY",
+    "Where the stepped table goes [rows, dim], of the table's type; bfloat16 is written as NumPy's "
+      + "'<V2'. Needed.")
+  static let rates = Option(
+    "rates", "NPY", "Where each step's learning rate goes, float64 [steps].")
+
+  static let about = [
+    "Takes one step for each gradient and writes the table after the last. Gradients are "
+      + "[steps, rows, dim], or with --rows [steps, listed rows, dim], a row for each listed id; an "
+      + "id that a step lists more than once gets the sum.",
+    "Numbers that are not given are the optimiser's usual ones; one that it lacks is an error. Steps "
+      + "are those of torch's SGD (sgd, momentum, nesterov), Adagrad, Adam, SparseAdam and AdamW, of "
+      + "FBGEMM's row-wise Adagrad, and of LAMB with a trust ratio for each row.",
+    "A state is a .safetensors file. Its metadata have 'optimizer', 'step' (the steps taken) and the "
+      + "settings by option name; a file made elsewhere may leave the settings out. Its tensors, for S "
+      + "trainable rows: 'momentum' [S, dim] for momentum and nesterov, 'sum' [S, dim] for adagrad, "
+      + "'sum' [S] for row-wise-adagrad, 'exp_avg' and 'exp_avg_sq' [S, dim] for the others but sgd, "
+      + "all F32; 'trainable_rows' I32 [S] unless all rows are. With caught-up also 'residual' I8 [S, "
+      + "dim], 'parameter_steps' and 'moment_steps' I32 [S]; with caught-up or master rows "
+      + "'parameters' F32 [rows, dim], which steps go on from, rows that are behind included. A run cut "
+      + "in two, with state and output handed over, gives the bits of the whole run.",
+  ]
 
   static let groups = [
-    OptionGroup("Arrays, files of NumPy in C order", [table, gradients, rows]),
+    OptionGroup("Arrays: \(ArrayFile.forms)", [table, gradients, rows]),
     OptionGroup(
       "Optimiser",
       [
-        optimizer.option, learningRate, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay,
-        untouched.option, frozenRow,
+        optimizer.option, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay,
+        untouched.option, frozenRow, trainableRows, StepTable.updates.option,
+        StepTable.roundingSeed,
       ]),
-    ComputeOptions.group, OptionGroup("Output", [output]),
+    RateOptions.group, ClipOptions.group,
+    OptionGroup("State", [stateIn, stateOut, stateSettings.option]),
+    ComputeOptions.group, OptionGroup("Output", [output, rates, ClipOptions.norms]),
   ]
 
   static func run(_ arguments: Arguments) throws {
@@ -64,26 +103,57 @@ enum Step: Subcommand {
     let tablePath = try arguments.needed(table)
     let gradientPath = try arguments.needed(gradients)
     let outputPath = try arguments.needed(output)
+    let numbers = try UpdateRule.numbers(of: name, with: numbers(arguments))
     let rule = try UpdateRule.named(
-      name, learningRate: .constant(arguments.number(learningRate) ?? 1e-3),
-      numbers: numbers(arguments), untouched: arguments.choice(untouched))
-    let start = try NumPyArray<Float>(contentsOf: tablePath, rank: 2)
-    let table = try naming(tablePath) { () throws(EmbedError) in
-      try EmbeddingTable(rows: start.shape[0], dim: start.shape[1], copying: start.span)
+      name, learningRate: RateOptions.rate(arguments), numbers: numbers,
+      untouched: arguments.choice(untouched))
+    let clipping = try Clipping(arguments)
+    let frozen = try arguments.integer(frozenRow, in: 0...Int.max)
+    let given = try StepTable(tablePath, arguments)
+    let trainable = try trainable(arguments)
+    func make(_ table: StepTable) throws -> TableOptimizer {
+      try table.optimizer(rule, trainable: trainable, frozenRow: frozen)
     }
-    let stepped = try TableOptimizer(
-      rule, for: table, frozenRow: arguments.integer(frozenRow, in: 0...Int.max))
-    let values = try NumPyArray<Float>(contentsOf: gradientPath, rank: 3)
-    if let path = arguments.string(rows) {
-      try step(stepped, values, gradientPath, try TokenBatch(contentsOf: path), path, kernels)
+    let settings = StepSettings(
+      rule, numbers,
+      ["frozen-row": frozen.map { "\($0)" } ?? "none", "clip": "none"]
+        .merging(given.texts) { $1 }.merging(clipping.texts) { $1 })
+
+    let (stepped, stepper): (StepTable, TableOptimizer)
+    if let path = arguments.string(stateIn) {
+      (stepped, stepper) = try StepState.restore(
+        path, given, settings, ignoresSettings: arguments.choice(stateSettings) ?? false, make)
     } else {
-      try step(stepped, values, gradientPath, kernels)
+      if arguments.has(stateSettings.option) {
+        throw CommandError.usage("--\(stateSettings.option.name) needs --\(stateIn.name)")
+      }
+      (stepped, stepper) = (given, try make(given))
     }
-    try stepped.synchronise(using: kernels)
-    try NumPyFile.write(table.span, shape: [table.rows, table.dim], to: outputPath)
+    let first = stepper.stepCount
+    let run = try StepRun(
+      stepper, clipping, gradients: gradientPath, rows: arguments.string(rows), kernels)
+    let norms = try run.steps()
+
+    // As it stands, before rows that are behind are brought up to date for the output.
+    if let path = arguments.string(stateOut) {
+      let state = try StepState.prepare(path, stepper, settings)
+      try stepper.synchronise(using: kernels)
+      try stepped.write(to: outputPath)
+      try state.commit()
+    } else {
+      try stepper.synchronise(using: kernels)
+      try stepped.write(to: outputPath)
+    }
+    if let path = arguments.string(rates) {
+      let values = (first..<stepper.stepCount).map { rule.learningRate.rate(at: $0 + 1) }
+      try NumPyFile.write(values.span, shape: [values.count], to: path)
+    }
+    if let path = arguments.string(ClipOptions.norms) {
+      try NumPyFile.write(norms.span, shape: [norms.count], to: path)
+    }
     Report.standardError.line(
-      "\(name): \(stepped.stepCount) steps of a table \([table.rows, table.dim]), written to "
-        + "'\(outputPath)'")
+      "\(name): \(stepper.stepCount - first) steps of a table \([stepped.rows, stepped.dim]), "
+        + "written to '\(outputPath)'")
   }
 
   private static func numbers(_ arguments: Arguments) throws(CommandError) -> UpdateNumbers {
@@ -93,42 +163,17 @@ enum Step: Subcommand {
       initialSum: arguments.number(initialSum), rateDecay: arguments.number(rateDecay))
   }
 
-  /// Steps by dense gradients.
-  private static func step(
-    _ optimizer: TableOptimizer, _ values: borrowing NumPyArray<Float>, _ path: String,
-    _ kernels: Kernels
-  ) throws {
-    let (steps, count) = (values.shape[0], optimizer.rows * optimizer.dim)
-    try expect(values.shape, [steps, optimizer.rows, optimizer.dim], path)
-    for step in 0..<steps {
-      let gradient = values.span.extracting(step * count..<(step + 1) * count)
-      try optimizer.step(dense: gradient, using: kernels)
-    }
-  }
-
-  /// Steps by gradients of listed rows.
-  private static func step(
-    _ optimizer: TableOptimizer, _ values: borrowing NumPyArray<Float>, _ path: String,
-    _ rows: TokenBatch, _ rowPath: String, _ kernels: Kernels
-  ) throws {
-    let (steps, listed, dim) = (rows.batch, rows.context, optimizer.dim)
-    try expect(values.shape, [steps, listed, dim], path)
-    var groups = try RowGroups(capacity: listed)
-    for step in 0..<steps {
-      let ids = (step * listed..<(step + 1) * listed).map { rows[$0] }
-      try naming(rowPath) { () throws(EmbedError) in
-        try groups.group(ids.span, context: listed, vocabulary: optimizer.rows)
+  /// `FIRST:END`, or the list in a file.
+  private static func trainable(_ arguments: Arguments) throws -> TrainableRows {
+    guard let text = arguments.string(trainableRows) else { return .all }
+    let ends = text.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
+    if ends.count == 2, let first = ends[0], let end = ends[1] {
+      guard first >= 0, first < end else {
+        throw CommandError.usage(
+          "option --\(trainableRows.name): '\(text)' is no range of rows FIRST:END, FIRST < END")
       }
-      let gradient = values.span.extracting(step * listed * dim..<(step + 1) * listed * dim)
-      try optimizer.step(outputGradient: gradient, groups: groups, using: kernels)
+      return .range(first..<end)
     }
-  }
-
-  private static func expect(
-    _ found: [Int], _ expected: [Int], _ path: String
-  ) throws(CommandError) {
-    guard found == expected else {
-      throw .data("'\(path)': expected shape \(expected), found \(found)")
-    }
+    return .rows(try integers(text, shapes: [[-1]]).map { Int($0) })
   }
 }

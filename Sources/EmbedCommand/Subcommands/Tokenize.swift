@@ -14,7 +14,7 @@ enum Tokenize: Subcommand {
   static let usage = ["FILE --output FILE.bin [OPTIONS]"]
   static let about = [
     "Writes the ids of the text FILE one after another, little-endian, without a header. Memory "
-      + "stays small however long the text is."
+      + "stays small however long the text is, also in one line or without a space."
   ]
   static let operandNames = ["FILE"]
   static let groups = [
@@ -36,6 +36,11 @@ enum Tokenize: Subcommand {
     let special = try arguments.choice(TokenizerOptions.special) ?? .ordinary
     let vocabulary = try Vocabulary(arguments)
     vocabulary.announce(name)
+    if special == .recognised, vocabulary.tokenizer.specialTokens.isEmpty {
+      Report.standardError.line(
+        "embedkernel \(name): the vocabulary has no special tokens: names of some are taken as text"
+      )
+    }
     let clock = ContinuousClock()
     let start = clock.now
     let summary = try TokenFile.write(

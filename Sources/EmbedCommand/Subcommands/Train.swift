@@ -45,14 +45,16 @@ enum Train: Subcommand {
     let evaluateEvery = try arguments.integer(TrainOptions.evaluateEvery) ?? 100
     let evaluationTokens = try arguments.integer(TrainOptions.evaluationTokens) ?? 20_000
     let saveEvery = try arguments.integer(TrainOptions.saveEvery) ?? 100
-    let sample = try arguments.integer(TrainOptions.sample, in: 0...Int(Int32.max)) ?? 200
+    let sample = try arguments.integer(TrainOptions.sample, in: 0...RunSettings.mostSampled) ?? 200
     let threads = try arguments.integer(TrainOptions.threads, in: 1...1024)
+    try folder.checkFree()
 
-    let text = try RunText(
-      RunText.path(arguments, TrainOptions.text), Vocabulary(arguments, standard: .byte))
-    let sizes = try TrainOptions.configuration(
-      arguments, vocabulary: text.vocabulary.tokenizer.vocabularySize)
-    let data = try text.data(context: sizes.context, validationShare: share)
+    let vocabulary = try Vocabulary(arguments, standard: .byte)
+    let sizes = try TrainOptions.configuration(arguments, vocabulary: vocabulary.rows())
+    let text = try RunText(RunText.path(arguments, TrainOptions.text), vocabulary)
+    let data = try text.data(
+      context: sizes.context, validationShare: share, batch: options.steps > 0 ? options.batch : nil
+    )
     let settings = RunSettings(
       text: text.path, tokenizer: text.vocabulary.kind,
       vocabulary: text.vocabulary.path.map(absolutePath), tokens: text.tokens.count,
@@ -60,12 +62,6 @@ enum Train: Subcommand {
       evaluationTokens: evaluationTokens, saveEvery: saveEvery, sample: sample, threads: threads)
     let trainer = try Trainer(
       GPT(sizes, seed: options.seed), options, context: sizes.context, threads: threads)
-    let needed = options.batch * sizes.context + 1
-    guard data.training.count >= needed || options.steps == 0 else {
-      throw CommandError.data(
-        "'\(text.path)' has \(plural(data.training.count, "token")) to train on; a batch of "
-          + "\(options.batch) sequences of \(sizes.context) needs \(grouped(needed))")
-    }
     Report.standardError.table(RunFacts.table(text, data, trainer, folder))
     return try TrainingRun(beginning: folder, settings, text.vocabulary, data, trainer)
   }
@@ -81,11 +77,19 @@ enum Train: Subcommand {
     guard fileSize(folder.checkpoint) != nil else {
       throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
     }
+    // Before the checkpoint is read, which another run may be about to replace.
+    let lock = try folder.lock()
     let texts = try SafetensorsHeader(contentsOf: folder.checkpoint).metadata
     guard var settings = try RunSettings(texts, path: folder.checkpoint) else {
       throw CommandError.data("'\(folder.checkpoint)' is of no run: its texts tell no run.text")
     }
     if let threads { settings.threads = threads }
+    let text = try settings.readText()
+    // The text proves the sizes of the run before memory is taken for them.
+    let saved = try Trainer.settings(in: folder.checkpoint)
+    let data = try text.data(
+      context: saved.context, validationShare: settings.validationShare,
+      batch: saved.options.steps > 0 ? saved.options.batch : nil)
     let trainer = try Trainer.restore(
       from: folder.checkpoint, steps: steps, threads: settings.threads
     ).trainer
@@ -93,13 +97,10 @@ enum Train: Subcommand {
       throw CommandError.usage(
         "--steps \(trainer.options.steps): the run has taken \(trainer.stepCount) already")
     }
-    let text = try settings.readText()
-    let data = try text.data(
-      context: trainer.context, validationShare: settings.validationShare)
     Report.standardError.table(RunFacts.table(text, data, trainer, folder))
     Report.standardError.line(
       "goes on after step \(grouped(trainer.stepCount)) of \(grouped(trainer.options.steps))")
-    return try TrainingRun(continuing: folder, settings, text.vocabulary, data, trainer)
+    return try TrainingRun(continuing: folder, lock, settings, text.vocabulary, data, trainer)
   }
 
   /// The end of a run in a line.
@@ -108,7 +109,7 @@ enum Train: Subcommand {
     let rate = Double(row.tokens) / max(row.seconds, 1e-3)
     Report.standardError.line(
       "\(plural(row.step, "step")), \(grouped(row.tokens)) tokens in \(formatted(seconds: row.seconds)) "
-        + "(\(grouped(Int(rate.rounded()))) tokens/s): training loss \(fixed(row.trainingLoss, 3))"
+        + "(\(grouped(Int(saturating: rate.rounded()))) tokens/s): training loss \(fixed(row.trainingLoss, 3))"
         + (row.validationLoss.map { ", validation loss \(fixed($0, 3))" } ?? ""))
   }
 }

@@ -53,6 +53,9 @@ enum Tune: Subcommand {
     }
     // Before the measuring, which would be in vain.
     try TuningFile.makeFolder(for: path)
+    // Two that measure at once would both measure the other.
+    let lock = try FolderLock(containing: path)
+    defer { withExtendedLifetime(lock) {} }
     let clock = ContinuousClock()
     let start = (clock.now, Machine.secondsOfOthers ?? 0)
     let tuner = try Tuner(seconds: Double(seconds))

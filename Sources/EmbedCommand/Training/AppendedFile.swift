@@ -18,9 +18,11 @@ struct AppendedFile: ~Copyable {
 
   /// Opens the file at `path`, which is made where there is none.
   init(_ path: String) throws(FileError) {
-    descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+    // Without O_NONBLOCK, opening a pipe would wait for its reader before it can be refused.
+    descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o666)
     self.path = path
     guard descriptor >= 0 else { throw .system(operation: "open", path: path, code: errno) }
+    guard fileSize(path) != nil else { throw .notRegularFile(path: path) }
   }
 
   deinit { _ = close(descriptor) }

@@ -65,10 +65,15 @@ package struct LineChart {
 
     """
 
-  /// The drawing.
+  /// The drawing. A line is broken where a point has no place on paper, and the subtitle tells of it.
   package var svg: String {
-    let lines = series.map { Self.thinned($0.points) }
-    let points = lines.joined()
+    let lines = series.map { Self.stretches($0.points) }
+    let points = lines.joined().joined()
+    let lost = series.flatMap(\.points).filter { !Self.isDrawn($0) }.count
+    let subtitle =
+      lost == 0
+      ? self.subtitle
+      : self.subtitle + "; \(plural(lost, "point")) not drawn, having no finite place"
     let xAxis = Axis(points.map(\.x), most: 9, isWhole: true)
     let yAxis = Axis(points.map(\.y), most: 7, isWhole: false)
     var text = SVG.opening(Self.width, Self.height, title: title, subtitle: subtitle)
@@ -77,25 +82,32 @@ package struct LineChart {
     text += SVG.label(title, Self.left, 42, size: 21)
     text += SVG.label(subtitle, Self.left, 68, kind: "quiet")
     text += axes(xAxis, yAxis)
-    for (series, points) in zip(series, lines) {
-      let places = points.map { (Self.x(xAxis.share($0.x)), Self.y(yAxis.share($0.y))) }
-      text += line(places, series.look)
+    for (series, stretches) in zip(series, lines) {
+      for points in stretches {
+        let places = points.map { (Self.x(xAxis.share($0.x)), Self.y(yAxis.share($0.y))) }
+        text += line(places, series.look)
+      }
     }
     return text + legend + "</svg>\n"
   }
 
-  /// Means of neighbours where there are too many points.
-  private static func thinned(
+  /// Whether a point has a place: numbers near the end of what a Double holds have no axis.
+  private static func isDrawn(_ point: (x: Double, y: Double)) -> Bool {
+    abs(point.x) < 1e300 && abs(point.y) < 1e300
+  }
+
+  /// The points between those without a place, and means of neighbours where there are too many.
+  private static func stretches(
     _ points: [(x: Double, y: Double)]
-  ) -> [(x: Double, y: Double)] {
+  ) -> [[(x: Double, y: Double)]] {
     let size = (points.count + mostPoints - 1) / mostPoints
-    guard size > 1 else { return points }
-    return stride(from: 0, to: points.count, by: size).map { start in
-      let group = points[start..<min(start + size, points.count)]
-      let count = Double(group.count)
-      return (
-        group.reduce(0) { $0 + $1.x } / count, group.reduce(0) { $0 + $1.y } / count
-      )
+    return points.split { !isDrawn($0) }.map { points in
+      guard size > 1 else { return Array(points) }
+      return stride(from: points.startIndex, to: points.endIndex, by: size).map { start in
+        let group = points[start..<min(start + size, points.endIndex)]
+        let share = 1 / Double(group.count)
+        return (group.reduce(0) { $0 + $1.x * share }, group.reduce(0) { $0 + $1.y * share })
+      }
     }
   }
 
@@ -165,7 +177,9 @@ private struct Axis {
   init(_ numbers: [Double], most: Int, isWhole: Bool) {
     let least = numbers.min() ?? 0
     let greatest = numbers.max() ?? 1
-    let length = greatest > least ? greatest - least : 1
+    // Not so short that steps are lost in the numbers they are added to.
+    let length = max(
+      greatest > least ? greatest - least : 1, 1e-12 * max(abs(least), abs(greatest)))
     ticks = Ticks(length: length, most: most, isWhole: isWhole)
     low = (least / ticks.step).rounded(.down) * ticks.step
     let end = (greatest / ticks.step).rounded(.up) * ticks.step

@@ -34,21 +34,50 @@ package struct LossRow: Equatable {
 
   /// Every number with as many digits as it takes to read the same back, but for the time.
   var text: String {
-    "\(step),\(tokens),\(learningRate),\(trainingLoss),\(validationLoss.map { "\($0)" } ?? ""),"
-      + "\(gradientNorm),\(fixed(seconds, 3))"
+    "\(step),\(tokens),\(learningRate),\(trainingLoss),"
+      + "\(validationLoss.map { $0.legible } ?? ""),\(gradientNorm),\(fixed(seconds, 3))"
   }
 
-  init?(_ text: Substring) {
-    let cells = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard cells.count == 7, let step = Int(cells[0]), let tokens = Int(cells[1]),
-      let learningRate = Double(cells[2]), let trainingLoss = Double(cells[3]),
-      cells[4].isEmpty || Double(cells[4]) != nil, let gradientNorm = Double(cells[5]),
-      let seconds = Double(cells[6])
-    else { return nil }
+  /// Reads a line.
+  ///
+  /// - Throws: What a row cannot have, in a few words.
+  init(_ line: Substring) throws(RowFault) {
+    let cells = line.split(separator: ",", omittingEmptySubsequences: false)
+    let names = Self.header.split(separator: ",")
+    guard cells.count == names.count else {
+      throw RowFault("has \(plural(cells.count, "cell")), not \(names.count)")
+    }
+    func wrong(_ column: Int, _ expected: String) -> RowFault {
+      RowFault("has the \(names[column]) '\(cells[column])', not \(expected)")
+    }
+    func integer(_ column: Int) throws(RowFault) -> Int {
+      guard let value = Int(cells[column]), value >= 0 else {
+        throw wrong(column, "an integer of 0 or more")
+      }
+      return value
+    }
+    // What a step computes is finite, or training ends there.
+    func number(_ column: Int) throws(RowFault) -> Double {
+      guard let value = Double(cells[column]), value.isFinite else {
+        throw wrong(column, "a finite number")
+      }
+      return value
+    }
+    // A model may be past all bounds when it is evaluated, and is found out at the next step.
+    let validation = Double(cells[4])
+    guard cells[4].isEmpty || validation != nil else { throw wrong(4, "a number") }
     self.init(
-      step: step, tokens: tokens, learningRate: learningRate, trainingLoss: trainingLoss,
-      validationLoss: Double(cells[4]), gradientNorm: gradientNorm, seconds: seconds)
+      step: try integer(0), tokens: try integer(1), learningRate: try number(2),
+      trainingLoss: try number(3), validationLoss: validation, gradientNorm: try number(5),
+      seconds: try number(6))
   }
+}
+
+/// What is wrong with a line of a log.
+struct RowFault: Error {
+  let reason: String
+
+  init(_ reason: String) { self.reason = reason }
 }
 
 /// The file of a run's rows.
@@ -70,31 +99,32 @@ package struct LossLog: ~Copyable {
     self.rows = rows
   }
 
-  /// Takes up the file of a run at `step`, and cuts off what comes after. Where there is no file, a new
-  /// one begins.
+  /// Takes up the file of a run at `step`, and cuts off what comes after: rows of later steps, and a
+  /// row that a crash left half written. Where there is no file, a new one begins.
   ///
-  /// - Throws: `CommandError` for a file that does not lead up to `step`.
-  package init(continuing path: String, at step: Int) throws {
-    guard fileSize(path) != nil else {
+  /// - Parameter stepTokens: The tokens of a step; nil checks none.
+  /// - Throws: `CommandError` that names the line, for a file that does not lead up to `step`.
+  package init(continuing path: String, at step: Int, stepTokens: Int? = nil) throws {
+    guard exists(path) else {
       try self.init(creating: path)
       return
     }
     let text = try TextFile.read(path, limit: .max)
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    let lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     // What follows the last line end is no whole line.
-    guard lines.count > 1, lines[0] == LossRow.header else {
-      throw CommandError.data("'\(path)' does not begin with '\(LossRow.header)'")
+    guard lines.count > 1, lines[0].elementsEqual(LossRow.header.utf8) else {
+      throw CommandError.data("'\(path)': line 1 is not '\(LossRow.header)'")
     }
-    var length = lines[0].utf8.count + 1
+    var length = lines[0].count + 1
     var kept: [LossRow] = []
-    for line in lines.dropFirst().dropLast() {
-      guard let row = LossRow(line), kept.last.map({ row.step == $0.step + 1 }) ?? true else {
-        throw CommandError.data(
-          "'\(path)': line \(kept.count + 2) is not the row of a step: '\(line)'")
-      }
-      if row.step > step { break }
+    var last: Int?
+    for (index, line) in lines.dropFirst().dropLast().enumerated() {
+      let row = try Self.row(
+        Substring(line), after: last, stepTokens, "'\(path)': line \(index + 2)")
+      last = row.step
+      guard row.step <= step else { continue }
       kept.append(row)
-      length += line.utf8.count + 1
+      length += line.count + 1
     }
     guard kept.last.map({ $0.step == step }) ?? true else {
       throw CommandError.data(
@@ -103,6 +133,28 @@ package struct LossLog: ~Copyable {
     let file = try AppendedFile(path)
     try file.cut(to: length)
     self.init(file: file, rows: kept)
+  }
+
+  /// The row of a line, which must be that of the step after `last`.
+  private static func row(
+    _ line: Substring, after last: Int?, _ stepTokens: Int?, _ place: String
+  ) throws(CommandError) -> LossRow {
+    let row: LossRow
+    do throws(RowFault) {
+      row = try LossRow(line)
+    } catch {
+      throw .data("\(place) \(error.reason): \(quoted(String(line.prefix(200))))")
+    }
+    let (tokens, overflow) = row.step.multipliedReportingOverflow(by: stepTokens ?? 0)
+    guard (1...Int(Int32.max)).contains(row.step), !overflow,
+      stepTokens == nil || row.tokens == tokens
+    else {
+      throw .data("\(place) is of step \(row.step) with \(row.tokens) tokens, which no step has")
+    }
+    if let last, row.step != last + 1 {
+      throw .data("\(place) is of step \(row.step), where step \(last + 1) is due")
+    }
+    return row
   }
 
   /// Adds the row of the next step.

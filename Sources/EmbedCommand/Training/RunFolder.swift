@@ -31,18 +31,44 @@ struct RunFolder {
 
   /// Makes the folder, where there is none, for a new run.
   ///
-  /// - Throws: `CommandError` where a run is in it.
-  func makeForNewRun() throws {
-    guard fileSize(checkpoint) == nil else {
-      throw CommandError.data(
-        "'\(path)' holds a run; go on with it by --resume, or name another folder")
-    }
+  /// - Returns: What keeps other runs out of it.
+  /// - Throws: `CommandError` where a run is in it, or under way.
+  func makeForNewRun() throws -> FolderLock {
     try Folders.make(for: checkpoint)
+    let lock = try FolderLock(path)
+    try checkEmpty()
     try removeTemporaryFiles()
+    return lock
+  }
+
+  /// Keeps other runs out of a folder that is there.
+  ///
+  /// - Throws: `CommandError` where another run is under way in it.
+  func lock() throws -> FolderLock { try FolderLock(path) }
+
+  /// Checks that a new run may begin, as far as that shows before its folder is made.
+  ///
+  /// - Throws: `CommandError` where a run is in it, or under way.
+  func checkFree() throws {
+    guard isFolder(path) else { return }
+    _ = try lock()
+    try checkEmpty()
+  }
+
+  private func checkEmpty() throws(CommandError) {
+    guard !exists(checkpoint) else {
+      throw .data("'\(path)' holds a run; go on with it by --resume, or name another folder")
+    }
   }
 
   /// Removes what a process that was killed while it wrote has left behind.
   func removeTemporaryFiles() throws(FileError) { try Folders.removeUnfinishedFiles(in: path) }
+}
+
+/// Whether there is anything at `path`.
+func exists(_ path: String) -> Bool {
+  var status = stat()
+  return unsafe lstat(path, &status) == 0
 }
 
 /// Whether there is a folder at `path`.

@@ -25,6 +25,9 @@ struct RunSettings: Equatable {
   var sample: Int
   /// The threads of a step; nil for all CPUs.
   var threads: Int?
+
+  /// The most tokens to sample at the end: some megabytes of text.
+  static let mostSampled = 1 << 20
 }
 
 extension RunSettings {
@@ -53,9 +56,13 @@ extension RunSettings {
       }
       return value
     }
-    func count(_ key: String, _ least: Int) throws(CommandError) -> Int {
-      try value(key, "an integer of \(least) or more") {
-        Int($0).flatMap { $0 >= least ? $0 : nil }
+    func count(
+      _ key: String, _ least: Int, most: Int = .max
+    ) throws(CommandError) -> Int {
+      let expected =
+        most == .max ? "an integer of \(least) or more" : "an integer of \(least) to \(most)"
+      return try value(key, expected) {
+        Int($0).flatMap { $0 >= least && $0 <= most ? $0 : nil }
       }
     }
     self.init(
@@ -68,8 +75,9 @@ extension RunSettings {
       },
       evaluateEvery: try count("run.evaluate_every", 1),
       evaluationTokens: try count("run.evaluation_tokens", 1),
-      saveEvery: try count("run.save_every", 1), sample: try count("run.sample", 0),
-      threads: texts["run.threads"] == nil ? nil : try count("run.threads", 1))
+      saveEvery: try count("run.save_every", 1),
+      sample: try count("run.sample", 0, most: Self.mostSampled),
+      threads: texts["run.threads"] == nil ? nil : try count("run.threads", 1, most: 1024))
   }
 
   /// The run's text, read again.

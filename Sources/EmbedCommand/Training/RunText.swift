@@ -13,8 +13,11 @@ struct RunText {
   /// The CRC-32 of the tokens as integers of 32 bits in the machine's order.
   let checkSum: UInt32
 
-  /// Reads and tokenizes the text at `path`.
+  /// Reads and tokenizes the text at `path`, which must be a file that can be read again.
   init(_ path: String, _ vocabulary: Vocabulary) throws {
+    guard fileSize(path) != nil || !exists(path) || isFolder(path) else {
+      throw FileError.notRegularFile(path: path)
+    }
     self.path = absolutePath(path)
     self.vocabulary = vocabulary
     tokens = try vocabulary.tokenizer.encode(
@@ -34,15 +37,27 @@ struct RunText {
     return Vocabulary.shakespeare
   }
 
-  /// The tokens, split.
-  func data(context: Int, validationShare: Double) throws -> TrainingData {
+  /// The tokens, split; checked to have a batch, which bounds what a run allocates.
+  ///
+  /// - Parameter batch: The sequences of a step; nil where none is taken.
+  func data(context: Int, validationShare: Double, batch: Int?) throws -> TrainingData {
+    let data: TrainingData
     do throws(TrainingError) {
-      return try TrainingData(
+      data = try TrainingData(
         tokens: tokens, context: context, validationShare: validationShare)
     } catch .textTooShort(let part, let count, let needed) {
       throw CommandError.data(
         "'\(path)' has \(plural(tokens.count, "token")); its \(part) part has \(count), but needs "
           + "\(needed) or more")
     }
+    guard let batch else { return data }
+    let (count, overflow) = batch.multipliedReportingOverflow(by: context)
+    guard !overflow, count < data.training.count else {
+      throw CommandError.data(
+        "'\(path)' has \(plural(data.training.count, "token")) to train on; a batch of "
+          + "\(batch) sequences of \(context) needs "
+          + (overflow ? "more than there can be" : grouped(count &+ 1)))
+    }
+    return data
   }
 }

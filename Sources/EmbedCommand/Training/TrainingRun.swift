@@ -11,6 +11,7 @@ internal import EmbedTraining
 /// A run between its first step and its last.
 final class TrainingRun {
   let folder: RunFolder
+  private let lock: FolderLock
   let settings: RunSettings
   let vocabulary: Vocabulary
   let data: TrainingData
@@ -30,27 +31,31 @@ final class TrainingRun {
     beginning folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
     _ data: TrainingData, _ trainer: Trainer
   ) throws {
-    try folder.makeForNewRun()
+    let lock = try folder.makeForNewRun()
     self.init(
-      folder, settings, vocabulary, data, trainer, try LossLog(creating: folder.losses))
+      lock, folder, settings, vocabulary, data, trainer, try LossLog(creating: folder.losses))
     try save()
   }
 
-  /// Goes on with a run.
+  /// Goes on with a run in a folder that has been locked since before its checkpoint was read.
   convenience init(
-    continuing folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
+    continuing folder: RunFolder, _ lock: FolderLock, _ settings: RunSettings,
+    _ vocabulary: Vocabulary,
     _ data: TrainingData, _ trainer: Trainer
   ) throws {
+    let log = try LossLog(
+      continuing: folder.losses, at: trainer.stepCount,
+      stepTokens: trainer.options.batch * trainer.context)
     try folder.removeTemporaryFiles()
-    self.init(
-      folder, settings, vocabulary, data, trainer,
-      try LossLog(continuing: folder.losses, at: trainer.stepCount))
+    self.init(lock, folder, settings, vocabulary, data, trainer, log)
   }
 
   private init(
-    _ folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary, _ data: TrainingData,
+    _ lock: FolderLock, _ folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
+    _ data: TrainingData,
     _ trainer: Trainer, _ log: consuming LossLog
   ) {
+    self.lock = lock
     self.folder = folder
     self.settings = settings
     self.vocabulary = vocabulary
@@ -112,7 +117,7 @@ final class TrainingRun {
     Report.standardError.line(
       "step \(grouped(step)) of \(grouped(steps)): "
         + Self.note(last.loss / Double(last.steps), validation)
-        + ", \(grouped(Int(rate.rounded()))) tokens/s")
+        + ", \(grouped(Int(saturating: rate.rounded()))) tokens/s")
   }
 
   /// The loss on a part of what is held back that is the same each time; nil where nothing is.
@@ -147,10 +152,10 @@ final class TrainingRun {
   }
 
   private func writeSample() throws {
-    let prompt = try vocabulary.tokenizer.encode("\n")
     let tokens = try trainer.model.sample(
-      after: prompt, count: settings.sample,
-      Sampling(temperature: 0.8, seed: trainer.options.seed), threads: settings.threads)
+      after: vocabulary.beginning(), count: settings.sample,
+      Sampling(temperature: 0.8, seed: trainer.options.seed), from: vocabulary.usedIDs(),
+      threads: settings.threads)
     let text = try vocabulary.tokenizer.decodeText(tokens)
     try TextFile.write(text + "\n", to: folder.sample)
     Report.standardOutput.line(printable(text))

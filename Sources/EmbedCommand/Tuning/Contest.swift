@@ -30,7 +30,7 @@ package struct Contest {
     var calls: [Int] = []
     for way in 0..<ways {
       _ = try time(1, way)
-      calls.append(max(1, min(100_000, Int(turn / (try time(1, way))))))
+      calls.append(max(1, min(100_000, Int(saturating: turn / (try time(1, way))))))
       afterTurn(way)
     }
     var samples = [[Double]](repeating: [], count: ways)

@@ -24,17 +24,14 @@ extension BytePairTokenizer {
   ///
   /// Encoding the same bytes as text may give several ids, as pieces end at GPT-2's boundaries.
   public func id(of bytes: [UInt8]) -> Int32? {
-    unsafe bytes.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return nil }
-      return unsafe tables.pieces.id(base, buffer.count).map { Int32(truncatingIfNeeded: $0) }
-    }
+    tables.pieces.id(of: bytes).map { Int32(bitPattern: $0) }
   }
 
+  /// Whether some token has the id. Ids below ``vocabularySize`` that none has are unused.
+  public func hasToken(_ id: Int32) -> Bool { token(id) != nil }
+
   private func token(_ id: Int32) -> ArraySlice<UInt8>? {
-    if id >= 0, Int(id) < tables.tokens.count {
-      let bytes = tables.tokens[Int(id)]
-      if !bytes.isEmpty { return bytes }
-    }
-    return specials.entries.first { $0.id == id }.map { $0.name[...] }
+    if id >= 0, let index = tables.tokens.index(of: UInt32(id)) { return tables.tokens[index] }
+    return specials[id].map { $0.name[...] }
   }
 }

@@ -1,173 +1,124 @@
-// The two published forms of a byte-pair vocabulary: GPT-2's pair of files, a JSON object from token
-// to id with a list of merges, and tiktoken's single file of ranks.
+// The two published forms of a byte-pair vocabulary: a JSON object from token to id with a list of
+// merges, GPT-2's, and tiktoken's single file of ranks.
 
 extension BytePairTokenizer {
-  /// Reads GPT-2's `encoder.json` and `vocab.bpe`.
+  /// Reads a vocabulary of GPT-2's form: `encoder.json` and `vocab.bpe`, or the same under Hugging
+  /// Face's names, `vocab.json` and `merges.txt`.
   ///
-  /// A token of the encoder that is neither a byte nor made by a merge can't arise from text, and
-  /// so is a special token; GPT-2 has one, `<|endoftext|>`.
+  /// Ids may leave gaps. A token of the encoder that is neither a byte nor made by a merge can't arise
+  /// from text. Where its name stands for itself it is a special token, with the id that the file
+  /// gives it: GPT-2 has one, `<|endoftext|>`.
   ///
   /// - Throws: ``DataError`` naming the file and line of the first fault.
   public convenience init(encoder encoderPath: String, merges mergesPath: String) throws(DataError)
   {
-    var reader = FlatJSONReader(try readFile(encoderPath), path: encoderPath)
-    let members = try reader.members()
-    let alphabet = ByteAlphabet()
-    var tokens = TokenCollector()
-    var isOutside: [Bool] = []
-    for member in members {
-      let bytes = alphabet.decode(member.key)
-      isOutside.append(bytes == nil)
-      if let bytes { try tokens.add(bytes, id: member.value, name: member.text) }
-    }
-    let flat = TokenBytes(tokens.byID)
-    let all = try tokens.table(flat)
-    let (pairs, made) = try readMerges(mergesPath, alphabet, all, count: flat.count)
-
-    var specials: [String: Int32] = [:]
-    var ordinary = tokens.byID
-    for (member, isOutside) in zip(members, isOutside) {
-      let id = member.value
-      if isOutside {
-        guard id >= flat.count || flat[id].isEmpty else {
-          throw .conflictingToken(token: member.text, id: id, reason: "repeats an id")
-        }
-      } else {
-        if flat[id].count == 1 || made[id] { continue }
-        ordinary[id] = []
-      }
-      try addSpecial(member.text, Int64(id), to: &specials)
-    }
-    let kept = TokenBytes(ordinary)
-    var table = PieceTable(tokens: kept, capacity: kept.count)
-    for id in 0..<kept.count { _ = table.insert(id) }
     try self.init(
-      tables: BytePairTables(tokens: kept, all: table, pairs: pairs, path: encoderPath),
-      specials: specials)
+      encoder: VocabularyText(encoderPath), merges: VocabularyText(mergesPath))
   }
 
-  /// Reads tiktoken's rank file, such as `gpt2.tiktoken`, which has no special tokens in it.
+  convenience init(encoder: VocabularyText, merges: VocabularyText) throws(DataError) {
+    var reader = FlatJSONReader(encoder)
+    let members = try reader.members()
+    let alphabet = ByteAlphabet()
+    var all = TokenCollector(path: encoder.path)
+    var decoded: [[UInt8]?] = []
+    for member in members {
+      let bytes = alphabet.decode(member.key)
+      decoded.append(bytes)
+      if let bytes {
+        try all.add(bytes, id: member.value, name: member.text, line: member.line)
+      } else {
+        try all.claim(member.value, name: member.text, line: member.line)
+      }
+    }
+    let (tokens, table) = try all.sorted()
+    let rules = try MergeRules(merges, alphabet, tokens: table, count: tokens.count)
+
+    var ordinary = TokenCollector(path: encoder.path)
+    var specials = SpecialCollector()
+    for (member, bytes) in zip(members, decoded) {
+      let id = member.value
+      if let bytes, bytes.count <= 1 || bytes != member.key || rules.made.contains(UInt32(id)) {
+        try ordinary.add(bytes, id: id, name: member.text, line: member.line)
+      } else {
+        try specials.add(member.text, id: id)
+      }
+    }
+    let (kept, pieces) = try ordinary.sorted()
+    try Self.refuseNone(kept, encoder)
+    try self.init(
+      tables: BytePairTables(tokens: kept, all: pieces, pairs: rules.pairs),
+      specials: specials.byName, path: encoder.path)
+  }
+
+  /// Reads tiktoken's rank file, such as `gpt2.tiktoken`, which has no special tokens in it. Ranks
+  /// may leave gaps.
   ///
+  /// - Parameter specialTokens: Those of the vocabulary; nil for GPT-2's where the file's tokens
+  ///   are GPT-2's and leave its id free, and for none elsewhere.
   /// - Throws: ``DataError`` naming the file and line of the first fault, or the special token that
   ///   is empty, out of range or has an ordinary token's id.
   public convenience init(
-    ranks path: String, specialTokens: [String: Int32] = BytePairTokenizer.gpt2SpecialTokens
+    ranks path: String, specialTokens: [String: Int32]? = nil
   ) throws(DataError) {
-    var tokens = TokenCollector()
-    for token in try readRanks(try readFile(path), path: path) {
-      try tokens.add(
-        token.bytes, id: token.rank, name: String(decoding: token.bytes, as: UTF8.self))
-    }
-    let flat = TokenBytes(tokens.byID)
-    let all = try tokens.table(flat)
-    var specials: [String: Int32] = [:]
-    for (name, id) in specialTokens.sorted(by: { $0.value < $1.value }) {
-      try addSpecial(name, Int64(id), to: &specials)
-      if id < flat.count, !flat[Int(id)].isEmpty {
+    try self.init(ranks: VocabularyText(path), specialTokens: specialTokens)
+  }
+
+  convenience init(
+    ranks text: VocabularyText, specialTokens: [String: Int32]? = nil
+  ) throws(DataError) {
+    let (tokens, table) = try readRanks(text).sorted()
+    try Self.refuseNone(tokens, text)
+    var specials = SpecialCollector()
+    let names = specialTokens ?? (tokens.areGPT2s ? Self.gpt2SpecialTokens : [:])
+    for (name, id) in names.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) }) {
+      try specials.add(name, id: Int(id))
+      if tokens.index(of: UInt32(id)) != nil {
         throw .conflictingToken(token: name, id: Int(id), reason: "has an ordinary token's id")
       }
     }
     try self.init(
-      tables: BytePairTables(tokens: flat, all: all, path: path), specials: specials)
+      tables: BytePairTables(tokens: tokens, all: table), specials: specials.byName,
+      path: text.path)
+  }
+
+  private static func refuseNone(
+    _ tokens: TokenBytes, _ text: VocabularyText
+  ) throws(DataError) {
+    guard tokens.longest > 0 else {
+      throw .malformedVocabulary(
+        path: text.path, line: 1, reason: "no token from here to the end of the file")
+    }
   }
 }
 
-/// Tokens by id, as they are read.
-private struct TokenCollector {
-  private(set) var byID: [[UInt8]] = []
+extension TokenBytes {
+  /// Whether the ids below GPT-2's `<|endoftext|>` are GPT-2's tokens, and that id is free: GPT-2's
+  /// own file, and those that go on after it, such as p50k_base.
+  fileprivate var areGPT2s: Bool {
+    let ordinary = 50_256
+    return count >= ordinary && id(ordinary - 1) == ordinary - 1
+      && index(of: UInt32(ordinary)) == nil && digest(first: ordinary) == 0x481C_DA99_EA68_354B
+  }
+}
 
-  mutating func add(_ bytes: [UInt8], id: Int, name: String) throws(DataError) {
+/// Special tokens by name, each with an id of its own.
+private struct SpecialCollector {
+  private(set) var byName: [String: Int32] = [:]
+  private var ids: Set<Int> = []
+
+  mutating func add(_ name: String, id: Int) throws(DataError) {
     let limit = BytePairTokenizer.largestID
     guard (0...limit).contains(id) else {
       throw .tokenIDOutOfRange(token: name, id: id, limit: limit)
     }
-    guard !bytes.isEmpty else {
+    guard !name.isEmpty else {
       throw .conflictingToken(token: name, id: id, reason: "is empty")
     }
-    if id >= byID.count {
-      byID.append(contentsOf: repeatElement([], count: id + 1 - byID.count))
+    guard byName[name] == nil, ids.insert(id).inserted else {
+      throw .conflictingToken(token: name, id: id, reason: "repeats a special token")
     }
-    guard byID[id].isEmpty else {
-      throw .conflictingToken(token: name, id: id, reason: "repeats an id")
-    }
-    byID[id] = bytes
-  }
-
-  /// A table of all tokens; throws if two ids have the same bytes.
-  func table(_ flat: TokenBytes) throws(DataError) -> PieceTable {
-    var table = PieceTable(tokens: flat, capacity: flat.count)
-    for id in 0..<flat.count {
-      if let first = table.insert(id) {
-        throw .conflictingToken(
-          token: String(decoding: flat[id], as: UTF8.self), id: id,
-          reason: "has the bytes of the id \(first)")
-      }
-    }
-    return table
-  }
-}
-
-private func addSpecial(
-  _ name: String, _ id: Int64, to specials: inout [String: Int32]
-) throws(DataError) {
-  let limit = BytePairTokenizer.largestID
-  guard (0...Int64(limit)).contains(id) else {
-    throw .tokenIDOutOfRange(token: name, id: Int(id), limit: limit)
-  }
-  guard !name.isEmpty else {
-    throw .conflictingToken(token: name, id: Int(id), reason: "is empty")
-  }
-  guard specials[name] == nil, !specials.values.contains(Int32(id)) else {
-    throw .conflictingToken(token: name, id: Int(id), reason: "repeats a special token")
-  }
-  specials[name] = Int32(id)
-}
-
-/// The rules of `vocab.bpe`, and which ids some rule makes.
-private func readMerges(
-  _ path: String, _ alphabet: ByteAlphabet, _ all: PieceTable, count: Int
-) throws(DataError) -> (PairTable, [Bool]) {
-  var pairs = PairTable(capacity: count)
-  var made = [Bool](repeating: false, count: count)
-  var number = 0
-  var rank: UInt32 = 0
-  for line in try readFile(path).split(separator: 0x0A, omittingEmptySubsequences: false) {
-    number += 1
-    let fields = line.split { $0 == 0x20 || $0 == 0x0D }
-    if fields.isEmpty || (number == 1 && line.starts(with: "#version".utf8)) { continue }
-    guard fields.count == 2 else {
-      throw .malformedVocabulary(
-        path: path, line: number, reason: "\(fields.count) tokens instead of two to merge")
-    }
-    var whole: [UInt8] = []
-    var ids: [UInt32] = []
-    for field in fields {
-      guard let bytes = alphabet.decode(field) else {
-        throw .malformedVocabulary(
-          path: path, line: number,
-          reason: "'\(String(decoding: field, as: UTF8.self))' is not in GPT-2's byte alphabet")
-      }
-      whole += bytes
-      ids.append(try identify(bytes, String(decoding: field, as: UTF8.self)))
-    }
-    let id = try identify(whole, String(decoding: fields[0] + fields[1], as: UTF8.self))
-    guard pairs.insert(ids[0], ids[1], Merge(rank: rank, id: id)) else {
-      throw .malformedVocabulary(path: path, line: number, reason: "repeats a merge")
-    }
-    made[Int(id)] = true
-    rank += 1
-  }
-  return (pairs, made)
-
-  func identify(_ bytes: [UInt8], _ name: String) throws(DataError) -> UInt32 {
-    let id = unsafe bytes.withUnsafeBufferPointer { buffer in
-      unsafe buffer.baseAddress.flatMap { unsafe all.id($0, buffer.count) }
-    }
-    guard let id else {
-      throw .malformedVocabulary(
-        path: path, line: number, reason: "the encoder has no token '\(name)'")
-    }
-    return UInt32(id)
+    byName[name] = Int32(id)
   }
 }
 

@@ -13,13 +13,21 @@ internal import Synchronization
 /// here each longest run of bytes that begin no well-formed character is a piece of its own, and
 /// the text on either side is encoded as if it stood alone.
 ///
-/// The tables of GPT-2's vocabulary take some 4 MB, or 7 MB from a rank file. Safe to use from several threads at once.
+/// A vocabulary made for another pattern is refused where its tokens show it; see
+/// ``DataError/otherPattern(path:example:count:of:)``. Ids may leave gaps, of any size: memory follows the tokens. A vocabulary need not have a token for
+/// every byte; a text with such a byte, where no merge takes it up, is an error.
+///
+/// The tables of GPT-2's vocabulary take some 4 MB, or 7 MB from a rank file. Safe to use from several
+/// threads at once.
 public final class BytePairTokenizer: Tokenizer {
+  /// How many tokens there are, special ones included: as many as ids, but for those unused.
+  public var tokenCount: Int { tables.tokens.count + specials.byName.count }
+
   /// The special tokens of GPT-2: `<|endoftext|>` with the id 50256.
   public static var gpt2SpecialTokens: [String: Int32] { ["<|endoftext|>": 50_256] }
 
-  /// Ids go up to this, which bounds the tables that a malformed vocabulary can ask for.
-  public static var largestID: Int { 1 << 24 - 1 }
+  /// Ids go up to this: one more of them is still an `Int32`.
+  public static var largestID: Int { Int(Int32.max) - 1 }
 
   /// One more than the largest id, special tokens included.
   public let vocabularySize: Int
@@ -37,11 +45,14 @@ public final class BytePairTokenizer: Tokenizer {
     init(_ pattern: TextPattern) throws(DataError) { matcher = try TextPatternMatcher(pattern) }
   }
 
-  init(tables: BytePairTables, specials: [String: Int32]) throws(DataError) {
+  init(tables: BytePairTables, specials: [String: Int32], path: String) throws(DataError) {
     self.tables = tables
     self.specials = SpecialTokens(specials)
     pattern = try TextPattern()
-    vocabularySize = max(tables.tokens.count, Int(specials.values.max() ?? -1) + 1)
+    let last = tables.tokens.count - 1
+    vocabularySize = max(
+      last >= 0 ? Int(tables.tokens.id(last)) + 1 : 0, Int(specials.values.max() ?? -1) + 1)
+    try refuseOtherPattern(path)
   }
 
   /// The tokens that text alone doesn't form, by name.
@@ -52,18 +63,19 @@ public final class BytePairTokenizer: Tokenizer {
   /// Allocates nothing in the steady state but what `ids` grows by.
   ///
   /// - Throws: ``DataError/specialTokenInText(token:offset:)`` when `special` is `.refused` and the
-  ///   text spells one; ``DataError/pieceTooLong(offset:bytes:limit:)`` for a piece of 4 GiB.
+  ///   text spells one; ``DataError/byteWithoutToken(byte:offset:)`` for a byte that is in no token
+  ///   there; ``DataError/pieceTooLong(offset:bytes:limit:)`` for a piece of 4 GiB.
   /// - Complexity: O(n) for prose; O(n log n) for text that is one piece.
   public func encode(
     _ bytes: Span<UInt8>, special: SpecialText, into ids: inout [Int32]
   ) throws(DataError) {
-    let workspace = try takeWorkspace()
-    defer { pool.withLock { $0.append(workspace) } }
     let start = ids.count
     do throws(DataError) {
-      try unsafe bytes.withUnsafeBufferPointer { buffer throws(DataError) in
-        guard let base = buffer.baseAddress else { return }
-        try unsafe encode(base, buffer.count, special, workspace, &ids)
+      try withWorkspace { workspace throws(DataError) in
+        try unsafe bytes.withUnsafeBufferPointer { buffer throws(DataError) in
+          guard let base = buffer.baseAddress else { return }
+          try unsafe encode(base, buffer.count, special, workspace, &ids)
+        }
       }
     } catch {
       ids.removeLast(ids.count - start)
@@ -71,9 +83,13 @@ public final class BytePairTokenizer: Tokenizer {
     }
   }
 
-  private func takeWorkspace() throws(DataError) -> Workspace {
-    if let pooled = pool.withLock({ $0.popLast() }) { return pooled }
-    return try Workspace(pattern)
+  func withWorkspace<Result>(
+    _ body: (Workspace) throws(DataError) -> Result
+  ) throws(DataError) -> Result {
+    let pooled = pool.withLock { $0.popLast() }
+    let workspace = if let pooled { pooled } else { try Workspace(pattern) }
+    defer { pool.withLock { $0.append(workspace) } }
+    return try body(workspace)
   }
 
   private func encode(
@@ -120,14 +136,23 @@ public final class BytePairTokenizer: Tokenizer {
   ) throws(DataError) {
     let piece = unsafe text + range.lowerBound
     if let id = unsafe tables.pieces.id(piece, range.count) {
-      ids.append(Int32(truncatingIfNeeded: id))
+      ids.append(Int32(bitPattern: id))
       return
     }
     guard range.count < Int(UInt32.max) else {
       throw .pieceTooLong(
         offset: range.lowerBound, bytes: range.count, limit: Int(UInt32.max) - 1)
     }
+    let start = ids.count
     unsafe workspace.merger.merge(
       piece, range.count, pairs: tables.pairs, byteIDs: tables.byteIDs, into: &ids)
+    if tables.coversAllBytes { return }
+    var offset = range.lowerBound
+    for id in ids[start...] {
+      guard id >= 0 else {
+        throw unsafe .byteWithoutToken(byte: text[offset], offset: offset)
+      }
+      offset += tables.length(id)
+    }
   }
 }

@@ -11,14 +11,15 @@ struct FlatJSONMember {
 
 /// A cursor over the text of one object.
 struct FlatJSONReader {
-  private let bytes: [UInt8]
+  private let bytes: ArraySlice<UInt8>
   private let path: String
-  private var position = 0
+  private var position: Int
   private var line = 1
 
-  init(_ bytes: [UInt8], path: String) {
-    self.bytes = bytes
-    self.path = path
+  init(_ text: VocabularyText) {
+    bytes = text.bytes
+    path = text.path
+    position = bytes.startIndex
   }
 
   /// The members in the order of the file; nothing may follow the object.
@@ -41,7 +42,7 @@ struct FlatJSONReader {
       try expect("}")
     }
     skipSpace()
-    guard position == bytes.count else { throw failure("text after the closing brace") }
+    guard position == bytes.endIndex else { throw failure("text after the closing brace") }
     return members
   }
 
@@ -49,7 +50,7 @@ struct FlatJSONReader {
     .malformedVocabulary(path: path, line: line, reason: reason)
   }
 
-  private func peek() -> UInt8? { position < bytes.count ? bytes[position] : nil }
+  private func peek() -> UInt8? { position < bytes.endIndex ? bytes[position] : nil }
 
   private mutating func take(_ byte: UInt8) -> Bool {
     guard peek() == byte else { return false }
@@ -96,7 +97,9 @@ struct FlatJSONReader {
     while let byte = peek() {
       position += 1
       switch byte {
-      case UInt8(ascii: "\""): return text
+      case UInt8(ascii: "\""):
+        guard isWellFormed(text) else { throw failure("a token that is not UTF-8") }
+        return text
       case UInt8(ascii: "\\"): try escape(into: &text)
       case 0..<0x20: throw failure("a control character in a token")
       default: text.append(byte)
@@ -138,5 +141,12 @@ struct FlatJSONReader {
       position += 1
     }
     return value
+  }
+}
+
+private func isWellFormed(_ text: [UInt8]) -> Bool {
+  unsafe text.withUnsafeBufferPointer { buffer in
+    guard let base = buffer.baseAddress else { return true }
+    return unsafe wellFormedEnd(base, 0, buffer.count) == buffer.count
   }
 }

@@ -1,40 +1,35 @@
 // Reads tiktoken's rank file: on each line a token in base64, a space, and its rank, which is also
 // its id.
 
-/// One line of the file.
-struct RankedToken {
-  var bytes: [UInt8]
-  var rank: Int
-}
-
-/// The tokens of `file`, in its order.
-func readRanks(_ file: [UInt8], path: String) throws(DataError) -> [RankedToken] {
-  var tokens: [RankedToken] = []
-  var number = 0
-  for line in file.split(separator: 0x0A, omittingEmptySubsequences: false) {
-    number += 1
-    let fields = line.split { $0 == 0x20 || $0 == 0x0D }
+/// The tokens of a rank file.
+func readRanks(_ text: VocabularyText) throws(DataError) -> TokenCollector {
+  var tokens = TokenCollector(path: text.path)
+  for (index, line) in text.lines.enumerated() {
+    let fields = VocabularyText.fields(line)
     if fields.isEmpty { continue }
+    func fault(_ reason: String) -> DataError {
+      .malformedVocabulary(path: text.path, line: index + 1, reason: reason)
+    }
     guard fields.count == 2 else {
-      throw .malformedVocabulary(
-        path: path, line: number, reason: "\(fields.count) fields instead of a token and its rank")
+      throw fault("\(fields.count) fields instead of a token and its rank")
     }
-    guard let bytes = decodeBase64(fields[0]), !bytes.isEmpty else {
-      throw .malformedVocabulary(
-        path: path, line: number,
-        reason: "'\(String(decoding: fields[0], as: UTF8.self))' is no token in base64")
+    guard let bytes = decodeBase64(fields[0]) else {
+      throw fault("'\(String(decoding: fields[0], as: UTF8.self))' is no token in base64")
     }
-    let text = String(decoding: fields[1], as: UTF8.self)
-    guard let rank = Int(text), rank >= 0 else {
-      throw .malformedVocabulary(path: path, line: number, reason: "'\(text)' is no rank")
-    }
-    tokens.append(RankedToken(bytes: bytes, rank: rank))
+    let rank = String(decoding: fields[1], as: UTF8.self)
+    guard let id = Int(rank), id >= 0 else { throw fault("'\(rank)' is no rank") }
+    try tokens.add(
+      bytes, id: id, name: String(decoding: bytes, as: UTF8.self), line: index + 1)
   }
   return tokens
 }
 
 /// The bytes of standard, padded base64 (RFC 4648), or nil.
+///
+/// Padding alone is an empty token, which the files of Whisper have: Python, which they are made for,
+/// reads `=` as no bytes.
 private func decodeBase64(_ text: ArraySlice<UInt8>) -> [UInt8]? {
+  if text.allSatisfy({ $0 == UInt8(ascii: "=") }) { return [] }
   guard text.count % 4 == 0 else { return nil }
   var digits = text
   while digits.last == UInt8(ascii: "="), text.count - digits.count < 2 { digits.removeLast() }

@@ -108,7 +108,7 @@ public final class ProgressBar {
       facts += ", " + time(Double(total - completed) / rate) + " left"
     }
     facts += note
-    let percent = "\(Int(fraction * 100))%"
+    let percent = "\(Int(saturating: fraction * 100))%"
     let counted = "\(count) of \(quantity(Double(total), unit)), \(facts)"
     let room = style.columns - 1 - label.count - percent.count - 5
     // What the percentage tells already goes first.
@@ -117,7 +117,7 @@ public final class ProgressBar {
       return String("\(label) \(percent) \(shown)".prefix(style.columns - 1))
     }
     let width = min(room - shown.count, 40)
-    let full = Int(fraction * Double(width))
+    let full = Int(saturating: fraction * Double(width))
     let bar = String(repeating: "#", count: full)
     let rest = String(repeating: ".", count: width - full)
     let colored = style.hasColor ? "\u{1B}[32m\(bar)\u{1B}[0m" : bar
@@ -139,14 +139,15 @@ public final class ProgressBar {
       value /= 1000
       scale += 1
     }
-    let tenths = Int((value * 10).rounded())
-    let number = scale == 0 ? "\(Int(value.rounded()))" : "\(tenths / 10).\(tenths % 10)"
+    let tenths = Int(saturating: (value * 10).rounded())
+    let number =
+      scale == 0 ? "\(Int(saturating: value.rounded()))" : "\(tenths / 10).\(tenths % 10)"
     return number + names[scale] + suffix
   }
 
   private static func time(_ seconds: Double) -> String {
     // Beyond a hundred hours nobody waits for the seconds; the bound also keeps Int in range.
-    let whole = Int(min(seconds, 359_999).rounded(.up))
+    let whole = Int(saturating: min(seconds, 359_999).rounded(.up))
     let parts = [whole / 3600, whole / 60 % 60, whole % 60]
     let texts = parts.map { $0 < 10 ? "0\($0)" : "\($0)" }
     return parts[0] > 0 ? texts.joined(separator: ":") : texts[1...].joined(separator: ":")

@@ -1,5 +1,5 @@
 // Reads a text file in parts that encode to the same ids as the whole, which the tokenizer's
-// `splitPoint` finds. A part without such a point grows until there is one.
+// `splitPoint` finds. A part in which it finds none grows until it does.
 
 /// A text file cut into parts.
 struct TextParts {
@@ -34,15 +34,17 @@ struct TextParts {
     buffer.removeFirst(length)
     offset += length
     length = 0
+    var wanted = partSize
     while true {
-      if !isAtEnd {
-        // Doubling what has no cut keeps the searches for one linear in all.
-        let wanted = max(partSize, buffer.count)
-        isAtEnd = try file.read(wanted, appendingTo: &buffer) < wanted
+      if !isAtEnd, buffer.count < wanted {
+        let missing = wanted - buffer.count
+        isAtEnd = try file.read(missing, appendingTo: &buffer) < missing
       }
       length = isAtEnd ? buffer.count : tokenizer.splitPoint(in: buffer.span)
       if length > 0 { return true }
       if isAtEnd { return false }
+      // Doubling what has no cut keeps the searches for one linear in all.
+      wanted = buffer.count * 2
     }
   }
 }

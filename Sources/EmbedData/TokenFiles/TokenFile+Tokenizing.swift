@@ -1,5 +1,6 @@
 // From a text file to a token file, a part at a time: memory is bounded by the part and by the
-// longest run of text without a place to cut, never by the file.
+// longest stretch of text without a place to cut, never by the file. `BytePairTokenizer` finds places
+// in a text that is one run of letters too.
 
 /// What tokenizing a file came to.
 public struct TokenizingSummary: Sendable, Equatable {
@@ -30,7 +31,7 @@ extension TokenFile {
   ///   errors count from the start of the text.
   public static func write(
     tokenizing source: String, with tokenizer: some Tokenizer, special: SpecialText = .ordinary,
-    to target: String, width: TokenWidth? = nil, partSize: Int = 1 << 20,
+    to target: String, width: TokenWidth? = nil, partSize: Int = 1 << 18,
     progress: ProgressBar? = nil
   ) throws(DataError) -> TokenizingSummary {
     let width = width ?? TokenWidth(vocabularySize: tokenizer.vocabularySize)
@@ -59,6 +60,8 @@ extension DataError {
     switch self {
     case .specialTokenInText(let token, let offset):
       .specialTokenInText(token: token, offset: offset + base)
+    case .byteWithoutToken(let byte, let offset):
+      .byteWithoutToken(byte: byte, offset: offset + base)
     case .pieceTooLong(let offset, let bytes, let limit):
       .pieceTooLong(offset: offset + base, bytes: bytes, limit: limit)
     case .patternFailure(let code, let offset, let message):

@@ -28,6 +28,9 @@ public struct ByteTokenizer: Tokenizer {
     for i in ids.indices { bytes.append(UInt8(ids[i])) }
   }
 
+  /// Whether the id is a byte.
+  public func hasToken(_ id: Int32) -> Bool { (0..<256).contains(id) }
+
   /// The end: bytes may be cut anywhere.
   public func splitPoint(in bytes: Span<UInt8>) -> Int { bytes.count }
 }

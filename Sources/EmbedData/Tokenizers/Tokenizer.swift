@@ -32,12 +32,19 @@ public protocol Tokenizer: Sendable {
   /// A token may hold part of a character, so the bytes of some ids need not be UTF-8.
   func decode(_ ids: Span<Int32>, into bytes: inout [UInt8]) throws(DataError)
 
-  /// The last position at which `bytes` may be cut: whatever bytes follow, the ids before and after
-  /// the cut, joined, are the ids of the whole. 0 when there is none.
+  /// A position at which `bytes`, the start of a text, may be cut, as late as is found: whatever bytes
+  /// follow, the ids before and after the cut, joined, are the ids of the whole. 0 when none is found.
   func splitPoint(in bytes: Span<UInt8>) -> Int
+
+  /// Whether some token has the id. A vocabulary may have no token for an id below its size: such an
+  /// id can't be decoded, and must not be sampled.
+  func hasToken(_ id: Int32) -> Bool
 }
 
 extension Tokenizer {
+  /// Whether the id can be decoded.
+  public func hasToken(_ id: Int32) -> Bool { (try? decode([id])) != nil }
+
   /// The ids of a string's UTF-8.
   public func encode(
     _ text: String, special: SpecialText = .ordinary

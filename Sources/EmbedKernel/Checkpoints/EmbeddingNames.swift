@@ -3,7 +3,8 @@
 /// The names that a checkpoint gives the tensors of an input embedding.
 ///
 /// Each tensor may go by several names; the first one found is read, and the first is written. A
-/// tensor that the layer has and the scheme has no name for is an error when saving.
+/// tensor that the layer has and the scheme has no name for is an error when saving. The schemes
+/// below also stand for all models that name their tensors so below any prefix, when reading.
 public struct EmbeddingNames: Hashable, Sendable {
   /// Token table `[vocabulary, dim]`.
   public var tokens: [String]
@@ -42,12 +43,12 @@ public struct EmbeddingNames: Hashable, Sendable {
     normScale: prefixed("bert.", "embeddings.LayerNorm.weight", "embeddings.LayerNorm.gamma"),
     normBias: prefixed("bert.", "embeddings.LayerNorm.bias", "embeddings.LayerNorm.beta"))
 
-  /// Llama's: `model.embed_tokens.weight`, also without `model.`; positions are rotary and have no
-  /// tensor.
+  /// Llama's: `model.embed_tokens.weight`, also without `model.`; positions are rotary and none are
+  /// written.
   public static let llama = EmbeddingNames(
     tokens: ["model.embed_tokens.weight", "embed_tokens.weight"])
 
-  /// The schemes that are tried where none is named.
+  /// The schemes that can be written.
   public static let known = [gpt2, bert, llama]
 
   private static func prefixed(_ prefix: String, _ names: String...) -> [String] {

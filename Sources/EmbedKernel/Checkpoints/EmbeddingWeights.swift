@@ -35,30 +35,39 @@ public struct EmbeddingWeights: Sendable {
     self.normBias = normBias
   }
 
-  /// Reads the tables from the safetensors file at `path`; F16 and BF16 are widened, which is exact.
+  /// Reads the tables of the model at `path`; F16 and BF16 are widened, which is exact.
   ///
-  /// Allocates the tables; of the file only the pages of these tensors are read.
+  /// Allocates the tables; of the files only the bytes of these tensors are read.
   ///
-  /// - Parameter names: What the tensors are called; by default the first of
-  ///   `EmbeddingNames.known` whose token table the file has.
-  /// - Throws: `SafetensorsError`: `missingTensor`, listing the names that the file has,
-  ///   `elementType`, `shape`, and whatever is wrong with the file.
+  /// - Parameters:
+  ///   - path: A safetensors file, the index of a sharded model, or the folder of either.
+  ///   - names: What the tensors are called; by default found out from the model, below any prefix
+  ///     (`EmbeddingNames.init(ofModelAt:)`), and so for `.gpt2`, `.bert` and `.llama`. Of names of
+  ///     your own every part must be there.
+  /// - Throws: `SafetensorsError`: `missingTensor`, with the nearest names that there are,
+  ///   `ambiguousTensor`, `leftOut`, `elementType`, `shape`, and whatever is wrong with the files.
   public init(
     contentsOf path: String, names: EmbeddingNames? = nil
   ) throws(SafetensorsError) {
-    let file = try Safetensors(contentsOf: path)
-    let schemes = names.map { [$0] } ?? EmbeddingNames.known
-    let scheme = schemes.first { file.entry($0.tokens) != nil }
-    guard let scheme else {
-      throw .missingTensor(path: path, expected: schemes.flatMap(\.tokens), found: file.names)
+    let model = try SafetensorsModel(contentsOf: path)
+    try self.init(model, try EmbeddingNames.found(names, in: model))
+  }
+
+  /// Reads the tables that `names` names, one name a part.
+  init(_ model: SafetensorsModel, _ names: EmbeddingNames) throws(SafetensorsError) {
+    guard let tokens = names.tokens.first else {
+      throw .missingTensor(path: model.path, expected: ["a name"], found: model.names)
     }
-    let tokens = try file.requiredTable(scheme.tokens)
-    let dim = tokens.dim
-    self.tokens = tokens
-    positions = try file.table(scheme.positions, rank: 2, dim: dim)
-    segments = try file.table(scheme.segments, rank: 2, dim: dim)
-    normScale = try file.table(scheme.normScale, rank: 1, dim: dim)
-    normBias = try file.table(scheme.normBias, rank: 1, dim: dim)
+    let table = try model.table(tokens)
+    func read(_ names: [String], rank: Int) throws(SafetensorsError) -> EmbeddingTable? {
+      guard let name = names.first else { return nil }
+      return try model.table(name, rank: rank, dim: table.dim)
+    }
+    self.tokens = table
+    positions = try read(names.positions, rank: 2)
+    segments = try read(names.segments, rank: 2)
+    normScale = try read(names.normScale, rank: 1)
+    normBias = try read(names.normBias, rank: 1)
   }
 
   /// Writes the tables to the file at `path`, which is replaced whole or stays as it was.
@@ -98,69 +107,5 @@ public struct EmbeddingWeights: Sendable {
       try writer.write(part.name, rounding: table.span)
     }
     try writer.commit()
-  }
-}
-
-extension Safetensors {
-  /// The first of `names` that the file has.
-  func entry(_ names: [String]) -> SafetensorsEntry? {
-    for name in names {
-      if let entry = header.entry(name) { return entry }
-    }
-    return nil
-  }
-
-  /// The tensor by one of `names`, as a table; it must be there.
-  func requiredTable(_ names: [String]) throws(SafetensorsError) -> EmbeddingTable {
-    guard let table = try table(names, rank: 2, dim: nil) else {
-      throw .missingTensor(path: path, expected: names, found: self.names)
-    }
-    return table
-  }
-
-  /// The tensor by one of `names`, widened to floats, or nil where the scheme has no name for it.
-  ///
-  /// - Parameters:
-  ///   - rank: 2 for `[rows, dim]`, 1 for `[dim]`.
-  ///   - dim: What the last dimension must be.
-  func table(
-    _ names: [String], rank: Int, dim: Int?
-  ) throws(SafetensorsError) -> EmbeddingTable? {
-    guard !names.isEmpty else { return nil }
-    guard let entry = entry(names) else {
-      throw .missingTensor(path: path, expected: names, found: self.names)
-    }
-    let wanted = dim.map(String.init) ?? "dim"
-    guard entry.shape.count == rank, entry.count > 0, dim == nil || entry.shape.last == dim else {
-      throw .shape(
-        path: path, tensor: entry.name, expected: rank == 2 ? "[rows, \(wanted)]" : "[\(wanted)]",
-        found: entry.shape)
-    }
-    let (rows, columns) = rank == 2 ? (entry.shape[0], entry.shape[1]) : (1, entry.shape[0])
-    let table = try SafetensorsError.wrappingEmbed { () throws(EmbedError) in
-      try EmbeddingTable(rows: rows, dim: columns)
-    }
-    try fill(table, from: entry)
-    return table
-  }
-
-  private func fill(
-    _ table: EmbeddingTable, from entry: SafetensorsEntry
-  ) throws(SafetensorsError) {
-    let target = unsafe table.unsafeBuffer
-    switch entry.type {
-    case .float32:
-      let elements = try elements(of: entry.name, as: Float.self)
-      unsafe elements.withUnsafeBufferPointer { unsafe _ = target.update(fromContentsOf: $0) }
-    case .float16:
-      let elements = try elements(of: entry.name, as: Half.self)
-      for i in 0..<elements.count { unsafe target[i] = elements[i].float }
-    case .bfloat16:
-      let elements = try elements(of: entry.name, as: BFloat16.self)
-      for i in 0..<elements.count { unsafe target[i] = elements[i].float }
-    default:
-      throw .elementType(
-        path: path, tensor: entry.name, expected: "F32, F16 or BF16", found: entry.type)
-    }
   }
 }

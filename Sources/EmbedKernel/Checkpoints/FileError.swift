@@ -29,6 +29,8 @@ extension FileError: CustomStringConvertible {
   /// One line naming the operation, the path and the system's reason.
   public var description: String {
     switch self {
+    case .system(let operation, let path, _) where path.isEmpty:
+      return "cannot \(operation) '': the path is empty"
     case .system(let operation, let path, let code):
       let reason = unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
       return "cannot \(operation) '\(path)': \(reason)"

@@ -25,6 +25,19 @@ package enum Folders {
       }
     }
   }
+
+  /// Whether there is a folder at `path`, which may be a link to it.
+  static func isFolder(_ path: String) -> Bool { kind(path) == S_IFDIR }
+
+  /// Whether there is anything at `path`.
+  static func exists(_ path: String) -> Bool { kind(path) != nil }
+
+  private static func kind(_ path: String) -> mode_t? {
+    var status = stat()
+    guard !path.utf8.contains(0), unsafe stat(path, &status) == 0 else { return nil }
+    return status.st_mode & S_IFMT
+  }
+
   /// Removes the temporary files that writers which were killed have left in `folder`. None may be
   /// writing there.
   package static func removeUnfinishedFiles(in folder: String) throws(FileError) {

@@ -1,22 +1,26 @@
 // The fused layer from and into checkpoints: BERT's embedding, segments and LayerNorm included.
 
 extension FusedInputEmbedding {
-  /// Reads a layer from the safetensors file at `path`.
+  /// Reads a layer from the model at `path`.
   ///
   /// - Parameters:
-  ///   - names: What the tensors are called; by default found out from the file.
+  ///   - path: A safetensors file, the index of a sharded model, or the folder of either.
+  ///   - names: What the tensors are called; by default found out from the model, below any prefix.
   ///   - epsilon: LayerNorm's, which is in no tensor: 1e-12 in BERT.
   ///   - scale: What multiplies token rows before the rest is added.
   ///   - paddingID: An id whose row training leaves alone. Its row is kept as the file has it; in
   ///     BERT's checkpoints it is not zero.
   ///   - dropout: What is dropped in training.
-  /// - Throws: `SafetensorsError`: `missingTensor`, listing the names that the file has,
-  ///   `elementType`, `shape`, and whatever is wrong with the file.
+  /// - Throws: `SafetensorsError`: `missingTensor`, with the nearest names that there are,
+  ///   `ambiguousTensor`, `leftOut`, `elementType`, `shape`, and whatever is wrong with the file.
   public convenience init(
     contentsOf path: String, names: EmbeddingNames? = nil, epsilon: Float = 1e-12,
     scale: EmbeddingScale = .one, paddingID: Int? = nil, dropout: Dropout? = nil
   ) throws(SafetensorsError) {
     let weights = try EmbeddingWeights(contentsOf: path, names: names)
+    guard weights.normScale != nil || weights.normBias == nil else {
+      throw .missingTensor(path: path, expected: ["LayerNorm's scale"], found: [])
+    }
     do throws(EmbedError) {
       let tokens = try TokenEmbedding(table: weights.tokens, paddingID: paddingID)
       var normalization: Normalization?

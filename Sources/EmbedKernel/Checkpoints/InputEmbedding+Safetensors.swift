@@ -1,27 +1,32 @@
 // Whole layers from and into checkpoints.
 
 extension InputEmbedding {
-  /// Reads a layer from the safetensors file at `path`: GPT-2's, Llama's, or any with token rows
-  /// and at most positions.
+  /// Reads a layer from the model at `path`: GPT-2's, Llama's, or any with token rows and at most
+  /// positions.
+  ///
+  /// OPT, BART and RoBERTa place the first token at row 2 of their positions, with
+  /// `.sequential(offset: 2)`.
   ///
   /// - Parameters:
-  ///   - names: What the tensors are called; by default found out from the file.
+  ///   - path: A safetensors file, the index of a sharded model, or the folder of either.
+  ///   - names: What the tensors are called; by default found out from the model, below any prefix.
   ///   - scale: What multiplies token rows before positions are added.
   ///   - paddingID: An id that training leaves alone; its row must be zero in the file, or is set
   ///     to zero.
-  /// - Throws: `SafetensorsError`: `missingTensor`, listing the names that the file has,
-  ///   `elementType`, `shape`, whatever is wrong with the file, and `unexpectedTensor` where the
-  ///   file has segments or a LayerNorm, which this layer would leave out (`EmbeddingWeights` reads
-  ///   them).
+  /// - Throws: `SafetensorsError`: `missingTensor`, with the nearest names that there are,
+  ///   `ambiguousTensor`, `elementType`, `shape`, whatever is wrong with the file, and `leftOut`
+  ///   where the model has segments or a LayerNorm, which `FusedInputEmbedding` reads.
   public convenience init(
     contentsOf path: String, names: EmbeddingNames? = nil, scale: EmbeddingScale = .one,
     paddingID: Int? = nil, unknownIDs: UnknownIDs = .error
   ) throws(SafetensorsError) {
-    let weights = try EmbeddingWeights(contentsOf: path, names: names)
-    for (what, table) in [("segments", weights.segments), ("LayerNorm", weights.normScale)]
-    where table != nil {
-      throw .unexpectedTensor(path: path, tensor: what, expected: ["tokens", "positions"])
+    let model = try SafetensorsModel(contentsOf: path)
+    let found = try EmbeddingNames.found(names, in: model)
+    let more = found.segments + found.normScale + found.normBias
+    guard more.isEmpty else {
+      throw .leftOut(path: model.path, tensors: more, reader: "FusedInputEmbedding")
     }
+    let weights = try EmbeddingWeights(model, found)
     do throws(EmbedError) {
       let tokens = try TokenEmbedding(table: weights.tokens, paddingID: paddingID)
       tokens.clearPaddingRow()

@@ -75,6 +75,11 @@ struct InputFile: ByteSource, ~Copyable {
   /// The bytes from `offset` on: `count` of them, or fewer where the file ends first.
   func bytes(at offset: Int, count: Int) throws(FileError) -> [UInt8] {
     let available = max(0, min(count, byteCount - offset))
+    do throws(EmbedError) {
+      try SystemMemory.check(available)
+    } catch {
+      throw .system(operation: "read", path: path, code: ENOMEM)
+    }
     var bytes = [UInt8](repeating: 0, count: available)
     var span = bytes.mutableSpan
     let filled = try unsafe span.withUnsafeMutableBytes { (buffer) throws(FileError) in

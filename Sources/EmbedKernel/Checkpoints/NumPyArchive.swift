@@ -19,6 +19,9 @@ public enum NumPyArchiveError: Error, Equatable, Sendable {
   /// Two members have the same name.
   case duplicateName(path: String, name: String)
 
+  /// A member is encrypted.
+  case encrypted(path: String, member: String)
+
   /// A member is compressed in a way that is not known.
   case unsupportedMethod(path: String, member: String, method: Int)
 
@@ -42,6 +45,8 @@ extension NumPyArchiveError: CustomStringConvertible {
     case .malformed(let path, let offset, let expected):
       "'\(path)': at offset \(offset), expected \(expected)"
     case .duplicateName(let path, let name): "'\(path)': the name '\(name)' is given twice"
+    case .encrypted(let path, let member):
+      "'\(path)': member '\(member)' is encrypted"
     case .unsupportedMethod(let path, let member, let method):
       "'\(path)': member '\(member)': expected compression method 0 or 8, found \(method)"
     case .damagedMember(let path, let member):
@@ -90,27 +95,50 @@ public struct NumPyArchive: ~Copyable {
     members.compactMap { $0.name.hasSuffix(".npy") ? String($0.name.dropLast(4)) : nil }
   }
 
+  /// The header of the array `name`: its shape and element type.
+  ///
+  /// - Throws: As `array(_:as:rank:)`. Inflates the array where it is deflated.
+  public func header(of name: String) throws(NumPyArchiveError) -> NumPyHeader {
+    let source = try MemberBytes(file, try member(name))
+    do throws(NumPyError) {
+      return try NumPyHeader(source)
+    } catch {
+      throw .array(error)
+    }
+  }
+
   /// Reads the array `name` into memory of its own.
   ///
-  /// - Throws: `NumPyArchiveError`: `missingArray`, listing the names there are,
-  ///   `unsupportedMethod`, `damagedMember`, and `array` for what is wrong with the `.npy` bytes.
+  /// - Throws: `NumPyArchiveError`: `missingArray`, listing the names there are, `duplicateName`,
+  ///   `encrypted`, `unsupportedMethod`, `damagedMember`, and `array` for what is wrong with the
+  ///   `.npy` bytes.
   public func array<Element: NumPyElement>(
     _ name: String, as type: Element.Type = Element.self, rank: Int? = nil
   ) throws(NumPyArchiveError) -> NumPyArray<Element> {
-    let member = members.first { $0.name.utf8.elementsEqual("\(name).npy".utf8) }
-    guard let member else { throw .missingArray(path: path, name: name, found: names) }
-    let source = try MemberBytes(file, member)
+    let source = try MemberBytes(file, try member(name))
     do throws(NumPyError) {
       let header = try NumPyHeader(source)
       try header.require(Element.self, rank: rank, path: source.path)
       // A header without NumPy's padding leaves the elements unaligned: move them to the front.
-      guard header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment) else {
-        return try source.aligned(header)
+      guard header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment),
+        !header.isTransposed
+      else {
+        return try source.moved(header)
       }
       return NumPyArray(header, in: source.takeMemory())
     } catch {
       throw .array(error)
     }
+  }
+
+  /// The member of the array `name`; also one that is called so itself, as NumPy finds it.
+  private func member(_ name: String) throws(NumPyArchiveError) -> ZipMember {
+    for title in ["\(name).npy", name] {
+      let found = members.filter { $0.name.utf8.elementsEqual(title.utf8) }
+      guard found.count < 2 else { throw .duplicateName(path: path, name: title) }
+      if let member = found.first { return member }
+    }
+    throw .missingArray(path: path, name: name, found: names)
   }
 }
 
@@ -123,6 +151,7 @@ private struct MemberBytes: ByteSource, ~Copyable {
 
   init(_ file: borrowing InputFile, _ member: ZipMember) throws(NumPyArchiveError) {
     let path = file.path
+    guard !member.isEncrypted else { throw .encrypted(path: path, member: member.name) }
     let start = try ZipDirectory.dataOffset(of: member, in: file)
     guard member.method == 0 || member.method == 8 else {
       throw .unsupportedMethod(path: path, member: member.name, method: member.method)
@@ -159,14 +188,18 @@ private struct MemberBytes: ByteSource, ~Copyable {
 
   consuming func takeMemory() -> MappedMemory { memory }
 
-  /// The array with its elements moved to memory of their own.
-  func aligned<Element: NumPyElement>(
+  /// The array with its elements in memory of their own, row by row.
+  func moved<Element: NumPyElement>(
     _ header: NumPyHeader
   ) throws(NumPyError) -> NumPyArray<Element> {
     let copy = try NumPyError.wrapping(
       try MappedMemory(byteCount: header.dataByteCount, for: path))
     let data = unsafe UnsafeRawBufferPointer(rebasing: memory.bytes[header.dataOffset...])
-    unsafe copy.bytes.copyMemory(from: data)
+    if header.isTransposed {
+      unsafe header.transpose(data, into: copy.bytes)
+    } else {
+      unsafe copy.bytes.copyMemory(from: data)
+    }
     return NumPyArray(header.movedToFront, in: copy)
   }
 }

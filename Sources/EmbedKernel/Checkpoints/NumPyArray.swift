@@ -1,6 +1,7 @@
 // The elements of a `.npy` file in memory, either copied from it or mapped.
 //
-// C order only: the last dimension is contiguous, and row i of a matrix starts at i * dim.
+// In C order: the last dimension is contiguous, and row i of a matrix starts at i * dim. A matrix
+// that its file holds in Fortran order is transposed on the way.
 
 /// An array read from a `.npy` file: a shape, and elements in C order.
 ///
@@ -18,14 +19,16 @@
 
   /// Reads the array in the file at `path`.
   ///
-  /// Allocates the array's bytes with `.copied`, address space alone with `.mapped`.
+  /// Allocates the array's bytes with `.copied`, address space alone with `.mapped`; an array in
+  /// Fortran order (`NumPyHeader.isTransposed`) is copied whatever was asked.
   ///
   /// - Parameters:
   ///   - path: The file.
   ///   - rank: The number of dimensions there must be; nil takes any.
   ///   - access: Whether the elements are copied or mapped.
-  /// - Throws: `NumPyError`: a file that cannot be opened, is malformed, in Fortran order,
-  ///   big-endian, shorter or longer than its shape says, or of another rank or element type.
+  /// - Throws: `NumPyError`: a file that cannot be opened, is malformed, in Fortran order with more
+  ///   than two dimensions above 1, big-endian, shorter or longer than its shape says, or of another
+  ///   rank or element type.
   public init(
     contentsOf path: String, rank: Int? = nil, access: NumPyAccess = .copied
   ) throws(NumPyError) {
@@ -33,7 +36,8 @@
     let header = try NumPyHeader(file)
     try header.require(Element.self, rank: rank, path: path)
     let isMapped =
-      access == .mapped && header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment)
+      access == .mapped && !header.isTransposed
+      && header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment)
     let memory = try Self.load(file, header, isMapped: isMapped)
 
     self.shape = header.shape
@@ -65,6 +69,10 @@
   }
 
   /// The elements, in C order.
+  ///
+  /// The compiler of Swift 6.3.1 dies on the span of an array that comes out of a call that throws, as in
+  /// `f(try NumPyArray(contentsOf: path).span)`: bind the array with `let`, or pass it itself to a call
+  /// of this library, which takes any ``ReadableElements``.
   public var span: Span<Element> {
     @_lifetime(borrow self) get {
       let span = unsafe Span(_unsafeElements: elements)
@@ -100,10 +108,13 @@ extension NumPyHeader {
 }
 
 extension InputFile {
-  /// Fills `bytes`, which must be as many as the header says, with the data after it.
+  /// Fills `bytes`, which must be as many as the header says, with the data after it, in C order.
   @unsafe func readData(
     of header: NumPyHeader, into bytes: UnsafeMutableRawBufferPointer
   ) throws(NumPyError) {
+    guard !header.isTransposed else {
+      return try unsafe header.readTransposed(self, into: bytes)
+    }
     let count = try NumPyError.wrapping(try unsafe read(into: bytes, at: header.dataOffset))
     // The size was checked when the header was read, but the file may have shrunk since.
     guard count == header.dataByteCount else {

@@ -33,7 +33,7 @@ public enum NumPyError: Error, Equatable, Sendable {
   /// The elements are stored with the most significant byte first.
   case bigEndian(path: String, descriptor: String)
 
-  /// The elements are stored column by column.
+  /// The elements are stored column by column, and more than two dimensions are above 1.
   case fortranOrder(path: String, shape: [Int])
 
   /// The shape's elements, or their bytes, are more than an `Int` counts.
@@ -73,12 +73,15 @@ extension NumPyError: CustomStringConvertible {
     case .malformedHeader(let path, let offset, let expected, let header):
       return "'\(path)': at offset \(offset), expected \(expected) in header \(quoted(header))"
     case .unsupportedElementType(let path, let descriptor):
-      let known = NumPyElementType.allCases.map(\.rawValue).joined(separator: ", ")
-      return "'\(path)': expected an element type among \(known), found \(quoted(descriptor))"
+      let known = NumPyElementType.allCases.map(\.description).joined(separator: ", ")
+      return "'\(path)': expected elements of type \(known), found \(quoted(descriptor)); save "
+        + "array.astype of one of these"
     case .bigEndian(let path, let descriptor):
-      return "'\(path)': expected little-endian elements, found '\(descriptor)'"
+      return "'\(path)': expected little-endian elements, found \(quoted(descriptor)); save "
+        + "array.astype(array.dtype.newbyteorder('<'))"
     case .fortranOrder(let path, let shape):
-      return "'\(path)': expected C order, found Fortran order for shape \(shape)"
+      return "'\(path)': expected C order, or Fortran order of at most two dimensions above 1, "
+        + "found Fortran order for shape \(shape); save numpy.ascontiguousarray(array)"
     case .shapeOverflow(let path, let shape):
       return "'\(path)': shape \(shape) holds more elements than can be addressed"
     case .elementType(let path, let expected, let found):

@@ -1,6 +1,7 @@
 // Whole `.npy` files from and into memory that the caller owns.
 //
-// Nothing is converted or copied on the way: elements go between the file and the caller's memory.
+// Elements go between the file and the caller's memory; only half precision is ever converted, where
+// floats are asked for.
 // Written are version 1.0 files, as NumPy itself writes for plain arrays.
 
 /// Reading and writing of NumPy's `.npy` files on the caller's memory.
@@ -10,8 +11,8 @@
 public enum NumPyFile {
   /// Reads the elements of the file at `path` into `elements`, in C order.
   ///
-  /// Allocates nothing but the header's text. Nothing is written before the header is found good
-  /// and the sizes agree.
+  /// Allocates the header's text, and 4 MiB or 64 bytes a row for a matrix in Fortran order. Nothing
+  /// is written before the header is found good and the sizes agree.
   ///
   /// - Parameters:
   ///   - path: The file.
@@ -34,6 +35,32 @@ public enum NumPyFile {
       try unsafe file.readData(of: header, into: bytes)
     }
     return header.shape
+  }
+
+  /// Reads the floats of the file at `path` into `elements`, in C order: `float32` as they are,
+  /// `float16` and `bfloat16` widened, which is exact.
+  ///
+  /// Allocates, for half precision, the file's bytes.
+  ///
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - rank: The number of dimensions there must be; nil takes any.
+  ///   - elements: As many as the file holds.
+  /// - Returns: The array's shape.
+  /// - Throws: As `read(_:rank:into:)`.
+  @discardableResult
+  public static func read(
+    _ path: String, rank: Int? = nil, widenedInto elements: inout MutableSpan<Float>
+  ) throws(NumPyError) -> [Int] {
+    switch try NumPyHeader(contentsOf: path).elementType {
+    case .float16:
+      let array = try NumPyArray<Half>(contentsOf: path, rank: rank)
+      return try array.widen(into: &elements, path: path)
+    case .bfloat16:
+      let array = try NumPyArray<BFloat16>(contentsOf: path, rank: rank)
+      return try array.widen(into: &elements, path: path)
+    default: return try read(path, rank: rank, into: &elements)
+    }
   }
 
   /// Writes `elements` to the file at `path` as an array of the given shape, in C order.
@@ -87,5 +114,17 @@ public enum NumPyFile {
     _ elements: UnsafeBufferPointer<Element>, shape: [Int], to path: String
   ) throws(NumPyError) {
     try write(unsafe Span(_unsafeElements: elements), shape: shape, to: path)
+  }
+}
+
+extension NumPyArray where Element: HalfPrecision {
+  /// Writes the elements as floats, which is exact; returns the shape.
+  func widen(into floats: inout MutableSpan<Float>, path: String) throws(NumPyError) -> [Int] {
+    guard count == floats.count else {
+      throw .elementCount(path: path, shape: shape, count: floats.count)
+    }
+    let span = self.span
+    for i in span.indices { floats[i] = span[i].float }
+    return shape
   }
 }

@@ -5,7 +5,7 @@
 // Source: NumPy's `numpy.lib.format` documentation (NEP 1). The reading is total: any bytes give a
 // header or a `NumPyError`. The dictionary's text is read by `NumPyHeaderParser`.
 
-/// The header of a `.npy` file in C order: element type, shape, and where the data begin.
+/// The header of a `.npy` file: element type, shape, and where the data begin.
 public struct NumPyHeader: Equatable, Sendable {
   /// The type of the elements.
   public let elementType: NumPyElementType
@@ -18,6 +18,11 @@ public struct NumPyHeader: Equatable, Sendable {
 
   /// Bytes of the file before the first element.
   public let dataOffset: Int
+
+  /// Whether the file holds the elements column by column (Fortran order) where that is another
+  /// order than row by row, so that reading transposes them. False where at most one dimension is
+  /// above 1, whatever the file says.
+  public let isTransposed: Bool
 
   /// Bytes of data after the header.
   public var dataByteCount: Int { count * elementType.byteCount }
@@ -52,9 +57,13 @@ extension NumPyHeader {
     let fields = try parser.parse()
 
     let elementType = try Self.elementType(named: fields.descriptor, path: path)
-    guard !fields.isFortranOrder else { throw .fortranOrder(path: path, shape: fields.shape) }
     guard let count = Self.elementCount(of: fields.shape, byteCount: elementType.byteCount) else {
       throw .shapeOverflow(path: path, shape: fields.shape)
+    }
+    let wide = fields.shape.count { $0 > 1 }
+    isTransposed = fields.isFortranOrder && count > 0 && wide > 1
+    guard !isTransposed || wide == 2 else {
+      throw .fortranOrder(path: path, shape: fields.shape)
     }
     self.elementType = elementType
     self.shape = fields.shape
@@ -107,13 +116,11 @@ extension NumPyHeader {
   private static func elementType(
     named descriptor: String, path: String
   ) throws(NumPyError) -> NumPyElementType {
-    if let type = NumPyElementType(rawValue: descriptor) { return type }
-    guard NumPyElementType(rawValue: "<" + descriptor.dropFirst()) != nil,
-      descriptor.first == ">"
-    else {
+    guard let known = NumPyDescriptor(descriptor) else {
       throw .unsupportedElementType(path: path, descriptor: descriptor)
     }
-    throw .bigEndian(path: path, descriptor: descriptor)
+    guard !known.isBigEndian else { throw .bigEndian(path: path, descriptor: descriptor) }
+    return known.elementType
   }
 
   /// The product of `shape`, or nil where a dimension is negative or the bytes overflow an `Int`.
@@ -150,15 +157,16 @@ extension NumPyHeader {
 }
 
 extension NumPyHeader {
-  /// The header of the same array whose elements begin its memory.
+  /// The header of the same array whose elements begin its memory, row by row.
   var movedToFront: NumPyHeader {
-    NumPyHeader(elementType: elementType, shape: shape, count: count, dataOffset: 0)
+    NumPyHeader(elementType: elementType, shape: shape, count: count)
   }
 
-  private init(elementType: NumPyElementType, shape: [Int], count: Int, dataOffset: Int) {
+  private init(elementType: NumPyElementType, shape: [Int], count: Int) {
     self.elementType = elementType
     self.shape = shape
     self.count = count
-    self.dataOffset = dataOffset
+    self.dataOffset = 0
+    self.isTransposed = false
   }
 }

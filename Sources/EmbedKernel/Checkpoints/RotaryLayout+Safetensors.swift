@@ -22,8 +22,9 @@ extension RotaryLayout {
   /// Copies the safetensors file `source` to `path` with its query and key projections in the layout
   /// `target`, and records that layout.
   ///
-  /// Every other tensor and all metadata are copied as they are. Element types do not matter.
-  /// Projections of queries, keys and values in one tensor are not taken apart.
+  /// Every other tensor and all metadata are copied as they are. Elements may be of any type of whole
+  /// bytes without scales in a tensor of their own. Projections of queries, keys and values in one
+  /// tensor are not taken apart.
   ///
   /// - Parameters:
   ///   - given: The layout of `source`; nil for the one it records.
@@ -33,7 +34,8 @@ extension RotaryLayout {
   /// - Returns: The names of the tensors that were converted.
   /// - Throws: `SafetensorsError`: `embed` where the layout is neither given nor recorded, or both
   ///   and not the same; `missingTensor` where no name has such an ending; `shape` where the rows
-  ///   are not whole heads. The file at `path` is then as it was.
+  ///   are not whole heads; `elementType` for smaller elements and for quantised ones. The file at
+  ///   `path` is then as it was.
   @discardableResult
   public static func convertCheckpoint(
     _ source: String, from given: RotaryLayout? = nil, to target: RotaryLayout, headDim: Int,
@@ -50,6 +52,14 @@ extension RotaryLayout {
       throw .missingTensor(path: source, expected: endings, found: tensors.map(\.name))
     }
     for tensor in converted {
+      // Scales of rows or blocks would have to change places too.
+      let scales = tensors.first { $0.name != tensor.name && $0.name.hasPrefix(tensor.name) }
+      guard scales == nil, tensor.type.byteCount != nil else {
+        throw .elementType(
+          path: source, tensor: tensor.name,
+          expected: "of whole bytes, without scales such as '\(scales?.name ?? "weight_scale")'",
+          found: tensor.type)
+      }
       let rows = tensor.shape.first ?? 1
       guard (1...2).contains(tensor.shape.count), rows.isMultiple(of: headDim) else {
         throw .shape(
@@ -60,12 +70,12 @@ extension RotaryLayout {
     var metadata = file.header.metadata
     metadata[CheckpointMetadata.rotaryLayout] = target.rawValue
     var writer = try SafetensorsWriter(
-      path, tensors: tensors.map { SafetensorsTensor($0.name, $0.type, shape: $0.shape) },
+      path, tensors: tensors.map { SafetensorsTensor($0) },
       metadata: metadata)
     let names = Set(converted.map(\.name))
     for tensor in tensors {
       let bytes = try file.bytes(of: tensor.name)
-      guard names.contains(tensor.name) else {
+      guard names.contains(tensor.name), tensor.count > 0 else {
         try writer.write(tensor.name, bytes: bytes)
         continue
       }
@@ -87,8 +97,9 @@ extension RotaryLayout {
     let input = unsafe bytes.withUnsafeBytes { unsafe $0 }
     try unsafe convertRows(
       input, UnsafeMutableRawBufferPointer(output.unsafeBuffer), (tensor.count, tensor.count),
-      elementBytes: tensor.type.byteCount, heads: tensor.shape[0] / headDim, headDim: headDim,
-      rotaryDim: rotaryDim, rowLength: tensor.shape.count == 2 ? tensor.shape[1] : 1, to: target)
+      elementBytes: tensor.type.byteCount ?? 1, heads: tensor.shape[0] / headDim,
+      headDim: headDim, rotaryDim: rotaryDim,
+      rowLength: tensor.shape.count == 2 ? tensor.shape[1] : 1, to: target)
     return output
   }
 

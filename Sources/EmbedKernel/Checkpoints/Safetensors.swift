@@ -29,7 +29,7 @@
     let file = try SafetensorsError.wrapping(try InputFile(path))
     let header = try SafetensorsHeader(file)
     let isAligned = header.tensors.allSatisfy {
-      $0.count == 0 || (header.dataOffset + $0.start).isMultiple(of: $0.type.byteCount)
+      $0.byteCount == 0 || (header.dataOffset + $0.start).isMultiple(of: $0.type.alignment)
     }
     let isMapped = access == .mapped && isAligned
     let places =
@@ -64,7 +64,7 @@
     }
     let end = (places.last ?? 0) + (header.tensors.last?.byteCount ?? 0)
     let memory = try SafetensorsError.wrapping(try MappedMemory(byteCount: end, for: file.path))
-    for (tensor, place) in zip(header.tensors, places) where tensor.count > 0 {
+    for (tensor, place) in zip(header.tensors, places) where tensor.byteCount > 0 {
       let bytes = unsafe UnsafeMutableRawBufferPointer(
         rebasing: memory.bytes[place..<place + tensor.byteCount])
       let read = try SafetensorsError.wrapping(

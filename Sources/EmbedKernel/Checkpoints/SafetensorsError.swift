@@ -23,8 +23,8 @@ public enum SafetensorsError: Error, Equatable, Sendable {
   /// A name stands for two tensors, or a key for two values.
   case duplicateName(path: String, name: String)
 
-  /// The tensor's elements are of a type that is not known.
-  case unknownType(path: String, tensor: String, type: String)
+  /// The tensor ends before it begins.
+  case fallingOffsets(path: String, tensor: String, start: Int, end: Int)
 
   /// The shape's elements, or their bytes, are more than an `Int` counts.
   case shapeOverflow(path: String, tensor: String, shape: [Int])
@@ -43,6 +43,23 @@ public enum SafetensorsError: Error, Equatable, Sendable {
 
   /// No tensor has any of the names looked for.
   case missingTensor(path: String, expected: [String], found: [String])
+
+  /// Several tensors could be meant.
+  case ambiguousTensor(path: String, candidates: [String])
+
+  /// These tensors belong to the input embedding and would be left out of it.
+  ///
+  /// - Parameter reader: The type that reads them; nil where there is none.
+  case leftOut(path: String, tensors: [String], reader: String?)
+
+  /// The folder holds neither a model's file nor an index.
+  case noModel(path: String)
+
+  /// The file is one shard of a model, of which others may hold more of the input embedding.
+  case oneShard(path: String)
+
+  /// An index gives a tensor to a shard that is no file in or below the index's folder.
+  case invalidShard(path: String, tensor: String, shard: String)
 
   /// The tensor's elements are of another type than asked for.
   case elementType(path: String, tensor: String, expected: String, found: SafetensorsType)
@@ -77,10 +94,9 @@ extension SafetensorsError: CustomStringConvertible {
       return "'\(path)': at offset \(offset), expected \(expected)"
     case .duplicateName(let path, let name):
       return "'\(path)': the name \(quoted(name)) is given twice"
-    case .unknownType(let path, let tensor, let type):
-      let known = SafetensorsType.allCases.map(\.rawValue).joined(separator: ", ")
-      return "'\(path)': tensor \(quoted(tensor)): expected a type among \(known), "
-        + "found \(quoted(type))"
+    case .fallingOffsets(let path, let tensor, let start, let end):
+      return
+        "'\(path)': tensor \(quoted(tensor)) begins at \(start) and ends before that, at \(end)"
     case .shapeOverflow(let path, let tensor, let shape):
       return "'\(path)': tensor \(quoted(tensor)): shape \(shape) holds more elements than can be "
         + "addressed"
@@ -96,8 +112,25 @@ extension SafetensorsError: CustomStringConvertible {
     case .dataSize(let path, let expected, let actual):
       return "'\(path)': expected \(expected) bytes of data, found \(actual)"
     case .missingTensor(let path, let expected, let found):
+      return "'\(path)': expected a tensor named \(list(expected, "or")), found "
+        + nearest(expected, found)
+    case .ambiguousTensor(let path, let candidates):
+      return "'\(path)': which of \(list(candidates, "and")) is meant? Give EmbeddingNames of one"
+    case .leftOut(let path, let tensors, let reader):
       return
-        "'\(path)': expected a tensor named \(list(expected, "or")), found \(list(found, "and"))"
+        "'\(path)': the input embedding also has \(list(tensors, "and")), without which it would "
+        + "be another; "
+        + (reader.map { "read it by \($0)" } ?? "give EmbeddingNames of those to read")
+    case .noModel(let path):
+      return "'\(path)' holds neither model.safetensors nor model.safetensors.index.json"
+    case .oneShard(let path):
+      return
+        "'\(path)' is one of several files, of which others may hold more of the input embedding: "
+        + "open their index (.index.json) or folder, or give EmbeddingNames"
+    case .invalidShard(let path, let tensor, let shard):
+      return
+        "'\(path)': tensor \(quoted(tensor)): expected the name of a file in or below the index's "
+        + "folder, found \(quoted(shard))"
     case .elementType(let path, let tensor, let expected, let found):
       return "'\(path)': tensor \(quoted(tensor)): expected elements of type \(expected), "
         + "found \(found.rawValue)"
@@ -114,6 +147,13 @@ extension SafetensorsError: CustomStringConvertible {
     case .embed(let error):
       return error.description
     }
+  }
+
+  /// All names of a small file; of others the nearest to what was expected.
+  private func nearest(_ expected: [String], _ found: [String]) -> String {
+    guard found.count > 8 else { return list(found, "and") }
+    return "\(found.count) others, of which the nearest are "
+      + list(NearestNames.among(found, to: expected), "and")
   }
 
   /// Names in quotes, cut where a large model's would fill the screen.

@@ -17,9 +17,9 @@ public struct SafetensorsEntry: Hashable, Sendable {
   public let count: Int
   /// Where its bytes begin after the header.
   public let start: Int
-
   /// Bytes of its elements.
-  public var byteCount: Int { count * type.byteCount }
+  public let byteCount: Int
+
   /// Where its bytes end after the header.
   public var end: Int { start + byteCount }
 }
@@ -98,15 +98,16 @@ extension SafetensorsHeader {
     tensors.reserveCapacity(entries.count)
     var previousEnd = 0
     for entry in entries.sorted(by: { ($0.start, $0.end) < ($1.start, $1.end) }) {
-      let size = entry.type.byteCount
-      guard let count = NumPyHeader.elementCount(of: entry.shape, byteCount: size) else {
-        throw .shapeOverflow(path: path, tensor: entry.name, shape: entry.shape)
+      guard entry.start <= entry.end else {
+        throw .fallingOffsets(path: path, tensor: entry.name, start: entry.start, end: entry.end)
       }
-      // Both are at least zero, so the difference fits.
-      guard entry.end - entry.start == count * size else {
+      let (count, expected) = try size(of: entry.shape, entry.type, path: path, tensor: entry.name)
+      // Of a type that is not known, the offsets alone tell.
+      let byteCount = entry.end - entry.start
+      guard expected == nil || byteCount == expected else {
         throw .byteCount(
-          path: path, tensor: entry.name, shape: entry.shape, expected: count * size,
-          actual: entry.end - entry.start)
+          path: path, tensor: entry.name, shape: entry.shape, expected: expected ?? 0,
+          actual: byteCount)
       }
       guard entry.start >= previousEnd else {
         throw .overlap(
@@ -118,8 +119,35 @@ extension SafetensorsHeader {
       previousEnd = entry.end
       tensors.append(
         SafetensorsEntry(
-          name: entry.name, type: entry.type, shape: entry.shape, count: count, start: entry.start))
+          name: entry.name, type: entry.type, shape: entry.shape, count: count, start: entry.start,
+          byteCount: byteCount))
     }
     return tensors
+  }
+
+  /// The elements of a shape, and their bytes where the type is known.
+  static func size(
+    of shape: [Int], _ type: SafetensorsType, path: String, tensor: String
+  ) throws(SafetensorsError) -> (count: Int, bytes: Int?) {
+    // Without a sign, as the reference library counts: a dimension of zero may follow large ones.
+    var product: UInt = 1
+    for dimension in shape {
+      let (next, overflow) = product.multipliedReportingOverflow(by: UInt(max(0, dimension)))
+      guard !overflow, dimension >= 0 else {
+        throw .shapeOverflow(path: path, tensor: tensor, shape: shape)
+      }
+      product = next
+    }
+    guard let count = Int(exactly: product) else {
+      throw .shapeOverflow(path: path, tensor: tensor, shape: shape)
+    }
+    guard let bits = type.bitCount else { return (count, nil) }
+    guard let bytes = type.byteCount(of: count) else {
+      guard bits < 8 else { throw .shapeOverflow(path: path, tensor: tensor, shape: shape) }
+      throw .shape(
+        path: path, tensor: tensor, expected: "of elements of \(bits) bits that fill whole bytes",
+        found: shape)
+    }
+    return (count, bytes)
   }
 }

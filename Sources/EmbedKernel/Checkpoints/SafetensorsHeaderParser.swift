@@ -1,7 +1,8 @@
 // Reads the JSON in a safetensors header: an object of objects with three known keys, and an object
 // of strings. Total on any bytes, without recursion; anything else is an error that names its
 // offset in the file. Keys are compared as bytes, because String's equality would join names that
-// Unicode calls equivalent.
+// Unicode calls equivalent. As in the reference library, further keys of a tensor are passed over
+// and the texts may be null; a name that is given twice is refused, where the reference takes one.
 
 /// A reader of one header's text.
 struct SafetensorsHeaderParser {
@@ -31,8 +32,6 @@ struct SafetensorsHeaderParser {
 
   /// Reads the whole text.
   mutating func parse() throws(SafetensorsError) {
-    // The format fixes the first byte, so that other files are told apart early.
-    guard text.first == UInt8(ascii: "{") else { throw malformed("'{'") }
     var names = Set<[UInt8]>()
     try object { (parser, key) throws(SafetensorsError) in
       guard names.insert(Array(key.utf8)).inserted else {
@@ -51,6 +50,7 @@ struct SafetensorsHeaderParser {
   // MARK: Members
 
   private mutating func readMetadata() throws(SafetensorsError) {
+    if take("null") { return }
     var keys = Set<[UInt8]>()
     try object { (parser, key) throws(SafetensorsError) in
       guard keys.insert(Array(key.utf8)).inserted else {
@@ -67,11 +67,7 @@ struct SafetensorsHeaderParser {
     try object { (parser, key) throws(SafetensorsError) in
       switch key {
       case "dtype" where type == nil:
-        let text = try parser.string("a type's name")
-        guard let known = SafetensorsType(rawValue: text) else {
-          throw .unknownType(path: parser.path, tensor: name, type: text)
-        }
-        type = known
+        type = SafetensorsType(rawValue: try parser.string("a type's name"))
       case "shape" where shape == nil:
         shape = try parser.integers()
       case "data_offsets" where offsets == nil:
@@ -80,7 +76,7 @@ struct SafetensorsHeaderParser {
       case "dtype", "shape", "data_offsets":
         throw .duplicateName(path: parser.path, name: key)
       default:
-        throw parser.malformed("'dtype', 'shape' or 'data_offsets' before this")
+        try parser.skipValue()
       }
     }
     guard let type else { throw malformed("a 'dtype' before this") }
@@ -104,6 +100,68 @@ struct SafetensorsHeaderParser {
       try member(&self, key)
     } while take(",")
     try expect("}")
+  }
+
+  /// Passes over a value of any kind.
+  private mutating func skipValue() throws(SafetensorsError) {
+    var closers: [String] = []
+    repeat {
+      if closers.last == "}" {
+        _ = try string("a key")
+        try expect(":")
+      }
+      if let closer = take("{") ? "}" : take("[") ? "]" : nil {
+        guard closers.count < Self.maximumDepth else {
+          throw malformed("at most \(Self.maximumDepth) levels")
+        }
+        if !take(closer) {
+          closers.append(closer)
+          continue
+        }
+      } else {
+        try skipScalar()
+      }
+      while let closer = closers.last, !take(",") {
+        try expect(closer)
+        closers.removeLast()
+      }
+    } while !closers.isEmpty
+  }
+
+  /// Levels of a value that is passed over: those that the reference library allows.
+  private static let maximumDepth = 125
+
+  private mutating func skipScalar() throws(SafetensorsError) {
+    skipSpace()
+    guard position < text.count, text[position] != UInt8(ascii: "\"") else {
+      _ = try string("a value")
+      return
+    }
+    if take("null") || take("true") || take("false") { return }
+    let start = position
+    _ = take("-")
+    let whole = digits()
+    // JSON knows no leading zeros.
+    var isNumber = whole.count == 1 || (whole.count > 1 && text[whole.lowerBound] != 0x30)
+    if take(".", skippingSpace: false) { isNumber = isNumber && !digits().isEmpty }
+    if take("e", skippingSpace: false) || take("E", skippingSpace: false) {
+      _ = take("+", skippingSpace: false) || take("-", skippingSpace: false)
+      isNumber = isNumber && !digits().isEmpty
+    }
+    // One that no Double holds is refused, as in the reference library.
+    guard isNumber,
+      Double(String(decoding: text[start..<position], as: UTF8.self))?.isFinite == true
+    else {
+      position = start
+      throw malformed("a value")
+    }
+  }
+
+  /// Steps over digits; where they are.
+  private mutating func digits() -> Range<Int> {
+    let start = position
+    while position < text.count, (0x30...0x39).contains(text[position]) { position += 1 }
+    return start..<position
   }
 
   private mutating func integers() throws(SafetensorsError) -> [Int] {

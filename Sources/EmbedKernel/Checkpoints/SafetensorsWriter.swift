@@ -10,12 +10,20 @@ public struct SafetensorsTensor: Hashable, Sendable {
   public var type: SafetensorsType
   /// The dimensions, outermost first.
   public var shape: [Int]
+  /// Its bytes, where the type does not tell them (`SafetensorsType.other`).
+  public var byteCount: Int?
 
   /// A tensor's name, type and shape.
-  public init(_ name: String, _ type: SafetensorsType, shape: [Int]) {
+  public init(_ name: String, _ type: SafetensorsType, shape: [Int], byteCount: Int? = nil) {
     self.name = name
     self.type = type
     self.shape = shape
+    self.byteCount = byteCount
+  }
+
+  /// The same tensor in another file.
+  public init(_ entry: SafetensorsEntry) {
+    self.init(entry.name, entry.type, shape: entry.shape, byteCount: entry.byteCount)
   }
 }
 
@@ -41,7 +49,8 @@ public struct SafetensorsWriter: ~Copyable {
   ///   - path: The file; its folder must exist. A link is followed to the file it names.
   ///   - metadata: Texts for the header's `__metadata__`; written by rising keys.
   /// - Throws: `SafetensorsError`: `duplicateName` (`__metadata__` counts as taken),
-  ///   `shapeOverflow`, `headerTooLong`, and `file` where the system refuses.
+  ///   `shapeOverflow`, `elementType` for a type of unknown size without its bytes, `headerTooLong`,
+  ///   and `file` where the system refuses.
   public init(
     _ path: String, tensors: [SafetensorsTensor], metadata: [String: String] = [:]
   ) throws(SafetensorsError) {
@@ -184,17 +193,22 @@ extension SafetensorsWriter {
       guard names.insert(Array(tensor.name.utf8)).inserted else {
         throw .duplicateName(path: path, name: tensor.name)
       }
-      let size = tensor.type.byteCount
-      guard let count = NumPyHeader.elementCount(of: tensor.shape, byteCount: size),
-        // Room for the header, so that no offset in the file overflows.
-        count * size <= Int.max - SafetensorsHeader.maximumLength - 16 - start
-      else {
+      let (count, bytes) = try SafetensorsHeader.size(
+        of: tensor.shape, tensor.type, path: path, tensor: tensor.name)
+      guard let bytes = bytes ?? tensor.byteCount, bytes >= 0 else {
+        throw .elementType(
+          path: path, tensor: tensor.name, expected: "a known size, or how many bytes they are",
+          found: tensor.type)
+      }
+      // Room for the header, so that no offset in the file overflows.
+      guard bytes <= Int.max - SafetensorsHeader.maximumLength - 16 - start else {
         throw .shapeOverflow(path: path, tensor: tensor.name, shape: tensor.shape)
       }
       entries.append(
         SafetensorsEntry(
-          name: tensor.name, type: tensor.type, shape: tensor.shape, count: count, start: start))
-      start += count * size
+          name: tensor.name, type: tensor.type, shape: tensor.shape, count: count, start: start,
+          byteCount: bytes))
+      start += bytes
     }
     return entries
   }
@@ -211,7 +225,7 @@ extension SafetensorsWriter {
     for entry in entries {
       let shape = entry.shape.map(String.init).joined(separator: ",")
       members.append(
-        "\(quoted(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":[\(shape)],"
+        "\(quoted(entry.name)):{\"dtype\":\(quoted(entry.type.rawValue)),\"shape\":[\(shape)],"
           + "\"data_offsets\":[\(entry.start),\(entry.end)]}")
     }
     return Array("{\(members.joined(separator: ","))}".utf8)

@@ -12,6 +12,7 @@ struct ZipMember {
   var size: Int
   /// Where its own header begins in the file.
   var offset: Int
+  var isEncrypted: Bool
 }
 
 /// The directory of an archive.
@@ -72,7 +73,6 @@ struct ZipDirectory {
   private mutating func read(
     _ bytes: [UInt8], count: Int, path: String, offset: Int
   ) throws(NumPyArchiveError) {
-    var names = Set<[UInt8]>()
     var place = 0
     while place < bytes.count {
       guard bytes.count - place >= 46, Fields.value(bytes, place, 4) == 0x0201_4B50 else {
@@ -86,25 +86,20 @@ struct ZipDirectory {
       guard next <= bytes.count else {
         throw .malformed(path: path, offset: offset + place, expected: "a whole directory entry")
       }
-      let name = Array(bytes[place + 46..<extraStart])
-      guard let text = String(validating: name, as: UTF8.self) else {
-        throw .malformed(path: path, offset: offset + place + 46, expected: "a name in UTF-8")
-      }
-      guard names.insert(name).inserted else { throw .duplicateName(path: path, name: text) }
+      // What is odd about one member must not keep the others from being read: names in another
+      // encoding are repaired, and the rest is refused with the member.
       var member = ZipMember(
-        name: text, method: Fields.value(bytes, place + 10, 2),
+        name: String(decoding: bytes[place + 46..<extraStart], as: UTF8.self),
+        method: Fields.value(bytes, place + 10, 2),
         checkSum: UInt32(Fields.value(bytes, place + 16, 4)),
         compressedSize: Fields.value(bytes, place + 20, 4),
-        size: Fields.value(bytes, place + 24, 4), offset: Fields.value(bytes, place + 42, 4))
-      guard
-        Fields.readZIP64(Array(bytes[extraStart..<extraStart + extraLength]), into: &member),
-        // Bit 0 of the flags: encrypted.
-        Fields.value(bytes, place + 8, 2) & 1 == 0
+        size: Fields.value(bytes, place + 24, 4), offset: Fields.value(bytes, place + 42, 4),
+        isEncrypted: Fields.value(bytes, place + 8, 2) & 1 == 1)
+      guard Fields.readZIP64(Array(bytes[extraStart..<extraStart + extraLength]), into: &member)
       else {
         throw .malformed(
           path: path, offset: offset + extraStart,
-          expected: "an entry that is not encrypted, "
-            + "with its ZIP64 sizes where they are needed")
+          expected: "an entry with its ZIP64 sizes where they are needed")
       }
       members.append(member)
       place = next

@@ -45,6 +45,7 @@ internal import CMicrokernels
     let defaults = Defaults.ofProcess
     if let error = defaults.error { throw error }
     backend = choice.backend ?? defaults.backend ?? suited
+    if backend == .openBLAS { try OpenBLASLibrary.open() }
     threads = min(
       choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), rows)
     let isLarge = bytes >= tuning.prefetchBytes
@@ -83,7 +84,7 @@ internal import CMicrokernels
 
   private init() {
     let backend = EnvironmentChoice<Backend>("EMBEDKERNEL_BACKEND")
-    let set = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")
+    let set = InstructionSet.environment
     let kernels = unsafe (set.value ?? .best).kernels
     let unavailable = unsafe kernels == nil ? set.value : nil
     self.backend = backend.value

@@ -31,29 +31,21 @@ extension Kernels {
   ///   output gradient once, again for tokens that occur more than once where there are positions,
   ///   and each touched row once. Allocates only for a batch larger than any before.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, shape: EmbeddingShape,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, shape: EmbeddingShape,
     at place: PositionIDs = .sequential(), options: BackwardOptions = BackwardOptions(),
     tokens: borrowing GradientTarget, positions: borrowing GradientTarget,
     workspace: inout BackwardWorkspace
-  ) throws(EmbedError) {
-    // A span's memory outlives the call that borrows it.
-    try unsafe backward(
-      outputGradient.withUnsafeBufferPointer { unsafe $0 },
-      ids: ids.withUnsafeBufferPointer { unsafe $0 }, shape: shape, at: place, options: options,
-      tokens: tokens, positions: positions, workspace: &workspace)
-  }
-
-  /// The same on buffer pointers.
-  @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
-    shape: EmbeddingShape, at place: PositionIDs = .sequential(),
-    options: BackwardOptions = BackwardOptions(), tokens: borrowing GradientTarget,
-    positions: borrowing GradientTarget, workspace: inout BackwardWorkspace
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient, TokenIDs(ids), shape, place, options, tokens, positions, &workspace)
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), shape, place, options, tokens, positions, &workspace)
+      }
+    }
   }
 
   /// The same into two row-sparse gradients.
@@ -61,26 +53,59 @@ extension Kernels {
   /// A `GradientTarget` lives as long as the access to the variable it names, which stored properties
   /// of one value or of a class do not allow side by side; arguments do.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
-    shape: EmbeddingShape, at place: PositionIDs = .sequential(),
-    options: BackwardOptions = BackwardOptions(), tokens: inout RowSparseGradient,
-    positions: inout RowSparseGradient, workspace: inout BackwardWorkspace
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient, TokenIDs(ids), shape, place, options, .rowSparse(&tokens),
-      .rowSparse(&positions), &workspace)
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, shape: EmbeddingShape,
+    at place: PositionIDs = .sequential(), options: BackwardOptions = BackwardOptions(),
+    tokens: inout RowSparseGradient, positions: inout RowSparseGradient,
+    workspace: inout BackwardWorkspace
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), shape, place, options, &tokens, &positions, &workspace)
+      }
+    }
   }
 
   /// The same into the token table's row-sparse gradient alone.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
-    shape: EmbeddingShape, options: BackwardOptions = BackwardOptions(),
-    tokens: inout RowSparseGradient, workspace: inout BackwardWorkspace
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, shape: EmbeddingShape,
+    options: BackwardOptions = BackwardOptions(), tokens: inout RowSparseGradient,
+    workspace: inout BackwardWorkspace
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), shape, options, &tokens, &workspace)
+      }
+    }
+  }
+
+  @usableFromInline
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
+    _ options: BackwardOptions, _ tokens: inout RowSparseGradient,
+    _ workspace: inout BackwardWorkspace
   ) throws(EmbedError) {
     try unsafe backward(
-      outputGradient, TokenIDs(ids), shape, .sequential(), options, .rowSparse(&tokens), .none,
+      outputGradient, ids, shape, .sequential(), options, .rowSparse(&tokens), .none, &workspace)
+  }
+
+  @usableFromInline
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
+    _ place: PositionIDs, _ options: BackwardOptions, _ tokens: inout RowSparseGradient,
+    _ positions: inout RowSparseGradient, _ workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    try unsafe backward(
+      outputGradient, ids, shape, place, options, .rowSparse(&tokens), .rowSparse(&positions),
       &workspace)
   }
 

@@ -13,12 +13,19 @@ extension Kernels {
   /// - Throws: `wrongElementCount` where the counts differ, `overlappingMemory`, and
   ///   `invalidSize` for less than one thread.
   @inlinable
-  public func convert<Input: TableElement, Output: TableElement>(
-    _ input: Span<Input>, into output: inout MutableSpan<Output>
-  ) throws(EmbedError) {
-    try unsafe convert(
-      input.withUnsafeBytes { unsafe $0 }, Input.elementType, input.count,
-      output.withUnsafeMutableBytes { unsafe $0 }, Output.elementType, output.count)
+  public func convert<
+    Input: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements & ~Copyable & ~Escapable
+  >(
+    _ input: borrowing Input, into output: inout Output
+  ) throws(EmbedError) where Input.Element: TableElement, Output.Element: TableElement {
+    try unsafe input.withElements { (input) throws(EmbedError) in
+      try unsafe output.withMutableElements { (output) throws(EmbedError) in
+        try unsafe convert(
+          UnsafeRawBufferPointer(input), Input.Element.elementType, input.count,
+          UnsafeMutableRawBufferPointer(output), Output.Element.elementType, output.count)
+      }
+    }
   }
 
   @usableFromInline
@@ -57,9 +64,25 @@ extension Kernels {
   ///   - stream: Separates the roundings of one seed: a step's number, for instance.
   ///   - first: The place of the first element, where the elements are a part of a table.
   /// - Throws: `wrongElementCount` where the counts differ, `invalidSize` for a negative place.
-  public func roundStochastically(
-    _ input: Span<Float>, into output: inout MutableSpan<BFloat16>, seed: UInt64,
-    stream: UInt64 = 0, first: Int = 0
+  @inlinable
+  public func roundStochastically<
+    Input: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Output: WritableElements<BFloat16> & ~Copyable & ~Escapable
+  >(
+    _ input: borrowing Input, into output: inout Output, seed: UInt64, stream: UInt64 = 0,
+    first: Int = 0
+  ) throws(EmbedError) {
+    try unsafe input.withElements { (input) throws(EmbedError) in
+      try unsafe output.withMutableElements { (output) throws(EmbedError) in
+        try unsafe roundStochastically(input, output, seed, stream, first)
+      }
+    }
+  }
+
+  @usableFromInline
+  func roundStochastically(
+    _ input: UnsafeBufferPointer<Float>, _ output: UnsafeMutableBufferPointer<BFloat16>,
+    _ seed: UInt64, _ stream: UInt64, _ first: Int
   ) throws(EmbedError) {
     guard input.count == output.count else {
       throw .wrongElementCount(
@@ -71,9 +94,7 @@ extension Kernels {
     let plan = try Plan(
       self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), .inForce)
     let work = unsafe StochasticWork(
-      input: input.withUnsafeBufferPointer { unsafe $0 },
-      output: output.withUnsafeMutableBufferPointer { unsafe $0 },
-      generator: Philox4x32(seed: seed), stream: stream, first: first)
+      input: input, output: output, generator: Philox4x32(seed: seed), stream: stream, first: first)
     Threads.split(input.count, plan.threads, work)
   }
 }

@@ -40,52 +40,9 @@ public struct Kernels: Hashable, Sendable {
   }
 }
 
+// MARK: Embedding floats
+
 extension Kernels {
-  /// Adds to each token's row the row of its position.
-  ///
-  ///     for b in 0..<batch, t in 0..<context:
-  ///       output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
-  ///
-  /// Bit for bit the same for every backend and number of threads.
-  ///
-  /// - Parameters:
-  ///   - ids: Shape `[batch, context]`.
-  ///   - tokens: Token table, shape `[vocabulary, dim]`.
-  ///   - positions: Position table, shape `[maximum, dim]`; nil adds none.
-  ///   - shape: The four sizes.
-  ///   - place: Where each token stands; by default at its column.
-  ///   - options: Scale, and what to do outside the tables.
-  ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
-  /// - Throws: `EmbedError`, before anything is written.
-  /// - Complexity: O(N·D) for N tokens. Memory traffic: N·D·4 bytes read, as many written, and the
-  ///   position rows once. Allocates nothing.
-  @inlinable
-  public func embed<ID: TokenID>(
-    ids: Span<ID>, tokens: Span<Float>, positions: Span<Float>?, shape: EmbeddingShape,
-    at place: PositionIDs = .sequential(), options: EmbedOptions = EmbedOptions(),
-    into output: inout MutableSpan<Float>
-  ) throws(EmbedError) {
-    // A span's memory outlives the call that borrows it.
-    var positionBuffer: UnsafeBufferPointer<Float>?
-    if let positions { unsafe positionBuffer = positions.withUnsafeBufferPointer { unsafe $0 } }
-    try unsafe embed(
-      ids: ids.withUnsafeBufferPointer { unsafe $0 },
-      tokens: tokens.withUnsafeBufferPointer { unsafe $0 }, positions: positionBuffer,
-      shape: shape, at: place, options: options,
-      into: output.withUnsafeMutableBufferPointer { unsafe $0 })
-  }
-
-  /// The same on buffer pointers.
-  @inlinable
-  public func embed<ID: TokenID>(
-    ids: UnsafeBufferPointer<ID>, tokens: UnsafeBufferPointer<Float>,
-    positions: UnsafeBufferPointer<Float>?, shape: EmbeddingShape,
-    at place: PositionIDs = .sequential(), options: EmbedOptions = EmbedOptions(),
-    into output: UnsafeMutableBufferPointer<Float>
-  ) throws(EmbedError) {
-    try unsafe embed(TokenIDs(ids), tokens, positions, shape, place, options, output)
-  }
-
   @usableFromInline
   func embed(
     _ ids: TokenIDs, _ tokens: UnsafeBufferPointer<Float>,

@@ -25,7 +25,7 @@ public struct Dropout: Hashable, Sendable {
 
   /// The mask of a step: 32 bits decide an element, so the share is exact to 2^-33.
   func mask(step: UInt64) -> DropoutMask {
-    let threshold = UInt32((Double(rate) * 0x1p32).rounded())
+    let threshold = UInt32(clamping: Int(saturating: (Double(rate) * 0x1p32).rounded()))
     return DropoutMask(
       key: seed, stream: RandomStream.dropout &+ step, threshold: threshold,
       scale: threshold == 0 ? 1 : Float(1 / (1 - Double(rate))))

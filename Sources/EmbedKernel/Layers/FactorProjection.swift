@@ -57,10 +57,11 @@ public final class FactorProjection: Sendable {
       wideGradient, MatrixView("matrix", matrix).transposed, .overwrite, narrowGradient)
     MatrixProduct.multiply(narrow.transposed, wideGradient, .add, target)
     guard bias != nil else { return }
+    // Bound once: adding to an element of `gradient.bias.unsafeBuffer` itself, a property of a value that
+    // cannot be copied, crashes Swift 6.3.1 where it compiles for the thread sanitizer.
+    let sums = unsafe gradient.bias.unsafeBuffer
     for row in 0..<wideGradient.rows {
-      for i in 0..<wide {
-        unsafe gradient.bias.unsafeBuffer[i] += wideGradient.base[row * wide + i]
-      }
+      for i in 0..<wide { unsafe sums[i] += wideGradient.base[row * wide + i] }
     }
   }
 }

@@ -37,21 +37,62 @@ public final class FactorizedEmbedding: Sendable {
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
-  ///   - segmentIDs: Shape `[batch, context]`; nil where all tokens are of segment 0.
+  ///   - segmentIDs: Shape `[batch, context]`.
   ///   - trainingStep: Which dropout mask to take; nil drops nothing.
   ///   - workspace: Holds the narrow rows.
   ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
   /// - Throws: `EmbedError`, before anything is written. Allocates only in the workspace, and there
   ///   only where a batch is larger than any before.
-  public func forward<ID: TokenID>(
-    _ ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int, context: Int,
+  @inlinable
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Segments: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, segmentIDs: borrowing Segments, batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    workspace: inout FactorWorkspace, into output: inout MutableSpan<Float>,
-    using kernels: Kernels = .auto
+    workspace: inout FactorWorkspace, into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+        try unsafe output.withMutableElements { (output) throws(EmbedError) in
+          try unsafe forward(
+            TokenIDs(ids), TokenIDs(segmentIDs),
+            narrow.embedding.shape(batch: batch, context: context), place, trainingStep,
+            &workspace, output, kernels)
+        }
+      }
+    }
+  }
+
+  /// The same with segments that there may be; without, all tokens are of segment 0.
+  @inlinable
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    workspace: inout FactorWorkspace, into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    let segments = TokenIDs.optional(segmentIDs)
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try unsafe output.withMutableElements { (output) throws(EmbedError) in
+        try unsafe forward(
+          TokenIDs(ids), segments, narrow.embedding.shape(batch: batch, context: context), place,
+          trainingStep, &workspace, output, kernels)
+      }
+    }
+  }
+
+  @usableFromInline
+  func forward(
+    _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ step: UInt64?, _ workspace: inout FactorWorkspace,
+    _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
   ) throws(EmbedError) {
-    let counts = try narrow.embedding.shape(batch: batch, context: context).check()
-    let wide = try unsafe MutableMatrixView(
-      "output", output.withUnsafeMutableBufferPointer { unsafe $0 }, counts.ids, dim)
+    let counts = try shape.check()
+    let wide = try unsafe MutableMatrixView("output", output, counts.ids, dim)
     let matrix = MatrixView("matrix", projection.matrix)
     try workspace.reserve(counts.output)
     let rows = try unsafe MatrixView(
@@ -59,8 +100,8 @@ public final class FactorizedEmbedding: Sendable {
     try MatrixProduct.check(rows, matrix, wide.view)
     try wide.checkApart(from: matrix)
     if let bias = projection.bias { try wide.checkApart(from: MatrixView("bias", bias)) }
-    try forward(
-      ids, segmentIDs, batch, context, place, trainingStep, &workspace, counts.output, kernels)
+    try unsafe narrow.forward(
+      ids, segmentIDs, shape, place, step, workspace.rows(counts.output), kernels)
     projection.forward(rows, into: wide)
   }
 
@@ -73,15 +114,62 @@ public final class FactorizedEmbedding: Sendable {
   ///   - gradient: The narrow layer's: `rows` is d(x) `[N, r]`, for the sparse backward.
   ///   - factorGradient: The matrix's and the bias's; accumulates.
   /// - Throws: `EmbedError`, before a gradient is written.
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int,
-    context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+  @inlinable
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Segments: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments,
+    batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     workspace: inout FactorWorkspace, into gradient: inout FusedEmbeddingGradient,
     factorGradient: inout FactorGradient, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+          try unsafe backward(
+            outputGradient, TokenIDs(ids), TokenIDs(segmentIDs),
+            narrow.embedding.shape(batch: batch, context: context), place, trainingStep,
+            &workspace, &gradient, &factorGradient, kernels)
+        }
+      }
+    }
+  }
+
+  /// The same with segments that there may be.
+  @inlinable
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
+    segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    workspace: inout FactorWorkspace, into gradient: inout FusedEmbeddingGradient,
+    factorGradient: inout FactorGradient, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    let segments = TokenIDs.optional(segmentIDs)
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), segments,
+          narrow.embedding.shape(batch: batch, context: context), place, trainingStep, &workspace,
+          &gradient, &factorGradient, kernels)
+      }
+    }
+  }
+
+  @usableFromInline
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ segmentIDs: TokenIDs?,
+    _ shape: EmbeddingShape, _ place: PositionIDs, _ step: UInt64?,
+    _ workspace: inout FactorWorkspace, _ gradient: inout FusedEmbeddingGradient,
+    _ factorGradient: inout FactorGradient, _ kernels: Kernels
   ) throws(EmbedError) {
-    let counts = try narrow.embedding.shape(batch: batch, context: context).check()
+    let counts = try shape.check()
     let wideGradient = try unsafe MatrixView(
-      "output gradient", outputGradient.withUnsafeBufferPointer { unsafe $0 }, counts.ids, dim)
+      "output gradient", outputGradient, counts.ids, dim)
     try factorGradient.matrix.checkSizes(of: projection.matrix)
     guard gradient.fits(narrow) else {
       throw .invalidSize(
@@ -94,25 +182,13 @@ public final class FactorizedEmbedding: Sendable {
     let narrowGradient = try unsafe MutableMatrixView(
       "narrow gradient", workspace.gradient(counts.output), counts.ids, narrow.dim)
     try MatrixProduct.check(rows, MatrixView("matrix", projection.matrix), wideGradient)
-    try forward(
-      ids, segmentIDs, batch, context, place, trainingStep, &workspace, counts.output, kernels)
+    try unsafe narrow.forward(
+      ids, segmentIDs, shape, place, step, workspace.rows(counts.output), kernels)
     try projection.backward(
       wideGradient, narrow: rows, narrowGradient: narrowGradient, &factorGradient)
-    let narrowSpan = unsafe Span(_unsafeElements: workspace.gradient(counts.output))
-    try narrow.backward(
-      narrowSpan, ids: ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place,
-      trainingStep: trainingStep, into: &gradient, using: kernels)
-  }
-
-  /// The narrow rows, into the workspace.
-  private func forward<ID: TokenID>(
-    _ ids: Span<ID>, _ segmentIDs: Span<ID>?, _ batch: Int, _ context: Int, _ place: PositionIDs,
-    _ step: UInt64?, _ workspace: inout FactorWorkspace, _ count: Int, _ kernels: Kernels
-  ) throws(EmbedError) {
-    var rows = unsafe MutableSpan(_unsafeElements: workspace.rows(count))
-    try narrow.forward(
-      ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place, trainingStep: step,
-      into: &rows, using: kernels)
+    try unsafe narrow.backward(
+      UnsafeBufferPointer(workspace.gradient(counts.output)), ids, segmentIDs, shape, place, step,
+      &gradient, kernels)
   }
 }
 

@@ -33,12 +33,27 @@ public final class FactorizedTiedProjection: Sendable {
   ///   - logits: Shape `[rows, vocabulary]`, overwritten; shares no memory with the inputs.
   /// - Throws: `EmbedError`, before the logits are written. Allocates only in the workspace, and
   ///   there only for more rows than ever before. The bits may depend on OpenBLAS's threads and core.
-  public func logits(
-    _ hidden: Span<Float>, rows: Int, workspace: inout FactorWorkspace,
-    into logits: inout MutableSpan<Float>
+  @inlinable
+  public func logits<
+    Hidden: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Logits: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ hidden: borrowing Hidden, rows: Int, workspace: inout FactorWorkspace,
+    into logits: inout Logits
   ) throws(EmbedError) {
-    let output = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    let call = try unsafe Call(self, hidden.withUnsafeBufferPointer { unsafe $0 }, rows, &workspace)
+    try unsafe hidden.withElements { (hidden) throws(EmbedError) in
+      try unsafe logits.withMutableElements { (logits) throws(EmbedError) in
+        try unsafe self.logits(hidden, rows, &workspace, logits)
+      }
+    }
+  }
+
+  @usableFromInline
+  func logits(
+    _ hidden: UnsafeBufferPointer<Float>, _ rows: Int, _ workspace: inout FactorWorkspace,
+    _ output: UnsafeMutableBufferPointer<Float>
+  ) throws(EmbedError) {
+    let call = try unsafe Call(self, hidden, rows, &workspace)
     let wide = try unsafe MutableMatrixView("logits", output, rows, head.tokens.vocabulary)
     try wide.checkApart(from: call.hidden, call.matrix)
     call.narrowHidden()
@@ -62,19 +77,39 @@ public final class FactorizedTiedProjection: Sendable {
   ///   - tableGradient: That of the narrow table; accumulates.
   ///   - factorGradient: The matrix's; accumulates. The bias's is left as it is.
   /// - Throws: `EmbedError`, before a gradient is written. Allocates as `logits` does.
-  public func backward(
-    _ logitGradient: Span<Float>, hidden: Span<Float>, rows: Int,
-    workspace: inout FactorWorkspace, hiddenGradient: inout MutableSpan<Float>,
+  @inlinable
+  public func backward<
+    Logits: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Hidden: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ logitGradient: borrowing Logits, hidden: borrowing Hidden, rows: Int,
+    workspace: inout FactorWorkspace, hiddenGradient: inout Output,
     tableGradient: inout TableGradient, factorGradient: inout FactorGradient
   ) throws(EmbedError) {
-    let call = try unsafe Call(self, hidden.withUnsafeBufferPointer { unsafe $0 }, rows, &workspace)
-    let logitMemory = unsafe logitGradient.withUnsafeBufferPointer { unsafe $0 }
+    try unsafe logitGradient.withElements { (logitGradient) throws(EmbedError) in
+      try unsafe hidden.withElements { (hidden) throws(EmbedError) in
+        try unsafe hiddenGradient.withMutableElements { (hiddenGradient) throws(EmbedError) in
+          try unsafe backward(
+            logitGradient, hidden, rows, &workspace, hiddenGradient, &tableGradient,
+            &factorGradient)
+        }
+      }
+    }
+  }
+
+  @usableFromInline
+  func backward(
+    _ logitMemory: UnsafeBufferPointer<Float>, _ hidden: UnsafeBufferPointer<Float>, _ rows: Int,
+    _ workspace: inout FactorWorkspace, _ hiddenGradient: UnsafeMutableBufferPointer<Float>,
+    _ tableGradient: inout TableGradient, _ factorGradient: inout FactorGradient
+  ) throws(EmbedError) {
+    let call = try unsafe Call(self, hidden, rows, &workspace)
     let narrow = unsafe workspace.gradient(call.count)
     let narrowGradient = try unsafe MatrixView(
       "narrow gradient", UnsafeBufferPointer(narrow), rows, projection.narrow)
     let target = try unsafe MutableMatrixView(
-      "hidden gradient", hiddenGradient.withUnsafeMutableBufferPointer { unsafe $0 }, rows,
-      projection.wide)
+      "hidden gradient", hiddenGradient, rows, projection.wide)
     try factorGradient.matrix.checkSizes(of: projection.matrix)
     let matrixGradient = try unsafe MutableMatrixView(
       "matrix gradient", factorGradient.matrix.unsafeBuffer, projection.narrow, projection.wide)

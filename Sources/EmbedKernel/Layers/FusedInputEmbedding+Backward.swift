@@ -21,30 +21,46 @@ extension FusedInputEmbedding {
   ///   than any before.
   /// - Complexity: O(N·D). Memory traffic: 12·N·D bytes.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int,
-    context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Segments: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments,
+    batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into gradient: inout FusedEmbeddingGradient, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    var segmentBuffer: UnsafeBufferPointer<ID>?
-    if let segmentIDs { unsafe segmentBuffer = segmentIDs.withUnsafeBufferPointer { unsafe $0 } }
-    try unsafe backward(
-      outputGradient.withUnsafeBufferPointer { unsafe $0 },
-      ids: ids.withUnsafeBufferPointer { unsafe $0 }, segmentIDs: segmentBuffer, batch: batch,
-      context: context, at: place, trainingStep: trainingStep, into: &gradient, using: kernels)
+  ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+          try unsafe backward(
+            outputGradient, TokenIDs(ids), TokenIDs(segmentIDs),
+            embedding.shape(batch: batch, context: context), place, trainingStep, &gradient,
+            kernels)
+        }
+      }
+    }
   }
 
-  /// The same on buffer pointers.
+  /// The same with segments that there may be.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
-    segmentIDs: UnsafeBufferPointer<ID>? = nil, batch: Int, context: Int,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
+    segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into gradient: inout FusedEmbeddingGradient, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient, TokenIDs(ids), segmentIDs.map { unsafe TokenIDs($0) },
-      embedding.shape(batch: batch, context: context), place, trainingStep, &gradient, kernels)
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    let segments = TokenIDs.optional(segmentIDs)
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), segments,
+          embedding.shape(batch: batch, context: context), place, trainingStep, &gradient, kernels)
+      }
+    }
   }
 
   @usableFromInline
@@ -73,6 +89,7 @@ extension FusedInputEmbedding {
         expected: "that of the layer the gradient was made for, \(dim)")
     }
     try gradient.reserve(count: counts.ids, partials: 0)
+    try bringUp(ids, segmentIDs, shape, place, kernels)
     var result = (layout: PartialLayout?.none, threads: 1)
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       let forward = try unsafe pass(

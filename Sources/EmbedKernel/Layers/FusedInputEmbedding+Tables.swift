@@ -29,46 +29,71 @@ extension FusedInputEmbedding {
   ///   every number of threads, as `Kernels.backward` says.
   /// - Complexity: O(N·D). Memory traffic: 20·N·D bytes with uniform ids.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int,
-    context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Segments: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments,
+    batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into gradient: inout FusedEmbeddingGradient, tables: inout InputGradient,
     frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,
     using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    var segmentBuffer: UnsafeBufferPointer<ID>?
-    if let segmentIDs { unsafe segmentBuffer = segmentIDs.withUnsafeBufferPointer { unsafe $0 } }
-    try unsafe backward(
-      outputGradient.withUnsafeBufferPointer { unsafe $0 },
-      ids: ids.withUnsafeBufferPointer { unsafe $0 }, segmentIDs: segmentBuffer, batch: batch,
-      context: context, at: place, trainingStep: trainingStep, into: &gradient, tables: &tables,
-      frequencyScaling: frequencyScaling, summation: summation, using: kernels)
+  ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+          try unsafe backward(
+            outputGradient, TokenIDs(ids), TokenIDs(segmentIDs),
+            embedding.shape(batch: batch, context: context), place, trainingStep, &gradient,
+            &tables, frequencyScaling, summation, kernels)
+        }
+      }
+    }
   }
 
-  /// The same on buffer pointers.
+  /// The same with segments that there may be.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>,
-    segmentIDs: UnsafeBufferPointer<ID>? = nil, batch: Int, context: Int,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
+    segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into gradient: inout FusedEmbeddingGradient, tables: inout InputGradient,
     frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,
     using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    let segments = TokenIDs.optional(segmentIDs)
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), segments,
+          embedding.shape(batch: batch, context: context), place, trainingStep, &gradient,
+          &tables, frequencyScaling, summation, kernels)
+      }
+    }
+  }
+
+  @usableFromInline
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ segmentIDs: TokenIDs?,
+    _ shape: EmbeddingShape, _ place: PositionIDs, _ step: UInt64?,
+    _ gradient: inout FusedEmbeddingGradient, _ tables: inout InputGradient,
+    _ frequencyScaling: FrequencyScaling, _ summation: Summation, _ kernels: Kernels
   ) throws(EmbedError) {
     try embedding.checkSizes(of: tables)
-    try unsafe backward(
-      outputGradient, ids: ids, segmentIDs: segmentIDs, batch: batch, context: context, at: place,
-      trainingStep: trainingStep, into: &gradient, using: kernels)
+    try unsafe backward(outputGradient, ids, segmentIDs, shape, place, step, &gradient, kernels)
+    let rows = gradient.rows
     try unsafe embedding.backward(
-      gradient.rows.withUnsafeBufferPointer { unsafe $0 }, ids: ids, batch: batch,
-      context: context, at: place, into: &tables, frequencyScaling: frequencyScaling,
-      summation: summation, using: kernels)
+      rows.withUnsafeBufferPointer { unsafe $0 }, ids, shape, place,
+      embedding.backwardOptions(1, frequencyScaling, summation), &tables, kernels)
   }
 }
 
 extension InputEmbedding {
   /// Checks that `gradient` belongs to tables of these sizes.
-  @usableFromInline
   func checkSizes(of gradient: borrowing InputGradient) throws(EmbedError) {
     func check(
       _ name: String, _ part: borrowing RowSparseGradient, rows: Int

@@ -57,24 +57,66 @@ public final class FusedInputEmbedding: Sendable {
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
-  ///   - segmentIDs: Shape `[batch, context]`; nil where all tokens are of segment 0.
+  ///   - segmentIDs: Shape `[batch, context]`.
   ///   - place: Where each token stands; by default at its column.
   ///   - trainingStep: Which dropout mask to take; nil drops nothing, as in inference.
   ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
   ///   - kernels: The backend and threads; by default what suits the shape.
   /// - Throws: `EmbedError`, before anything is written. Allocates nothing.
   @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: Span<ID>, segmentIDs: Span<ID>? = nil, batch: Int, context: Int,
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Segments: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, segmentIDs: borrowing Segments, batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    into output: inout MutableSpan<Float>, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    var segmentBuffer: UnsafeBufferPointer<ID>?
-    if let segmentIDs { unsafe segmentBuffer = segmentIDs.withUnsafeBufferPointer { unsafe $0 } }
-    try unsafe forward(
-      ids.withUnsafeBufferPointer { unsafe $0 }, segmentIDs: segmentBuffer, batch: batch,
-      context: context, at: place, trainingStep: trainingStep,
-      into: output.withUnsafeMutableBufferPointer { unsafe $0 }, using: kernels)
+    into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+        try unsafe output.withMutableElements { (output) throws(EmbedError) in
+          try unsafe forward(
+            TokenIDs(ids), TokenIDs(segmentIDs), embedding.shape(batch: batch, context: context),
+            place, trainingStep, output, kernels)
+        }
+      }
+    }
+  }
+
+  /// The same with segments that there may be; without, all tokens are of segment 0.
+  @inlinable
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    let segments = TokenIDs.optional(segmentIDs)
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try unsafe output.withMutableElements { (output) throws(EmbedError) in
+        try unsafe forward(
+          TokenIDs(ids), segments, embedding.shape(batch: batch, context: context), place,
+          trainingStep, output, kernels)
+      }
+    }
+  }
+
+  /// The same with an array of segments that there may be.
+  @inlinable
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, segmentIDs: [IDs.Element]?, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
+    into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try forward(
+      ids, segmentIDs: segmentIDs?.span, batch: batch, context: context, at: place,
+      trainingStep: trainingStep, into: &output, using: kernels)
   }
 
   /// The same on buffer pointers.
@@ -87,19 +129,6 @@ public final class FusedInputEmbedding: Sendable {
     try unsafe forward(
       TokenIDs(ids), segmentIDs.map { unsafe TokenIDs($0) },
       embedding.shape(batch: batch, context: context), place, trainingStep, output, kernels)
-  }
-
-  /// The same from arrays into a buffer of this library's.
-  @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: [ID], segmentIDs: [ID]? = nil, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    into output: inout AlignedBuffer<Float>, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    var span = output.mutableSpan
-    try forward(
-      ids.span, segmentIDs: segmentIDs?.span, batch: batch, context: context, at: place,
-      trainingStep: trainingStep, into: &span, using: kernels)
   }
 
   /// Allocates an output `[batch, context, dim]`.
@@ -124,13 +153,24 @@ public final class FusedInputEmbedding: Sendable {
     _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels,
     tuning: Tuning
   ) throws(EmbedError) {
+    try bringUp(ids, segmentIDs, shape, place, kernels)
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       try kernels.normalize(
         unsafe pass(ids, segmentIDs, shape, place, places, step, output), tuning)
     }
   }
 
-  /// Checks a call.
+  /// Brings the rows that a batch reads up to date, where an optimiser leaves rows behind.
+  @inline(__always)
+  func bringUp(
+    _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ kernels: Kernels
+  ) throws(EmbedError) {
+    try embedding.bringUp(ids, shape, place, kernels)
+    segments?.bringUp(segmentIDs.map { .ids($0) } ?? .row(0), kernels)
+  }
+
+  /// Checks a call, of which the rows are up to date.
   @inline(__always)
   func pass(
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
@@ -138,10 +178,10 @@ public final class FusedInputEmbedding: Sendable {
   ) throws(EmbedError) -> NormalizePass {
     try unsafe NormalizePass(
       rows: ForwardPass(
-        shape: shape, ids: ids, tokens: UnsafeBufferPointer(embedding.tokens.table.unsafeBuffer),
-        positions: embedding.positions.map { unsafe UnsafeBufferPointer($0.unsafeBuffer) },
+        shape: shape, ids: ids, tokens: UnsafeBufferPointer(embedding.tokens.table.memory),
+        positions: embedding.positions.map { unsafe UnsafeBufferPointer($0.memory) },
         place: place, places: places, options: embedding.options, output: output),
-      segments: segments.map { unsafe UnsafeBufferPointer($0.unsafeBuffer) },
+      segments: segments.map { unsafe UnsafeBufferPointer($0.memory) },
       segmentIDs: segmentIDs, norm: NormParameters(normalization), dropout: mask(step))
   }
 

@@ -30,48 +30,52 @@ extension InputEmbedding {
   /// - Throws: `EmbedError`, before anything is written. Allocates only for a batch larger than any
   ///   before; the same bits for every number of threads, as `Kernels.backward` says.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, batch: Int, context: Int,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, batch: Int, context: Int,
     at place: PositionIDs = .sequential(), into gradient: inout InputGradient,
     gradientScale: Float = 1, frequencyScaling: FrequencyScaling = .none,
     summation: Summation = .chunked, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient.withUnsafeBufferPointer { unsafe $0 },
-      ids: ids.withUnsafeBufferPointer { unsafe $0 }, batch: batch, context: context, at: place,
-      into: &gradient, gradientScale: gradientScale, frequencyScaling: frequencyScaling,
-      summation: summation, using: kernels)
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe backward(
+          outputGradient, TokenIDs(ids), shape(batch: batch, context: context), place,
+          backwardOptions(gradientScale, frequencyScaling, summation), &gradient, kernels)
+      }
+    }
   }
 
-  /// The same on buffer pointers.
-  @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>, batch: Int,
-    context: Int, at place: PositionIDs = .sequential(), into gradient: inout InputGradient,
-    gradientScale: Float = 1, frequencyScaling: FrequencyScaling = .none,
-    summation: Summation = .chunked, using kernels: Kernels = .auto
+  @usableFromInline
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
+    _ place: PositionIDs, _ options: BackwardOptions, _ gradient: inout InputGradient,
+    _ kernels: Kernels
   ) throws(EmbedError) {
-    let shape = shape(batch: batch, context: context)
-    let options = backwardOptions(gradientScale, frequencyScaling, summation)
     if positionsAreTrained {
       try unsafe kernels.backward(
-        outputGradient, ids: ids, shape: shape, at: place, options: options,
-        tokens: &gradient.tokens, positions: &gradient.positions,
-        workspace: &gradient.workspace)
+        outputGradient, ids, shape, place, options, &gradient.tokens, &gradient.positions,
+        &gradient.workspace)
     } else {
       try unsafe kernels.backward(
-        outputGradient, ids: ids, shape: shape, options: options, tokens: &gradient.tokens,
-        workspace: &gradient.workspace)
+        outputGradient, ids, shape, options, &gradient.tokens, &gradient.workspace)
       gradient.positions.removeAll()
     }
   }
 
   /// The same into new gradients, which it allocates.
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, batch: Int, context: Int,
+  @inlinable
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, batch: Int, context: Int,
     at place: PositionIDs = .sequential(), using kernels: Kernels = .auto
-  ) throws(EmbedError) -> InputGradient {
-    var gradient = try makeGradient(capacity: ids.count)
+  ) throws(EmbedError) -> InputGradient where IDs.Element: TokenID {
+    let capacity = unsafe ids.withElements { $0.count }
+    var gradient = try makeGradient(capacity: capacity)
     try backward(
       outputGradient, ids: ids, batch: batch, context: context, at: place, into: &gradient,
       using: kernels)

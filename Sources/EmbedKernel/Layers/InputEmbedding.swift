@@ -77,37 +77,49 @@ public final class InputEmbedding: Sendable {
   ///   - kernels: The backend and threads; by default what suits the shape.
   /// - Throws: `EmbedError`, before anything is written. Allocates nothing.
   @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: Span<ID>, batch: Int, context: Int, at place: PositionIDs = .sequential(),
-    into output: inout MutableSpan<Float>, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    try unsafe forward(
-      ids.withUnsafeBufferPointer { unsafe $0 }, batch: batch, context: context, at: place,
-      into: output.withUnsafeMutableBufferPointer { unsafe $0 }, using: kernels)
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, batch: Int, context: Int, at place: PositionIDs = .sequential(),
+    into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe output.withMutableElements { (output) throws(EmbedError) in
+      try unsafe forward(
+        ids, batch: batch, context: context, at: place, into: output, using: kernels)
+    }
   }
 
-  /// The same on buffer pointers.
+  /// The same into a buffer pointer.
   @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: UnsafeBufferPointer<ID>, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), into output: UnsafeMutableBufferPointer<Float>,
-    using kernels: Kernels = .auto
+  public func forward<IDs: ReadableElements & ~Copyable & ~Escapable>(
+    _ ids: borrowing IDs, batch: Int, context: Int, at place: PositionIDs = .sequential(),
+    into output: UnsafeMutableBufferPointer<Float>, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try unsafe forward(
+        TokenIDs(ids), shape(batch: batch, context: context), place, output, kernels)
+    }
+  }
+
+  @usableFromInline
+  func forward(
+    _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
   ) throws(EmbedError) {
+    try bringUp(ids, shape, place, kernels)
     try unsafe kernels.embed(
-      ids: ids, tokens: UnsafeBufferPointer(tokens.table.unsafeBuffer),
-      positions: positions.map { unsafe UnsafeBufferPointer($0.unsafeBuffer) },
-      shape: shape(batch: batch, context: context), at: place, options: options, into: output)
+      ids, UnsafeBufferPointer(tokens.table.memory),
+      positions.map { unsafe UnsafeBufferPointer($0.memory) }, shape, place, options, output)
   }
 
-  /// The same from an array into a buffer of this library's.
-  @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: [ID], batch: Int, context: Int, at place: PositionIDs = .sequential(),
-    into output: inout AlignedBuffer<Float>, using kernels: Kernels = .auto
+  /// Brings the rows that a batch reads up to date, where an optimiser leaves rows behind.
+  @inline(__always)
+  func bringUp(
+    _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs, _ kernels: Kernels
   ) throws(EmbedError) {
-    var span = output.mutableSpan
-    try forward(
-      ids.span, batch: batch, context: context, at: place, into: &span, using: kernels)
+    tokens.table.bringUp(.ids(ids), kernels)
+    try positions?.bringUp(place, shape, kernels)
   }
 
   /// The sizes of a call.

@@ -34,13 +34,20 @@ public final class TiedProjection: Sendable {
   ///   - hidden: Shape `[rows, dim]`.
   ///   - logits: Shape `[rows, vocabulary]`, overwritten; shares no memory with the inputs.
   /// - Throws: `EmbedError`, before anything is written; `invalidSize` for sizes past BLAS's
-  ///   integers. Allocates nothing itself. The bits may depend on OpenBLAS's threads and core.
-  public func logits(
-    _ hidden: Span<Float>, rows: Int, into logits: inout MutableSpan<Float>
+  ///   integers, `unavailableLibrary`. Allocates nothing itself. The bits depend on no number of threads;
+  ///   another CPU's may differ.
+  @inlinable
+  public func logits<
+    Hidden: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Logits: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ hidden: borrowing Hidden, rows: Int, into logits: inout Logits
   ) throws(EmbedError) {
-    try unsafe self.logits(
-      hidden.withUnsafeBufferPointer { unsafe $0 }, rows: rows,
-      into: logits.withUnsafeMutableBufferPointer { unsafe $0 })
+    try unsafe hidden.withElements { (hidden) throws(EmbedError) in
+      try unsafe logits.withMutableElements { (logits) throws(EmbedError) in
+        try unsafe self.logits(hidden, rows: rows, into: logits)
+      }
+    }
   }
 
   /// The same on buffer pointers.
@@ -69,15 +76,24 @@ public final class TiedProjection: Sendable {
   ///   - hiddenGradient: Shape `[rows, dim]`, overwritten; shares no memory with the inputs.
   ///   - tableGradient: That of the whole table; accumulates.
   /// - Throws: `EmbedError`, before anything is written. Allocates nothing itself.
-  public func backward(
-    _ logitGradient: Span<Float>, hidden: Span<Float>, rows: Int,
-    hiddenGradient: inout MutableSpan<Float>, tableGradient: inout TableGradient
+  @inlinable
+  public func backward<
+    Logits: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Hidden: ReadableElements<Float> & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ logitGradient: borrowing Logits, hidden: borrowing Hidden, rows: Int,
+    hiddenGradient: inout Output, tableGradient: inout TableGradient
   ) throws(EmbedError) {
-    try unsafe backward(
-      logitGradient.withUnsafeBufferPointer { unsafe $0 },
-      hidden: hidden.withUnsafeBufferPointer { unsafe $0 }, rows: rows,
-      hiddenGradient: hiddenGradient.withUnsafeMutableBufferPointer { unsafe $0 },
-      tableGradient: &tableGradient)
+    try unsafe logitGradient.withElements { (logitGradient) throws(EmbedError) in
+      try unsafe hidden.withElements { (hidden) throws(EmbedError) in
+        try unsafe hiddenGradient.withMutableElements { (hiddenGradient) throws(EmbedError) in
+          try unsafe backward(
+            logitGradient, hidden: hidden, rows: rows, hiddenGradient: hiddenGradient,
+            tableGradient: &tableGradient)
+        }
+      }
+    }
   }
 
   /// The same on buffer pointers.

@@ -17,30 +17,17 @@ extension TokenEmbedding {
   /// - Throws: `EmbedError`, before anything is written. Allocates only for a batch larger than any
   ///   before; the same bits for every number of threads and every backend.
   @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: Span<Float>, ids: Span<ID>, batch: Int, context: Int,
+  public func backward<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, batch: Int, context: Int,
     into gradient: inout RowSparseGradient, gradientScale: Float = 1,
     frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,
     unknownIDs: UnknownIDs = .error, using kernels: Kernels = .auto,
     workspace: inout BackwardWorkspace
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient.withUnsafeBufferPointer { unsafe $0 },
-      ids: ids.withUnsafeBufferPointer { unsafe $0 }, batch: batch, context: context,
-      into: &gradient, gradientScale: gradientScale, frequencyScaling: frequencyScaling,
-      summation: summation, unknownIDs: unknownIDs, using: kernels, workspace: &workspace)
-  }
-
-  /// The same on buffer pointers.
-  @inlinable
-  public func backward<ID: TokenID>(
-    _ outputGradient: UnsafeBufferPointer<Float>, ids: UnsafeBufferPointer<ID>, batch: Int,
-    context: Int, into gradient: inout RowSparseGradient, gradientScale: Float = 1,
-    frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,
-    unknownIDs: UnknownIDs = .error, using kernels: Kernels = .auto,
-    workspace: inout BackwardWorkspace
-  ) throws(EmbedError) {
-    try unsafe kernels.backward(
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try kernels.backward(
       outputGradient, ids: ids,
       shape: EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim),
       options: BackwardOptions(
@@ -63,18 +50,33 @@ extension TokenEmbedding {
   ///   - order: The p of the norm.
   ///   - groups: Memory that calls reuse.
   /// - Throws: `tokenOutOfRange`, `invalidValue`, `outOfMemory`, before anything is written.
-  public func renormalize<ID: TokenID>(
-    _ ids: Span<ID>, context: Int, maximum: Float, order: NormOrder = .two,
+  @inlinable
+  public func renormalize<IDs: ReadableElements & ~Copyable & ~Escapable>(
+    _ ids: borrowing IDs, context: Int, maximum: Float, order: NormOrder = .two,
     threads: Int? = nil, groups: inout RowGroups
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try renormalize(unsafe TokenIDs(ids), context, maximum, order, threads, &groups)
+    }
+  }
+
+  @usableFromInline
+  func renormalize(
+    _ ids: TokenIDs, _ context: Int, _ maximum: Float, _ order: NormOrder, _ threads: Int?,
+    _ groups: inout RowGroups
   ) throws(EmbedError) {
     guard maximum.isFinite, maximum > 0 else {
       throw .invalidValue(
         argument: "maximum norm", value: Double(maximum), expected: "a finite number above 0")
     }
     try order.check()
-    try groups.group(ids, context: context, vocabulary: vocabulary, threads: threads)
+    try groups.group(
+      ids, context: context, vocabulary: vocabulary, paddingID: nil, unknownIDs: .error,
+      threads: threads)
+    let view = groups.unsafeView
+    table.bringUp(unsafe .listed(view.rowIDs, count: view.count))
     let work = unsafe Renormalization(
-      table: table.unsafeBuffer.baseAddress.unsafelyUnwrapped, dim: dim,
+      table: table.memory.baseAddress.unsafelyUnwrapped, dim: dim,
       rows: groups.unsafeView.rowIDs, maximum: Double(maximum), order: order)
     Threads.split(groups.count, threads ?? Threads.available, work)
   }

@@ -5,7 +5,7 @@
 // The covariance is summed block by block: memory is two [dim, dim] matrices of Doubles and one
 // block of rows, whatever the vocabulary.
 
-internal import COpenBLAS
+internal import CBLASCalls
 
 /// How the rows of new tokens are drawn.
 public enum NewRows: Hashable, Sendable {
@@ -74,7 +74,7 @@ private struct RowStatistics {
     mean = Self.mean(of: layer)
     let (table, dim) = (layer.table, layer.dim)
     let count = table.rows - (layer.paddingID == nil ? 0 : 1)
-    var covariance = [Double](repeating: 0, count: dim * dim)
+    var covariance = try SystemMemory.array(0.0, count: elementCount("covariance", dim, dim))
     var block = [Double]()
     block.reserveCapacity(rowsInBlock * dim)
     for row in 0..<table.rows {
@@ -85,9 +85,11 @@ private struct RowStatistics {
       guard block.count == rowsInBlock * dim || row == table.rows - 1, !block.isEmpty else {
         continue
       }
-      unsafe cblas_dsyrk(
-        CblasRowMajor, CblasLower, CblasTrans, blasint(dim), blasint(block.count / dim),
-        1 / Double(max(1, count)), block, blasint(dim), 1, &covariance, blasint(dim))
+      try OneThreadedBLAS.run { () throws(EmbedError) in
+        unsafe ek_blas_dsyrk_lower(
+          Int32(dim), Int32(block.count / dim), 1 / Double(max(1, count)), block, Int32(dim), 1,
+          &covariance, Int32(dim))
+      }
       block.removeAll(keepingCapacity: true)
     }
     factor = try Self.factor(of: &covariance, dim: dim)
@@ -99,11 +101,11 @@ private struct RowStatistics {
   ) throws(EmbedError) -> [Double] {
     var pivots = [Int32](repeating: 0, count: dim)
     var rank: Int32 = 0
-    let info = unsafe LAPACKE_dpstrf(
-      LAPACK_ROW_MAJOR, CChar(UInt8(ascii: "L")), Int32(dim), &covariance, Int32(dim),
-      &pivots, &rank, -1)
+    let info = try OneThreadedBLAS.run { () throws(EmbedError) in
+      unsafe ek_lapack_dpstrf_lower(Int32(dim), &covariance, Int32(dim), &pivots, &rank, -1)
+    }
     guard info >= 0 else { throw .factorisationFailed(routine: "dpstrf", info: Int(info)) }
-    var factor = [Double](repeating: 0, count: dim * dim)
+    var factor = try SystemMemory.array(0.0, count: dim * dim)
     for row in 0..<dim {
       for column in 0..<min(row + 1, Int(rank)) {
         factor[(Int(pivots[row]) - 1) * dim + column] = covariance[row * dim + column]
@@ -125,9 +127,10 @@ private struct RowStatistics {
     for start in stride(from: 0, to: rows.count, by: dim) {
       for i in 0..<dim { z[i] = Double(normal[start + i]) }
       value = mean
-      unsafe cblas_dgemv(
-        CblasRowMajor, CblasNoTrans, blasint(dim), blasint(dim), scale.squareRoot(), factor,
-        blasint(dim), z, 1, 1, &value, 1)
+      try OneThreadedBLAS.run { () throws(EmbedError) in
+        unsafe ek_blas_dgemv(
+          false, Int32(dim), Int32(dim), scale.squareRoot(), factor, Int32(dim), z, 1, 1, &value, 1)
+      }
       for i in 0..<dim { unsafe rows[start + i] = Float(value[i]) }
     }
   }

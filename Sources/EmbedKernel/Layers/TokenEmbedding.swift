@@ -51,7 +51,8 @@ public final class TokenEmbedding: Sendable {
   /// Sets the padding row to zero, as after writing to the table from outside.
   public func clearPaddingRow() {
     guard let paddingID else { return }
-    for i in paddingID * dim..<(paddingID + 1) * dim { unsafe table.unsafeBuffer[i] = 0 }
+    table.bringUp(.row(paddingID))
+    for i in paddingID * dim..<(paddingID + 1) * dim { unsafe table.memory[i] = 0 }
   }
 
   /// Gathers the rows of `ids`.
@@ -63,14 +64,29 @@ public final class TokenEmbedding: Sendable {
   ///   - output: Shape `[batch, context, dim]`.
   /// - Throws: `EmbedError`, before anything is written. Allocates nothing.
   @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: Span<ID>, batch: Int, context: Int, into output: inout MutableSpan<Float>,
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, batch: Int, context: Int, into output: inout Output,
     unknownIDs: UnknownIDs = .error, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe output.withMutableElements { (output) throws(EmbedError) in
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe forward(TokenIDs(ids), batch, context, output, unknownIDs, kernels)
+      }
+    }
+  }
+
+  @usableFromInline
+  func forward(
+    _ ids: TokenIDs, _ batch: Int, _ context: Int, _ output: UnsafeMutableBufferPointer<Float>,
+    _ unknownIDs: UnknownIDs, _ kernels: Kernels
   ) throws(EmbedError) {
-    let table = table
-    try kernels.embed(
-      ids: ids, tokens: table.span, positions: nil,
-      shape: EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim),
-      options: EmbedOptions(unknownIDs: unknownIDs), into: &output)
+    table.bringUp(.ids(ids), kernels)
+    try unsafe kernels.embed(
+      ids, UnsafeBufferPointer(table.memory), nil,
+      EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim),
+      .sequential(), EmbedOptions(unknownIDs: unknownIDs), output)
   }
 }

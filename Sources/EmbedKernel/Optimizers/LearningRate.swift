@@ -21,6 +21,10 @@ public enum LearningRate: Hashable, Sendable {
   /// `total`, and stays there (Loshchilov and Hutter, "SGDR", 2017).
   case cosine(peak: Double, final: Double = 0, warmup: Int = 0, total: Int)
 
+  /// Rises evenly to `peak` at step `warmup`, then falls evenly to `final` at step `total`, and stays
+  /// there.
+  case linear(peak: Double, final: Double = 0, warmup: Int = 0, total: Int)
+
   /// Rises evenly to `peak` at step `warmup`, then falls with the inverse square root of the step, as
   /// in the Transformer (Vaswani et al., 2017).
   case inverseSquareRoot(peak: Double, warmup: Int)
@@ -33,6 +37,10 @@ public enum LearningRate: Hashable, Sendable {
     switch self {
     case .constant(let rate): return rate
     case .linearWarmup(let peak, let warmup): return peak * risen(step, warmup)
+    case .linear(let peak, let final, let warmup, let total):
+      guard step > warmup else { return peak * risen(step, warmup) }
+      guard step < total else { return final }
+      return final + (peak - final) * (Double(total - step) / Double(total - warmup))
     case .cosine(let peak, let final, let warmup, let total):
       guard step > warmup else { return peak * risen(step, warmup) }
       guard step < total else { return final }
@@ -51,7 +59,7 @@ public enum LearningRate: Hashable, Sendable {
     switch self {
     case .constant(let rate): rate
     case .linearWarmup(let peak, _), .inverseSquareRoot(let peak, _): peak
-    case .cosine(let peak, let final, _, _): max(peak, final)
+    case .cosine(let peak, let final, _, _), .linear(let peak, let final, _, _): max(peak, final)
     case .steps(let initial, _, _): initial
     }
   }
@@ -67,7 +75,8 @@ public enum LearningRate: Hashable, Sendable {
     case .linearWarmup(let peak, let warmup), .inverseSquareRoot(let peak, let warmup):
       try checkRate("peak learning rate", peak)
       try checkCount("warmup", warmup, from: 0)
-    case .cosine(let peak, let final, let warmup, let total):
+    case .cosine(let peak, let final, let warmup, let total),
+      .linear(let peak, let final, let warmup, let total):
       try checkRate("peak learning rate", peak)
       try checkRate("final learning rate", final)
       try checkCount("warmup", warmup, from: 0)

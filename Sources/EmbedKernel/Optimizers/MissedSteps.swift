@@ -67,7 +67,7 @@ internal import CMicrokernels
 
   /// How many terms it takes until they are less than 1e-12 of the first.
   static func terms(_ ratio: Double) -> Int {
-    ratio <= 0 ? 1 : max(1, Int((log(1e-12) / log(ratio)).rounded(.up)))
+    ratio <= 0 ? 1 : max(1, Int(saturating: (log(1e-12) / log(ratio)).rounded(.up)))
   }
 
   init(_ rates: LearningRate, _ decay: MomentDecay) throws(EmbedError) {

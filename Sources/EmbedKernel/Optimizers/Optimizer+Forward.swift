@@ -15,22 +15,43 @@ extension Optimizer {
   /// - Throws: As `prepare` and `forward`, before the output is written.
   /// - Complexity: O(N·D). Allocates only for a batch larger than any before.
   @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: Span<ID>, batch: Int, context: Int, at place: PositionIDs = .sequential(),
-    into output: inout MutableSpan<Float>, using kernels: Kernels = .auto
+  public func forward<
+    IDs: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ ids: borrowing IDs, batch: Int, context: Int, at place: PositionIDs = .sequential(),
+    into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe output.withMutableElements { (output) throws(EmbedError) in
+      try unsafe forward(
+        ids, batch: batch, context: context, at: place, into: output, using: kernels)
+    }
+  }
+
+  /// The same into a buffer pointer.
+  @inlinable
+  public func forward<IDs: ReadableElements & ~Copyable & ~Escapable>(
+    _ ids: borrowing IDs, batch: Int, context: Int, at place: PositionIDs = .sequential(),
+    into output: UnsafeMutableBufferPointer<Float>, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try unsafe forward(
+        TokenIDs(ids), layer.shape(batch: batch, context: context), place, output, kernels)
+    }
+  }
+
+  @usableFromInline
+  func forward(
+    _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs,
+    _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
   ) throws(EmbedError) {
-    let shape = layer.shape(batch: batch, context: context)
-    let isRead = try unsafe read(
-      TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 }), shape, place,
-      output.withUnsafeMutableBufferPointer { unsafe $0 }, kernels)
-    guard !isRead else { return }
-    try layer.forward(
-      ids, batch: batch, context: context, at: place, into: &output, using: kernels)
+    if try unsafe !read(ids, shape, place, output, kernels) {
+      try unsafe layer.forward(ids, shape, place, output, kernels)
+    }
   }
 
   /// Prepares a batch, and passes its rows on to the output where one pass can do both; whether it did.
-  @usableFromInline
-  func read(
+  private func read(
     _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
   ) throws(EmbedError) -> Bool {
@@ -57,12 +78,13 @@ extension Optimizer {
     _ output: UnsafeMutableBufferPointer<Float>
   ) -> RowReading? {
     guard let start = output.baseAddress, workspace.tokens.tokenCount == ids.count,
-      output.count == ids.count * shape.dim
+      output.count == ids.count * shape.dim, layer.tokens.table.ledgers.count == 1,
+      layer.positions?.ledgers.count ?? 0 == (positions == nil ? 0 : 1)
     else { return nil }
     var row: UnsafePointer<Float>?
     if let table = layer.positions {
       guard case .sequential(let offset) = place.layout, offset >= 0,
-        offset <= table.rows - shape.context, let base = unsafe table.unsafeBuffer.baseAddress
+        offset <= table.rows - shape.context, let base = unsafe table.memory.baseAddress
       else { return nil }
       unsafe row = UnsafePointer(base + offset * shape.dim)
     }
@@ -80,6 +102,6 @@ extension Optimizer {
 extension Memory {
   fileprivate func overlaps(_ table: EmbeddingTable?) -> Bool {
     guard let table else { return false }
-    return unsafe overlaps(Memory(table.unsafeBuffer.baseAddress, table.unsafeBuffer.count * 4))
+    return unsafe overlaps(Memory(table.memory.baseAddress, table.memory.count * 4))
   }
 }

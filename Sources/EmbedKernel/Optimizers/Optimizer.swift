@@ -1,8 +1,8 @@
 // The optimiser of an input layer: its token table and, where they are trained, its positions.
 //
-//     try optimizer.forward(ids.span, batch: 8, context: 1_024, into: &output)
+//     try optimizer.forward(ids, batch: 8, context: 1_024, into: &output)
 //     ...
-//     try optimizer.step(outputGradient: gradient.span)
+//     try optimizer.step(outputGradient: gradient)
 //
 // B batch, T context, N = B*T tokens, D dim.
 
@@ -42,8 +42,8 @@ public final class Optimizer {
   private var passed: PassedRows
   /// How the prepared batch's gradient is walked, where one pass does for both tables.
   private var walk: ek_walk?
-  /// The number of tokens of the prepared batch.
-  var preparedTokens = 0
+  /// The number of tokens of the prepared batch; nil where none waits for its step.
+  var preparedTokens: Int?
 
   /// Allocates the state of a layer's tables.
   ///
@@ -73,11 +73,11 @@ public final class Optimizer {
     passed = try PassedRows()
   }
 
-  /// Groups a batch's tokens by their rows, and brings the rows that its forward pass reads up to
-  /// date, where rows may be behind.
+  /// Groups a batch's tokens by their rows for ``step(outputGradient:scale:using:)``, and brings the
+  /// rows that its forward pass reads up to date, where rows may be behind.
   ///
-  /// Needed before the forward pass with `untouched: .caughtUp`, and before
-  /// ``step(outputGradient:scale:using:)`` with every rule.
+  /// ``forward(_:batch:context:at:into:using:)`` does this too. The layer's own forward pass needs no
+  /// preparation.
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
@@ -86,12 +86,13 @@ public final class Optimizer {
   /// - Complexity: O(N), and O(R·D) for R rows that are behind. Allocates only for a batch larger than
   ///   any before.
   @inlinable
-  public func prepare<ID: TokenID>(
-    _ ids: Span<ID>, batch: Int, context: Int, at place: PositionIDs = .sequential(),
+  public func prepare<IDs: ReadableElements & ~Copyable & ~Escapable>(
+    _ ids: borrowing IDs, batch: Int, context: Int, at place: PositionIDs = .sequential(),
     using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    let ids = unsafe TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 })
-    try prepare(ids, layer.shape(batch: batch, context: context), place, kernels)
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try prepare(unsafe TokenIDs(ids), layer.shape(batch: batch, context: context), place, kernels)
+    }
   }
 
   @usableFromInline
@@ -123,7 +124,7 @@ public final class Optimizer {
         throw place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
       }
     }
-    preparedTokens = 0
+    preparedTokens = nil
     try workspace.tokens.group(
       ids, context: shape.context, vocabulary: shape.vocabulary,
       paddingID: layer.tokens.paddingID, unknownIDs: layer.options.unknownIDs,
@@ -146,22 +147,69 @@ public final class Optimizer {
   }
 
   /// Backward and step in one: steps the rows of the prepared batch by the gradient of its output,
-  /// whose sums for each row are never written to memory.
+  /// whose sums for each row are never written to memory. A prepared batch is stepped once.
   ///
   /// The bits are those of `backward` with `.chunked` sums, then the step.
   ///
   /// - Parameters:
-  ///   - outputGradient: Shape `[batch, context, dim]` of the batch last given to `prepare`.
-  ///   - scale: Multiplies the gradient, beside the layer's own scale of tokens.
-  /// - Throws: `wrongElementCount` for another shape, `invalidValue` for a scale that is not finite;
-  ///   before anything is written.
+  ///   - outputGradient: Shape `[batch, context, dim]` of the batch last given to `forward` or
+  ///     `prepare`.
+  ///   - scale: Multiplies the gradient, beside the layer's own scale of tokens: a clipping factor.
+  /// - Throws: `unsupported` where no batch was prepared since the last step, `wrongElementCount` for
+  ///   another shape, `invalidValue` for a scale that is not finite; before anything is written.
   /// - Complexity: O(N·D). Memory traffic: the output gradient read (again for tokens that share a
   ///   row, or all of it where positions are not sequential or untouched rows step too); the touched
   ///   rows and their state read and written. Allocates only for a batch larger than any before.
-  public func step(
-    outputGradient: Span<Float>, scale: Float = 1, using kernels: Kernels = .auto
+  @inlinable
+  public func step<Gradient: ReadableElements<Float> & ~Copyable & ~Escapable>(
+    outputGradient: borrowing Gradient, scale: Float = 1, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    try unsafe outputGradient.withElements { (gradient) throws(EmbedError) in
+      try unsafe step(gradient, scale, kernels)
+    }
+  }
+
+  /// The same for a batch whose forward pass was the layer's own.
+  ///
+  /// - Parameters:
+  ///   - outputGradient: Shape `[batch, context, dim]`.
+  ///   - ids: Shape `[batch, context]`, as given to `forward`; so are the other arguments.
+  ///   - scale: Multiplies the gradient, beside the layer's own scale of tokens: a clipping factor.
+  /// - Throws: `EmbedError` for ids and positions as `forward` does, `wrongElementCount` for a gradient
+  ///   of another shape, `invalidValue` for a scale that is not finite; before anything is written.
+  @inlinable
+  public func step<
+    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable
+  >(
+    outputGradient: borrowing Gradient, ids: borrowing IDs, batch: Int, context: Int,
+    at place: PositionIDs = .sequential(), scale: Float = 1, using kernels: Kernels = .auto
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try prepareStep(
+        unsafe TokenIDs(ids), layer.shape(batch: batch, context: context), place, kernels)
+    }
+    try step(outputGradient: outputGradient, scale: scale, using: kernels)
+  }
+
+  /// Prepares a batch for its step alone.
+  @usableFromInline
+  func prepareStep(
+    _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs, _ kernels: Kernels
+  ) throws(EmbedError) {
+    preparedTokens = try group(ids, shape, place, kernels)
+  }
+
+  @usableFromInline
+  func step(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ scale: Float, _ kernels: Kernels
   ) throws(EmbedError) {
     let dim = layer.tokens.dim
+    guard let preparedTokens else {
+      throw .unsupported(
+        argument: "output gradient", value: "of no batch",
+        expected: "forward or prepare before each step, or the batch's ids with it")
+    }
     guard outputGradient.count == preparedTokens * dim else {
       throw .wrongElementCount(
         argument: "output gradient", expected: preparedTokens * dim, shape: [preparedTokens, dim],
@@ -172,7 +220,8 @@ public final class Optimizer {
       throw .invalidValue(
         argument: "gradient scale", value: Double(scale), expected: "a finite number")
     }
-    let values = unsafe outputGradient.withUnsafeBufferPointer { $0.baseAddress }
+    let values = outputGradient.baseAddress
+    defer { self.preparedTokens = nil }
     guard let walk, let values = unsafe values else {
       unsafe try tokens.step(values, workspace.tokens.unsafeView, tokenScale, kernels)
       unsafe try positions?.step(values, workspace.positions.unsafeView, scale, kernels)
@@ -186,7 +235,7 @@ public final class Optimizer {
     try positions?.step(sums, kernels)
   }
 
-  /// Brings all rows up to date, as before saving the tables or reading them whole.
+  /// Brings all rows and their state up to date: see ``TableOptimizer/synchronise(using:)``.
   public func synchronise(using kernels: Kernels = .auto) throws(EmbedError) {
     try tokens.synchronise(using: kernels)
     try positions?.synchronise(using: kernels)

@@ -13,6 +13,11 @@ internal import CMicrokernels
   let missedSteps: MissedSteps
 
   var step: Int { missedSteps.step }
+
+  /// A row that is listed has its step's bits inverted, so that it is listed once.
+  static func marked(_ step: Int) -> Int32 { ~Int32(step) }
+  static func unmarked(_ mark: Int32) -> Int { Int(~mark) }
+
   var history: ek_step_history { unsafe missedSteps.history }
 
   /// Writes down what the listed rows owe.
@@ -65,7 +70,7 @@ extension ek_step_tile {
   }
 }
 
-/// Brings the listed rows up to date.
+/// Brings rows up to date that are marked as listed: `pending` has them, each once.
 @safe struct CatchUpWork: ParallelWork {
   /// The arrays; `rows` lists the rows.
   let tile: ek_step_tile
@@ -85,28 +90,20 @@ extension ek_step_tile {
   func run(_ range: Range<Int>) {
     var tile = unsafe tile
     let step = debts.step
-    // The rows that owe something, in a list of their own, so that the kernel may look ahead.
-    var last = range.lowerBound
     for k in range {
       let slot = unsafe tile.slot(k)
-      guard slot >= 0 else { continue }
       let (parameters, moments) = unsafe (
-        Int(debts.parameterSteps[slot]), Int(debts.momentSteps[slot])
+        RowDebts.unmarked(debts.parameterSteps[slot]), Int(debts.momentSteps[slot])
       )
-      guard parameters < step || what == .everything && moments < step else { continue }
-      unsafe debts.owed[last] = debts.missedSteps.owed(parameters: parameters, moments: moments)
-      unsafe debts.pending[last] = tile.rows.map { unsafe $0[k] } ?? Int32(k)
+      unsafe debts.owed[k] = debts.missedSteps.owed(parameters: parameters, moments: moments)
       unsafe debts.parameterSteps[slot] = Int32(step)
       if what == .everything { unsafe debts.momentSteps[slot] = Int32(step) }
-      last += 1
     }
-    guard last > range.lowerBound else { return }
-    unsafe tile.rows = UnsafePointer(debts.pending)
     unsafe tile.missed = UnsafePointer(debts.owed)
     unsafe tile.history = debts.history
     unsafe tile.form = EK_ZERO
     unsafe tile.begin = range.lowerBound
-    unsafe tile.end = last
+    unsafe tile.end = range.upperBound
     unsafe plan.step(tile, what == .parameters ? EK_STEP_CATCH_UP : EK_STEP_CATCH_UP_ALL)
   }
 }

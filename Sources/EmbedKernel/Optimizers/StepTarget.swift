@@ -66,10 +66,11 @@ public enum BFloat16Updates: Sendable {
 
   /// Writes the addresses down for a step.
   func describe(to tile: inout ek_step_tile, step: Int) {
-    unsafe tile.table = table?.unsafeBuffer.baseAddress
+    // As they are: a step brings its rows up to date itself.
+    unsafe tile.table = table?.memory.baseAddress
     guard let rounded else { return }
     unsafe tile.rounded = UnsafeMutableRawPointer(
-      rounded.unsafeBuffer.baseAddress.unsafelyUnwrapped
+      rounded.memory.baseAddress.unsafelyUnwrapped
     )
     .assumingMemoryBound(to: UInt16.self)
     unsafe tile.rounding = table == nil ? EK_ROUNDED_RANDOMLY : EK_ROUNDED_TO_NEAREST

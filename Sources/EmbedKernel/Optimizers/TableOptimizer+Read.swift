@@ -23,7 +23,7 @@ extension TableOptimizer {
   func read(
     _ groups: RowGroupView, _ reading: RowReading, _ kernels: Kernels
   ) throws(EmbedError) {
-    guard groups.count > 0 else { return }
+    guard groups.count > 0, let ledger else { return }
     try reserve(groups.count)
     let plan = try plan(groups.tokenCount, kernels)
     var tile = unsafe makeTile(plan)
@@ -40,6 +40,6 @@ extension TableOptimizer {
     var work = unsafe StepWork(
       tile: tile, kernel: EK_STEP_READ, plan: plan, count: groups.count, debts: debts)
     work.settles = .parameters
-    work.run()
+    ledger.withLock { work.run() }
   }
 }

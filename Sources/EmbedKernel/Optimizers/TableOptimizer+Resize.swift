@@ -43,6 +43,7 @@ extension TableOptimizer {
     }
     resized.missedSteps?.restart(at: stepCount)
     resized.stepCount = stepCount
+    resized.currentSteps = (stepCount, stepCount)
     unsafe resized.parameterSteps.unsafeBuffer.update(repeating: Int32(stepCount))
     unsafe resized.momentSteps.unsafeBuffer.update(repeating: Int32(stepCount))
     return resized

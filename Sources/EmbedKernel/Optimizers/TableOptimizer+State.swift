@@ -44,9 +44,13 @@ extension TableOptimizer {
   }
 
   /// Gives `body` each array of the state, its bytes in the machine's order.
+  ///
+  /// Brings all rows and their state up to date first, so that it does not matter whether the table's
+  /// values are read before or after.
   public func forEachStateArray<Failure: Error>(
     _ body: (StateArray, RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
+    ledger?.bringUp(.all, .auto, .everything)
     for array in stateArrays {
       let memory = unsafe memory(of: array)
       try body(array, unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(memory)))
@@ -55,6 +59,8 @@ extension TableOptimizer {
 
   /// Takes a saved state: `fill` is asked to write the bytes of each array.
   ///
+  /// Read the table's values before, not after: rows that the state says are behind are brought up to
+  /// date where the table is next read or written.
   /// Where `fill` throws, or a value cannot be, the optimiser is as before. Allocates the state a
   /// second time for as long as it reads.
   ///
@@ -78,6 +84,7 @@ extension TableOptimizer {
     try copy.checkSteps(stepCount)
     missedSteps?.restart(at: stepCount)
     self.stepCount = stepCount
+    currentSteps = (-1, -1)
     swap(&first, &copy.first)
     swap(&second, &copy.second)
     swap(&rowState, &copy.rowState)
@@ -100,7 +107,7 @@ extension TableOptimizer {
     }
   }
 
-  private func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
+  func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
     let layout = rule.state
     return switch array.name {
     case layout.first: unsafe UnsafeMutableRawBufferPointer(first.unsafeBuffer)

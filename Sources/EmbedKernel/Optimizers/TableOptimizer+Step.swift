@@ -28,18 +28,27 @@ extension TableOptimizer {
   ///   - gradient: Shape `[rows, dim]`.
   ///   - scale: Multiplies the gradient first.
   /// - Throws: `wrongElementCount`, `invalidValue`, `outOfMemory`; before anything is written.
-  public func step(
-    dense gradient: Span<Float>, scale: Float = 1, using kernels: Kernels = .auto
+  @inlinable
+  public func step<Elements: ReadableElements<Float> & ~Copyable & ~Escapable>(
+    dense gradient: borrowing Elements, scale: Float = 1, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    try unsafe gradient.withElements { (gradient) throws(EmbedError) in
+      try unsafe step(dense: gradient, scale, kernels)
+    }
+  }
+
+  @usableFromInline
+  func step(
+    dense gradient: UnsafeBufferPointer<Float>, _ scale: Float, _ kernels: Kernels
   ) throws(EmbedError) {
     guard gradient.count == rows * dim else {
       throw .wrongElementCount(
         argument: "gradient", expected: rows * dim, shape: [rows, dim],
         actual: gradient.count)
     }
-    let values = unsafe gradient.withUnsafeBufferPointer { unsafe $0 }
     let rows = unsafe rowList.count > 0 ? UnsafePointer(rowList.base) : nil
     let dense = unsafe Gradient(
-      form: EK_BY_ROW, values: values.baseAddress.unsafelyUnwrapped, rows: rows, count: slotCount,
+      form: EK_BY_ROW, values: gradient.baseAddress.unsafelyUnwrapped, rows: rows, count: slotCount,
       scale: scale)
     try step(dense, kernels)
   }
@@ -68,9 +77,20 @@ extension TableOptimizer {
   ///   for a row past the table, `invalidValue`, `outOfMemory`; before anything is written.
   /// - Complexity: O(N·D) for N tokens. Memory traffic: the output gradient read, the touched rows and
   ///   their state read and written, once.
-  public func step(
-    outputGradient: Span<Float>, groups: borrowing RowGroups, scale: Float = 1,
+  @inlinable
+  public func step<Elements: ReadableElements<Float> & ~Copyable & ~Escapable>(
+    outputGradient: borrowing Elements, groups: borrowing RowGroups, scale: Float = 1,
     using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
+      try unsafe step(outputGradient, groups, scale, kernels)
+    }
+  }
+
+  @usableFromInline
+  func step(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ groups: borrowing RowGroups, _ scale: Float,
+    _ kernels: Kernels
   ) throws(EmbedError) {
     let view = groups.unsafeView
     try check(view)
@@ -81,8 +101,7 @@ extension TableOptimizer {
         argument: "output gradient", expected: (Int(last) + 1) * dim, shape: [Int(last) + 1, dim],
         actual: outputGradient.count)
     }
-    let values = unsafe outputGradient.withUnsafeBufferPointer { $0.baseAddress }
-    try unsafe step(values, view, scale, kernels)
+    try unsafe step(outputGradient.baseAddress, view, scale, kernels)
   }
 
   /// The same for groups that have been checked.
@@ -97,56 +116,6 @@ extension TableOptimizer {
     try step(grouped, kernels)
   }
 
-  /// Brings the rows that a batch reads up to date, before its forward pass; where rows are never
-  /// behind, does nothing.
-  ///
-  /// - Parameter groups: The batch's ids, as ``step(outputGradient:groups:scale:using:)`` takes them.
-  /// - Throws: `tokenOutOfRange` for a row past the table, `outOfMemory`; before anything is written.
-  /// - Complexity: O(R·D) for R rows that are behind.
-  public func prepare(
-    _ groups: borrowing RowGroups, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    let view = groups.unsafeView
-    try check(view)
-    guard missedSteps != nil, view.count > 0 else { return }
-    unsafe try catchUp(view.rowIDs, view.count, .parameters, kernels)
-  }
-
-  /// Brings rows up to date, in any order and with repeats; where rows are never behind, does
-  /// nothing.
-  ///
-  /// Serves readers that name rows themselves; a training loop prepares its batch's groups. Allocates.
-  ///
-  /// - Throws: `tokenOutOfRange` for a row past the table, `outOfMemory`; before anything is written.
-  public func prepare<ID: TokenID>(
-    rows: Span<ID>, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    var groups = try RowGroups()
-    try groups.group(rows, context: max(1, rows.count), vocabulary: self.rows)
-    try prepare(groups, using: kernels)
-  }
-
-  /// Brings all rows up to date, as before saving the table or reading it whole; where rows are never
-  /// behind, does nothing.
-  ///
-  /// - Complexity: O(V·D).
-  public func synchronise(using kernels: Kernels = .auto) throws(EmbedError) {
-    guard missedSteps != nil else { return }
-    unsafe try catchUp(
-      rowList.count > 0 ? UnsafePointer(rowList.base) : nil, slotCount, .everything, kernels)
-  }
-
-  private func catchUp(
-    _ rows: UnsafePointer<Int32>?, _ count: Int, _ what: CatchUpWork.What, _ kernels: Kernels
-  ) throws(EmbedError) {
-    let plan = try plan(count, kernels)
-    try reserve(count)
-    guard let debts else { return }
-    var tile = unsafe makeTile(plan)
-    unsafe tile.rows = rows
-    unsafe CatchUpWork(tile: tile, plan: plan, count: count, debts: debts, what: what).run()
-  }
-
   func checkShape(_ argument: String, rows: Int, dim: Int) throws(EmbedError) {
     guard rows == self.rows else {
       throw .invalidSize(
@@ -159,7 +128,7 @@ extension TableOptimizer {
   }
 
   /// Rows rise, so the last is the greatest.
-  private func check(_ view: RowGroupView) throws(EmbedError) {
+  func check(_ view: RowGroupView) throws(EmbedError) {
     guard view.count > 0, unsafe Int(view.rowIDs[view.count - 1]) >= rows else {
       return
     }

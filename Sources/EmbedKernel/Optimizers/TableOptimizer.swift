@@ -12,6 +12,11 @@ internal import CMicrokernels
 ///
 /// A value of this class belongs to one thread at a time, as does the table while it steps. Results
 /// are bit for bit the same for every backend, instruction set and number of threads.
+///
+/// With `untouched: .caughtUp` the table knows of the optimiser: whoever reads a row has it brought up
+/// to date, and so has another optimiser that steps it. Several optimisers may move rows of one table;
+/// where two of them catch up the same rows, each step brings all of the other's up to date. When the
+/// optimiser is released it brings all rows up to date.
 @safe public final class TableOptimizer {
   /// The table that steps are computed on: the one it moves, or the master rows of a bfloat16 table;
   /// nil where such a table is rounded at random.
@@ -54,9 +59,14 @@ internal import CMicrokernels
   var momentSteps: AlignedBuffer<Int32>
   let missedSteps: MissedSteps?
 
+  /// What the tables know of this optimiser, where it leaves rows behind.
+  private(set) var ledger: RowLedger?
+  /// Up to which step all rows' parameters, and everything of all rows, are known to be up to date.
+  var currentSteps = (parameters: 0, everything: 0)
+
   // Room for a step.
-  private var owed: AlignedBuffer<ek_missed_steps>
-  private var pending: AlignedBuffer<Int32>
+  private(set) var owed: AlignedBuffer<ek_missed_steps>
+  private(set) var pending: AlignedBuffer<Int32>
   private var heavy: AlignedBuffer<Int32>
   private var heavySums: AlignedBuffer<Float>
 
@@ -73,6 +83,7 @@ internal import CMicrokernels
     frozenRow: Int? = nil
   ) throws(EmbedError) {
     try self.init(rule, .float(table), trainable, frozenRow)
+    try openLedger()
   }
 
   /// The same for a table of bfloat16, of which steps are computed in Float.
@@ -85,6 +96,22 @@ internal import CMicrokernels
     trainable: TrainableRows = .all, frozenRow: Int? = nil
   ) throws(EmbedError) {
     try self.init(rule, StepTarget(table, updates, rule), trainable, frozenRow)
+    try openLedger()
+  }
+
+  deinit { ledger?.close() }
+
+  /// Tells the tables that this optimiser leaves rows of theirs behind.
+  private func openLedger() throws(EmbedError) {
+    guard catchesUp else { return }
+    // Reading rows must not fail, so what it needs is made here, and the environment's choices are tried.
+    try reserve(min(slotCount, rowsOfCatchUp))
+    _ = try plan(1, .auto)
+    let others = (table?.ledgers ?? []) + (rounded?.ledgers ?? [])
+    let ledger = RowLedger(self, sharesRows: others.contains { $0.movesRows(of: self) })
+    table?.ledgers.enter(ledger)
+    rounded?.ledgers.enter(ledger)
+    self.ledger = ledger
   }
 
   init(
@@ -204,6 +231,7 @@ internal import CMicrokernels
       throw .invalidSize(argument: "steps", value: stepCount, expected: "below \(Int32.max)")
     }
     let walks = rule.untouched == .stepped && gradient.form != EK_BY_ROW
+    bringUpOthers(gradient, walks: walks, kernels)
     let plan = try plan(walks ? slotCount : gradient.count, kernels)
     if let missedSteps {
       try reserve(gradient.count)

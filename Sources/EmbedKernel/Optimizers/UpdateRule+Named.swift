@@ -29,86 +29,108 @@ public struct UpdateNumbers: Hashable, Sendable {
   }
 
   /// Those that are given, by the names that messages call them.
-  private var given: [(name: String, value: Double)] {
+  package var given: [(name: String, value: Double)] {
     [
       ("weight decay", weightDecay), ("beta1", beta1), ("beta2", beta2), ("epsilon", epsilon),
       ("initial sum", initialSum), ("rate decay", rateDecay),
     ].compactMap { name, value in value.map { (name, $0) } }
   }
 
-  func check(only names: Set<String>, _ optimizer: String) throws(EmbedError) {
-    for number in given where !names.contains(number.name) {
-      throw .unsupported(
-        argument: "\(number.name) of \(optimizer)", value: "\(number.value)",
-        expected: "none; \(optimizer) has \(names.sorted().joined(separator: ", "))")
-    }
+  /// These numbers, and where one is nil that of `other`.
+  func completed(by other: UpdateNumbers) -> UpdateNumbers {
+    UpdateNumbers(
+      weightDecay: weightDecay ?? other.weightDecay, beta1: beta1 ?? other.beta1,
+      beta2: beta2 ?? other.beta2, epsilon: epsilon ?? other.epsilon,
+      initialSum: initialSum ?? other.initialSum, rateDecay: rateDecay ?? other.rateDecay)
   }
 }
 
 extension UpdateRule {
-  /// What is known of an optimiser by its name: the numbers it has, and how it is made of them.
+  /// What is known of an optimiser by its name: its usual numbers, which are all it has, its usual way
+  /// with rows without gradient, and how it is made.
   private struct Entry: Sendable {
     let name: String
-    let numbers: Set<String>
-    let make:
-      @Sendable (LearningRate, UpdateNumbers, UntouchedRows?) throws(EmbedError) -> UpdateRule
+    let usual: UpdateNumbers
+    let untouched: UntouchedRows
+    let make: @Sendable (LearningRate, Numbers, UntouchedRows) throws(EmbedError) -> UpdateRule
   }
 
-  private static let adamNumbers: Set = ["weight decay", "beta1", "beta2", "epsilon"]
+  /// Numbers without gaps; 0 for those that an optimiser lacks.
+  private struct Numbers {
+    let weightDecay, beta1, beta2, epsilon, initialSum, rateDecay: Double
+
+    init(_ n: UpdateNumbers) {
+      (weightDecay, beta1, beta2) = (n.weightDecay ?? 0, n.beta1 ?? 0, n.beta2 ?? 0)
+      (epsilon, initialSum, rateDecay) = (n.epsilon ?? 0, n.initialSum ?? 0, n.rateDecay ?? 0)
+    }
+  }
+
+  private static let adamNumbers = UpdateNumbers(
+    weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
 
   private static let list: [Entry] = [
-    Entry(name: "sgd", numbers: ["weight decay"]) { (rate, n, untouched) throws(EmbedError) in
-      try .sgd(
-        learningRate: rate, weightDecay: n.weightDecay ?? 0, untouched: untouched ?? .left)
-    },
-    Entry(name: "momentum", numbers: ["weight decay", "beta1"]) {
+    Entry(name: "sgd", usual: UpdateNumbers(weightDecay: 0), untouched: .left) {
       (rate, n, untouched) throws(EmbedError) in
+      try .sgd(learningRate: rate, weightDecay: n.weightDecay, untouched: untouched)
+    },
+    Entry(
+      name: "momentum", usual: UpdateNumbers(weightDecay: 0, beta1: 0.9), untouched: .stepped
+    ) { (rate, n, untouched) throws(EmbedError) in
       try .momentum(
-        learningRate: rate, beta: n.beta1 ?? 0.9, weightDecay: n.weightDecay ?? 0,
-        untouched: untouched ?? .stepped)
+        learningRate: rate, beta: n.beta1, weightDecay: n.weightDecay, untouched: untouched)
     },
-    Entry(name: "nesterov", numbers: ["weight decay", "beta1"]) {
-      (rate, n, untouched) throws(EmbedError) in
+    Entry(
+      name: "nesterov", usual: UpdateNumbers(weightDecay: 0, beta1: 0.9), untouched: .stepped
+    ) { (rate, n, untouched) throws(EmbedError) in
       try .momentum(
-        learningRate: rate, beta: n.beta1 ?? 0.9, direction: .nesterov,
-        weightDecay: n.weightDecay ?? 0, untouched: untouched ?? .stepped)
+        learningRate: rate, beta: n.beta1, direction: .nesterov, weightDecay: n.weightDecay,
+        untouched: untouched)
     },
-    Entry(name: "adagrad", numbers: ["weight decay", "epsilon", "initial sum", "rate decay"]) {
-      (rate, n, untouched) throws(EmbedError) in
+    Entry(
+      name: "adagrad",
+      usual: UpdateNumbers(weightDecay: 0, epsilon: 1e-10, initialSum: 0, rateDecay: 0),
+      untouched: .left
+    ) { (rate, n, untouched) throws(EmbedError) in
       try .adagrad(
-        learningRate: rate, rateDecay: n.rateDecay ?? 0, initialSum: n.initialSum ?? 0,
-        epsilon: n.epsilon ?? 1e-10, weightDecay: n.weightDecay ?? 0,
-        untouched: untouched ?? .left)
+        learningRate: rate, rateDecay: n.rateDecay, initialSum: n.initialSum, epsilon: n.epsilon,
+        weightDecay: n.weightDecay, untouched: untouched)
     },
-    Entry(name: "row-wise-adagrad", numbers: ["weight decay", "epsilon", "initial sum"]) {
-      (rate, n, untouched) throws(EmbedError) in
+    Entry(
+      name: "row-wise-adagrad",
+      usual: UpdateNumbers(weightDecay: 0, epsilon: 1e-10, initialSum: 0), untouched: .left
+    ) { (rate, n, untouched) throws(EmbedError) in
       try .rowWiseAdagrad(
-        learningRate: rate, initialSum: n.initialSum ?? 0, epsilon: n.epsilon ?? 1e-10,
-        weightDecay: n.weightDecay ?? 0, untouched: untouched ?? .left)
+        learningRate: rate, initialSum: n.initialSum, epsilon: n.epsilon,
+        weightDecay: n.weightDecay, untouched: untouched)
     },
-    Entry(name: "adam", numbers: adamNumbers) { (rate, n, untouched) throws(EmbedError) in
+    Entry(name: "adam", usual: adamNumbers, untouched: .stepped) {
+      (rate, n, untouched) throws(EmbedError) in
       try .adam(
-        learningRate: rate, beta1: n.beta1 ?? 0.9, beta2: n.beta2 ?? 0.999,
-        epsilon: n.epsilon ?? 1e-8, weightDecay: n.weightDecay ?? 0,
-        untouched: untouched ?? .stepped)
+        learningRate: rate, beta1: n.beta1, beta2: n.beta2, epsilon: n.epsilon,
+        weightDecay: n.weightDecay, untouched: untouched)
     },
-    Entry(name: "sparse-adam", numbers: adamNumbers) { (rate, n, untouched) throws(EmbedError) in
+    Entry(name: "sparse-adam", usual: adamNumbers, untouched: .left) {
+      (rate, n, untouched) throws(EmbedError) in
       try .adam(
-        learningRate: rate, beta1: n.beta1 ?? 0.9, beta2: n.beta2 ?? 0.999,
-        epsilon: n.epsilon ?? 1e-8, epsilonForm: .uncorrected, weightDecay: n.weightDecay ?? 0,
-        untouched: untouched ?? .left)
+        learningRate: rate, beta1: n.beta1, beta2: n.beta2, epsilon: n.epsilon,
+        epsilonForm: .uncorrected, weightDecay: n.weightDecay, untouched: untouched)
     },
-    Entry(name: "adamw", numbers: adamNumbers) { (rate, n, untouched) throws(EmbedError) in
+    Entry(
+      name: "adamw", usual: UpdateNumbers(weightDecay: 0.01).completed(by: adamNumbers),
+      untouched: .stepped
+    ) { (rate, n, untouched) throws(EmbedError) in
       try .adamW(
-        learningRate: rate, beta1: n.beta1 ?? 0.9, beta2: n.beta2 ?? 0.999,
-        epsilon: n.epsilon ?? 1e-8, weightDecay: n.weightDecay ?? 0.01,
-        untouched: untouched ?? .stepped)
+        learningRate: rate, beta1: n.beta1, beta2: n.beta2, epsilon: n.epsilon,
+        weightDecay: n.weightDecay, untouched: untouched)
     },
-    Entry(name: "lamb", numbers: adamNumbers) { (rate, n, untouched) throws(EmbedError) in
+    Entry(
+      name: "lamb",
+      usual: UpdateNumbers(weightDecay: 0.01, epsilon: 1e-6).completed(by: adamNumbers),
+      untouched: .stepped
+    ) { (rate, n, untouched) throws(EmbedError) in
       try .lamb(
-        learningRate: rate, beta1: n.beta1 ?? 0.9, beta2: n.beta2 ?? 0.999,
-        epsilon: n.epsilon ?? 1e-6, weightDecay: n.weightDecay ?? 0.01,
-        untouched: untouched ?? .stepped)
+        learningRate: rate, beta1: n.beta1, beta2: n.beta2, epsilon: n.epsilon,
+        weightDecay: n.weightDecay, untouched: untouched)
     },
   ]
 
@@ -126,11 +148,33 @@ extension UpdateRule {
     _ name: String, learningRate: LearningRate, numbers: UpdateNumbers = UpdateNumbers(),
     untouched: UntouchedRows? = nil
   ) throws(EmbedError) -> UpdateRule {
+    let entry = try entry(name)
+    let complete = try Self.numbers(of: name, with: numbers)
+    return try entry.make(learningRate, Numbers(complete), untouched ?? entry.untouched)
+  }
+
+  /// All numbers of the optimiser called `name`: those given, and else its usual ones; nil for those
+  /// that it lacks.
+  ///
+  /// - Throws: `unsupported` for a name outside `names` or a number that the optimiser lacks.
+  public static func numbers(
+    of name: String, with numbers: UpdateNumbers = UpdateNumbers()
+  ) throws(EmbedError) -> UpdateNumbers {
+    let usual = try entry(name).usual
+    let known = usual.given.map(\.name)
+    for number in numbers.given where !known.contains(number.name) {
+      throw .unsupported(
+        argument: "\(number.name) of \(name)", value: "\(number.value)",
+        expected: "none; \(name) has \(known.sorted().joined(separator: ", "))")
+    }
+    return numbers.completed(by: usual)
+  }
+
+  private static func entry(_ name: String) throws(EmbedError) -> Entry {
     guard let entry = list.first(where: { $0.name == name }) else {
       throw .unsupported(
         argument: "optimizer", value: name, expected: names.joined(separator: ", "))
     }
-    try numbers.check(only: entry.numbers, name)
-    return try entry.make(learningRate, numbers, untouched)
+    return entry
   }
 }

@@ -51,8 +51,8 @@ public enum UntouchedRows: String, CaseIterable, Sendable {
   case stepped
   /// They, their moments included, stay as they are: the lazy variants.
   case left
-  /// They take the same steps as `stepped`, but not before they are next read or touched: see
-  /// ``TableOptimizer/prepare(_:using:)-swift.method`` and ``TableOptimizer/synchronise(using:)``.
+  /// They take the same steps as `stepped`, but not before they are next read or touched. Whoever reads
+  /// a row of the table, by whatever way, has it brought up to date.
   case caughtUp = "caught-up"
 }
 

@@ -39,7 +39,7 @@ func interpolateRows(
   let step = newRows > 1 ? Double(rows - 1) / Double(newRows - 1) : 0
   for row in 0..<newRows {
     let place = min(Double(row) * step, Double(rows - 1))
-    let below = min(Int(place), max(0, rows - 2))
+    let below = min(Int(saturating: place), max(0, rows - 2))
     let t = place - Double(below)
     let above = min(below + 1, rows - 1)
     for i in 0..<dim {

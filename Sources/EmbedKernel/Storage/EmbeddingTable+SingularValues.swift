@@ -2,12 +2,12 @@
 // singular values. A trained position table shows a few large values where a drawn one has a flat
 // spectrum.
 
-internal import COpenBLAS
+internal import CBLASCalls
 
 extension EmbeddingTable {
   /// The singular values, falling, `min(rows, dim)` of them; computed in Double by `dgesdd`.
   ///
-  /// Each is within a small multiple of 2^-53 times the largest of that of the table as it stands.
+  /// On one thread, so that the bits depend on no number of threads. Each is within a small multiple of 2^-53 times the largest of that of the table as it stands.
   /// Allocates the table in Double, and LAPACK's work.
   ///
   /// - Throws: `invalidValue` for an element that is not finite, `invalidSize` for sizes past
@@ -31,9 +31,9 @@ extension EmbeddingTable {
     // Row after row is, column after column, the transpose, which has the same singular values.
     var found = [Double](repeating: 0, count: min(rows, dim))
     let (height, width) = (Int32(dim), Int32(rows))
-    let info = unsafe LAPACKE_dgesdd(
-      LAPACK_COL_MAJOR, CChar(UInt8(ascii: "N")), height, width, copy.base, height, &found, nil, 1,
-      nil, 1)
+    let info = try OneThreadedBLAS.run { () throws(EmbedError) in
+      unsafe ek_lapack_dgesdd_values(height, width, copy.base, height, &found)
+    }
     guard info == 0 else { throw .factorisationFailed(routine: "dgesdd", info: Int(info)) }
     return found
   }

@@ -5,6 +5,11 @@
 ///
 /// Any number of threads may read at once. A writer (an optimiser step, an initialiser) needs the
 /// table to itself, as with any training parameter; the type does not lock.
+///
+/// Under an optimiser that leaves rows behind (`untouched: .caughtUp`), rows are brought up to date
+/// where they are read, by whatever way: a span, a layer's forward pass, a file. Ways that name no rows
+/// bring all up to date, O(R·D) for R rows that are behind; `span(of:)` and layers only those that
+/// they read. A pointer or span that is kept over a step sees the rows as that step leaves them.
 public final class EmbeddingTable: @unchecked Sendable {
   /// The number of rows: the vocabulary size, or the maximum context.
   public let rows: Int
@@ -13,6 +18,9 @@ public final class EmbeddingTable: @unchecked Sendable {
   public let dim: Int
 
   let storage: AlignedBuffer<Float>
+
+  /// The optimisers that leave rows behind. Entered while a writer has the table to itself.
+  var ledgers: [RowLedger] = []
 
   /// Allocates a table of zeros: `rows * dim * 4` bytes.
   ///
@@ -49,10 +57,27 @@ public final class EmbeddingTable: @unchecked Sendable {
     }
   }
 
-  /// All elements, shape `[rows, dim]`.
+  /// All elements, shape `[rows, dim]`, all rows up to date.
   public var span: Span<Float> {
     @_lifetime(borrow self)
-    get { unsafe _overrideLifetime(Span(_unsafeElements: elements), borrowing: self) }
+    get {
+      unsafe _overrideLifetime(
+        Span(_unsafeElements: UnsafeBufferPointer(unsafeBuffer)), borrowing: self)
+    }
+  }
+
+  /// All elements, shape `[rows, dim]`, for a reader of the rows `ids` alone: other rows may be behind
+  /// where an optimiser leaves rows behind.
+  ///
+  /// - Parameter ids: In any order and with repeats; ids outside the table count as the nearest row.
+  /// - Complexity: O(N) for N ids, and O(R·D) for R of their rows that are behind; O(1) for a table
+  ///   without such an optimiser.
+  @inlinable
+  @_lifetime(borrow self)
+  public func span<ID: TokenID>(of ids: Span<ID>) -> Span<Float> {
+    let ids = unsafe TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 })
+    return unsafe _overrideLifetime(
+      Span(_unsafeElements: UnsafeBufferPointer(memory(reading: ids))), borrowing: self)
   }
 
   /// Row `row`.
@@ -62,6 +87,7 @@ public final class EmbeddingTable: @unchecked Sendable {
     @_lifetime(borrow self)
     get {
       precondition(row >= 0 && row < rows, "row out of bounds")
+      bringUp(.row(row))
       return unsafe _overrideLifetime(
         Span(_unsafeStart: storage.base + row * dim, count: dim), borrowing: self)
     }
@@ -75,8 +101,41 @@ public final class EmbeddingTable: @unchecked Sendable {
     return try body(&span)
   }
 
-  private var elements: UnsafeBufferPointer<Float> { unsafe UnsafeBufferPointer(unsafeBuffer) }
+  /// The memory itself, valid for as long as the table lives, all rows up to date until a step.
+  public var unsafeBuffer: UnsafeMutableBufferPointer<Float> {
+    bringUp(.all)
+    return unsafe memory
+  }
 
-  /// The memory itself, valid for as long as the table lives.
-  public var unsafeBuffer: UnsafeMutableBufferPointer<Float> { unsafe storage.unsafeBuffer }
+  /// The element of row `row` in column `column`.
+  ///
+  /// - Precondition: `row` is in `0..<rows` and `column` in `0..<dim`.
+  public subscript(row: Int, column: Int) -> Float {
+    get {
+      precondition(row >= 0 && row < rows, "row out of bounds")
+      precondition(column >= 0 && column < dim, "column out of bounds")
+      bringUp(.row(row))
+      return unsafe storage.base[row * dim + column]
+    }
+    set {
+      precondition(row >= 0 && row < rows, "row out of bounds")
+      precondition(column >= 0 && column < dim, "column out of bounds")
+      bringUp(.row(row))
+      unsafe storage.base[row * dim + column] = newValue
+    }
+  }
+
+  // MARK: Rows that are behind
+
+  /// The memory as it is, rows that are behind included.
+  var memory: UnsafeMutableBufferPointer<Float> { unsafe storage.unsafeBuffer }
+
+  /// The memory, for a reader of the rows `ids`.
+  @usableFromInline
+  func memory(reading ids: TokenIDs) -> UnsafeMutableBufferPointer<Float> {
+    bringUp(.ids(ids))
+    return unsafe memory
+  }
 }
+
+extension EmbeddingTable: SteppedTable {}

@@ -5,7 +5,8 @@
 /// `rows` vectors of `dim` elements of two bytes, row after row.
 ///
 /// The same rules as for `EmbeddingTable`: any number of threads may read at once, and a writer
-/// needs the table to itself.
+/// needs the table to itself; rows are brought up to date where they are read, under an optimiser that
+/// leaves rows behind.
 public final class HalfPrecisionTable<Element: HalfPrecision>: @unchecked Sendable {
   /// The number of rows.
   public let rows: Int
@@ -13,7 +14,10 @@ public final class HalfPrecisionTable<Element: HalfPrecision>: @unchecked Sendab
   /// The number of elements in a row.
   public let dim: Int
 
-  private let storage: AlignedBuffer<Element>
+  let storage: AlignedBuffer<Element>
+
+  /// The optimisers that leave rows behind. Entered while a writer has the table to itself.
+  var ledgers: [RowLedger] = []
 
   /// Allocates a table of zeros: `rows * dim * 2` bytes.
   ///
@@ -69,13 +73,23 @@ public final class HalfPrecisionTable<Element: HalfPrecision>: @unchecked Sendab
     return table
   }
 
-  /// All elements, shape `[rows, dim]`.
+  /// All elements, shape `[rows, dim]`, all rows up to date.
   public var span: Span<Element> {
     @_lifetime(borrow self)
     get {
       unsafe _overrideLifetime(
         Span(_unsafeElements: UnsafeBufferPointer(unsafeBuffer)), borrowing: self)
     }
+  }
+
+  /// All elements, shape `[rows, dim]`, for a reader of the rows `ids` alone: see
+  /// ``EmbeddingTable/span(of:)``.
+  @inlinable
+  @_lifetime(borrow self)
+  public func span<ID: TokenID>(of ids: Span<ID>) -> Span<Element> {
+    let ids = unsafe TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 })
+    return unsafe _overrideLifetime(
+      Span(_unsafeElements: UnsafeBufferPointer(memory(reading: ids))), borrowing: self)
   }
 
   /// Row `row`.
@@ -85,6 +99,7 @@ public final class HalfPrecisionTable<Element: HalfPrecision>: @unchecked Sendab
     @_lifetime(borrow self)
     get {
       precondition(row >= 0 && row < rows, "row out of bounds")
+      bringUp(.row(row))
       return unsafe _overrideLifetime(
         Span(_unsafeStart: storage.base + row * dim, count: dim), borrowing: self)
     }
@@ -98,6 +113,41 @@ public final class HalfPrecisionTable<Element: HalfPrecision>: @unchecked Sendab
     return try body(&span)
   }
 
-  /// The memory itself, valid for as long as the table lives.
-  public var unsafeBuffer: UnsafeMutableBufferPointer<Element> { unsafe storage.unsafeBuffer }
+  /// The memory itself, valid for as long as the table lives, all rows up to date until a step.
+  public var unsafeBuffer: UnsafeMutableBufferPointer<Element> {
+    bringUp(.all)
+    return unsafe memory
+  }
+
+  /// The element of row `row` in column `column`.
+  ///
+  /// - Precondition: `row` is in `0..<rows` and `column` in `0..<dim`.
+  public subscript(row: Int, column: Int) -> Element {
+    get {
+      precondition(row >= 0 && row < rows, "row out of bounds")
+      precondition(column >= 0 && column < dim, "column out of bounds")
+      bringUp(.row(row))
+      return unsafe storage.base[row * dim + column]
+    }
+    set {
+      precondition(row >= 0 && row < rows, "row out of bounds")
+      precondition(column >= 0 && column < dim, "column out of bounds")
+      bringUp(.row(row))
+      unsafe storage.base[row * dim + column] = newValue
+    }
+  }
+
+  // MARK: Rows that are behind
+
+  /// The memory as it is, rows that are behind included.
+  var memory: UnsafeMutableBufferPointer<Element> { unsafe storage.unsafeBuffer }
+
+  /// The memory, for a reader of the rows `ids`.
+  @usableFromInline
+  func memory(reading ids: TokenIDs) -> UnsafeMutableBufferPointer<Element> {
+    bringUp(.ids(ids))
+    return unsafe memory
+  }
 }
+
+extension HalfPrecisionTable: SteppedTable {}

@@ -1,5 +1,6 @@
-// How much memory the machine has. Systems promise more than that, and end the process that takes them
-// at their word: a size from a faulty file or a slip of a finger must not come so far.
+// How much memory there is to have. Systems promise more than that, and end the process that takes them
+// at their word; the standard library ends it where an array gets none. So a size that comes from a
+// file or an option is checked here before memory is taken for it.
 
 #if canImport(Glibc)
   internal import Glibc
@@ -10,18 +11,91 @@
 #endif
 
 package enum SystemMemory {
-  /// The bytes of memory of the machine; all there can be where the system does not tell.
+  /// The bytes of memory of the machine, or of the control group this process is in; all there can be
+  /// where the system does not tell.
   package static let bytes: Int = {
     let pages = sysconf(Int32(_SC_PHYS_PAGES))
     let size = sysconf(Int32(_SC_PAGESIZE))
     let (bytes, overflow) = pages.multipliedReportingOverflow(by: size)
-    return pages > 0 && size > 0 && !overflow ? bytes : .max
+    let machine = pages > 0 && size > 0 && !overflow ? bytes : .max
+    #if os(Linux)
+      let limits = ["memory.max", "memory/memory.limit_in_bytes"].compactMap {
+        text("/sys/fs/cgroup/" + $0).flatMap { Int($0.prefix { $0.isNumber }) }
+      }
+      return limits.reduce(machine) { $1 > 0 ? min($0, $1) : $0 }
+    #else
+      return machine
+    #endif
   }()
 
-  /// Checks that the machine could have `bytes` at all.
+  /// Checks that `bytes` can be had now.
+  ///
+  /// Sizes of less than 64 MiB are only held against `bytes`, which costs nothing; for larger ones the
+  /// system is asked, some 50 microseconds.
   ///
   /// - Throws: `outOfMemory`.
   package static func check(_ bytes: Int) throws(EmbedError) {
     guard bytes <= Self.bytes else { throw .outOfMemory(bytes: bytes) }
+    guard bytes >= large else { return }
+    guard bytes <= available, isMapped(bytes) else { throw .outOfMemory(bytes: bytes) }
   }
+
+  /// `count` of an element, where there is memory for them.
+  ///
+  /// - Throws: `sizeOverflow`, `outOfMemory`.
+  package static func array<Element>(
+    _ element: Element, count: Int, _ name: @autoclosure () -> String = "array"
+  ) throws(EmbedError) -> [Element] {
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+    guard !overflow else {
+      throw .sizeOverflow(argument: name(), factors: [count, MemoryLayout<Element>.stride])
+    }
+    try check(bytes)
+    return [Element](repeating: element, count: count)
+  }
+
+  /// From here on the system is asked whether it can give so much.
+  package static let large = 64 << 20
+
+  /// Whether the process may have that much address space, which `ulimit -v` bounds.
+  private static func isMapped(_ bytes: Int) -> Bool {
+    #if canImport(Darwin)
+      let anonymous = MAP_ANON
+    #else
+      let anonymous = MAP_ANONYMOUS
+    #endif
+    let pages = unsafe mmap(nil, bytes, PROT_NONE, MAP_PRIVATE | anonymous, -1, 0)
+    guard unsafe pages != MAP_FAILED else { return false }
+    _ = unsafe munmap(pages, bytes)
+    return true
+  }
+
+  /// What the system could give without ending a process for it.
+  private static var available: Int {
+    #if os(Linux)
+      guard let text = text("/proc/meminfo") else { return .max }
+      var kilobytes = 0
+      for line in text.split(separator: "\n") {
+        let words = line.split(separator: " ")
+        guard words.count >= 2, words[0] == "MemAvailable:" || words[0] == "SwapFree:" else {
+          continue
+        }
+        kilobytes += Int(words[1]) ?? 0
+      }
+      return kilobytes > 0 ? kilobytes << 10 : .max
+    #else
+      return .max
+    #endif
+  }
+
+  #if os(Linux)
+    /// The beginning of a file of the system's, which tells no size in advance.
+    private static func text(_ path: String) -> String? {
+      guard let file = unsafe fopen(path, "re") else { return nil }
+      defer { unsafe _ = fclose(file) }
+      var bytes = [UInt8](repeating: 0, count: 4 << 10)
+      let count = unsafe fread(&bytes, 1, bytes.count, file)
+      return String(decoding: bytes[..<count], as: UTF8.self)
+    }
+  #endif
 }

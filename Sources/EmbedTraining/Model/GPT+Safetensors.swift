@@ -29,26 +29,31 @@ extension GPT {
 
   convenience init(_ file: borrowing Safetensors) throws(TrainingError) {
     let configuration = try GPTConfiguration(CheckpointTexts(file.path, file.header.metadata))
-    try Self.checkTables(configuration, file)
+    try Self.checkSizes(configuration, file)
     do throws(EmbedError) {
-      try self.init(configuration)
+      // A context is no tensor's size here, so it takes memory where it is used, not where it is read.
+      try self.init(configuration, sinusoids: min(configuration.context, 1_024))
     } catch {
       throw .model(error)
     }
     try read(file)
   }
 
-  /// Checks the sizes against the file's largest tensors before anything is allocated for them.
-  private static func checkTables(
+  /// Checks the sizes against the file's tensors before anything is allocated for them.
+  private static func checkSizes(
     _ sizes: GPTConfiguration, _ file: borrowing Safetensors
   ) throws(TrainingError) {
+    try check("wte.weight", [sizes.vocabulary, sizes.dim], file)
+    if sizes.positions == .learned { try check("wpe.weight", [sizes.context, sizes.dim], file) }
+    if sizes.head == .untied {
+      try check("lm_head.weight", [sizes.vocabulary, sizes.dim], file)
+    }
     let inner = sizes.dim.multipliedReportingOverflow(by: 4).partialValue
-    var tables = [
-      ("wte.weight", [sizes.vocabulary, sizes.dim]),
-      ("h.\(sizes.layers &- 1).mlp.c_fc.weight", [sizes.dim, inner]),
-    ]
-    if sizes.positions == .learned { tables.append(("wpe.weight", [sizes.context, sizes.dim])) }
-    for (name, shape) in tables { try check(name, shape, file) }
+    try check("h.0.mlp.c_fc.weight", [sizes.dim, inner], file)
+    guard sizes.blockBytes <= Double(file.header.dataByteCount) else {
+      throw CheckpointTexts(file.path, file.header.metadata).wrong(
+        "model.layers", "as many as \(file.header.dataByteCount) bytes of tensors hold")
+    }
   }
 
   /// The entry of a tensor that must be there, and of this shape.

@@ -36,10 +36,24 @@ public final class GPT {
   ///
   /// - Parameter seed: The same seed gives the same bits for every number of threads.
   /// - Throws: `EmbedError` for sizes that do not go together, or where memory ends.
-  public init(_ configuration: GPTConfiguration, seed: UInt64 = 0) throws(EmbedError) {
+  public convenience init(
+    _ configuration: GPTConfiguration, seed: UInt64 = 0
+  ) throws(EmbedError) {
+    try self.init(configuration, seed: seed, sinusoids: configuration.context)
+  }
+
+  /// The same with only the first `sinusoids` rows of sinusoidal positions; a workspace for longer
+  /// sequences has the others made.
+  init(
+    _ configuration: GPTConfiguration, seed: UInt64 = 0, sinusoids: Int
+  ) throws(EmbedError) {
     try configuration.check()
     let dim = configuration.dim
-    let parts = try PositionParts(configuration, seed: seed)
+    // With gradients, and some memory for each of a block's many small objects.
+    try SystemMemory.check(
+      Int(
+        saturating: 2 * configuration.parameterBytes + Double(configuration.layers) * 0x1p14))
+    let parts = try PositionParts(configuration, sinusoids: sinusoids, seed: seed)
     let input = try InputEmbedding(
       vocabulary: configuration.vocabulary, dim: dim, positions: parts.rows, scale: parts.scale,
       seed: seed)
@@ -88,6 +102,12 @@ public final class GPT {
   /// The number of floats of all parameters.
   public var parameterCount: Int {
     parameters.reduce(0) { $0 + $1.table.rows * $1.table.dim }
+  }
+
+  /// Makes the rows of sinusoids that a file's model has put off, for sequences of `context` tokens.
+  func reach(_ context: Int) throws(EmbedError) {
+    guard configuration.positions == .sinusoidal, context <= configuration.context else { return }
+    try extend(to: context)
   }
 
   /// Stretches positions to sequences of `context` tokens, for evaluation and sampling: sinusoids are

@@ -42,6 +42,18 @@ public struct GPTConfiguration: Hashable, Sendable {
   /// The number of floats of a head's vector.
   public var headDim: Int { dim / heads }
 
+  /// The bytes of all parameters, as a Double because sizes that nobody has checked may have any
+  /// product.
+  var parameterBytes: Double {
+    let tables = head == .untied ? 2 : 1
+    let rows =
+      Double(vocabulary) * Double(tables) + (positions == .learned ? Double(context) : 0)
+    return 4 * (rows + 2) * Double(dim) + blockBytes
+  }
+
+  /// The bytes of the blocks' parameters.
+  var blockBytes: Double { 4 * Double(layers) * (12 * Double(dim) + 13) * Double(dim) }
+
   /// The floats of a block's inner layer.
   public var innerDim: Int { 4 * dim }
 

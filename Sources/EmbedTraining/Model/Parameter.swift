@@ -31,12 +31,12 @@ public final class Parameter {
   }
 
   /// The values as a matrix.
-  var matrix: Matrix {
-    unsafe Matrix(table.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)
+  var matrix: StridedMatrix {
+    unsafe StridedMatrix(table.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)
   }
 
   /// The gradient as a matrix.
-  var gradientMatrix: Matrix {
-    unsafe Matrix(gradient.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)
+  var gradientMatrix: StridedMatrix {
+    unsafe StridedMatrix(gradient.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)
   }
 }

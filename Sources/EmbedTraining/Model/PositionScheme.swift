@@ -35,13 +35,15 @@ struct PositionParts {
   var biasWeights: EmbeddingTable?
 
   /// The parts of a checked configuration.
-  init(_ configuration: GPTConfiguration, seed: UInt64) throws(EmbedError) {
+  ///
+  /// - Parameter sinusoids: The rows of sinusoidal positions to make.
+  init(_ configuration: GPTConfiguration, sinusoids: Int, seed: UInt64) throws(EmbedError) {
     let (heads, isCausal) = (configuration.heads, configuration.direction == .causal)
     switch configuration.positions {
     case .none: break
     case .learned: rows = .learned(maximum: configuration.context)
     case .sinusoidal:
-      rows = .sinusoidal(maximum: configuration.context)
+      rows = .sinusoidal(maximum: sinusoids)
       scale = .sqrtDim
     case .rope: rotary = try RotaryEmbedding(headDim: configuration.headDim)
     case .alibi:

@@ -28,25 +28,27 @@ internal import EmbedKernel
   /// The rows of one head, in a tensor whose tokens are `stride` floats apart.
   func rows(
     of tensor: UnsafeMutablePointer<Float>, _ sequence: Int, offset: Int, stride: Int
-  ) -> Matrix {
-    unsafe Matrix(
+  ) -> StridedMatrix {
+    unsafe StridedMatrix(
       tensor + sequence * context * stride + offset, context, headDim, stride: stride)
   }
 
-  func queries(_ tensor: UnsafeMutablePointer<Float>, _ sequence: Int, _ head: Int) -> Matrix {
+  func queries(_ tensor: UnsafeMutablePointer<Float>, _ sequence: Int, _ head: Int) -> StridedMatrix
+  {
     unsafe rows(of: tensor, sequence, offset: head * headDim, stride: 2 * dim)
   }
 
-  func keys(_ tensor: UnsafeMutablePointer<Float>, _ sequence: Int, _ head: Int) -> Matrix {
+  func keys(_ tensor: UnsafeMutablePointer<Float>, _ sequence: Int, _ head: Int) -> StridedMatrix {
     unsafe rows(of: tensor, sequence, offset: dim + head * headDim, stride: 2 * dim)
   }
 
-  func outputs(_ tensor: UnsafeMutablePointer<Float>, _ sequence: Int, _ head: Int) -> Matrix {
+  func outputs(_ tensor: UnsafeMutablePointer<Float>, _ sequence: Int, _ head: Int) -> StridedMatrix
+  {
     unsafe rows(of: tensor, sequence, offset: head * headDim, stride: dim)
   }
 
-  func probabilities(_ sequence: Int, _ head: Int) -> Matrix {
-    unsafe Matrix(
+  func probabilities(_ sequence: Int, _ head: Int) -> StridedMatrix {
+    unsafe StridedMatrix(
       probabilities + (sequence * heads + head) * context * context, context, context)
   }
 
@@ -96,14 +98,14 @@ internal import EmbedKernel
           unsafe (probabilities.base + query * context).update(from: row, count: keyCount)
         }
       }
-      MatrixProduct.multiply(
+      MatrixProduct.multiplyTile(
         queries.rows(tile), keys.rows(0..<keyCount).transposed, scale: rows.scale,
         unsafe bias == nil ? .overwrite : .accumulate, part)
       for query in tile {
         unsafe et_softmax(
           probabilities.base + query * context, rows.visible(query), keyCount)
       }
-      MatrixProduct.multiply(part, values.rows(0..<keyCount), .overwrite, outputs.rows(tile))
+      MatrixProduct.multiplyTile(part, values.rows(0..<keyCount), .overwrite, outputs.rows(tile))
     }
   }
 }
@@ -152,11 +154,11 @@ internal import EmbedKernel
       let keyCount = rows.keyCount(tile)
       let writing: GradientWriting = tile.upperBound == context ? .overwrite : .accumulate
       let part = probabilities.rows(tile).columns(0..<keyCount)
-      let logitGradient = unsafe Matrix(scratch, tile.count, keyCount, stride: context)
+      let logitGradient = unsafe StridedMatrix(scratch, tile.count, keyCount, stride: context)
       let outputGradient = outputGradient.rows(tile)
-      MatrixProduct.multiply(
+      MatrixProduct.multiplyTile(
         outputGradient, values.rows(0..<keyCount).transposed, .overwrite, logitGradient)
-      MatrixProduct.multiply(
+      MatrixProduct.multiplyTile(
         part.transposed, outputGradient, writing, valueGradient.rows(0..<keyCount))
       for query in tile {
         let row = unsafe scratch + (query - tile.lowerBound) * context
@@ -167,10 +169,10 @@ internal import EmbedKernel
           for key in 0..<rows.visible(query) { unsafe sum[key] += row[key] }
         }
       }
-      MatrixProduct.multiply(
+      MatrixProduct.multiplyTile(
         logitGradient, keys.rows(0..<keyCount), scale: rows.scale, .overwrite,
         queryGradient.rows(tile))
-      MatrixProduct.multiply(
+      MatrixProduct.multiplyTile(
         logitGradient.transposed, queries.rows(tile), scale: rows.scale, writing,
         keyGradient.rows(0..<keyCount))
     }

@@ -6,7 +6,8 @@ public import EmbedKernel
 extension GPT {
   /// The mean loss of a batch and the gradients of all parameters.
   ///
-  /// Bit for bit the same from run to run; over numbers of threads as far as OpenBLAS's products are.
+  /// Bit for bit the same from run to run, on every number of threads and whatever runs beside it;
+  /// another CPU's kernels may sum in another order.
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
@@ -57,7 +58,7 @@ extension GPT {
     _ writing: GradientWriting
   ) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
-    let hiddenGradient = unsafe Matrix(memory.rows, tokens, dim)
+    let hiddenGradient = unsafe StridedMatrix(memory.rows, tokens, dim)
     forEachLogitChunk(call, workspace) { range, hidden, rows in
       Parallel.rows(rows.rows, threads, rows.crossEntropy(scale: scale))
       MatrixProduct.multiply(
@@ -82,18 +83,20 @@ extension GPT {
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     let innerDim = configuration.innerDim
-    let residual = unsafe Matrix(memory.residual, tokens, dim)
-    let rows = unsafe Matrix(memory.rows, tokens, dim)
-    let inner = unsafe Matrix(memory.inner, tokens, innerDim)
+    let residual = unsafe StridedMatrix(memory.residual, tokens, dim)
+    let rows = unsafe StridedMatrix(memory.rows, tokens, dim)
+    let inner = unsafe StridedMatrix(memory.inner, tokens, innerDim)
 
     unsafe backward(
-      block.innerOutput, residual, input: Matrix(kept.activated, tokens, innerDim), inner, writing,
+      block.innerOutput, residual, input: StridedMatrix(kept.activated, tokens, innerDim), inner,
+      writing,
       threads)
     Parallel.rows(
       tokens, threads,
       unsafe GELUBackward(input: kept.inner, gradient: memory.inner, dim: innerDim))
     unsafe backward(
-      block.inner, inner, input: Matrix(kept.secondNormed, tokens, dim), rows, writing, threads)
+      block.inner, inner, input: StridedMatrix(kept.secondNormed, tokens, dim), rows, writing,
+      threads)
     unsafe LayerNormBackward(
       gradient: memory.rows, input: kept.middle, norm: kept.secondNorm(block, tokens: tokens),
       inputGradient: memory.residual, sums: memory.normSums, rows: tokens, dim: dim
@@ -102,7 +105,8 @@ extension GPT {
       beta: block.secondNorm.bias.gradientMatrix.base, writing)
 
     unsafe backward(
-      block.attentionOutput, residual, input: Matrix(kept.attended, tokens, dim), rows, writing,
+      block.attentionOutput, residual, input: StridedMatrix(kept.attended, tokens, dim), rows,
+      writing,
       threads)
     unsafe AttentionBackward(
       rows: self.rows(call, kept), gradient: memory.rows,
@@ -111,8 +115,9 @@ extension GPT {
     ).run(threads: threads)
     unsafe try rotate(memory.queriesAndKeys, call, .backward, threads)
     unsafe backwardAttentionInput(
-      block.attention, Matrix(memory.queriesAndKeys, tokens, 2 * dim),
-      Matrix(memory.values, tokens, dim), input: Matrix(kept.firstNormed, tokens, dim), rows,
+      block.attention, StridedMatrix(memory.queriesAndKeys, tokens, 2 * dim),
+      StridedMatrix(memory.values, tokens, dim),
+      input: StridedMatrix(kept.firstNormed, tokens, dim), rows,
       writing, threads)
     unsafe LayerNormBackward(
       gradient: memory.rows, input: kept.input, norm: kept.firstNorm(block, tokens: tokens),
@@ -124,7 +129,8 @@ extension GPT {
 
   /// A linear layer's gradients: of its input, weight and bias.
   private func backward(
-    _ layer: LinearParameters, _ gradient: Matrix, input: Matrix, _ inputGradient: Matrix,
+    _ layer: LinearParameters, _ gradient: StridedMatrix, input: StridedMatrix,
+    _ inputGradient: StridedMatrix,
     _ writing: GradientWriting, _ threads: Int
   ) {
     backwardColumns(
@@ -134,8 +140,9 @@ extension GPT {
 
   /// The same for the layer whose output is in two matrices.
   private func backwardAttentionInput(
-    _ layer: LinearParameters, _ queriesAndKeys: Matrix, _ values: Matrix, input: Matrix,
-    _ inputGradient: Matrix, _ writing: GradientWriting, _ threads: Int
+    _ layer: LinearParameters, _ queriesAndKeys: StridedMatrix, _ values: StridedMatrix,
+    input: StridedMatrix,
+    _ inputGradient: StridedMatrix, _ writing: GradientWriting, _ threads: Int
   ) {
     let dim = values.columns
     backwardColumns(
@@ -146,8 +153,9 @@ extension GPT {
 
   /// A linear layer's gradients from some columns of its output.
   private func backwardColumns(
-    _ layer: LinearParameters, _ columns: Range<Int>, _ gradient: Matrix, input: Matrix,
-    _ inputWriting: GradientWriting, _ inputGradient: Matrix, _ writing: GradientWriting,
+    _ layer: LinearParameters, _ columns: Range<Int>, _ gradient: StridedMatrix,
+    input: StridedMatrix,
+    _ inputWriting: GradientWriting, _ inputGradient: StridedMatrix, _ writing: GradientWriting,
     _ threads: Int
   ) {
     MatrixProduct.multiply(

@@ -36,46 +36,47 @@ extension GPT {
       unsafe LayerNormForward(
         input: kept.input, norm: kept.firstNorm(block, tokens: tokens), output: kept.firstNormed,
         dim: dim))
-    let normed = unsafe Matrix(kept.firstNormed, tokens, dim)
+    let normed = unsafe StridedMatrix(kept.firstNormed, tokens, dim)
     let weight = block.attention.weight.matrix
     let bias = unsafe block.attention.bias.matrix.base
     unsafe linear(
       normed, weight.columns(0..<2 * dim), bias: bias,
-      into: Matrix(kept.queriesAndKeys, tokens, 2 * dim), threads)
+      into: StridedMatrix(kept.queriesAndKeys, tokens, 2 * dim), threads)
     unsafe linear(
       normed, weight.columns(2 * dim..<3 * dim), bias: bias + 2 * dim,
-      into: Matrix(kept.values, tokens, dim), threads)
+      into: StridedMatrix(kept.values, tokens, dim), threads)
     unsafe try rotate(kept.queriesAndKeys, call, .forward, threads)
     let attention = unsafe AttentionForward(
       rows: rows(call, kept), bias: workspace.final.bias, output: kept.attended)
     Parallel.rows(call.batch * configuration.heads, threads, attention)
     unsafe linear(
-      Matrix(kept.attended, tokens, dim), block.attentionOutput.weight.matrix,
+      StridedMatrix(kept.attended, tokens, dim), block.attentionOutput.weight.matrix,
       bias: block.attentionOutput.bias.matrix.base, addedTo: kept.input,
-      into: Matrix(kept.middle, tokens, dim), threads)
+      into: StridedMatrix(kept.middle, tokens, dim), threads)
 
     Parallel.rows(
       tokens, threads,
       unsafe LayerNormForward(
         input: kept.middle, norm: kept.secondNorm(block, tokens: tokens),
         output: kept.secondNormed, dim: dim))
-    let inner = unsafe Matrix(kept.inner, tokens, configuration.innerDim)
+    let inner = unsafe StridedMatrix(kept.inner, tokens, configuration.innerDim)
     unsafe linear(
-      Matrix(kept.secondNormed, tokens, dim), block.inner.weight.matrix,
+      StridedMatrix(kept.secondNormed, tokens, dim), block.inner.weight.matrix,
       bias: block.inner.bias.matrix.base, into: inner, threads)
     Parallel.rows(
       tokens, threads,
       unsafe GELUForward(input: kept.inner, output: kept.activated, dim: configuration.innerDim))
     unsafe linear(
-      Matrix(kept.activated, tokens, configuration.innerDim), block.innerOutput.weight.matrix,
+      StridedMatrix(kept.activated, tokens, configuration.innerDim),
+      block.innerOutput.weight.matrix,
       bias: block.innerOutput.bias.matrix.base, addedTo: kept.middle,
-      into: Matrix(kept.output, tokens, dim), threads)
+      into: StridedMatrix(kept.output, tokens, dim), threads)
   }
 
   /// output = input * weight + bias, and the residual stream where there is one.
   private func linear(
-    _ input: Matrix, _ weight: Matrix, bias: UnsafeMutablePointer<Float>,
-    addedTo residual: UnsafeMutablePointer<Float>? = nil, into output: Matrix, _ threads: Int
+    _ input: StridedMatrix, _ weight: StridedMatrix, bias: UnsafeMutablePointer<Float>,
+    addedTo residual: UnsafeMutablePointer<Float>? = nil, into output: StridedMatrix, _ threads: Int
   ) {
     Parallel.rows(
       output.rows, threads,

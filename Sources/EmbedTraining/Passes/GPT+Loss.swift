@@ -81,11 +81,11 @@ extension GPT {
     try OneThreadedBLAS.run { () throws(EmbedError) in
       try forward(call, workspace)
       // The last token of each sequence, `context` rows apart.
-      let last = unsafe Matrix(
+      let last = unsafe StridedMatrix(
         workspace.final.normed + (context - 1) * configuration.dim, batch, configuration.dim,
         stride: context * configuration.dim)
       unsafe MatrixProduct.multiply(
-        last, head.matrix.transposed, .overwrite, Matrix(target, batch, vocabulary),
+        last, head.matrix.transposed, .overwrite, StridedMatrix(target, batch, vocabulary),
         threads: workspace.threads)
     }
   }
@@ -111,15 +111,16 @@ extension GPT {
   @inline(__always)
   func forEachLogitChunk(
     _ call: PassCall, _ workspace: GPTWorkspace,
-    _ body: (_ range: Range<Int>, _ hidden: Matrix, _ rows: LogitRows) -> Void
+    _ body: (_ range: Range<Int>, _ hidden: StridedMatrix, _ rows: LogitRows) -> Void
   ) {
     let final = workspace.final
     guard let targets = unsafe call.targets?.baseAddress else { return }
     var start = 0
     while start < call.tokens {
       let end = min(call.tokens, start + final.logitRows)
-      let hidden = unsafe Matrix(final.normed, call.tokens, configuration.dim).rows(start..<end)
-      let logits = unsafe Matrix(final.logits, end - start, configuration.vocabulary)
+      let hidden = unsafe StridedMatrix(final.normed, call.tokens, configuration.dim).rows(
+        start..<end)
+      let logits = unsafe StridedMatrix(final.logits, end - start, configuration.vocabulary)
       MatrixProduct.multiply(
         hidden, head.matrix.transposed, .overwrite, logits, threads: workspace.threads)
       body(
@@ -133,7 +134,7 @@ extension GPT {
 
 /// The logits of some tokens.
 @safe struct LogitRows {
-  let matrix: Matrix
+  let matrix: StridedMatrix
   let targets: UnsafePointer<Int32>
   let losses: UnsafeMutablePointer<Float>
 

@@ -42,7 +42,8 @@ public final class GPTWorkspace {
   ///   - batch: The most sequences of a call.
   ///   - context: The most tokens of a sequence.
   ///   - threads: The threads of a pass; nil for all CPUs.
-  /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
+  /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`; `invalidEnvironment` and
+  ///   `unavailableInstructionSet` for what `EMBEDKERNEL_INSTRUCTION_SET` says.
   public init(
     for model: GPT, batch: Int, context: Int, purpose: Purpose, threads: Int? = nil
   ) throws(EmbedError) {
@@ -50,6 +51,7 @@ public final class GPTWorkspace {
     where value < 1 {
       throw .invalidSize(argument: name, value: value, expected: "1 or more")
     }
+    try RowKernels.choose()
     let sizes = model.configuration
     let tokens = try elementCount("tokens", batch, context)
     let threads = min(threads ?? Threads.available, 256)
@@ -87,6 +89,7 @@ public final class GPTWorkspace {
     configuration = sizes
     owners = memory.owners
     memoryBytes = memory.bytes
+    try model.reach(context)
   }
 }
 
@@ -231,7 +234,11 @@ struct FloatAllocator {
   ) throws(EmbedError) -> UnsafeMutablePointer<Float> {
     let count = try elementCount(name, a, b, c)
     // Each may be small enough for the machine and all together not.
-    try SystemMemory.check(bytes + 4 * count)
+    let total = bytes + 4 * count
+    guard total <= SystemMemory.bytes else { throw .outOfMemory(bytes: total) }
+    if total / SystemMemory.large > bytes / SystemMemory.large {
+      try SystemMemory.check(SystemMemory.large)
+    }
     let memory = try FloatMemory(count)
     owners.append(memory)
     bytes += 4 * count

@@ -34,6 +34,29 @@ extension Trainer {
     }
   }
 
+  /// The numbers of the run that `save(to:texts:)` left in a file: what there is to check before memory
+  /// is taken for them.
+  ///
+  /// - Throws: `checkpoint` for texts that are missing or wrong, `file`, `model`.
+  package static func settings(
+    in path: String
+  ) throws(TrainingError) -> (options: TrainingOptions, context: Int) {
+    let header = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      try SafetensorsHeader(contentsOf: path)
+    }
+    return try settings(CheckpointTexts(path, header.metadata))
+  }
+
+  private static func settings(
+    _ texts: CheckpointTexts
+  ) throws(TrainingError) -> (options: TrainingOptions, context: Int) {
+    let options = try TrainingOptions(texts)
+    let context: Int = try texts.integer("training.context")
+    try TrainingError.wrapping { () throws(EmbedError) in try options.check() }
+    guard context >= 1 else { throw texts.wrong("training.context", "1 or more") }
+    return (options, context)
+  }
+
   /// Takes up a run where `save(to:texts:)` left it: its steps go on bit for bit.
   ///
   /// - Parameters:
@@ -49,10 +72,9 @@ extension Trainer {
       try Safetensors(contentsOf: path)
     }
     let texts = CheckpointTexts(path, file.header.metadata)
-    var options = try TrainingOptions(texts)
+    var (options, context) = try settings(texts)
     if let steps { options.steps = steps }
     let stepCount: Int = try texts.integer("step")
-    let context: Int = try texts.integer("training.context")
     guard stepCount >= 0, stepCount < Int(Int32.max) else {
       throw texts.wrong("step", "0 or more, below \(Int32.max)")
     }

@@ -39,6 +39,8 @@ public final class Trainer {
   ) throws(EmbedError) {
     try options.check()
     let context = context ?? model.configuration.context
+    // AdamW's two moments, beside the parameters and gradients that the model has already.
+    try SystemMemory.check(Int(saturating: 2 * model.configuration.parameterBytes))
     let rules = (try options.rule(decays: true), try options.rule(decays: false))
     var optimizers: [TableOptimizer] = []
     for parameter in model.parameters {

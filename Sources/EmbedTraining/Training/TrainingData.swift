@@ -39,7 +39,7 @@ public struct TrainingData: Sendable {
 
   /// The end of a text that is held back.
   package static func held(_ tokens: [Int32], share: Double) -> ArraySlice<Int32> {
-    tokens.suffix(Int((Double(tokens.count) * share).rounded()))
+    tokens.suffix(Int(saturating: (Double(tokens.count) * share).rounded()))
   }
 
   /// The training batches of a pass over the text.

@@ -32,7 +32,7 @@ extension TrainingError: CustomStringConvertible {
     case .textTooShort(let part, let tokens, let needed):
       "the \(part) part of the text has \(tokens) tokens, but needs \(needed) or more"
     case .diverged(let step, let what, let value):
-      "the \(what) is \(value) at step \(step): training has diverged"
+      "the \(what) is \(value.legible) at step \(step): training has diverged"
     case .checkpoint(let path, let key, let found, let expected):
       "'\(path)': \(key) is \(found.map { "'\($0)'" } ?? "missing"): expected \(expected)"
     case .tensorShape(let path, let tensor, let found, let expected):

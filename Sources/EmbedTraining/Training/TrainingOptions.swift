@@ -66,6 +66,10 @@ public struct TrainingOptions: Hashable, Sendable {
     ] where value < least {
       throw .invalidSize(argument: name, value: value, expected: "\(least) or more")
     }
+    // What counts steps has 32 bits in files.
+    for (name, value) in [("steps", steps), ("warm-up", warmup)] where value > Int(Int32.max) {
+      throw .invalidSize(argument: name, value: value, expected: "at most \(Int32.max)")
+    }
     guard microBatch <= batch else {
       throw .invalidSize(
         argument: "micro-batch", value: microBatch, expected: "at most the batch, \(batch)")

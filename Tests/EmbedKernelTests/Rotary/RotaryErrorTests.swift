@@ -78,7 +78,8 @@ import Testing
       {"model_type": "gemma4", "text_config": {"hidden_size": 64, "head_dim": 16,
        "global_head_dim": 32, "num_attention_heads": 4, "rope_parameters": {
        "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25,
-       "rope_theta": 1000000.0}, "sliding_attention": {"rope_type": "default"}, "none": null}}}
+       "rope_theta": 1000000.0}, "sliding_attention": {"rope_type": "default",
+       "rope_theta": 10000.0}, "none": null}}}
       """#
     let full = try RotaryConfiguration(json: gemma, layerType: "full_attention")
     #expect((full.headDim, full.rotaryDim, full.base) == (32, 32, 1e6))
@@ -136,7 +137,7 @@ import Testing
     }
     #expect(error { _ = try NTKScaling(factor: .nan) } != nil)
     #expect(
-      error { _ = try Llama3Scaling(factor: 8, lowFrequencyFactor: 4, trainedLength: 9) } != nil)
+      error { _ = try Llama3Scaling(factor: 8, lowFrequencyFactor: 5, trainedLength: 9) } != nil)
     #expect(error { _ = try RotaryEmbedding(headDim: 8, axes: .sections([1, 1])) } != nil)
     #expect(error { _ = try RotaryEmbedding(headDim: 10, axes: .axial(count: 2)) } != nil)
     #expect(

@@ -1,6 +1,7 @@
 // A scale for each sequence by its own length, with every kind of positions.
 
 import EmbedKernel
+import Foundation
 import Testing
 
 @Suite struct RotaryScaleTests {
@@ -133,6 +134,24 @@ import Testing
     }
     #expect(throws: EmbedError.invalidSize(argument: "batch", value: -1, expected: "0 or more")) {
       try embedding.scales(at: .sequential(), batch: -1, context: 2)
+    }
+  }
+
+  /// Angles of a single length belong to nothing but the call; their rows must be held all through.
+  @Test func rowsOfASingleLength() throws {
+    let embedding = try RotaryEmbedding(headDim: 8, scaling: Self.dynamic.get())
+    let scale = embedding.scaling.scale(length: 5)
+    #expect(scale == .length(5))
+    let radians = try embedding.frequencies(under: scale).radians
+    // Transformers' cosines of row 4 at length 5.
+    for (pair, right) in [(0, -0.65364), (1, 0.93957)] {
+      #expect(abs(cos(4 * radians[pair]) - right) < 1e-5)
+    }
+    for _ in 0..<100 {
+      let rows = try embedding.rows(first: 0, count: 5, under: scale)
+      let expected = (0..<5).flatMap { t in radians.map { Float(cos(Double(t) * $0)) } }
+      #expect(rows.cosines == expected)
+      #expect(rows.sines == (0..<5).flatMap { t in radians.map { Float(sin(Double(t) * $0)) } })
     }
   }
 

@@ -128,6 +128,19 @@ enum RotaryFixtures {
     var testDescription: String { name }
   }
 
+  struct Sweep: Decodable, Sendable, CustomTestStringConvertible {
+    let name: String
+    let config: String
+    let layerType: String?
+    let pairs: Int
+    /// Radians a position of pair 1 and of the last.
+    let second, last: Double
+    /// At position 7: pair 0's cosine and the last pair's sine.
+    let cosine, sine: Double
+    let layout: String?
+    var testDescription: String { "\(name), \(layerType ?? "all layers")" }
+  }
+
   struct Learned: Decodable, Sendable {
     struct LeRoPE: Decodable, Sendable {
       let shape: [Int]
@@ -174,6 +187,8 @@ enum RotaryFixtures {
   static func rotations() throws -> [Rotation] {
     try decode(Cases<Rotation>.self, "rotations.json").cases
   }
+
+  static func sweep() throws -> [Sweep] { try decode(Cases<Sweep>.self, "sweep.json").cases }
 
   static func mlx() throws -> [MLX] { try decode(Cases<MLX>.self, "mlx.json").cases }
 

@@ -6,7 +6,7 @@
 ///
 ///     var norm = GradientNorm()
 ///     norm.add(gradient.tokens)
-///     norm.add(headGradient.span)
+///     norm.add(headGradient)
 ///     let factor = norm.clipFactor(maximum: 1)
 ///
 /// The factor is for `scale(by:)`, or for the optimiser's gradient scale, which saves a pass.
@@ -49,16 +49,19 @@ public struct GradientNorm: Sendable {
   public mutating func add(_ gradient: borrowing RowSparseGradient, threads: Int? = nil) {
     unsafe add(
       UnsafeBufferPointer(start: gradient.valueMemory, count: gradient.count * gradient.dim),
-      threads: threads)
+      threads)
   }
 
   /// Adds a dense gradient. Allocates nothing.
-  public mutating func add(_ gradient: Span<Float>, threads: Int? = nil) {
-    unsafe add(gradient.withUnsafeBufferPointer { unsafe $0 }, threads: threads)
+  @inlinable
+  public mutating func add<Gradient: ReadableElements<Float> & ~Copyable & ~Escapable>(
+    _ gradient: borrowing Gradient, threads: Int? = nil
+  ) {
+    unsafe gradient.withElements { unsafe add($0, threads) }
   }
 
-  /// Adds a dense gradient. Allocates nothing.
-  public mutating func add(_ gradient: UnsafeBufferPointer<Float>, threads: Int? = nil) {
+  @usableFromInline
+  mutating func add(_ gradient: UnsafeBufferPointer<Float>, _ threads: Int?) {
     guard let base = gradient.baseAddress, !gradient.isEmpty else { return }
     var sums = InlineArray<64, Double>(repeating: 0)
     var span = sums.mutableSpan

@@ -30,12 +30,13 @@
   ///
   /// - Parameter buffer: Shape `[rows, dim]`.
   @_lifetime(&buffer)
-  public static func dense(
-    _ buffer: inout MutableSpan<Float>, _ writing: GradientWriting
+  @inlinable
+  public static func dense<Buffer: WritableElements<Float> & ~Copyable & ~Escapable>(
+    _ buffer: inout Buffer, _ writing: GradientWriting
   ) -> GradientTarget {
-    let pointer = unsafe buffer.withUnsafeMutableBufferPointer { unsafe $0 }
-    return unsafe _overrideLifetime(
-      GradientTarget(.dense(pointer, writing)), mutating: &buffer)
+    // The target keeps the access to the variable, so that its memory stays where it is.
+    let pointer = unsafe buffer.withMutableElements { unsafe $0 }
+    return unsafe _overrideLifetime(dense(pointer, writing), mutating: &buffer)
   }
 
   /// The same on a buffer pointer, which must outlive the call.

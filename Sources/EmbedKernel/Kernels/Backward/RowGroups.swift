@@ -90,16 +90,19 @@ public struct RowGroups: ~Copyable {
   /// - Throws: `tokenOutOfRange`, `invalidSize`, `sizeOverflow`, `outOfMemory`; the groups of the
   ///   call before are then kept.
   /// - Complexity: O(N) for N tokens. Allocates only for a batch larger than any before.
-  public mutating func group<ID: TokenID>(
-    _ ids: Span<ID>, context: Int, vocabulary: Int, paddingID: Int? = nil,
+  @inlinable
+  public mutating func group<IDs: ReadableElements & ~Copyable & ~Escapable>(
+    _ ids: borrowing IDs, context: Int, vocabulary: Int, paddingID: Int? = nil,
     unknownIDs: UnknownIDs = .error, threads: Int? = nil
-  ) throws(EmbedError) {
-    let ids = unsafe TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 })
-    try group(
-      ids, context: context, vocabulary: vocabulary, paddingID: paddingID, unknownIDs: unknownIDs,
-      threads: threads)
+  ) throws(EmbedError) where IDs.Element: TokenID {
+    try unsafe ids.withElements { (ids) throws(EmbedError) in
+      try group(
+        unsafe TokenIDs(ids), context: context, vocabulary: vocabulary, paddingID: paddingID,
+        unknownIDs: unknownIDs, threads: threads)
+    }
   }
 
+  @usableFromInline
   package mutating func group(
     _ ids: TokenIDs, context: Int, vocabulary: Int, paddingID: Int?, unknownIDs: UnknownIDs,
     threads: Int?

@@ -21,6 +21,22 @@ public enum InstructionSet: String, CaseIterable, Sendable {
   /// The best that this CPU has.
   public static let best = allCases.last { $0.isAvailable } ?? .plain
 
+  /// The one of every C kernel of this process, unless a call names another: the environment's
+  /// `EMBEDKERNEL_INSTRUCTION_SET`, or the best.
+  ///
+  /// - Throws: `invalidEnvironment`, `unavailableInstructionSet`.
+  public static var ofProcess: InstructionSet {
+    get throws(EmbedError) {
+      if let error = environment.error { throw error }
+      guard let set = environment.value else { return best }
+      guard set.isAvailable else { throw .unavailableInstructionSet(set) }
+      return set
+    }
+  }
+
+  /// What the environment says, read once.
+  static let environment = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")
+
   var kernels: UnsafePointer<ek_kernels>? { unsafe ek_kernels_for(code) }
 
   private var code: ek_instruction_set {

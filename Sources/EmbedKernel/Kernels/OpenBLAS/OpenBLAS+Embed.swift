@@ -4,7 +4,7 @@
 // Bytes a row: D*4 read from the token table and written, then read and written again by axpy:
 // twice the traffic of a fused pass. It is the baseline that the other backends are held to.
 
-internal import COpenBLAS
+internal import CBLASCalls
 
 /// Gather, then axpy broadcast addition.
 ///
@@ -30,24 +30,24 @@ enum OpenBLASKernels: KernelBackend {
       // BLAS sets zeros here, where 0 * NaN and 0 * -1 are NaN and -0.
       for i in 0..<count { unsafe y[i] *= scale }
     } else {
-      eachCall(count) { start, n in unsafe cblas_sscal(n, scale, y + start, 1) }
+      eachCall(count) { start, n in unsafe ek_blas_sscal(n, scale, y + start, 1) }
     }
   }
 
   private static func add(
     _ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, count: Int
   ) {
-    eachCall(count) { start, n in unsafe cblas_saxpy(n, 1, x + start, 1, y + start, 1) }
+    eachCall(count) { start, n in unsafe ek_blas_saxpy(n, 1, x + start, 1, y + start, 1) }
   }
 
   /// BLAS counts in 32 bits: a longer vector takes several calls.
   @inline(__always)
-  private static func eachCall(_ count: Int, _ call: (_ start: Int, _ n: blasint) -> Void) {
+  private static func eachCall(_ count: Int, _ call: (_ start: Int, _ n: Int32) -> Void) {
     let longest = 1 << 30
     var start = 0
     while start < count {
       let n = min(longest, count - start)
-      call(start, blasint(n))
+      call(start, Int32(n))
       start += n
     }
   }

@@ -3,7 +3,7 @@
 // BLAS has no row statistics whose order of summation is fixed, so that part is C's portable one:
 // its second pass over the output is what this backend pays for not being fused.
 
-internal import COpenBLAS
+internal import CBLASCalls
 
 extension OpenBLASKernels {
   static func normalize(_ pass: NormalizePass, _ plan: Plan) {
@@ -20,11 +20,11 @@ extension OpenBLASKernels {
     embed(pass.rows, plan)
     guard let segments = unsafe pass.segments else { return }
     let dim = pass.dim
-    guard let n = blasint(exactly: dim) else {
+    guard let n = Int32(exactly: dim) else {
       return Threads.split(pass.rows.tokenCount, plan.threads, AddSegments(pass: pass))
     }
     for token in 0..<pass.rows.tokenCount {
-      unsafe cblas_saxpy(
+      unsafe ek_blas_saxpy(
         n, 1, segments + pass.segment(token) * dim, 1, pass.rows.output + token * dim, 1)
     }
   }

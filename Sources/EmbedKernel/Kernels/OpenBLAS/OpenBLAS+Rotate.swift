@@ -6,7 +6,7 @@
 // `srot` fuses its multiplications and additions where the CPU can, so results may differ from the
 // other backends' by a rounding.
 
-internal import COpenBLAS
+internal import CBLASCalls
 
 extension OpenBLASKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
@@ -43,11 +43,11 @@ extension OpenBLASKernels {
     _ a: UnsafeMutablePointer<Float>, _ b: UnsafeMutablePointer<Float>,
     _ vector: RotaryTile.Loop, cosine: Float, sine: Float
   ) {
-    if let count = blasint(exactly: vector.count), let stride = blasint(exactly: vector.elements) {
-      unsafe cblas_srot(count, a, stride, b, stride, cosine, sine)
+    if let count = Int32(exactly: vector.count), let stride = Int32(exactly: vector.elements) {
+      unsafe ek_blas_srot(count, a, stride, b, stride, cosine, sine)
     } else {
       for i in 0..<vector.count {
-        unsafe cblas_srot(1, a + i * vector.elements, 1, b + i * vector.elements, 1, cosine, sine)
+        unsafe ek_blas_srot(1, a + i * vector.elements, 1, b + i * vector.elements, 1, cosine, sine)
       }
     }
   }

@@ -8,7 +8,7 @@
 // in an order of its own: its sum of n rows differs by at most 2 (n - 1) u S, u = 2^-24, S the sum of
 // absolute values. Trees and compensated sums are not BLAS's; the Swift backend does them.
 
-internal import COpenBLAS
+internal import CBLASCalls
 
 extension OpenBLASKernels: RowSumKernels {
   static func sum(_ sum: RowSum, _ plan: Plan) {
@@ -21,7 +21,7 @@ extension OpenBLASKernels: RowSumKernels {
   private static func addUp(_ sum: RowSum) {
     let isRegular = sum.indexStep > 0 && sum.count > 1 && sum.count <= mostRows
     let spacing = sum.indexStep.multipliedReportingOverflow(by: sum.stride)
-    if isRegular, !spacing.overflow, let spacing = blasint(exactly: spacing.partialValue) {
+    if isRegular, !spacing.overflow, let spacing = Int32(exactly: spacing.partialValue) {
       multiplyByOnes(sum, spacing)
     } else if sum.count == 1, !sum.accumulates || sum.factor == 1 {
       unsafe writeRow(sum, row(sum, 0), sum.output, sum.factor, sum.accumulates)
@@ -32,15 +32,15 @@ extension OpenBLASKernels: RowSumKernels {
   }
 
   /// output (+)= factor * rowsᵀ 1, some columns a call.
-  private static func multiplyByOnes(_ sum: RowSum, _ spacing: blasint) {
+  private static func multiplyByOnes(_ sum: RowSum, _ spacing: Int32) {
     let columns = max(1, mostElements / sum.count)
     let first = unsafe row(sum, 0)
     for start in stride(from: 0, to: sum.width, by: columns) {
       let count = min(columns, sum.width - start)
       unsafe ones.withUnsafePointer {
-        unsafe cblas_sgemv(
-          CblasRowMajor, CblasTrans, blasint(sum.count), blasint(count), sum.factor,
-          first + start, spacing, $0, 1, sum.accumulates ? 1 : 0, sum.output + start, 1)
+        unsafe ek_blas_sgemv(
+          true, Int32(sum.count), Int32(count), sum.factor, first + start, spacing, $0, 1,
+          sum.accumulates ? 1 : 0, sum.output + start, 1)
       }
     }
   }
@@ -55,12 +55,12 @@ extension OpenBLASKernels: RowSumKernels {
         let count = min(block.count, sum.width - start)
         unsafe total.update(from: row(sum, 0) + start, count: count)
         for i in 1..<max(1, sum.count) {
-          unsafe cblas_saxpy(blasint(count), 1, row(sum, i) + start, 1, total, 1)
+          unsafe ek_blas_saxpy(Int32(count), 1, row(sum, i) + start, 1, total, 1)
         }
         unsafe scale(total, by: sum.factor, count: count)
         let output = unsafe sum.output + start
         if sum.accumulates {
-          unsafe cblas_saxpy(blasint(count), 1, total, 1, output, 1)
+          unsafe ek_blas_saxpy(Int32(count), 1, total, 1, output, 1)
         } else {
           unsafe output.update(from: total, count: count)
         }
@@ -99,7 +99,7 @@ extension OpenBLASKernels: RowSumKernels {
     }
     for start in stride(from: 0, to: sum.width, by: mostElements) {
       let count = min(mostElements, sum.width - start)
-      unsafe cblas_saxpy(blasint(count), 1, row + start, 1, output + start, 1)
+      unsafe ek_blas_saxpy(Int32(count), 1, row + start, 1, output + start, 1)
     }
   }
 

@@ -49,7 +49,7 @@ extension AttentionBias {
         let pass = try pass(
           kernels, logits, shape, (queries, queryPlaces), (keys, keyPlaces), mask, vectors,
           overwrites: overwrites, readsKeys: readsKeys)
-        if let pass { Threads.split(pass.rowCount, pass.plan.threads, pass) }
+        if let pass { Threads.split(pass.blockCount, pass.plan.threads, pass) }
       }
     }
   }

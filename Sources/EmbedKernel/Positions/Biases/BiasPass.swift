@@ -23,7 +23,10 @@
   /// Floats of a block of two-byte logits, on the stack of the thread; nil for floats.
   var scratch: UnsafeMutablePointer<Float>?
 
-  var rowCount: Int { shape.batch &* shape.heads &* shape.queries }
+  /// The blocks of queries of all heads. They follow from the shape alone, as do the tiles of products
+  /// in them: threads take whole ones, so that their number changes no bit.
+  var blockCount: Int { shape.batch &* shape.heads &* blocksOfHead }
+  private var blocksOfHead: Int { (shape.queries &+ Self.blockRows &- 1) / Self.blockRows }
 
   /// Rows of a block: enough to use a table's row again while it is in L1.
   static let blockRows = 32
@@ -34,7 +37,7 @@
 }
 
 extension BiasPass: ParallelWork {
-  /// Does the rows `range` of `[batch * heads * queries]`.
+  /// Does the blocks `range` of `[batch * heads]` times the blocks of a head.
   func run(_ range: Range<Int>) {
     withScratch { $0.walk(range) }
   }
@@ -53,12 +56,12 @@ extension BiasPass: ParallelWork {
   }
 
   private func walk(_ range: Range<Int>) {
-    var row = range.lowerBound
-    while row < range.upperBound {
-      let (lane, first) = row.quotientAndRemainder(dividingBy: shape.queries)
-      let end = min(shape.queries, first + range.upperBound - row)
-      rows(batchRow: lane / shape.heads, head: lane % shape.heads, first..<end)
-      row += end - first
+    for block in range {
+      let (lane, place) = block.quotientAndRemainder(dividingBy: blocksOfHead)
+      let first = place &* Self.blockRows
+      rows(
+        batchRow: lane / shape.heads, head: lane % shape.heads,
+        first..<min(shape.queries, first &+ Self.blockRows))
     }
   }
 

@@ -90,7 +90,7 @@ extension Kernels {
       try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
         let pass = try unsafe CoPEPass(
           self, cope, queryVectors, logits, shape, (queries, queryPlaces), (keys, keyPlaces))
-        if let pass { Threads.split(pass.rowCount, pass.plan.threads, CoPEForward(pass: pass)) }
+        if let pass { Threads.split(pass.blockCount, pass.plan.threads, CoPEForward(pass: pass)) }
       }
     }
   }

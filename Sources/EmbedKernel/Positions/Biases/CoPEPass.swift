@@ -28,6 +28,11 @@
   var keys: Int { shape.keys }
   var rowCount: Int { shape.batch * shape.heads * shape.queries }
 
+  /// The rows whose products fit the scratch together. They follow from the shape alone, so that threads,
+  /// which take whole blocks, change no bit.
+  var blockRows: Int { max(1, min(32, RelativeProducts.Scratch.count / positions)) }
+  var blockCount: Int { (rowCount + blockRows - 1) / blockRows }
+
   /// Checks a call; nil where there are no logits.
   init?(
     _ kernels: Kernels, _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>,
@@ -120,7 +125,7 @@
       let gate = unsafe Self.gate(Element.load(logits + key &* MemoryLayout<Element>.size))
       position += gate
       let limited = min(position, Double(positions - 1))
-      let place = Int(limited)
+      let place = Int(saturating: limited)
       body(key, place, Float(limited - Double(place)), gate)
     }
   }
@@ -152,10 +157,11 @@ struct CoPEForward: ParallelWork {
         unsafe $0.baseAddress.unsafelyUnwrapped
       }
       let (positions, size) = (pass.positions, MemoryLayout<Element>.size)
-      let together = max(1, min(32, RelativeProducts.Scratch.count / positions))
-      var first = range.lowerBound
-      while first < range.upperBound {
-        let count = min(together, range.upperBound - first)
+      let blockRows = pass.blockRows
+      let end = min(pass.rowCount, range.upperBound * blockRows)
+      var first = range.lowerBound * blockRows
+      while first < end {
+        let count = min(blockRows, end - first)
         unsafe pass.fillProducts(products, first, count)
         for row in 0..<count {
           let mine = unsafe products + row * positions
@@ -243,7 +249,7 @@ struct CoPEForward: ParallelWork {
       let gate = unsafe CoPEPass.gate(Element.load(logits + key * size))
       let g = unsafe Element.load(mine + key * size)
       if position < Double(positions - 1) {
-        let place = Int(max(0, position))
+        let place = Int(saturating: max(0, position))
         let slope = unsafe products[min(place + 1, positions - 1)] - products[place]
         running += Double(g) * Double(slope)
       }

@@ -109,7 +109,7 @@
     // A step that is an integer in exact arithmetic must not move by a rounding of log.
     let nearest = step.rounded()
     let bucket = (abs(step - nearest) < 1e-9 ? nearest : step.rounded(.up)) + Double(middle)
-    return n < 0 ? -Int(bucket) : Int(bucket)
+    return n < 0 ? -Int(saturating: bucket) : Int(saturating: bucket)
   }
 
   /// `deberta`.

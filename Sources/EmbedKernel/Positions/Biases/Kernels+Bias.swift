@@ -26,13 +26,14 @@ extension Kernels {
   ///   nothing once its table reaches far enough; where positions are consecutive in each sequence,
   ///   a call does nothing else that grows with the context.
   @inlinable
-  public func addBias<Element: TableElement>(
-    _ bias: any AttentionBias, to logits: inout MutableSpan<Element>, shape: AttentionShape,
+  public func addBias<Logits: WritableElements & ~Copyable & ~Escapable>(
+    _ bias: any AttentionBias, to logits: inout Logits, shape: AttentionShape,
     queries: PositionIDs = .sequential(), keys: PositionIDs = .sequential(),
     mask: AttentionMask = []
-  ) throws(EmbedError) {
-    let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    try unsafe addBias(bias, to: written, shape: shape, queries: queries, keys: keys, mask: mask)
+  ) throws(EmbedError) where Logits.Element: TableElement {
+    try unsafe logits.withMutableElements { (logits) throws(EmbedError) in
+      try unsafe addBias(bias, to: logits, shape: shape, queries: queries, keys: keys, mask: mask)
+    }
   }
 
   /// The same on a buffer pointer.
@@ -50,15 +51,16 @@ extension Kernels {
   /// Writes a bias and the mask, shape `[batch, heads, queries, keys]`; what is neither biased nor
   /// masked becomes 0.
   @inlinable
-  public func writeBias<Element: TableElement>(
-    _ bias: any AttentionBias, into output: inout MutableSpan<Element>, shape: AttentionShape,
+  public func writeBias<Output: WritableElements & ~Copyable & ~Escapable>(
+    _ bias: any AttentionBias, into output: inout Output, shape: AttentionShape,
     queries: PositionIDs = .sequential(), keys: PositionIDs = .sequential(),
     mask: AttentionMask = []
-  ) throws(EmbedError) {
-    let written = unsafe output.withUnsafeMutableBufferPointer { unsafe $0 }
-    try run(
-      bias, unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, mask,
-      overwrites: true)
+  ) throws(EmbedError) where Output.Element: TableElement {
+    try unsafe output.withMutableElements { (output) throws(EmbedError) in
+      try run(
+        bias, unsafe TypedElements(UnsafeBufferPointer(output)), shape, queries, keys, mask,
+        overwrites: true)
+    }
   }
 
   /// Adds the gradient of a bias's parameters to `gradient`, from the gradient of the logits.
@@ -71,16 +73,21 @@ extension Kernels {
   ///   - gradient: Shape `[parameterCount]`, in the order that the scheme says.
   /// - Throws: `EmbedError`, before `gradient` is written.
   @inlinable
-  public func addBiasGradient<Element: TableElement>(
-    _ bias: any TrainedBias, logitsGradient: Span<Element>, shape: AttentionShape,
+  public func addBiasGradient<
+    Logits: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements<Float> & ~Copyable & ~Escapable
+  >(
+    _ bias: any TrainedBias, logitsGradient: borrowing Logits, shape: AttentionShape,
     queries: PositionIDs = .sequential(), keys: PositionIDs = .sequential(),
-    mask: AttentionMask = [], workspace: inout BiasWorkspace,
-    into gradient: inout MutableSpan<Float>
-  ) throws(EmbedError) {
-    try unsafe runGradient(
-      bias, unsafe TypedElements(logitsGradient.withUnsafeBufferPointer { unsafe $0 }), shape,
-      queries, keys, mask, &workspace,
-      unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 })
+    mask: AttentionMask = [], workspace: inout BiasWorkspace, into gradient: inout Output
+  ) throws(EmbedError) where Logits.Element: TableElement {
+    try unsafe logitsGradient.withElements { (logitsGradient) throws(EmbedError) in
+      try unsafe gradient.withMutableElements { (gradient) throws(EmbedError) in
+        try unsafe runGradient(
+          bias, unsafe TypedElements(logitsGradient), shape, queries, keys, mask, &workspace,
+          gradient)
+      }
+    }
   }
 
   @usableFromInline

@@ -61,7 +61,8 @@ public struct DistanceBuckets: Sendable, Hashable {
       let border = Double(exact) * pow(ratio, step)
       // A border that is an integer in exact arithmetic must not move by a rounding of pow.
       let nearest = border.rounded()
-      return Int(abs(border - nearest) < 1e-9 * border ? nearest : border.rounded(.up))
+      return Int(
+        saturating: abs(border - nearest) < 1e-9 * border ? nearest : border.rounded(.up))
     }
   }
 

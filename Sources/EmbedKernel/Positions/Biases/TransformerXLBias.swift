@@ -79,16 +79,7 @@
     }
     self.sinusoids = sinusoids
     rows = ReachTable(rows: heads, width: dim) { (snapshot) throws(EmbedError) in
-      try sinusoids.cover(snapshot.reach)
-      let source = unsafe sinusoids.newest.origin() - snapshot.reach.past * model
-      for head in 0..<heads {
-        let tile = unsafe ProductTile(
-          x: source, xStride: model, rows: snapshot.reach.count,
-          table: projection.storage.base + head * dim * model, tableStride: model, entries: dim,
-          dim: model, products: snapshot.values.base + head * snapshot.reach.count * dim,
-          stride: dim, scale: 1)
-        OpenBLASKernels.products(tile)
-      }
+      try DistanceBlock.fill(snapshot, from: sinusoids, projection, dim: dim)
     }
     heights = ReachTable(rows: heads) { (snapshot) throws(EmbedError) in
       try sinusoids.cover(snapshot.reach)
@@ -137,4 +128,42 @@
   }
 
   var dim: Int { contentBias.dim }
+}
+
+/// The distances whose projected sinusoids are computed by one product: always as many and always the
+/// same ones, so that a row's bits don't depend on how far the table reaches, which earlier calls decide.
+private enum DistanceBlock {
+  static let count = 64
+
+  /// rows[head, delta] = projection of head · sinusoid of delta
+  static func fill(
+    _ snapshot: ReachTable<Float>.Snapshot, from sinusoids: ReachTable<Float>,
+    _ projection: EmbeddingTable, dim: Int
+  ) throws(EmbedError) {
+    let (reach, model) = (snapshot.reach, projection.dim)
+    let (first, last) = (block(of: -reach.past), block(of: reach.future))
+    try sinusoids.cover(
+      BiasReach(past: -first * count, future: last * count + count - 1))
+    let origin = unsafe sinusoids.newest.origin()
+    let products = try AlignedBuffer<Float>(count: count * dim)
+    try OneThreadedBLAS.run { () throws(EmbedError) in
+      for head in 0..<projection.rows / dim {
+        let matrix = unsafe StridedMatrix(projection.storage.base + head * dim * model, dim, model)
+        let target = unsafe snapshot.values.base + (head * reach.count + reach.past) * dim
+        for block in first...last {
+          let start = block * count
+          unsafe MatrixProduct.multiplyTile(
+            StridedMatrix(origin + start * model, count, model), matrix.transposed, .overwrite,
+            StridedMatrix(products.base, count, dim))
+          let wanted = max(start, -reach.past)..<min(start + count, reach.future + 1)
+          unsafe (target + wanted.lowerBound * dim).update(
+            from: products.base + (wanted.lowerBound - start) * dim, count: wanted.count * dim)
+        }
+      }
+    }
+  }
+
+  private static func block(of delta: Int) -> Int {
+    delta >= 0 ? delta / count : (delta + 1) / count - 1
+  }
 }

@@ -41,7 +41,8 @@ public final class LearnedRotary: Sendable {
       attentionFactor: start.attentionFactor)
     let made = try RotaryEmbedding(
       headDim: initial.headDim, rotaryDim: initial.rotaryDim, base: initial.base,
-      layout: initial.layout, scaling: FixedFrequencies(learned), decay: initial.decay)
+      layout: initial.layout, turn: initial.turn, scaling: FixedFrequencies(learned),
+      decay: initial.decay)
     current.withLock { $0 = made }
   }
 
@@ -85,7 +86,8 @@ public final class LearnedRotary: Sendable {
       Threads.split(chunks.count, threads, work)
     }
     let total = chunks.total(sums, width: pairs)
-    for pair in 0..<pairs { alphaGradient[pair] += Float(total[pair] * radians[pair]) }
+    let sign = embedding.turn == .forward ? 1.0 : -1.0
+    for pair in 0..<pairs { alphaGradient[pair] += Float(sign * total[pair] * radians[pair]) }
   }
 }
 

@@ -51,10 +51,11 @@ public final class PolarEmbedding: Sendable {
     guard let x = unsafe input.withUnsafeBufferPointer({ $0.baseAddress }),
       let y = unsafe output.withUnsafeMutableBufferPointer({ $0.baseAddress })
     else { return }
-    let rows = state.rows
-    place.withPlaces(context: shape.context) { places in
-      let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
-      unsafe Threads.split(shape.tokens, threads, PolarForward(pass: pass, input: x, output: y))
+    state.withRows { rows in
+      place.withPlaces(context: shape.context) { places in
+        let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
+        unsafe Threads.split(shape.tokens, threads, PolarForward(pass: pass, input: x, output: y))
+      }
     }
     withExtendedLifetime(turns) {}
   }
@@ -91,13 +92,14 @@ public final class PolarEmbedding: Sendable {
       let dy = unsafe outputGradient.withUnsafeBufferPointer({ $0.baseAddress }),
       let dx = unsafe inputGradient.withUnsafeMutableBufferPointer({ $0.baseAddress })
     else { return }
-    let rows = state.rows
-    place.withPlaces(context: shape.context) { places in
-      let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
-      let work = unsafe PolarBackward(
-        pass: pass, input: x, outputGradient: dy, inputGradient: dx, chunks: chunks,
-        sums: role == .keys ? sums.base : nil)
-      Threads.split(chunks.count, threads, work)
+    state.withRows { rows in
+      place.withPlaces(context: shape.context) { places in
+        let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
+        let work = unsafe PolarBackward(
+          pass: pass, input: x, outputGradient: dy, inputGradient: dx, chunks: chunks,
+          sums: role == .keys ? sums.base : nil)
+        Threads.split(chunks.count, threads, work)
+      }
     }
     withExtendedLifetime(turns) {}
     guard role == .keys else { return }

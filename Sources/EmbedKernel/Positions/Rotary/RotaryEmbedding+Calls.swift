@@ -88,9 +88,11 @@ extension RotaryEmbedding {
     let plan = try Plan(
       kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4, .inForce)
     guard let x = unsafe input.base, let y = unsafe output.base, vectors > 0 else { return }
-    withExtendedLifetime(state) {
+    // Backward twice is forward.
+    let direction: RotaryDirection = direction == turn ? .forward : .backward
+    state.withRows { rows in
       let pass = unsafe RotaryPass(
-        shape: shape, rows: state.rows, places: places, coordinates: coordinates,
+        shape: shape, rows: rows, places: places, coordinates: coordinates,
         blocks: axes?.blocks ?? 1, layout: layout, direction: direction, input: x,
         output: UnsafeMutableRawPointer(mutating: y), type: input.type, tokens: tokens)
       plan.backend.rotate(pass, plan)
@@ -116,12 +118,12 @@ extension RotaryEmbedding {
     let isKnown: Bool
     do throws(EmbedError) {
       isKnown = try place.check(
-        batch: batch, context: context, maximum: min(first.rows.tableRows, maximumPosition + 1))
+        batch: batch, context: context, maximum: min(first.rowCount, maximumPosition + 1))
     } catch {
       // Checked once more below, for an error that names the real limit.
       isKnown = false
     }
-    if isKnown, scale != nil || scaling.scale(length: first.rows.tableRows) == .trained {
+    if isKnown, scale != nil || scaling.scale(length: first.rowCount) == .trained {
       return first
     }
     let needed = try length(place, batch: batch, context: context)

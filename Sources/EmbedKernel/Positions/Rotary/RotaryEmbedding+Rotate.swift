@@ -25,30 +25,35 @@ extension RotaryEmbedding {
   ///   Allocates nothing once the table has the positions; the angles of one length
   ///   (`RotaryScale.length`) are allocated in each call.
   @inlinable
-  public func rotate<Element: TableElement>(
-    _ input: Span<Element>, shape: RotaryShape, at place: PositionIDs = .sequential(),
+  public func rotate<
+    Input: ReadableElements & ~Copyable & ~Escapable,
+    Output: WritableElements & ~Copyable & ~Escapable
+  >(
+    _ input: borrowing Input, shape: RotaryShape, at place: PositionIDs = .sequential(),
     under scale: RotaryScale? = nil, _ direction: RotaryDirection = .forward,
-    as role: RotaryRole = .queries, into output: inout MutableSpan<Element>,
-    using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    try unsafe rotate(
-      input.withUnsafeBufferPointer { unsafe $0 }, shape: shape, at: place, under: scale,
-      direction, as: role, into: output.withUnsafeMutableBufferPointer { unsafe $0 },
-      using: kernels)
+    as role: RotaryRole = .queries, into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where Input.Element: TableElement, Output.Element == Input.Element {
+    try unsafe input.withElements { (input) throws(EmbedError) in
+      try unsafe output.withMutableElements { (output) throws(EmbedError) in
+        try unsafe rotate(
+          input, shape: shape, at: place, under: scale, direction, as: role, into: output,
+          using: kernels)
+      }
+    }
   }
 
   /// The same in place.
   @inlinable
-  public func rotate<Element: TableElement>(
-    inPlace tensor: inout MutableSpan<Element>, shape: RotaryShape,
-    at place: PositionIDs = .sequential(), under scale: RotaryScale? = nil,
-    _ direction: RotaryDirection = .forward, as role: RotaryRole = .queries,
-    using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    let buffer = unsafe tensor.withUnsafeMutableBufferPointer { unsafe $0 }
-    try unsafe rotate(
-      UnsafeBufferPointer(buffer), shape: shape, at: place, under: scale, direction, as: role,
-      into: buffer, using: kernels)
+  public func rotate<Tensor: WritableElements & ~Copyable & ~Escapable>(
+    inPlace tensor: inout Tensor, shape: RotaryShape, at place: PositionIDs = .sequential(),
+    under scale: RotaryScale? = nil, _ direction: RotaryDirection = .forward,
+    as role: RotaryRole = .queries, using kernels: Kernels = .auto
+  ) throws(EmbedError) where Tensor.Element: TableElement {
+    try unsafe tensor.withMutableElements { (tensor) throws(EmbedError) in
+      try unsafe rotate(
+        UnsafeBufferPointer(tensor), shape: shape, at: place, under: scale, direction, as: role,
+        into: tensor, using: kernels)
+    }
   }
 
   /// Rotates queries and keys in place. With grouped queries the keys have fewer heads.
@@ -59,22 +64,31 @@ extension RotaryEmbedding {
   ///   - shape: The queries' sizes.
   /// - Throws: `EmbedError`, before anything is written.
   @inlinable
-  public func rotate<Element: TableElement>(
-    queries: inout MutableSpan<Element>, keys: inout MutableSpan<Element>, shape: RotaryShape,
-    keyHeads: Int, at place: PositionIDs = .sequential(), under scale: RotaryScale? = nil,
+  public func rotate<
+    Queries: WritableElements & ~Copyable & ~Escapable,
+    Keys: WritableElements & ~Copyable & ~Escapable
+  >(
+    queries: inout Queries, keys: inout Keys, shape: RotaryShape, keyHeads: Int,
+    at place: PositionIDs = .sequential(), under scale: RotaryScale? = nil,
     _ direction: RotaryDirection = .forward, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
+  ) throws(EmbedError)
+  where Queries.Element: TableElement, Keys.Element == Queries.Element {
     var keyShape = shape
     keyShape.heads = keyHeads
-    // Queries must not be rotated if the keys then turn out to be of another size.
-    try check(keys.count, keyShape, "keys")
-    try check(queries.count, shape, "queries")
-    try rotate(
-      inPlace: &queries, shape: shape, at: place, under: scale, direction, as: .queries,
-      using: kernels)
-    try rotate(
-      inPlace: &keys, shape: keyShape, at: place, under: scale, direction, as: .keys,
-      using: kernels)
+    let shapeOfKeys = keyShape
+    try unsafe queries.withMutableElements { (queries) throws(EmbedError) in
+      try unsafe keys.withMutableElements { (keys) throws(EmbedError) in
+        // Queries must not be rotated if the keys then turn out to be of another size.
+        try check(keys.count, shapeOfKeys, "keys")
+        try check(queries.count, shape, "queries")
+        try unsafe rotate(
+          UnsafeBufferPointer(queries), shape: shape, at: place, under: scale, direction,
+          as: .queries, into: queries, using: kernels)
+        try unsafe rotate(
+          UnsafeBufferPointer(keys), shape: shapeOfKeys, at: place, under: scale, direction,
+          as: .keys, into: keys, using: kernels)
+      }
+    }
   }
 
   /// The same as the first on buffer pointers; the output may be the input.
@@ -94,15 +108,24 @@ extension RotaryEmbedding {
   ///
   /// - Parameter positions: Shape `[axes, batch, context]`, none negative.
   @inlinable
-  public func rotate<Element: TableElement>(
-    _ input: Span<Element>, shape: RotaryShape, coordinates positions: Span<Int32>,
+  public func rotate<
+    Input: ReadableElements & ~Copyable & ~Escapable,
+    Positions: ReadableElements<Int32> & ~Copyable & ~Escapable,
+    Output: WritableElements & ~Copyable & ~Escapable
+  >(
+    _ input: borrowing Input, shape: RotaryShape, coordinates positions: borrowing Positions,
     _ direction: RotaryDirection = .forward, as role: RotaryRole = .queries,
-    into output: inout MutableSpan<Element>, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    try unsafe rotate(
-      input.withUnsafeBufferPointer { unsafe $0 }, shape: shape,
-      coordinates: positions.withUnsafeBufferPointer { unsafe $0 }, direction, as: role,
-      into: output.withUnsafeMutableBufferPointer { unsafe $0 }, using: kernels)
+    into output: inout Output, using kernels: Kernels = .auto
+  ) throws(EmbedError) where Input.Element: TableElement, Output.Element == Input.Element {
+    try unsafe input.withElements { (input) throws(EmbedError) in
+      try unsafe positions.withElements { (positions) throws(EmbedError) in
+        try unsafe output.withMutableElements { (output) throws(EmbedError) in
+          try unsafe rotate(
+            input, shape: shape, coordinates: positions, direction, as: role, into: output,
+            using: kernels)
+        }
+      }
+    }
   }
 
   /// The same on buffer pointers; the output may be the input.
@@ -131,17 +154,20 @@ extension RotaryEmbedding {
       throw .invalidSize(argument: "count", value: count, expected: "0 or more")
     }
     _ = try length(.sequential(offset: first), batch: 1, context: count)
-    let rows = try state(scale, .queries).rows
-    var (cosines, sines): ([Float], [Float]) = ([], [])
-    cosines.reserveCapacity(count * pairs)
-    sines.reserveCapacity(count * pairs)
-    for position in first..<first + count {
-      for pair in 0..<pairs {
-        let (cosine, sine) = rows.known(pair, position)
-        cosines.append(cosine)
-        sines.append(sine)
+    let elements = try elementCount("rows", count, pairs)
+    try SystemMemory.check(elementCount("rows", elements, 2 * MemoryLayout<Float>.stride))
+    return try state(scale, .queries).withRows { rows in
+      var (cosines, sines): ([Float], [Float]) = ([], [])
+      cosines.reserveCapacity(elements)
+      sines.reserveCapacity(elements)
+      for position in first..<first + count {
+        for pair in 0..<pairs {
+          let (cosine, sine) = rows.known(pair, position)
+          cosines.append(cosine)
+          sines.append(sine)
+        }
       }
+      return (cosines, sines)
     }
-    return (cosines, sines)
   }
 }

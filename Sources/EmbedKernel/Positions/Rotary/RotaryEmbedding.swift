@@ -20,6 +20,8 @@ public final class RotaryEmbedding: Sendable {
   public let base: Double
   /// Which elements form a pair.
   public let layout: RotaryLayout
+  /// Which way `.forward` turns: `.backward` for models that turn by the negative angle.
+  public let turn: RotaryDirection
   /// How angles are set.
   public let scaling: any RotaryScaling
   /// Which coordinate turns which pair; nil for one coordinate.
@@ -33,11 +35,15 @@ public final class RotaryEmbedding: Sendable {
   private let extended = AtomicLazyReference<RotaryState>()
   private let extendedKeys = AtomicLazyReference<RotaryState>()
 
+  /// The largest head dim that an embedding takes; public models have at most some 600.
+  public static let maximumHeadDim = 1 << 16
+
   /// Makes an embedding; tables are computed when they are first needed.
   ///
   /// - Parameters:
-  ///   - headDim: The number of floats of a head's vector, even.
+  ///   - headDim: The number of floats of a head's vector, even, at most `maximumHeadDim`.
   ///   - rotaryDim: The elements of it that are rotated, the first ones; nil for all.
+  ///   - turn: Which way `.forward` turns.
   ///   - scaling: How angles are set, for example `YaRNScaling`.
   ///   - axes: Which coordinate turns which pair; nil for one coordinate.
   ///   - decay: xPos's decay with the distance.
@@ -46,12 +52,17 @@ public final class RotaryEmbedding: Sendable {
   ///   is not finite and above 0, what the scheme throws, `outOfMemory`.
   public init(
     headDim: Int, rotaryDim: Int? = nil, base: Double = 10_000, layout: RotaryLayout = .half,
-    scaling: any RotaryScaling = NoScaling(), axes: RotaryAxes? = nil, decay: XPosDecay? = nil,
+    turn: RotaryDirection = .forward, scaling: any RotaryScaling = NoScaling(),
+    axes: RotaryAxes? = nil, decay: XPosDecay? = nil,
     tableBytes: Int = 256 << 20
   ) throws(EmbedError) {
     let rotaryDim = rotaryDim ?? headDim
     guard headDim > 0 else {
       throw .invalidSize(argument: "headDim", value: headDim, expected: "1 or more")
+    }
+    guard headDim <= Self.maximumHeadDim else {
+      throw .invalidSize(
+        argument: "headDim", value: headDim, expected: "at most \(Self.maximumHeadDim)")
     }
     guard rotaryDim > 0, rotaryDim <= headDim, rotaryDim.isMultiple(of: 2) else {
       throw .invalidSize(
@@ -59,7 +70,13 @@ public final class RotaryEmbedding: Sendable {
         expected: "an even number of 2...\(headDim)")
     }
     try requirePositive("base", base)
-    if let decay { try requirePositive("scaleBase", decay.scaleBase) }
+    if let decay {
+      try requirePositive("scaleBase", decay.scaleBase)
+      guard Int32(exactly: decay.center) != nil else {
+        throw .invalidSize(
+          argument: "center", value: decay.center, expected: "a number of 32 bits")
+      }
+    }
     guard tableBytes >= 0 else {
       throw .invalidSize(argument: "tableBytes", value: tableBytes, expected: "0 or more")
     }
@@ -67,6 +84,7 @@ public final class RotaryEmbedding: Sendable {
     self.rotaryDim = rotaryDim
     self.base = base
     self.layout = layout
+    self.turn = turn
     self.scaling = scaling
     self.axes = axes
     self.decay = decay
@@ -95,7 +113,7 @@ public final class RotaryEmbedding: Sendable {
   }
 
   /// The positions that rows are kept for, in the table of the trained scale.
-  package var tableRows: Int { trained.rows.tableRows }
+  package var tableRows: Int { trained.rowCount }
 
   var pairs: Int { rotaryDim / 2 }
 

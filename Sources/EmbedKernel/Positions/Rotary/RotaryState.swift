@@ -38,15 +38,29 @@ internal import Synchronization
     limit = tableBytes / max(pairs * 8, 1)
   }
 
-  /// The rows there are, without a lock; valid while this lives.
+  /// How many rows there are, without a lock.
   @inline(__always)
-  var rows: RotaryRows {
-    guard let table = unsafe current.load(ordering: .acquiring) else {
-      // No rows: the address is never read.
-      return unsafe rows(UnsafeRawPointer(frequencies.base).assumingMemoryBound(to: Float.self), 0)
-    }
-    return unsafe table._withUnsafeGuaranteedRef { table in
-      unsafe rows(UnsafePointer(table.storage.base), table.rows)
+  var rowCount: Int { withRows { $0.tableRows } }
+
+  /// Calls `body` with the rows there are, without a lock. This is the only way to them, and it
+  /// holds this state until `body` returns: rows are pointers into it, so none may leave `body`.
+  @inline(__always)
+  func withRows<Result, Failure: Error>(
+    _ body: (RotaryRows) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try withExtendedLifetime(self) { () throws(Failure) in try body(rows) }
+  }
+
+  private var rows: RotaryRows {
+    @inline(__always) get {
+      guard let table = unsafe current.load(ordering: .acquiring) else {
+        // No rows: the address is never read.
+        return unsafe rows(
+          UnsafeRawPointer(frequencies.base).assumingMemoryBound(to: Float.self), 0)
+      }
+      return unsafe table._withUnsafeGuaranteedRef { table in
+        unsafe rows(UnsafePointer(table.storage.base), table.rows)
+      }
     }
   }
 
@@ -61,7 +75,7 @@ internal import Synchronization
   /// Makes the table hold the positions `0..<count`, as far as the limit allows.
   func reserve(_ count: Int) throws(EmbedError) {
     let wanted = min(count, limit)
-    guard rows.tableRows < wanted else { return }
+    guard rowCount < wanted else { return }
     try tables.withLock { (tables) throws(EmbedError) in
       let old = rows
       guard old.tableRows < wanted else { return }

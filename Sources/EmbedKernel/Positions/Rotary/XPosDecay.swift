@@ -30,6 +30,6 @@ public struct XPosDecay: Hashable, Sendable {
   func reach(rotaryDim: Int) -> Int {
     let steepest = logarithms(rotaryDim: rotaryDim).map { abs($0) }.max() ?? 0
     let range = -logarithm(Double(Float.leastNormalMagnitude))
-    return steepest > 0 ? Int(min(range / steepest, Double(Int32.max))) : Int(Int32.max)
+    return steepest > 0 ? Int(saturating: min(range / steepest, Double(Int32.max))) : Int(Int32.max)
   }
 }

@@ -3,6 +3,8 @@
 // were cached at a shorter length are stale.
 
 /// NTK-aware with the factor `factor * T/L - (factor - 1)` for a sequence of T > L tokens.
+///
+/// HunYuan's files give a fixed `alpha` instead: NTK-aware with that factor at any length.
 public struct DynamicNTKScaling: RotaryScaling {
   /// What a configuration calls it.
   public static let names = ["dynamic"]
@@ -11,6 +13,8 @@ public struct DynamicNTKScaling: RotaryScaling {
   public let factor: Double
   /// The trained length L.
   public let trainedLength: Int
+  /// HunYuan's factor for all lengths, or nil.
+  public let alpha: Double?
 
   /// - Throws: `invalidValue` for a factor that is not finite and above 0, `invalidSize` for a
   ///   length below 1.
@@ -21,10 +25,19 @@ public struct DynamicNTKScaling: RotaryScaling {
     }
     self.factor = factor
     self.trainedLength = trainedLength
+    alpha = nil
   }
 
   /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
+    if fields.isOwn("alpha"), let alpha = try fields.notNegative("alpha"), alpha > 0 {
+      // Transformers passes over the factor then.
+      self.alpha = alpha
+      factor = 1
+      trainedLength = .max
+      return
+    }
+    alpha = nil
     factor = try fields.positive("factor")
     trainedLength = try fields.maximumPositions()
   }
@@ -38,6 +51,9 @@ public struct DynamicNTKScaling: RotaryScaling {
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {
+    if let alpha {
+      return RotaryFrequencies(geometry.frequencies(base: try geometry.base(stretchedBy: alpha)))
+    }
     guard case .length(let length) = scale, length > trainedLength else {
       return RotaryFrequencies(geometry.frequencies)
     }

@@ -15,8 +15,8 @@ public struct Llama3Scaling: RotaryScaling {
   /// The trained length L.
   public let trainedLength: Double
 
-  /// - Throws: `invalidValue` for numbers that are not finite and above 0, or a high factor that is
-  ///   not above the low one.
+  /// - Throws: `invalidValue` for numbers that are not finite and above 0, or a high factor below
+  ///   the low one. With equal factors, as in Llama 4 Scout, nothing is blended.
   public init(
     factor: Double, lowFrequencyFactor: Double = 1, highFrequencyFactor: Double = 4,
     trainedLength: Double
@@ -25,10 +25,10 @@ public struct Llama3Scaling: RotaryScaling {
     try requirePositive("lowFrequencyFactor", lowFrequencyFactor)
     try requirePositive("highFrequencyFactor", highFrequencyFactor)
     try requirePositive("trainedLength", trainedLength)
-    guard highFrequencyFactor > lowFrequencyFactor else {
+    guard highFrequencyFactor >= lowFrequencyFactor else {
       throw .invalidValue(
         argument: "highFrequencyFactor", value: highFrequencyFactor,
-        expected: "more than lowFrequencyFactor, \(lowFrequencyFactor)")
+        expected: "at least lowFrequencyFactor, \(lowFrequencyFactor)")
     }
     self.factor = factor
     self.lowFrequencyFactor = lowFrequencyFactor
@@ -40,8 +40,8 @@ public struct Llama3Scaling: RotaryScaling {
   public init(_ fields: RotaryFields) throws(EmbedError) {
     let low = try fields.positive("low_freq_factor")
     let high = try fields.positive("high_freq_factor")
-    guard high > low else {
-      throw fields.fault("high_freq_factor", "\(high)", "more than low_freq_factor, \(low)")
+    guard high >= low else {
+      throw fields.fault("high_freq_factor", "\(high)", "at least low_freq_factor, \(low)")
     }
     try self.init(
       factor: fields.positive("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
@@ -55,7 +55,12 @@ public struct Llama3Scaling: RotaryScaling {
       geometry.frequencies.map { radians in
         let wavelength = 2 * .pi / radians
         if wavelength > trainedLength / lowFrequencyFactor { return radians / factor }
-        if wavelength < trainedLength / highFrequencyFactor { return radians }
+        // Between equal factors there is nothing to blend.
+        if wavelength < trainedLength / highFrequencyFactor
+          || highFrequencyFactor == lowFrequencyFactor
+        {
+          return radians
+        }
         let kept =
           (trainedLength / wavelength - lowFrequencyFactor)
           / (highFrequencyFactor - lowFrequencyFactor)

@@ -14,6 +14,9 @@ public struct LongRoPEScaling: RotaryScaling {
   public let trainedLength: Int
   /// Multiplies cosines and sines.
   public let attentionFactor: Double
+  /// Whether the file's scheme is known within the trained length alone: Phi-3.5-MoE's, whose own
+  /// code and transformers take different divisors beyond it.
+  private var isTrainedLengthOnly = false
 
   /// - Parameters:
   ///   - shortFactors: One a pair, for sequences of at most `trainedLength` tokens.
@@ -46,6 +49,16 @@ public struct LongRoPEScaling: RotaryScaling {
   /// Reads the scheme's fields.
   public init(_ fields: RotaryFields) throws(EmbedError) {
     let trained = try fields.originalMaximumPositions()
+    if fields.isOwn("short_mscale") || fields.isOwn("long_mscale") {
+      // Phi-3.5-MoE: a scale of its own for either set of divisors.
+      _ = try fields.positive("long_mscale")
+      try self.init(
+        shortFactors: fields.positives("short_factor", count: fields.geometry.rotaryDim / 2),
+        longFactors: fields.positives("long_factor", count: fields.geometry.rotaryDim / 2),
+        trainedLength: trained, factor: 1, attentionFactor: fields.positive("short_mscale"))
+      isTrainedLengthOnly = true
+      return
+    }
     let given = try fields.number("factor") == nil ? nil : try fields.positive("factor")
     let attention = try fields.notNegative("attention_factor")
     var factor = given ?? 1
@@ -65,6 +78,11 @@ public struct LongRoPEScaling: RotaryScaling {
   public func frequencies(
     _ geometry: RotaryGeometry, under scale: RotaryScale
   ) throws(EmbedError) -> RotaryFrequencies {
+    guard scale == .trained || !isTrainedLengthOnly else {
+      throw .invalidField(
+        field: "long_mscale", found: "needed for a sequence past \(trainedLength) tokens",
+        expected: "at most that many; beyond, the model's code and transformers differ")
+    }
     let factors = scale == .extended ? longFactors : shortFactors
     guard factors.count == geometry.rotaryDim / 2 else {
       throw .wrongElementCount(

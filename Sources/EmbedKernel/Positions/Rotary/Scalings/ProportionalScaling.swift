@@ -36,7 +36,7 @@ public struct ProportionalScaling: RotaryScaling {
   /// The angles under a scale.
   public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
   {
-    let turning = Int((proportion * Double(geometry.rotaryDim) / 2).rounded(.down))
+    let turning = Int(saturating: proportion * Double(geometry.rotaryDim) / 2)
     return RotaryFrequencies(
       geometry.frequencies.enumerated().map { $0 < turning ? $1 / factor : 0 })
   }

@@ -1,0 +1,220 @@
+// What becomes of each tensor: its name, type and shape in the output, checked before anything is read.
+
+internal import EmbedKernel
+
+/// A tensor of the output.
+struct TargetTensor {
+  var name: String?
+  var type: SafetensorsType
+  var shape: [Int]
+  /// The bytes of a tensor whose type does not tell them.
+  let byteCount: Int?
+  /// How rows are added, cut off or stretched.
+  var resize: Resize?
+  /// Whether more than the file's format changes.
+  var isChanged = false
+
+  enum Resize {
+    case vocabulary(NewRows, seed: UInt64)
+    case positions(PositionInterpolation)
+  }
+}
+
+/// The tensors of the output, in the order of the source's.
+struct ConvertPlan {
+  private(set) var tensors: [TargetTensor]
+
+  init(_ arguments: Arguments, _ source: ConvertSource) throws {
+    tensors = source.tensors.map {
+      TargetTensor(name: $0.name, type: $0.type, shape: $0.shape, byteCount: $0.byteCount)
+    }
+    let listed = try arguments.list(Convert.tensors)
+    for name in listed ?? [] where !source.tensors.contains(where: { $0.name == name }) {
+      throw SafetensorsError.missingTensor(
+        path: source.path, expected: [name], found: source.tensors.compactMap(\.name))
+    }
+    try resize(arguments, source, listed)
+    try retype(arguments, source, listed)
+    try rename(arguments, source)
+    if listed != nil, !arguments.has(Convert.type.option), !arguments.has(Convert.vocabulary) {
+      throw CommandError.usage(
+        "--\(Convert.tensors.name) needs --\(Convert.type.option.name) or "
+          + "--\(Convert.vocabulary.name)")
+    }
+  }
+
+  // MARK: Types
+
+  private mutating func retype(
+    _ arguments: Arguments, _ source: ConvertSource, _ listed: [String]?
+  ) throws {
+    guard let type = try arguments.choice(Convert.type) else { return }
+    var kept: [String] = []
+    for (index, tensor) in source.tensors.enumerated() {
+      if let listed, !listed.contains(tensor.name ?? "") { continue }
+      guard tensor.type.isFloat else {
+        if listed != nil || source.tensors.count == 1 {
+          throw SafetensorsError.elementType(
+            path: source.path, tensor: tensor.name ?? "array", expected: "F64, F32, F16 or BF16",
+            found: tensor.type)
+        }
+        kept.append("\(tensor.name ?? "array") (\(tensor.type.rawValue))")
+        continue
+      }
+      let target = type.safetensorsType
+      tensors[index].isChanged = tensors[index].isChanged || target != tensor.type
+      tensors[index].type = target
+    }
+    if !kept.isEmpty {
+      Report.standardError.line(
+        "convert: kept in their types: \(kept.prefix(20).joined(separator: ", "))")
+    }
+  }
+
+  // MARK: Names
+
+  private mutating func rename(_ arguments: Arguments, _ source: ConvertSource) throws {
+    if let name = arguments.string(Convert.tensorName) {
+      guard tensors.count == 1 else {
+        throw CommandError.usage(
+          "--\(Convert.tensorName.name) is for a file of one array; '\(source.path)' has "
+            + "\(tensors.count)")
+      }
+      guard !arguments.has(Convert.names.option) else {
+        throw CommandError.usage(
+          "--\(Convert.tensorName.name) and --\(Convert.names.option.name) exclude each other")
+      }
+      tensors[0].isChanged = tensors[0].isChanged || tensors[0].name != name
+      tensors[0].name = name
+    }
+    guard let target = try arguments.choice(Convert.names) else { return }
+    let found = try Self.scheme(of: source)
+    for (from, to) in zip(found.parts, target.parts) {
+      guard let index = source.index(of: from) else { continue }
+      guard let name = to.first else {
+        let known = Convert.names.choices.first { $0.value == target }?.name ?? ""
+        throw CommandError.data(
+          "'\(source.path)': --names \(known) has no name for tensor "
+            + "\(quoted(source.tensors[index].name ?? ""))")
+      }
+      tensors[index].isChanged = tensors[index].isChanged || tensors[index].name != name
+      tensors[index].name = name
+    }
+  }
+
+  /// What the source calls the parts of an input embedding.
+  private static func scheme(of source: ConvertSource) throws(SafetensorsError) -> EmbeddingNames {
+    if source.path.hasSuffix(".safetensors") { return try EmbeddingNames(ofModelAt: source.path) }
+    if let scheme = EmbeddingNames.known.first(where: { source.index(of: $0.tokens) != nil }) {
+      return scheme
+    }
+    throw .missingTensor(
+      path: source.path, expected: EmbeddingNames.known.flatMap(\.tokens),
+      found: source.tensors.compactMap(\.name))
+  }
+
+  // MARK: Sizes
+
+  private mutating func resize(
+    _ arguments: Arguments, _ source: ConvertSource, _ listed: [String]?
+  ) throws {
+    let (rows, context) = (
+      try arguments.integer(Convert.vocabulary), try arguments.integer(Convert.maximumContext)
+    )
+    for option in [Convert.newRows.option, Convert.seed] where rows == nil && arguments.has(option)
+    {
+      throw CommandError.usage("--\(option.name) needs --\(Convert.vocabulary.name)")
+    }
+    if context == nil, arguments.has(Convert.interpolation.option) {
+      throw CommandError.usage(
+        "--\(Convert.interpolation.option.name) needs --\(Convert.maximumContext.name)")
+    }
+    if let rows {
+      if arguments.has(Convert.type.option), listed != nil {
+        throw CommandError.usage(
+          "--\(Convert.tensors.name) with --\(Convert.type.option.name) and "
+            + "--\(Convert.vocabulary.name) says which of the two? Convert twice")
+      }
+      let indices =
+        source.tensors.count == 1
+        ? [0]
+        : try listed.map { names in names.compactMap { name in source.index(of: [name]) } }
+          ?? [source.index(of: Self.scheme(of: source).tokens) ?? 0]
+      let way = try arguments.choice(Convert.newRows) ?? .meanAndCovariance()
+      let seed = try arguments.seed(Convert.seed) ?? 0
+      for index in indices {
+        try resize(index, source, rows, .vocabulary(way, seed: seed))
+      }
+      let old = source.tensors[indices[0]].shape[0]
+      let others = source.tensors.indices.filter {
+        !indices.contains($0) && source.tensors[$0].shape.first == old
+      }
+      if !others.isEmpty, old != rows {
+        let names = others.prefix(20).map { source.tensors[$0].name ?? "" }
+        Report.standardError.line(
+          "convert: kept with \(old) rows: \(names.joined(separator: ", "))")
+      }
+    }
+    if let context {
+      let index =
+        source.tensors.count == 1 ? 0 : source.index(of: try Self.scheme(of: source).positions)
+      guard let index, rows == nil || source.tensors.count > 1 else {
+        throw CommandError.data(
+          "'\(source.path)': --\(Convert.maximumContext.name) needs a position table; found none")
+      }
+      try resize(
+        index, source, context,
+        .positions(try arguments.choice(Convert.interpolation) ?? .linear))
+    }
+  }
+
+  private mutating func resize(
+    _ index: Int, _ source: ConvertSource, _ rows: Int, _ way: TargetTensor.Resize
+  ) throws {
+    let tensor = source.tensors[index]
+    guard tensor.shape.count == 2, tensor.count > 0 else {
+      throw SafetensorsError.shape(
+        path: source.path, tensor: tensor.name ?? "array", expected: "[rows, dim]",
+        found: tensor.shape)
+    }
+    guard tensor.type.isFloat, tensor.type != .float64 else {
+      throw SafetensorsError.elementType(
+        path: source.path, tensor: tensor.name ?? "array", expected: "F32, F16 or BF16",
+        found: tensor.type)
+    }
+    guard rows != tensor.shape[0] else { return }
+    tensors[index].shape[0] = rows
+    tensors[index].resize = way
+    tensors[index].isChanged = true
+  }
+}
+
+extension ConvertSource {
+  /// The first tensor of one of the names.
+  func index(of names: [String]) -> Int? {
+    for name in names {
+      if let index = tensors.firstIndex(where: { $0.name == name }) { return index }
+    }
+    return nil
+  }
+}
+
+extension EmbeddingNames {
+  /// The names of each part, in one order.
+  var parts: [[String]] { [tokens, positions, segments, normScale, normBias] }
+}
+
+extension ElementType {
+  var safetensorsType: SafetensorsType {
+    switch self {
+    case .float32: .float32
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    }
+  }
+}
+
+extension SafetensorsType {
+  /// Whether it is one of the types that elements are converted between.
+  var isFloat: Bool { [.float64, .float32, .float16, .bfloat16].contains(self) }
+}

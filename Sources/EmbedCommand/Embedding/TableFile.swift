@@ -1,0 +1,67 @@
+// A table of a file in the element type that it has there: float32, or the two of half precision, whose
+// kernels are others.
+
+internal import EmbedKernel
+
+/// A table `[rows, dim]` in its own element type.
+enum TableFile {
+  case float32(EmbeddingTable)
+  case bfloat16(HalfPrecisionTable<BFloat16>)
+  case float16(HalfPrecisionTable<Half>)
+
+  /// Reads `FILE.npy`, `FILE.npz:NAME` or `FILE.safetensors:NAME`.
+  init(_ path: String) throws {
+    let file = try ArrayFile(path)
+    self =
+      switch file.elementType {
+      case .bfloat16: .bfloat16(try Self.half(file))
+      case .float16: .float16(try Self.half(file))
+      default: .float32(try file.table())
+      }
+  }
+
+  private static func half<Element: HalfPrecision & NumPyElement>(
+    _ file: ArrayFile
+  ) throws -> HalfPrecisionTable<Element> {
+    try file.require(rank: 2)
+    let table = try naming(file.path) { () throws(EmbedError) in
+      try HalfPrecisionTable<Element>(rows: file.shape[0], dim: file.shape[1])
+    }
+    try table.withMutableSpan { span in try file.read(typed: &span) }
+    return table
+  }
+
+  var rows: Int {
+    switch self {
+    case .float32(let table): table.rows
+    case .bfloat16(let table): table.rows
+    case .float16(let table): table.rows
+    }
+  }
+
+  var dim: Int {
+    switch self {
+    case .float32(let table): table.dim
+    case .bfloat16(let table): table.dim
+    case .float16(let table): table.dim
+    }
+  }
+
+  /// NumPy's name of the element type.
+  var type: NumPyElementType {
+    switch self {
+    case .float32: .float32
+    case .bfloat16: .bfloat16
+    case .float16: .float16
+    }
+  }
+
+  /// The table as floats; exact. A table of floats is shared.
+  func widened() throws(EmbedError) -> EmbeddingTable {
+    switch self {
+    case .float32(let table): table
+    case .bfloat16(let table): try table.widened()
+    case .float16(let table): try table.widened()
+    }
+  }
+}

@@ -1,0 +1,88 @@
+// What `embedkernel` does with a command line: finds the subcommand, answers requests for help, and
+// turns errors into a message on standard error and an exit code.
+
+internal import EmbedKernel
+
+package enum Program {
+  /// The command's version.
+  static let version = "0.1.0"
+
+  static var subcommands: [any Subcommand.Type] {
+    [
+      Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Tokenize.self,
+      Positions.self, Rotate.self, Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self,
+      Order.self, Info.self, Tune.self,
+    ]
+  }
+
+  /// Runs a command line and gives its exit code.
+  package static func run(_ words: [String]) -> CInt {
+    guard let first = words.first else {
+      Report.standardError.write(help(of: subcommands))
+      return 2
+    }
+    let rest = words.dropFirst()
+    switch first {
+    case "--help", "-h":
+      Report.standardOutput.write(help(of: subcommands))
+      return 0
+    case "--version":
+      Report.standardOutput.line("embedkernel \(version)")
+      return 0
+    case "help":
+      guard let name = rest.first else {
+        Report.standardOutput.write(help(of: subcommands))
+        return 0
+      }
+      guard let subcommand = subcommands.first(where: { $0.name == name }) else {
+        return failUnknown(name)
+      }
+      Report.standardOutput.write(help(of: subcommand))
+      return 0
+    default:
+      guard let subcommand = subcommands.first(where: { $0.name == first }) else {
+        return failUnknown(first)
+      }
+      return run(subcommand, rest)
+    }
+  }
+
+  private static func run(_ subcommand: any Subcommand.Type, _ words: ArraySlice<String>) -> CInt {
+    if words.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
+      Report.standardOutput.write(help(of: subcommand))
+      return 0
+    }
+    do {
+      try subcommand.run(
+        Arguments(words, options: subcommand.options, operandNames: subcommand.operandNames))
+      return 0
+    } catch CommandError.usage(let message) {
+      return fail(message, 2, command: subcommand.name)
+    } catch let error as EmbedError {
+      switch error {
+      case .invalidEnvironment, .unavailableInstructionSet:
+        // The environment is part of how the command was called.
+        return fail("\(error)", 2, command: subcommand.name)
+      default:
+        return fail("\(error)", 1, command: subcommand.name)
+      }
+    } catch {
+      return fail("\(error)", 1, command: subcommand.name)
+    }
+  }
+
+  private static func fail(_ message: String, _ code: CInt, command: String) -> CInt {
+    Report.standardError.line("embedkernel \(command): \(message)")
+    if code == 2 { Report.standardError.line("Try 'embedkernel \(command) --help'.") }
+    return code
+  }
+
+  private static func failUnknown(_ name: String) -> CInt {
+    let kind = name.hasPrefix("-") ? "option" : "command"
+    let known =
+      kind == "option" ? ["--help", "--version"] : subcommands.map { $0.name } + ["help"]
+    Report.standardError.line("embedkernel: \(unknown(kind, name, among: known))")
+    Report.standardError.line("Try 'embedkernel --help'.")
+    return 2
+  }
+}

@@ -1,0 +1,112 @@
+// The table that `step` moves, in its element type: float32; or bfloat16, with master rows or rounded at
+// random.
+
+internal import EmbedKernel
+
+/// A table and how new values get into it.
+enum StepTable {
+  case float32(EmbeddingTable)
+  case masters(HalfPrecisionTable<BFloat16>, EmbeddingTable)
+  case stochastic(HalfPrecisionTable<BFloat16>, seed: UInt64)
+
+  static let updates = ChoiceOption<Bool>(
+    "updates", [("masters", true), ("stochastic", false)],
+    "For a bfloat16 table: masters steps float32 rows, which start from the table's, and rounds the "
+      + "stepped ones to nearest even; stochastic steps the rows themselves in float32 and rounds each "
+      + "element up or down at random so that the mean is kept (default masters).")
+  static let roundingSeed = Option(
+    "rounding-seed", "N", "Seed of the stochastic rounding; same seed, same bits (default 0).")
+
+  /// Reads the table that the arguments name.
+  init(_ path: String, _ arguments: Arguments) throws {
+    let isMastered = try arguments.choice(Self.updates)
+    let seed = try arguments.seed(Self.roundingSeed)
+    if seed != nil, isMastered != false {
+      throw CommandError.usage("--\(Self.roundingSeed.name) is for --updates stochastic")
+    }
+    switch try TableFile(path) {
+    case .float32(let table):
+      guard isMastered == nil else {
+        throw CommandError.usage(
+          "--\(Self.updates.option.name) is for a bfloat16 table; '\(path)' is float32")
+      }
+      self = .float32(table)
+    case .bfloat16(let table):
+      self =
+        isMastered == false
+        ? .stochastic(table, seed: seed ?? 0) : .masters(table, try table.widened())
+    case .float16:
+      throw CommandError.data(
+        "'\(path)': not available: steps of a float16 table; expected float32 or bfloat16 "
+          + "('embedkernel convert' makes one of the other)")
+    }
+  }
+
+  var rows: Int {
+    switch self {
+    case .float32(let table): table.rows
+    case .masters(let table, _), .stochastic(let table, _): table.rows
+    }
+  }
+
+  var dim: Int {
+    switch self {
+    case .float32(let table): table.dim
+    case .masters(let table, _), .stochastic(let table, _): table.dim
+    }
+  }
+
+  /// What a saved state remembers of it.
+  var texts: [String: String] {
+    switch self {
+    case .float32: [Self.updates.option.name: "none"]
+    case .masters: [Self.updates.option.name: "masters"]
+    case .stochastic(_, let seed):
+      [Self.updates.option.name: "stochastic", Self.roundingSeed.name: "\(seed)"]
+    }
+  }
+
+  func optimizer(
+    _ rule: UpdateRule, trainable: TrainableRows, frozenRow: Int?
+  ) throws(EmbedError) -> TableOptimizer {
+    switch self {
+    case .float32(let table):
+      try TableOptimizer(rule, for: table, trainable: trainable, frozenRow: frozenRow)
+    case .masters(let table, let masters):
+      try TableOptimizer(
+        rule, for: table, updates: .masters(masters), trainable: trainable, frozenRow: frozenRow)
+    case .stochastic(let table, let seed):
+      try TableOptimizer(
+        rule, for: table, updates: .stochastic(seed: seed), trainable: trainable,
+        frozenRow: frozenRow)
+    }
+  }
+
+  /// The same kind of table with other values to step: floats, or master rows that are rounded.
+  func replacing(_ values: EmbeddingTable) throws(EmbedError) -> StepTable {
+    switch self {
+    case .float32: .float32(values)
+    case .masters: .masters(try HalfPrecisionTable(rounding: values), values)
+    case .stochastic: self
+    }
+  }
+
+  /// Whether the values that are written are the same bits as another's.
+  func equals(_ other: StepTable) -> Bool {
+    switch (self, other) {
+    case (.float32(let a), .float32(let b)): Embed.sameBits(a.span, b.span)
+    case (.masters(let a, _), .masters(let b, _)), (.stochastic(let a, _), .stochastic(let b, _)):
+      Embed.sameBits(a.span, b.span)
+    default: false
+    }
+  }
+
+  func write(to path: String) throws {
+    switch self {
+    case .float32(let table):
+      try NumPyFile.write(table.span, shape: [rows, dim], to: path)
+    case .masters(let table, _), .stochastic(let table, _):
+      try NumPyFile.write(table.span, shape: [rows, dim], to: path)
+    }
+  }
+}

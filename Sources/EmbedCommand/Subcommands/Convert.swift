@@ -1,0 +1,121 @@
+// `convert`: checkpoints and arrays in another form: file format, element type, names, sizes, or layout
+// of rotary pairs.
+
+internal import EmbedKernel
+
+/// Converts a file.
+enum Convert: Subcommand {
+  static let name = "convert"
+  static let summary =
+    "Checkpoints and arrays in another format, type, naming, size or rotary layout."
+  static let usage = [
+    "FILE --output OUT [OPTIONS]",
+    "FILE.safetensors --rotary-layout half|interleaved --head-dim D --output OUT.safetensors "
+      + "[OPTIONS]",
+  ]
+  static let about = [
+    "FILE is .safetensors, .npz or .npy, or one array of the first two as FILE:NAME; OUT's ending says "
+      + "what is written. The output appears whole or not at all. Between .safetensors files, tensors "
+      + "and metadata that no option changes keep their bytes, whatever their type; .npz and .npy have "
+      + "no metadata. bfloat16 is written to .npy and .npz as NumPy's '<V2'.",
+    "With --rotary-layout, the rows of query and key projections of a .safetensors file are reordered "
+      + "from one layout to the other, in each head [head dim, inputs] of [heads * head dim, inputs] or "
+      + "[heads * head dim]: half pairs element i with i + rotary dim / 2, interleaved 2i with 2i + 1; "
+      + "half from interleaved is w.view(heads, dim / 2, 2, inputs).transpose(1, 2) as in transformers' "
+      + "conversion of Llama. It goes alone, and records the layout in the metadata, as "
+      + "'embedkernel.rotary_layout'.",
+  ]
+
+  static let output = Option("output", "FILE", "Where the result goes. Needed.")
+  static let type = ChoiceOption<ElementType>(
+    "type", ElementTypeNames.all,
+    "Element type that F64, F32, F16 and BF16 tensors are rounded to, once and to nearest even, or "
+      + "widened to; others are kept (default: all are kept).")
+  static let tensors = Option(
+    "tensors", "NAME,NAME,...",
+    "The tensors that --type changes (default: all of those types), or that --vocabulary resizes "
+      + "(default: the token table, found by its usual names below any prefix).")
+  static let tensorName = Option(
+    "tensor-name", "NAME", "What the only array is called in OUT; needed from .npy to the others.")
+  static let names = ChoiceOption<EmbeddingNames>(
+    "names", [("gpt2", .gpt2), ("bert", .bert), ("llama", .llama)],
+    "Renames the tables of the input embedding: gpt2 has wte.weight, wpe.weight; bert "
+      + "embeddings.word_embeddings.weight, .position_embeddings.weight, .token_type_embeddings.weight, "
+      + ".LayerNorm.weight, .LayerNorm.bias; llama model.embed_tokens.weight (default: all keep their "
+      + "names).")
+
+  static let vocabulary = Option(
+    "vocabulary", "N", "Rows of the token table: cut off at the end, or new ones added.")
+  static let newRows = ChoiceOption<NewRows>(
+    "new-rows",
+    [
+      ("mean-and-covariance", .meanAndCovariance()), ("mean", .mean),
+      ("normal", .drawn(.normal(sigma: 0.02))),
+    ],
+    "New rows of tokens: drawn with the old rows' mean and 1e-9 of their covariance, the mean alone "
+      + "(in float64), or normal(0, 0.02) (default mean-and-covariance).")
+  static let seed = Option("seed", "N", "Seed of new rows that are drawn (default 0).")
+  static let maximumContext = Option(
+    "maximum-context", "N",
+    "Rows of the position table: stretched, row r taken at place r * (old - 1) / (N - 1).")
+  static let interpolation = ChoiceOption<PositionInterpolation>(
+    "interpolation", PositionInterpolation.allCases.map { ($0.rawValue, $0) },
+    "Between rows: on the line, or on Keys' cubic with a = -1/2 (default linear).")
+
+  static let rotaryLayout = ChoiceOption<RotaryLayout>(
+    "rotary-layout", RotaryLayout.allCases.map { ($0.rawValue, $0) }, "The layout to convert to.")
+  static let fromLayout = ChoiceOption<RotaryLayout>(
+    "from-layout", RotaryLayout.allCases.map { ($0.rawValue, $0) },
+    "The layout of FILE (default: the one it records; needed where it records none).")
+  static let headDim = Option("head-dim", "D", "Rows of a head. Needed for --rotary-layout.")
+  static let rotaryDim = Option(
+    "rotary-dim", "R", "The rows of a head that are rotated, the first ones (default: all).")
+  static let projections = Option(
+    "projections", "ENDING,ENDING,...",
+    "How the names of the tensors end that are reordered (default: "
+      + RotaryLayout.projectionNames.joined(separator: ", ") + ").")
+
+  static let groups = [
+    OptionGroup("Type and names", [type.option, tensors, tensorName, names.option]),
+    OptionGroup(
+      "Sizes", [vocabulary, newRows.option, seed, maximumContext, interpolation.option]),
+    OptionGroup(
+      "Rotary layout", [rotaryLayout.option, fromLayout.option, headDim, rotaryDim, projections]),
+    OptionGroup("Output", [output]),
+  ]
+  static let operandNames = ["FILE"]
+
+  static func run(_ arguments: Arguments) throws {
+    let source = arguments.operands[0]
+    let target = try arguments.needed(output)
+    let layoutOptions = groups[2].options
+    guard let layout = try arguments.choice(rotaryLayout) else {
+      if let option = layoutOptions.first(where: { arguments.has($0) }) {
+        throw CommandError.usage("--\(option.name) needs --\(rotaryLayout.option.name)")
+      }
+      return try convert(source, target, arguments)
+    }
+    if let option = (groups[0].options + groups[1].options).first(where: { arguments.has($0) }) {
+      throw CommandError.usage(
+        "--\(option.name) does not fit here: --\(rotaryLayout.option.name) goes alone")
+    }
+    guard let dim = try arguments.integer(headDim) else {
+      throw CommandError.usage("--\(rotaryLayout.option.name) needs --\(headDim.name)")
+    }
+    let changed = try RotaryLayout.convertCheckpoint(
+      source, from: arguments.choice(fromLayout), to: layout, headDim: dim,
+      rotaryDim: arguments.integer(rotaryDim),
+      endings: arguments.list(projections) ?? RotaryLayout.projectionNames, into: target)
+    Report.standardError.line(
+      "convert: \(plural(changed.count, "tensor")) reordered to \(layout.rawValue), '\(target)'")
+  }
+
+  private static func convert(_ source: String, _ target: String, _ arguments: Arguments) throws {
+    let file = try ConvertSource(source)
+    let tensors = try ConvertPlan(arguments, file).tensors
+    try ConvertTarget(target).write(tensors, of: file)
+    Report.standardError.line(
+      "convert: \(plural(tensors.count, "tensor")), "
+        + "\(plural(tensors.filter(\.isChanged).count, "of them")) changed, '\(target)'")
+  }
+}

@@ -1,0 +1,106 @@
+// `project`: the output head that is tied to the token table, and its gradients, on arrays of files.
+
+internal import EmbedKernel
+
+/// Computes logits against a token table, or the gradients of them.
+enum Project: Subcommand {
+  static let name = "project"
+  static let summary = "Logits of hidden states against the token table (tied head), and gradients."
+  static let usage = [
+    "--hidden H.npy --token-table TABLE.npy --output LOGITS.npy [OPTIONS]",
+    "--hidden H.npy --token-table TABLE.npy --logit-gradient G.npy [--hidden-gradient OUT.npy] "
+      + "[--token-gradient OUT.npy] [OPTIONS]",
+  ]
+  static let about = [
+    "Computes logits[..., v] = scale * sum over d of hidden[..., d] * tokens[v, d], as torch's "
+      + "scale * linear(hidden, tokens), in float32 by OpenBLAS.",
+    "With --logit-gradient: hidden-gradient[..., d] = scale * sum over v of logit-gradient[..., v] * "
+      + "tokens[v, d], and token-gradient[v, d] = scale * sum over all hidden states n of "
+      + "logit-gradient[n, v] * hidden[n, d], where the padding row's is 0.",
+  ]
+
+  static let hidden = Option(
+    "hidden", "NPY", "Hidden states [..., dim], float32; float16 and bfloat16 are widened. Needed.")
+  static let tokenTable = Option(
+    "token-table", "NPY",
+    "Token table [vocabulary, dim], float32; float16 and bfloat16 are widened. Needed.")
+  static let scale = Option("scale", "NUMBER", "Multiplies the logits (default 1).")
+  static let paddingID = Option(
+    "padding-id", "ID", "A token whose row has no gradient; its logits are as any other's.")
+  static let logitGradient = Option(
+    "logit-gradient", "NPY", "Gradient of the logits [..., vocabulary], float32 or widened.")
+  static let output = Option(
+    "output", "NPY", "Where the logits go, float32 [..., vocabulary].")
+  static let hiddenGradient = Option(
+    "hidden-gradient", "NPY", "Where the hidden states' gradient goes, float32 [..., dim].")
+  static let tokenGradient = Option(
+    "token-gradient", "NPY", "Where the table's gradient goes, float32 [vocabulary, dim].")
+
+  static let groups = [
+    OptionGroup("Arrays: \(ArrayFile.forms)", [hidden, tokenTable, logitGradient]),
+    OptionGroup("Head", [scale, paddingID]),
+    OptionGroup("Output, one or more", [output, hiddenGradient, tokenGradient]),
+  ]
+
+  static func run(_ arguments: Arguments) throws {
+    let hiddenPath = try arguments.needed(hidden)
+    let tablePath = try arguments.needed(tokenTable)
+    let gradients = [hiddenGradient, tokenGradient].filter { arguments.has($0) }
+    switch (arguments.has(logitGradient), gradients.first) {
+    case (true, nil):
+      throw CommandError.usage("--\(hiddenGradient.name) or --\(tokenGradient.name) is needed")
+    case (false, let option?):
+      throw CommandError.usage("--\(option.name) needs --\(logitGradient.name)")
+    case (false, nil) where !arguments.has(output):
+      throw CommandError.usage("--\(output.name) is needed")
+    default: break
+    }
+    let factor = Float(try arguments.number(scale) ?? 1)
+    guard factor.isFinite else {
+      throw CommandError.usage("option --\(scale.name): too large for float32")
+    }
+    let padding = try arguments.integer(paddingID, in: 0...Int.max)
+    let table = try TableFile(tablePath).widened()
+    let head = try naming(tablePath) { () throws(EmbedError) in
+      try TiedProjection(TokenEmbedding(table: table, paddingID: padding), scale: factor)
+    }
+    let file = try ArrayFile(hiddenPath)
+    guard file.shape.last == table.dim else {
+      throw CommandError.data(
+        "'\(hiddenPath)': expected shape [..., \(table.dim)] as in '\(tablePath)', found "
+          + "\(file.shape)")
+    }
+    let states = try file.floats(rank: file.shape.count)
+    let outer = Array(file.shape.dropLast())
+    let rows = outer.reduce(1, *)
+    if let path = arguments.string(output) {
+      let (count, overflow) = rows.multipliedReportingOverflow(by: table.rows)
+      guard !overflow else {
+        throw EmbedError.sizeOverflow(argument: "logits", factors: [rows, table.rows])
+      }
+      var logits = try AlignedBuffer<Float>(count: count)
+      var span = logits.mutableSpan
+      try head.logits(states.span, rows: rows, into: &span)
+      try NumPyFile.write(span.span, shape: outer + [table.rows], to: path)
+    }
+    guard let path = arguments.string(logitGradient) else { return }
+    let given = try ArrayFile(path)
+    guard given.shape == outer + [table.rows] else {
+      throw CommandError.data(
+        "'\(path)': expected shape \(outer + [table.rows]), found \(given.shape)")
+    }
+    let gradient = try given.floats(rank: given.shape.count)
+    var stateGradient = try AlignedBuffer<Float>(count: states.count)
+    var tableGradient = try TableGradient(for: table)
+    var span = stateGradient.mutableSpan
+    try head.backward(
+      gradient.span, hidden: states.span, rows: rows, hiddenGradient: &span,
+      tableGradient: &tableGradient)
+    if let path = arguments.string(hiddenGradient) {
+      try NumPyFile.write(span.span, shape: file.shape, to: path)
+    }
+    if let path = arguments.string(tokenGradient) {
+      try NumPyFile.write(tableGradient.values, shape: [table.rows, table.dim], to: path)
+    }
+  }
+}

@@ -1,0 +1,1 @@
+../EmbedKernel/Storage/IntegerConversion.swift

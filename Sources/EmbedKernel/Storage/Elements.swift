@@ -1,0 +1,127 @@
+// What calls read from and write to: arrays, spans, buffers of this library and buffer pointers alike,
+// so that a call is written once, and a caller passes what he has.
+//
+// Public calls take these generically and hand pointers to code that is generic in nothing: where a
+// call is not specialised, in another module's debug build for one, it costs some tens of nanoseconds.
+
+/// Elements side by side in memory that a call may read: `[Float]`, `Span<Float>`,
+/// `AlignedBuffer<Float>`, `NumPyArray<Float>`, `UnsafeBufferPointer<Float>` and their like.
+///
+/// Pass such a value itself to a call of this library, rather than its span. Swift 6.3.1 and before die
+/// on the span of a value that comes out of a call that throws, as in
+/// `compare(x.span, try NumPyArray<Float>(contentsOf: path).span)`: bind the value with `let` where a
+/// function takes a span.
+public protocol ReadableElements<Element>: ~Copyable, ~Escapable {
+  associatedtype Element
+
+  /// Calls `body` with the elements; the buffer must not outlive the call.
+  func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result
+}
+
+/// Elements side by side in memory that a call may write: a variable of `[Float]`,
+/// `MutableSpan<Float>`, `AlignedBuffer<Float>`, `UnsafeMutableBufferPointer<Float>` or their like.
+public protocol WritableElements<Element>: ~Copyable, ~Escapable {
+  associatedtype Element
+
+  /// Calls `body` with the elements; the buffer must not outlive the call.
+  mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result
+}
+
+// MARK: Arrays
+
+extension Array: ReadableElements, WritableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe span.withUnsafeBufferPointer(body) }
+
+  @inlinable public mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var span = mutableSpan
+    return try unsafe span.withUnsafeMutableBufferPointer(body)
+  }
+}
+
+extension ArraySlice: ReadableElements, WritableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe span.withUnsafeBufferPointer(body) }
+
+  @inlinable public mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var span = mutableSpan
+    return try unsafe span.withUnsafeMutableBufferPointer(body)
+  }
+}
+
+extension ContiguousArray: ReadableElements, WritableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe span.withUnsafeBufferPointer(body) }
+
+  @inlinable public mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var span = mutableSpan
+    return try unsafe span.withUnsafeMutableBufferPointer(body)
+  }
+}
+
+// MARK: Spans
+
+extension Span: ReadableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe withUnsafeBufferPointer(body) }
+}
+
+extension MutableSpan: ReadableElements, WritableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe withUnsafeBufferPointer(body) }
+
+  @inlinable public mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe withUnsafeMutableBufferPointer(body) }
+}
+
+// MARK: This library's memory
+
+extension AlignedBuffer: ReadableElements, WritableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe body(UnsafeBufferPointer(unsafeBuffer)) }
+
+  @inlinable public mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe body(unsafeBuffer) }
+}
+
+extension NumPyArray: ReadableElements {
+  public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe withUnsafeBufferPointer(body) }
+}
+
+// MARK: Buffer pointers
+
+extension UnsafeBufferPointer: @unsafe ReadableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe body(self) }
+}
+
+extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe WritableElements {
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe body(UnsafeBufferPointer(self)) }
+
+  @inlinable public mutating func withMutableElements<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try unsafe body(self) }
+}
