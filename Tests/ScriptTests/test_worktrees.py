@@ -88,9 +88,9 @@ class Worktrees(unittest.TestCase):
 
     def test_two_commits_of_a_package_beside_this_one(self):
         """Built, run and compared; the stands of old commits go, and nothing that they link."""
-        mine = self.folder / "work" / "Consumer"
+        mine = self.folder / "outer" / "Consumer"
         shutil.copytree(ROOT / "Tests" / "Consumer", mine, ignore=shutil.ignore_patterns(".build"))
-        (self.folder / "work" / "EmbedKernel").symlink_to(ROOT)
+        (self.folder / "outer" / "EmbedKernel").symlink_to(ROOT)
         manifest = (mine / "Package.swift").read_text()
         self.assertIn('path: "../.."', manifest)
         (mine / "Package.swift").write_text(manifest.replace('path: "../.."', 'path: "../EmbedKernel"'))
@@ -113,7 +113,7 @@ class Worktrees(unittest.TestCase):
                 environment.INSIDE: sys.prefix,
             })
         self.assertIn(result.returncode, (0, 2, 4), result.stderr)
-        self.assertIn(f"as it lies, for every revision: {self.folder}/work/EmbedKernel\n", result.stderr)
+        self.assertIn(f"as it lies, for every revision: {self.folder}/outer/EmbedKernel\n", result.stderr)
         (row,) = json.loads(report.read_text())["benchmarks"]
         self.assertEqual(row["name"].split("/")[0], "dot")
         (trees,) = (self.folder / "cache" / "embedkernel" / "worktrees").iterdir()
