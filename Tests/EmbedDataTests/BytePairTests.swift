@@ -108,12 +108,18 @@ import Testing
   @Test(.timeLimit(.minutes(2)), arguments: [UInt8(ascii: "a"), UInt8(ascii: " "), 0x80])
   func aMegabyteWithoutABoundaryIsEncoded(byte: UInt8) throws {
     let tokenizer = try Resources.small()
-    let text = [UInt8](repeating: byte, count: 1 << 20) + [UInt8(ascii: "!")]
+    // Without optimisation an eighth of it takes as long.
+    #if DEBUG
+      let count = 1 << 17
+    #else
+      let count = 1 << 20
+    #endif
+    let text = [UInt8](repeating: byte, count: count) + [UInt8(ascii: "!")]
     let ids = try tokenizer.encode(bytes: text)
     #expect(try tokenizer.decode(ids) == text)
     let start = byte == UInt8(ascii: "a") ? text : Array(text.prefix(1 << 16))
     let cut = tokenizer.splitPoint(in: start.span)
-    #expect(byte == UInt8(ascii: "a") ? cut == 1 << 20 : cut > 1 << 15)
+    #expect(byte == UInt8(ascii: "a") ? cut == count : cut > 1 << 15)
   }
 
   @Test func threadsShareATokenizer() async throws {

@@ -215,12 +215,12 @@ import Testing
     }
   }
 
-  // Without optimisation the reading alone takes a minute.
-  #if os(Linux) && !DEBUG
+  #if os(Linux)
     @Test(.timeLimit(.minutes(1))) func aDeviceWithoutEndIsRefused() throws {
-      #expect(throws: DataError.fileTooLarge(path: "/dev/zero", limit: 64 << 20)) {
+      let error = #expect(throws: DataError.self) {
         try BytePairTokenizer(vocabulary: "/dev/zero")
       }
+      #expect(error.map { "\($0)" }?.contains("'/dev/zero' is a device") == true)
     }
   #endif
 }

@@ -1,6 +1,5 @@
 // What a call must not do: allocate, change OpenBLAS's threads, or disturb another call.
 
-import CBLASCalls
 import EmbedKernel
 import Foundation
 import Testing
@@ -40,17 +39,17 @@ import Testing
   }
 
   @Test func openBLASKeepsItsThreads() throws {
-    let found = ek_blas_threads()
-    defer { ek_blas_set_threads(found) }
-    for count in [1, 2] as [Int32] {
-      ek_blas_set_threads(count)
+    let found = OpenBLASLibrary.threads
+    defer { try? OpenBLASLibrary.setThreads(found) }
+    for count in [1, 2] {
+      try OpenBLASLibrary.setThreads(count)
       for threads in [1, 2, 5] {
         let layer = try InputEmbedding(vocabulary: 50, dim: 64, positions: .learned(maximum: 512))
         var output = try layer.makeOutput(batch: 2, context: 512)
         try layer.forward(
           (0..<1_024).map { Int32($0 % 50) }, batch: 2, context: 512, into: &output,
           using: .openBLAS.threads(threads))
-        #expect(ek_blas_threads() == count)
+        #expect(OpenBLASLibrary.threads == count)
       }
     }
   }
