@@ -76,6 +76,17 @@ extension Arguments {
     return text
   }
 
+  /// Refuses options that name one file for two outputs, of which one would be lost.
+  func checkDistinct(_ outputs: [Option]) throws(CommandError) {
+    var names: [String: String] = [:]
+    for option in outputs {
+      guard let path = values[option.name] else { continue }
+      if let other = names.updateValue(option.name, forKey: path) {
+        throw .usage("--\(other) and --\(option.name) are both '\(path)'; each needs its own file")
+      }
+    }
+  }
+
   /// The option as an integer in `range`.
   package func integer(
     _ option: Option, in range: ClosedRange<Int> = 1...Int.max

@@ -92,6 +92,7 @@ enum Backward: Subcommand {
     guard outputs.contains(where: { arguments.has($0) }) else {
       throw CommandError.usage("--token-gradient or --position-gradient is needed")
     }
+    try arguments.checkDistinct(outputs)
     let isFused = FusedOptions.isGiven(arguments)
     try checkForm(arguments, isFused: isFused)
     let gradientFactor = Float(try arguments.number(gradientScale) ?? 1)

@@ -34,7 +34,8 @@ enum Convert: Subcommand {
   static let tensors = Option(
     "tensors", "NAME,NAME,...",
     "The tensors that --type changes (default: all of those types), or that --vocabulary resizes "
-      + "(default: the token table, found by its usual names below any prefix).")
+      + "(default: the only tensor, or the token table, found by its usual names below any prefix)."
+  )
   static let tensorName = Option(
     "tensor-name", "NAME", "What the only array is called in OUT; needed from .npy to the others.")
   static let names = ChoiceOption<EmbeddingNames>(
@@ -57,7 +58,8 @@ enum Convert: Subcommand {
   static let seed = Option("seed", "N", "Seed of new rows that are drawn (default 0).")
   static let maximumContext = Option(
     "maximum-context", "N",
-    "Rows of the position table: stretched, row r taken at place r * (old - 1) / (N - 1).")
+    "Rows of the position table, or of the only tensor: stretched, row r taken at place "
+      + "r * (old - 1) / (N - 1).")
   static let interpolation = ChoiceOption<PositionInterpolation>(
     "interpolation", PositionInterpolation.allCases.map { ($0.rawValue, $0) },
     "Between rows: on the line, or on Keys' cubic with a = -1/2 (default linear).")
@@ -116,6 +118,6 @@ enum Convert: Subcommand {
     try ConvertTarget(target).write(tensors, of: file)
     Report.standardError.line(
       "convert: \(plural(tensors.count, "tensor")), "
-        + "\(plural(tensors.filter(\.isChanged).count, "of them")) changed, '\(target)'")
+        + "\(grouped(tensors.filter(\.isChanged).count)) of them changed, '\(target)'")
   }
 }

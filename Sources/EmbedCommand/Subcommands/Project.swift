@@ -45,6 +45,7 @@ enum Project: Subcommand {
   static func run(_ arguments: Arguments) throws {
     let hiddenPath = try arguments.needed(hidden)
     let tablePath = try arguments.needed(tokenTable)
+    try arguments.checkDistinct([output, hiddenGradient, tokenGradient])
     let gradients = [hiddenGradient, tokenGradient].filter { arguments.has($0) }
     switch (arguments.has(logitGradient), gradients.first) {
     case (true, nil):

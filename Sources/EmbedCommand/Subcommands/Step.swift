@@ -47,8 +47,8 @@ enum Step: Subcommand {
   static let frozenRow = Option("frozen-row", "ROW", "A row that never moves (default: none).")
   static let trainableRows = Option(
     "trainable-rows", "FIRST:END|NPY",
-    "The rows that move and have state: a range without its end, or a list of integers [n] (default: "
-      + "all).")
+    "The rows that move and have state: FIRST up to but not including END, or a list of integers [n] "
+      + "(default: all).")
   static let stateIn = Option(
     "state-in", "FILE.safetensors", "The state to go on from (default: fresh state, step 0).")
   static let stateOut = Option(
@@ -62,7 +62,8 @@ enum Step: Subcommand {
     "Where the stepped table goes [rows, dim], of the table's type; bfloat16 is written as NumPy's "
       + "'<V2'. Needed.")
   static let rates = Option(
-    "rates", "NPY", "Where each step's learning rate goes, float64 [steps].")
+    "rates", "NPY",
+    "Where each step's learning rate goes, before --rate-decay, float64 [steps].")
 
   static let about = [
     "Takes one step for each gradient and writes the table after the last. Gradients are "
@@ -103,6 +104,7 @@ enum Step: Subcommand {
     let tablePath = try arguments.needed(table)
     let gradientPath = try arguments.needed(gradients)
     let outputPath = try arguments.needed(output)
+    try arguments.checkDistinct([output, stateOut, rates, ClipOptions.norms])
     let numbers = try UpdateRule.numbers(of: name, with: numbers(arguments))
     let rule = try UpdateRule.named(
       name, learningRate: RateOptions.rate(arguments), numbers: numbers,
@@ -134,6 +136,15 @@ enum Step: Subcommand {
       stepper, clipping, gradients: gradientPath, rows: arguments.string(rows), kernels)
     let norms = try run.steps()
 
+    // First, so that a place that cannot be written fails before the table and the state are replaced.
+    if let path = arguments.string(rates) {
+      let values = (first..<stepper.stepCount).map { rule.learningRate.rate(at: $0 + 1) }
+      try NumPyFile.write(values.span, shape: [values.count], to: path)
+    }
+    if let path = arguments.string(ClipOptions.norms) {
+      try NumPyFile.write(norms.span, shape: [norms.count], to: path)
+    }
+
     // As it stands, before rows that are behind are brought up to date for the output.
     if let path = arguments.string(stateOut) {
       let state = try StepState.prepare(path, stepper, settings)
@@ -144,15 +155,8 @@ enum Step: Subcommand {
       try stepper.synchronise(using: kernels)
       try stepped.write(to: outputPath)
     }
-    if let path = arguments.string(rates) {
-      let values = (first..<stepper.stepCount).map { rule.learningRate.rate(at: $0 + 1) }
-      try NumPyFile.write(values.span, shape: [values.count], to: path)
-    }
-    if let path = arguments.string(ClipOptions.norms) {
-      try NumPyFile.write(norms.span, shape: [norms.count], to: path)
-    }
     Report.standardError.line(
-      "\(name): \(stepper.stepCount - first) steps of a table \([stepped.rows, stepped.dim]), "
+      "\(name): \(plural(stepper.stepCount - first, "step")) of a table \([stepped.rows, stepped.dim]), "
         + "written to '\(outputPath)'")
   }
 
