@@ -62,7 +62,8 @@ enum Convert: Subcommand {
       + "r * (old - 1) / (N - 1).")
   static let interpolation = ChoiceOption<PositionInterpolation>(
     "interpolation", PositionInterpolation.allCases.map { ($0.rawValue, $0) },
-    "Between rows: on the line, or on Keys' cubic with a = -1/2 (default linear).")
+    "Between rows: on the line, or on Keys' cubic with a = -1/2, where a row past either end lies on "
+      + "the line of the last two (default linear).")
 
   static let rotaryLayout = ChoiceOption<RotaryLayout>(
     "rotary-layout", RotaryLayout.allCases.map { ($0.rawValue, $0) }, "The layout to convert to.")
