@@ -85,6 +85,10 @@ import Testing
       "--hidden hidden.npy --token-table table.npy --logit-gradient g.npy", 2,
       "--hidden-gradient or --token-gradient is needed"
     ),
+    (
+      "--hidden hidden.npy --token-table table.npy --output o.npy --logit-gradient g.npy "
+        + "--token-gradient o.npy", 2, "--output and --token-gradient are both 'o.npy'"
+    ),
   ])
   func faults(_ words: String, _ code: Int32, _ message: String) throws {
     let run = try folder.run("project \(words)")

@@ -91,5 +91,17 @@ import Testing
     let outside = try step("--optimizer", "sgd", "--rows", folder.path("rows.npy"))
     #expect(outside.code == 1)
     #expect(outside.errors.contains("row 9 at [0, 0] is outside the table's 6 rows"))
+    let twice = try step("--optimizer", "sgd", "--state-out", folder.path("out.npy"))
+    #expect(twice.code == 2)
+    #expect(twice.errors.contains("--output and --state-out are both"))
+  }
+
+  @Test func noTableIsWrittenWhereRatesOrNormsCannotBe() throws {
+    for option in ["--rates", "--norms"] {
+      let result = try step("--optimizer", "sgd", option, folder.path("missing/numbers.npy"))
+      #expect(result.code == 1)
+      #expect(result.errors.contains("missing/numbers.npy"))
+      #expect(try !folder.contents.contains("out.npy"))
+    }
   }
 }

@@ -80,7 +80,7 @@ extension Arguments {
   func checkDistinct(_ outputs: [Option]) throws(CommandError) {
     var names: [String: String] = [:]
     for option in outputs {
-      guard let path = values[option.name] else { continue }
+      guard let path = values[option.name], path != "/dev/null" else { continue }
       if let other = names.updateValue(option.name, forKey: path) {
         throw .usage("--\(other) and --\(option.name) are both '\(path)'; each needs its own file")
       }
