@@ -46,6 +46,12 @@ import Testing
       #"{"rope_parameters": {"full_attention": {}, "local": null}}"#, "rope_parameters",
       "an object by layer type"
     ),
+    (
+      #"{"model_type": "gemma3_text", "rope_parameters": {"full_attention": {}}}"#,
+      "rope_parameters", "an object by layer type"
+    ),
+    (#"{"model_type": "gemma3_text"}"#, "layer type", "missing"),
+    (#"{"model_type": "gemma4_text", "rope_parameters": null}"#, "layer type", "missing"),
     (#"{"#, "(whole text)", "not JSON at byte 1"), (#"[]"#, "(whole text)", "an array of 0"),
   ])
   func configurationErrorsNameTheField(_ json: String, _ field: String, _ found: String) throws {

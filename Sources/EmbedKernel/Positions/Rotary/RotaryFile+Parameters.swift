@@ -70,8 +70,7 @@ extension RotaryFile {
     let types = layers.map(\.key)
     let expected = "a layer type: one of " + types.joined(separator: ", ")
     guard let layerType else {
-      throw .invalidField(
-        field: prefix + name, found: "an object by layer type", expected: expected)
+      throw untold(layers: types, name: scaling.isEmpty && parameters.isEmpty ? nil : name)
     }
     guard let mine = layers.first(where: { $0.key == layerType }) else {
       throw .invalidField(
@@ -102,13 +101,27 @@ extension RotaryFile {
 
   private func layerPart() throws(EmbedError) -> RotaryModel {
     guard let layerType else {
-      throw .invalidField(
-        field: prefix + "rope_parameters", found: "an object by layer type",
-        expected: "a layer type: one of \(model.layers.joined(separator: ", "))")
+      let written = try object("rope_parameters").contains(where: isByLayer)
+      throw untold(layers: model.layers, name: written ? "rope_parameters" : nil)
     }
     try checkLayerType(among: model.layers)
     guard let part = model.layer(layerType) else { return model }
     return part
+  }
+
+  /// The error that nothing says which layers are meant.
+  ///
+  /// - Parameter name: The file's object by layer type; nil where the layers are the model type's own.
+  private func untold(layers: [String], name: String?) -> EmbedError {
+    let expected = "one of \(layers.joined(separator: ", "))"
+    guard let name else {
+      return .invalidField(
+        field: "layer type", found: "missing",
+        expected: "\(expected); those of model type \(model.type) have a rotation each")
+    }
+    return .invalidField(
+      field: prefix + name, found: "an object by layer type",
+      expected: "a layer type: \(expected)")
   }
 
   private func checkLayerType(among types: [String]) throws(EmbedError) {
