@@ -38,7 +38,8 @@ extension RotaryFile {
     }
     let type = try Self.modelType(part, path + ".") ?? usual
     // A row of the whole can stand in the part too, where the whole's file names both alike.
-    self.init(part, path + ".", type == row.type ? usual : type, .null, layerType)
+    let defaults = row.isSet("merged") ? row.value("defaults") : nil
+    self.init(part, path + ".", type == row.type ? usual : type, defaults ?? .null, layerType)
     try Self.checkBeside(root, part, path)
   }
 

@@ -64,8 +64,9 @@ extension RotaryFile {
       guard let first = numbers.first, let last = numbers.last else { continue }
       var name = way.joined(separator: " ")
       if way.count == 1 { name = try stated(name)?.name ?? prefix + name }
+      let factor = Int(way[0]) ?? 1
       let dim = try checked(
-        way.count == 1 ? first : way[1] == "/" ? first / last : first + last, name)
+        way.count == 1 ? first : way.contains("/") ? factor * first / last : first + last, name)
       guard let given, given != dim else { return dim }
       throw .invalidField(
         field: name, found: "\(dim)",
@@ -76,7 +77,8 @@ extension RotaryFile {
     throw .invalidField(field: missing, found: "missing", expected: "a whole number above 0")
   }
 
-  /// The numbers of one way to say a head dim, `a`, `a / b` or `a + b`; none where one is missing.
+  /// The numbers of one way to say a head dim, `a`, `a / b`, `2 * a / b` or `a + b`; none where one is
+  /// missing.
   private func numbers(_ way: [String], _ missing: inout String) throws(EmbedError) -> [Int] {
     // A division's parts are sizes of the whole layer; only a head dim itself has a head's limit.
     let limit = way.count == 1 ? RotaryEmbedding.maximumHeadDim : Int(Int32.max)

@@ -92,7 +92,7 @@ extension RotaryModelTable {
       "rope_theta": 10000},
     "glm_ocr_vision": {"axes": {"axial": 2}, "hidden_size": 1024, "num_attention_heads": 16,
       "rope_theta": 10000, "also": {"num_attention_heads": "num_heads"}},
-    "glmasr": {"text": "text_config", "of": "llama", "defaults": {"hidden_size": 2048,
+    "glmasr": {"text": "text_config", "of": "llama", "merged": true, "defaults": {"hidden_size": 2048,
       "num_attention_heads": 16, "max_position_embeddings": 8192}},
     "glmasr_encoder": {"partial": true, "hidden_size": 1280, "num_attention_heads": 20,
       "max_position_embeddings": 1500, "rope_theta": 10000, "partial_rotary_factor": 0.5},

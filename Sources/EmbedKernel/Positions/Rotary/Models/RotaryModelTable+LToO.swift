@@ -89,7 +89,7 @@ extension RotaryModelTable {
     "mistral": {"hidden_size": 4096, "num_attention_heads": 32, "max_position_embeddings": 131072,
       "rope_theta": 10000},
     "mistral3": {"text": "text_config", "of": "mistral", "defaults": {"hidden_size": 5120,
-      "rope_theta": 1000000000}},
+      "head_dim": 128, "rope_theta": 1000000000}},
     "mistral4": {"rope_interleave": true, "head": "head_dim | qk_nope_head_dim + qk_rope_head_dim",
       "part": "last", "partial": true, "rotary": "qk_rope_head_dim", "hidden_size": 4096,
       "num_attention_heads": 32, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64,

@@ -34,7 +34,8 @@
 //   fixed           fields that are as the row says, whatever a file has
 //   switch          what a field must be for there to be a rotation at all
 //   text, of        the part of a model that is meant, and its usual type; defaults: what the whole
-//                   sets where the part is left out; flat: the part's fields may stand in the whole
+//                   sets where the part is left out; merged: in a part that is there too; flat: the
+//                   part's fields may stand in the whole
 //   refused         why the rotation isn't here
 //
 // The row named "" is for files without a model type.
