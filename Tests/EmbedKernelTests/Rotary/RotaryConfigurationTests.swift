@@ -158,6 +158,17 @@ import Testing
     arguments: [
       (olmo3, "no_such_layer", "layer type", "sliding_attention"),
       (nested, nil, "rope_parameters", "one of full_attention, sliding_attention"),
+      (gemma3, nil, "layer type", "one of full_attention, sliding_attention; those of"),
+      (olmo3, nil, "layer type", "one of full_attention, sliding_attention; those of"),
+      (modernBERT, nil, "layer type", "one of full_attention, sliding_attention; those of"),
+      (
+        #"{"model_type": "olmo3", "layer_types": ["full_attention"]}"#, "sliding_attention",
+        "layer type", "expected one of full_attention"
+      ),
+      (
+        #"{"model_type": "zamba2", "use_mem_rope": true, "use_long_context": true}"#, nil,
+        "use_long_context", "not understood"
+      ),
       (nested, "no_such_layer", "layer type", "full_attention"),
       (
         #"{"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 2, "alpha": 3}}"#,

@@ -100,11 +100,14 @@ extension RotaryFile {
   }
 
   private func layerPart() throws(EmbedError) -> RotaryModel {
+    let kinds = layerKinds
+    let present = model.layers.filter { kinds.contains($0) }
+    let types = present.isEmpty ? model.layers : present
     guard let layerType else {
       let written = try object("rope_parameters").contains(where: isByLayer)
-      throw untold(layers: model.layers, name: written ? "rope_parameters" : nil)
+      throw untold(layers: types, name: written ? "rope_parameters" : nil)
     }
-    try checkLayerType(among: model.layers)
+    try checkLayerType(among: types)
     guard let part = model.layer(layerType) else { return model }
     return part
   }
