@@ -36,11 +36,11 @@ from rotary_sweep.variants import variants
 KEPT = {
     "deepseek_v3", "deepseek_v4", "gemma3_text", "gemma4_text", "glm", "gpt_oss",
     "hunyuan_v1_dense", "lfm3", "llama", "modernbert", "neomme", "olmo3", "phi", "phimoe", "qwen3",
-    "qwen3_next", "step3p5",
+    "qwen3_next", "step3p5", "voxtral", "voxtral_realtime",
 }  # fmt: skip
 KEPT_VARIANTS = {
     "old yarn", "old dynamic", "old llama3 equal", "nested linear", "alpha", "mscale",
-    "partial beside", "head_dim 96", "local base", "global base",
+    "partial beside", "head_dim 96", "local base", "global base", "part",
 }  # fmt: skip
 
 

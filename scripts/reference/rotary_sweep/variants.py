@@ -42,6 +42,10 @@ def variants(kind):
         whole = made(kind.whole, {})
         yield "full", {**json.loads(json.dumps(whole.to_dict(), default=str)), **base}
         yield "sparse", base
+        part = whole.get_text_config(decoder=True)
+        for field in whole.sub_configs_defaults:
+            if getattr(whole, field, None) is part:
+                yield "part", {**base, field: {}}
         return
     default = configuration(kind, base)
     if default is None:
