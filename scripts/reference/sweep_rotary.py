@@ -34,13 +34,14 @@ from rotary_sweep.variants import variants
 
 # What goes into the fixture besides each type's own defaults.
 KEPT = {
-    "deepseek_v3", "deepseek_v4", "gemma3_text", "gemma4_text", "glm", "gpt_oss",
+    "deepseek_v3", "deepseek_v4", "dots3_note_text", "gemma3_text", "gemma4_text", "glm", "gpt_oss",
     "hunyuan_v1_dense", "lfm3", "llama", "modernbert", "neomme", "olmo3", "phi", "phimoe", "qwen3",
     "qwen3_next", "step3p5", "voxtral", "voxtral_realtime",
 }  # fmt: skip
 KEPT_VARIANTS = {
     "old yarn", "old dynamic", "old llama3 equal", "nested linear", "alpha", "mscale",
     "partial beside", "head_dim 96", "local base", "global base", "part",
+    "old linear alone", "nested linear by type",
 }  # fmt: skip
 
 

@@ -166,6 +166,14 @@ import Testing
         "layer type", "expected one of full_attention"
       ),
       (
+        #"{"model_type": "modernbert", "rope_scaling": {"type": "linear", "factor": 2}}"#,
+        "full_attention", "rope_scaling.type", "rope_type in its place"
+      ),
+      (
+        #"{"model_type": "neomme", "rope_parameters": {"full_attention": {"type": "linear", "factor": 2}}}"#,
+        "full_attention", "rope_parameters.full_attention.type", "rope_type in its place"
+      ),
+      (
         #"{"model_type": "zamba2", "use_mem_rope": true, "use_long_context": true}"#, nil,
         "use_long_context", "not understood"
       ),

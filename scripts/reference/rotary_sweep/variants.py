@@ -78,6 +78,12 @@ def variants(kind):
                 **base, **flat, "rope_parameters": {**scheme(name, pairs), "rope_theta": 50000.0},
             }  # fmt: skip
     if nested:
+        yield "old linear alone", {**base, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
+        yield "old linear by type", {**base, "rope_scaling": {"type": "linear", "factor": 2.0}}
+        by_layer = [k for k, v in parameters.items() if isinstance(v, dict)]
+        yield "nested linear by type", {
+            **base, "rope_parameters": {k: {"type": "linear", "factor": 2.0} for k in by_layer},
+        }  # fmt: skip
         for name in SCHEMES:
             changed = {
                 k: {**scheme(name, pairs), "rope_theta": 777.0} if isinstance(v, dict) else v

@@ -41,6 +41,7 @@ extension RotaryFile {
     var members = layers.first { $0.key == layerType }.map { Self.members($0.value) } ?? []
     var name = "rope_parameters.\(layerType ?? "")"
     if part.isSet("scaled"), !scaling.isEmpty {
+      if !model.isSet("flat") { try checkTypeName(scaling, "rope_scaling") }
       if layers.isEmpty { name = written.isEmpty ? "rope_scaling" : "rope_parameters" }
       members = scaling + members.filter { member in !scaling.contains { $0.key == member.key } }
       if let yarn = part.value("yarn"), Self.type(members) == "yarn" {
@@ -49,8 +50,29 @@ extension RotaryFile {
         }
       }
     }
+    if model.isSet("rope_type alone") { try checkTypeName(members, name) }
+    // A scheme without a base takes the one that other layers have.
+    let isGiven = !members.isEmpty || layers.contains { $0.key == layerType }
+    if isGiven, let other = part.string(layers.isEmpty ? "scheme's base" : "nested base"),
+      !members.contains(where: { $0.key == "rope_theta" && $0.value != .null }),
+      let base = self.members["rope_theta"] ?? model.layer(other)?.value("rope_theta")
+    {
+      members.removeAll { $0.key == "rope_theta" }
+      members.append(JSONMember(key: "rope_theta", value: base))
+    }
     let outer = layers.isEmpty ? [] : written.filter { !isByLayer($0) }
     return try fields(name, members, isByLayer: true, outer: outer)
+  }
+
+  /// Throws for a scheme under its older name, where the model type's code passes over that.
+  private func checkTypeName(_ members: [JSONMember], _ name: String) throws(EmbedError) {
+    let isNamed = members.contains { $0.key == "rope_type" && $0.value != .null }
+    guard !isNamed, let old = members.first(where: { $0.key == "type" }), old.value != .null,
+      old.value != .string("default")
+    else { return }
+    throw .invalidField(
+      field: "\(prefix)\(name).type", found: old.value.summary,
+      expected: "rope_type in its place: the code of model type \(model.type) reads that one")
   }
 
   /// Those of a type whose layers may share one rotation.

@@ -173,7 +173,7 @@ extension RotaryModelTable {
     "nemotron3_diarization_audio": {"partial": true, "hidden_size": 512, "num_attention_heads": 8,
       "max_position_embeddings": 5000, "rope_theta": 10000},
     "neomme": {"axes": {"turns": 2}, "partial": true, "hidden_size": 1024, "num_attention_heads": 16,
-      "head_dim": 64, "max_position_embeddings": 16384, "split": true,
+      "head_dim": 64, "max_position_embeddings": 16384, "split": true, "rope_type alone": true,
       "layers": {"full_attention": {"rope_theta": 1000000, "partial_rotary_factor": 0.25,
       "names": {"partial_rotary_factor": null}}, "sliding_attention": {"rope_theta": 10000,
       "partial_rotary_factor": 1, "names": {"partial_rotary_factor": null}}}},

@@ -22,9 +22,12 @@
 //   unread          fields that the type's code passes over: errors in a file
 //   only            the one field that the rotation is read from
 //   split           true where each layer type has its own rotation even if the file gives one object;
-//                   flat: that object may be called rope_parameters too
+//                   flat: that object may be rope_parameters too, and have type for rope_type;
+//                   rope_type alone: where no object may have type for rope_type
 //   layers          a row for a layer type; scaled: whether the file's one object holds for it;
-//                   unset: what of it doesn't count; yarn: what one of type yarn lacks
+//                   unset: what of it doesn't count; yarn: what one of type yarn lacks;
+//                   scheme's base, nested base: the layers whose base is taken where the file's one
+//                   object, or the layer type's own, has none
 //   layer_types     the kinds of layer
 //   rotates, thetas fields with one number a layer, 0 for no rotation; thetas are bases
 //   scaled layers   a field with the layers that the scheme holds for
