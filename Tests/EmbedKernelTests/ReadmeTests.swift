@@ -49,7 +49,7 @@ import Testing
     let ids: [Int32] = batch.ids  // [8, 1024]; Int32, Int64 or Int
     let layer = try InputEmbedding(
       vocabulary: 50_257, dim: 768, positions: .learned(maximum: 1_024), seed: 42)
-    var output: AlignedBuffer<Float> = try layer.makeOutput(batch: 8, context: 1_024)  // reused each step
+    var output: AlignedBuffer<Float> = try layer.makeOutput(batch: 8, context: 1_024)  // kept
     try layer.forward(ids, batch: 8, context: 1_024, into: &output)  // [8, 1024, 768]
     #expect(output.span[0] == layer.tokens.table[0, 0] + (layer.positions.map { $0[0][0] } ?? 0))
 

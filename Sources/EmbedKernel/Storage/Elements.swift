@@ -121,6 +121,7 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe body(UnsafeBufferPointer(self)) }
 
+  /// Calls `body` with this very memory.
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe body(self) }
