@@ -111,12 +111,14 @@ extension NumPyArray: ReadableElements {
 // MARK: Buffer pointers
 
 extension UnsafeBufferPointer: @unsafe ReadableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe body(self) }
 }
 
 extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe WritableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe body(UnsafeBufferPointer(self)) }

@@ -58,6 +58,11 @@ extension RotaryFile {
       throw .invalidField(
         field: prefix + "head_dim", found: "missing", expected: unknownType("states its head dim"))
     }
+    // Types with a multiple of the usual size have their own code for a field left out, not for null.
+    if head.contains("*"), let first = try stated(ways[0][0]), first.value == .null {
+      throw .invalidField(
+        field: first.name, found: "null", expected: "a whole number above 0, or no such field")
+    }
     var missing = prefix + ways[0][0]
     for way in ways {
       let numbers = try numbers(way, &missing)
