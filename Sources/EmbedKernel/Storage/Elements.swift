@@ -34,10 +34,12 @@ public protocol WritableElements<Element>: ~Copyable, ~Escapable {
 // MARK: Arrays
 
 extension Array: ReadableElements, WritableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe span.withUnsafeBufferPointer(body) }
 
+  /// Calls `body` with this very memory.
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -47,10 +49,12 @@ extension Array: ReadableElements, WritableElements {
 }
 
 extension ArraySlice: ReadableElements, WritableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe span.withUnsafeBufferPointer(body) }
 
+  /// Calls `body` with this very memory.
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -60,10 +64,12 @@ extension ArraySlice: ReadableElements, WritableElements {
 }
 
 extension ContiguousArray: ReadableElements, WritableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe span.withUnsafeBufferPointer(body) }
 
+  /// Calls `body` with this very memory.
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -75,16 +81,19 @@ extension ContiguousArray: ReadableElements, WritableElements {
 // MARK: Spans
 
 extension Span: ReadableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe withUnsafeBufferPointer(body) }
 }
 
 extension MutableSpan: ReadableElements, WritableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe withUnsafeBufferPointer(body) }
 
+  /// Calls `body` with this very memory.
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe withUnsafeMutableBufferPointer(body) }
@@ -93,10 +102,12 @@ extension MutableSpan: ReadableElements, WritableElements {
 // MARK: This library's memory
 
 extension AlignedBuffer: ReadableElements, WritableElements {
+  /// Calls `body` with this very memory.
   @inlinable public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe body(UnsafeBufferPointer(unsafeBuffer)) }
 
+  /// Calls `body` with this very memory.
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe body(unsafeBuffer) }
