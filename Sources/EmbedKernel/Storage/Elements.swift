@@ -114,6 +114,7 @@ extension AlignedBuffer: ReadableElements, WritableElements {
 }
 
 extension NumPyArray: ReadableElements {
+  /// Calls `body` with this very memory.
   public func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe withUnsafeBufferPointer(body) }

@@ -174,6 +174,10 @@ import Testing
         "full_attention", "rope_parameters.full_attention.type", "rope_type in its place"
       ),
       (
+        #"{"model_type": "zamba2", "use_mem_rope": true, "head_dim": null}"#, nil, "head_dim",
+        "or no such field"
+      ),
+      (
         #"{"model_type": "zamba2", "use_mem_rope": true, "use_long_context": true}"#, nil,
         "use_long_context", "not understood"
       ),
