@@ -87,7 +87,7 @@ import Testing
     ),
     (
       "--hidden hidden.npy --token-table table.npy --output o.npy --logit-gradient g.npy "
-        + "--token-gradient o.npy", 2, "--output and --token-gradient are both 'o.npy'"
+        + "--token-gradient o.npy", 2, "--output and --token-gradient are both '"
     ),
   ])
   func faults(_ words: String, _ code: Int32, _ message: String) throws {
