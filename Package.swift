@@ -115,7 +115,6 @@ let package = Package(
       name: "EmbedKernelTests",
       dependencies: [
         "EmbedKernel", "EmbedData", "ReferenceKernels", "AllocationProbe", "SaveProbe",
-        "CBLASCalls",
         "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
