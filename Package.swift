@@ -89,28 +89,28 @@ let package = Package(
 
     // MARK: Tests
     .executableTarget(
-      name: "TokenizerPeer", dependencies: ["EmbedData"], path: "Tests/TokenizerPeer",
+      name: "TokenizerPeer", dependencies: ["EmbedData"], path: "Tests/Support/TokenizerPeer",
       swiftSettings: strict),
     .target(
-      name: "ReferenceKernels", path: "Tests/ReferenceKernels", swiftSettings: strict),
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
-    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
-    .target(name: "TuningOff", path: "Tests/TuningOff"),
+      name: "ReferenceKernels", path: "Tests/Support/ReferenceKernels", swiftSettings: strict),
+    .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: strict),
+    .target(name: "AllocationCounter", path: "Tests/Support/AllocationCounter"),
+    .target(name: "TuningOff", path: "Tests/Support/TuningOff"),
     .executableTarget(
       name: "AllocationProbe", dependencies: ["EmbedKernel", "EmbedTraining", "AllocationCounter"],
-      path: "Tests/AllocationProbe", swiftSettings: strict),
+      path: "Tests/Support/AllocationProbe", swiftSettings: strict),
     .executableTarget(
-      name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/SaveProbe",
+      name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/Support/SaveProbe",
       swiftSettings: strict),
     // What scripts/fuzz runs, and scripts/test-races.
-    .target(name: "CFuzzDriver", path: "Tests/CFuzzDriver"),
+    .target(name: "CFuzzDriver", path: "Tests/Support/CFuzzDriver"),
     .executableTarget(
       name: "FuzzProbe",
       dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "EmbedCommand", "CFuzzDriver"],
-      path: "Tests/FuzzProbe", exclude: ["Corpus"], swiftSettings: strict),
+      path: "Tests/Support/FuzzProbe", exclude: ["Corpus"], swiftSettings: strict),
     .executableTarget(
       name: "RaceProbe", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
-      path: "Tests/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
+      path: "Tests/Support/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [

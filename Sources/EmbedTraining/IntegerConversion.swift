@@ -1,1 +1,1 @@
-../EmbedKernel/Storage/IntegerConversion.swift
+../EmbedKernel/Tables/IntegerConversion.swift

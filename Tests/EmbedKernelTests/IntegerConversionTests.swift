@@ -27,7 +27,7 @@ import Testing
     }
     #expect(modules.contains("EmbedKernel") && modules.count >= 5)
     let guardText = try String(
-      contentsOf: sources.appending(path: "EmbedKernel/Storage/IntegerConversion.swift"),
+      contentsOf: sources.appending(path: "EmbedKernel/Tables/IntegerConversion.swift"),
       encoding: .utf8)
     #expect(guardText.contains("deprecated") && guardText.contains("init(_ value: Double)"))
     for module in modules where module != "EmbedKernel" {

@@ -195,8 +195,7 @@ enum RotaryFixtures {
   static func learned() throws -> Learned { try decode(Learned.self, "learned.json") }
 
   private static func decode<File: Decodable>(_ type: File.Type, _ name: String) throws -> File {
-    let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "Fixtures/rotary")
+    let folder = Fixtures.folder.appending(path: "rotary")
     return try JSONDecoder().decode(type, from: Data(contentsOf: folder.appending(path: name)))
   }
 }

@@ -75,8 +75,7 @@ import Testing
     }
   }
 
-  static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "Fixtures/optimizers")
+  static let folder = Fixtures.folder.appending(path: "optimizers")
 
   static func path(_ name: String) -> String { folder.appending(path: name).path }
 

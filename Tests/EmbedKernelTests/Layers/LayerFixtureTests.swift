@@ -34,8 +34,7 @@ import Testing
     var testDescription: String { name }
   }
 
-  private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/layers")
+  private static let folder = Fixtures.folder.appending(path: "layers")
 
   static func cases() throws -> [Case] {
     struct File: Decodable { let cases: [Case] }

@@ -7,8 +7,7 @@ import TestSupport
 import Testing
 
 @Suite struct NumPyArchiveTests {
-  private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/npz")
+  private static let folder = Fixtures.folder.appending(path: "npz")
 
   private func path(_ name: String) -> String { Self.folder.appending(path: name).path }
 

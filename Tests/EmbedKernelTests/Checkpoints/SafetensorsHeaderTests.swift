@@ -36,8 +36,7 @@ import Testing
   }
 
   @Test func readsWhatTheReferenceReads() throws {
-    let file = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "Fixtures/safetensors-headers/headers.json")
+    let file = Fixtures.folder.appending(path: "safetensors-headers/headers.json")
     let cases = try JSONDecoder().decode(Fixture.self, from: Data(contentsOf: file)).cases
     let folder = try TemporaryFolder()
     let path = folder.path("a.safetensors")

@@ -67,8 +67,7 @@ enum ForwardFixtures {
 
   static func path(_ name: String) -> String { folder.appending(path: name).path }
 
-  private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/forward")
+  private static let folder = Fixtures.folder.appending(path: "forward")
 
   private static func decode<File: Decodable>(_ type: File.Type, _ name: String) throws -> File {
     try JSONDecoder().decode(type, from: Data(contentsOf: folder.appending(path: name)))

@@ -18,8 +18,7 @@ import Testing
     let expected: [Float]
   }
 
-  private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/bert")
+  private static let folder = Fixtures.folder.appending(path: "bert")
   private static let small = folder.appending(path: "small.safetensors").path
 
   static let weights: String = {

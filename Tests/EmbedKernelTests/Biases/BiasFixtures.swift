@@ -65,8 +65,7 @@ struct BiasFixtures: Decodable, Sendable {
   func fixture(_ name: String) throws -> Case { try #require(cases[name], "\(name)") }
 
   static func load() throws -> BiasFixtures {
-    let path = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "Fixtures/biases/biases.json")
+    let path = Fixtures.folder.appending(path: "biases/biases.json")
     return try JSONDecoder().decode(BiasFixtures.self, from: Data(contentsOf: path))
   }
 }

@@ -53,8 +53,7 @@ enum BackwardFixtures {
   }
 
   static func load() throws -> File {
-    let url = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "Fixtures/backward.json")
+    let url = Fixtures.folder.appending(path: "backward.json")
     return try JSONDecoder().decode(File.self, from: Data(contentsOf: url))
   }
 

@@ -28,8 +28,7 @@ enum NumPyFixtures {
     let refused: [Refused]
   }
 
-  static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/npy")
+  static let folder = Fixtures.folder.appending(path: "npy")
 
   private static func index() throws -> Index {
     let data = try Data(contentsOf: folder.appending(path: "index.json"))

@@ -52,8 +52,7 @@ enum SafetensorsFixtures {
 
   private struct Index: Decodable { let files: [File] }
 
-  static let folder = URL(filePath: #filePath).deletingLastPathComponent()
-    .appending(path: "Fixtures/safetensors")
+  static let folder = Fixtures.folder.appending(path: "safetensors")
 
   static func files() throws -> [File] {
     let data = try Data(contentsOf: folder.appending(path: "index.json"))
