@@ -75,7 +75,7 @@ public struct BackwardWorkspace: ~Copyable {
       }
     }
     try unsafe positions.group(
-      TokenIDs(UnsafeBufferPointer(start: ids, count: n)), RowChoice(rows: maximum),
+      TokenIDs(UnsafeBufferPointer(start: ids, count: n)), RowOfID(rows: maximum),
       threads: threads)
   }
 

@@ -154,7 +154,7 @@ extension Kernels {
     let plan = try Plan(self, outputBytes: n * shape.dim * 4, rows: n, dim: shape.dim, tuning)
 
     if tokens.isSome {
-      let choice = RowChoice(
+      let choice = RowOfID(
         rows: shape.vocabulary, paddingID: call.options.paddingID,
         unknownIDs: call.options.unknownIDs)
       try workspace.tokens.group(call.ids, choice, threads: plan.threads)

@@ -117,19 +117,19 @@ public struct RowGroups: ~Copyable {
       throw error
     }
     try group(
-      ids, RowChoice(rows: vocabulary, paddingID: paddingID, unknownIDs: unknownIDs),
+      ids, RowOfID(rows: vocabulary, paddingID: paddingID, unknownIDs: unknownIDs),
       threads: threads ?? Threads.available)
   }
 
   /// Groups checked ids, on up to `threads` threads.
   package mutating func group(
-    _ ids: TokenIDs, _ choice: RowChoice, threads: Int
+    _ ids: TokenIDs, _ choice: RowOfID, threads: Int
   ) throws(EmbedError) {
     let n = ids.count
     let parts = n < parallelTokens ? 1 : max(1, min(threads, mostParts))
     let digit = Digit(highest: choice.rows)
     try reserve(n, counters: parts * digit.values)
-    var work = unsafe Grouping(
+    var work = unsafe RadixSort(
       ids: ids, choice: choice, parts: parts, digit: digit, pairs: pairs.base, spare: spare.base,
       counters: counters.base, rows: rowStorage.base, offsets: offsetStorage.base,
       tokens: tokenStorage.base)

@@ -10,8 +10,8 @@ internal import CBLASCalls
 ///
 /// The gather is split over the plan's threads; axpy runs on OpenBLAS's own threads, whose number is the
 /// host program's and is left as found.
-enum OpenBLASKernels: KernelBackend {
-  static func embed(_ pass: ForwardPass, _ plan: Plan) {
+enum OpenBLASKernels: BackendKernels {
+  static func embed(_ pass: EmbedCall, _ plan: Plan) {
     let dim = pass.dim
     Threads.split(pass.tokenCount, plan.threads, Gather(pass: pass))
     guard unsafe pass.positions != nil || pass.options.scale != 1 else { return }
@@ -55,7 +55,7 @@ enum OpenBLASKernels: KernelBackend {
 
 /// output[n, :] = tokens[ids[n], :]
 private struct Gather: ParallelWork {
-  let pass: ForwardPass
+  let pass: EmbedCall
 
   func run(_ range: Range<Int>) {
     let dim = pass.dim

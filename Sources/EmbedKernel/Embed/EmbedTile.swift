@@ -56,7 +56,7 @@ struct Traffic {
 }
 
 /// A backend that computes a pass tile by tile.
-protocol TileKernels: KernelBackend {
+protocol TileKernels: BackendKernels {
   /// Whether large rectangles are walked position by position. It pays where rows to come are
   /// prefetched; else the processor's own prefetching wants the output written in order.
   static var walksByPosition: Bool { get }
@@ -67,7 +67,7 @@ protocol TileKernels: KernelBackend {
 
 extension TileKernels {
   @inline(__always)
-  static func embed(_ pass: ForwardPass, _ plan: Plan) {
+  static func embed(_ pass: EmbedCall, _ plan: Plan) {
     let walk = TileWalk(pass)
     // Small rectangles are in cache whichever way they are walked: write them in order.
     let work = TileWork(

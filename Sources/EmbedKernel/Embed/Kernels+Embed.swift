@@ -133,7 +133,7 @@ extension Kernels {
         tuning: tuning)
     }
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
-      let pass = try ForwardPass(
+      let pass = try EmbedCall(
         shape: shape, ids: ids, tokens: tokens.elements, positions: positions?.elements,
         place: place, places: places, options: options, output: output.elements)
       // The limits are in bytes: plan as for as many bytes of floats.

@@ -26,7 +26,7 @@ protocol TileVisitor {
   let positionIDs: UnsafePointer<Int32>?
 
   @inline(__always)
-  init(_ pass: ForwardPass) {
+  init(_ pass: EmbedCall) {
     let shape = pass.shape
     let isWide = shape.context >= shape.batch
     guard let positions = unsafe pass.positions else {
@@ -65,7 +65,7 @@ protocol TileVisitor {
 
 /// A pass, the way to cut it, and what to do with the tiles.
 @safe struct TileWork<Visitor: TileVisitor>: ParallelWork {
-  let pass: ForwardPass
+  let pass: EmbedCall
   let plan: Plan
   let walk: TileWalk
   /// Whether a rectangle is walked position by position with the sequences inside.

@@ -6,7 +6,7 @@
 /// The pointers of `pass` are addresses to be counted from in elements, not floats to be read: the
 /// walk over the tokens is the same for every element type.
 @safe struct TypedPass {
-  let pass: ForwardPass
+  let pass: EmbedCall
   let input: ElementType
   let output: ElementType
 

@@ -2,9 +2,9 @@
 // backends know no layer. A new backend is one folder with this protocol and one line in `Backend`.
 
 /// One way to compute the kernels. All ways give the same bits.
-protocol KernelBackend {
+protocol BackendKernels {
   /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
-  static func embed(_ pass: ForwardPass, _ plan: Plan)
+  static func embed(_ pass: EmbedCall, _ plan: Plan)
 
   /// Rotates the pairs of a nest of rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for
   /// all but OpenBLAS, whose `srot` fuses multiplication and addition.
@@ -12,7 +12,7 @@ protocol KernelBackend {
 }
 
 /// A backend's part of backward.
-protocol RowSumKernels: KernelBackend {
+protocol RowSumKernels: BackendKernels {
   /// output[:] (+)= factor * sum of rows; in the order that the sum names.
   static func sum(_ sum: RowSum, _ plan: Plan)
 
@@ -33,7 +33,7 @@ public enum Backend: String, CaseIterable, Sendable {
   /// C microkernels for the CPU's instruction set.
   case native
 
-  func embed(_ pass: ForwardPass, _ plan: Plan) {
+  func embed(_ pass: EmbedCall, _ plan: Plan) {
     switch self {
     case .openBLAS: OpenBLASKernels.embed(pass, plan)
     case .simd: SIMDKernels.embed(pass, plan)

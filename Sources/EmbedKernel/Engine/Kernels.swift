@@ -62,14 +62,14 @@ extension Kernels {
   ) throws(EmbedError) {
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       try run(
-        unsafe ForwardPass(
+        unsafe EmbedCall(
           shape: shape, ids: ids, tokens: tokens, positions: positions, place: place,
           places: places, options: options, output: output), tuning)
     }
   }
 
   @inline(__always)
-  private func run(_ pass: ForwardPass, _ tuning: Tuning) throws(EmbedError) {
+  private func run(_ pass: EmbedCall, _ tuning: Tuning) throws(EmbedError) {
     let plan = try Plan(forward: pass.shape, self, tuning)
     if pass.outputBytes == 0 {
       return

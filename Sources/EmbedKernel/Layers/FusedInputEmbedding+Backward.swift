@@ -80,7 +80,7 @@ extension FusedInputEmbedding {
     _ gradient: inout FusedEmbeddingGradient, _ kernels: Kernels, tuning: Tuning
   ) throws(EmbedError) {
     let counts = try shape.check()
-    try ForwardPass.check(
+    try EmbedCall.check(
       "output gradient", outputGradient.count, counts.output,
       [shape.batch, shape.context, shape.dim])
     guard gradient.fits(self) else {

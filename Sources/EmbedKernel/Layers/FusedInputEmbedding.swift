@@ -177,7 +177,7 @@ public final class FusedInputEmbedding: Sendable {
     _ places: Places, _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) -> NormalizePass {
     try unsafe NormalizePass(
-      rows: ForwardPass(
+      rows: EmbedCall(
         shape: shape, ids: ids, tokens: UnsafeBufferPointer(embedding.tokens.table.memory),
         positions: embedding.positions.map { unsafe UnsafeBufferPointer($0.memory) },
         place: place, places: places, options: embedding.options, output: output),

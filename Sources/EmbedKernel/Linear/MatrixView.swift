@@ -27,7 +27,7 @@ internal import CBLASCalls
     _ name: String, _ elements: UnsafeBufferPointer<Float>, _ rows: Int, _ columns: Int
   ) throws(EmbedError) {
     let count = try elementCount(name, rows, columns)
-    try ForwardPass.check(name, elements.count, count, [rows, columns])
+    try EmbedCall.check(name, elements.count, count, [rows, columns])
     self.name = name
     // An empty matrix may have no address; then BLAS reads nothing.
     unsafe base =

@@ -35,7 +35,7 @@ package struct DropoutMask: Sendable {
 /// A checked call of the fused layer.
 @safe package struct NormalizePass {
   /// The sum of token and position rows, and the output.
-  let rows: ForwardPass
+  let rows: EmbedCall
   /// Shape `[segments, dim]`; nil adds none.
   let segments: UnsafePointer<Float>?
   let segmentCount: Int
@@ -48,7 +48,7 @@ package struct DropoutMask: Sendable {
 
   /// Checks the segments against the rows, and the output against the parameters' memory.
   init(
-    rows: ForwardPass, segments: UnsafeBufferPointer<Float>?, segmentIDs: TokenIDs?,
+    rows: EmbedCall, segments: UnsafeBufferPointer<Float>?, segmentIDs: TokenIDs?,
     norm: NormParameters, dropout: DropoutMask
   ) throws(EmbedError) {
     let (shape, dim) = (rows.shape, rows.dim)
@@ -59,7 +59,7 @@ package struct DropoutMask: Sendable {
           argument: "segment ids of a layer without segments", expected: 0,
           shape: [0], actual: ids.count)
       }
-      try ForwardPass.check(
+      try EmbedCall.check(
         "segment ids", ids.count, rows.tokenCount, [shape.batch, shape.context])
       guard ids.isWide == rows.ids.isWide || ids.count == 0 else {
         throw .invalidSize(

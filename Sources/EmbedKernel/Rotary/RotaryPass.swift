@@ -22,7 +22,7 @@
   var tokens: Range<Int>
 
   @inline(__always)
-  func run<Backend: KernelBackend>(_ backend: Backend.Type, _ plan: Plan) {
+  func run<Backend: BackendKernels>(_ backend: Backend.Type, _ plan: Plan) {
     let work = RotaryWork<Backend>(pass: self, plan: plan)
     Threads.split(tokens.count, plan.threads, work)
   }
@@ -47,7 +47,7 @@ private let headsTogether = 4
 private let slice = 256
 
 /// A pass with its plan.
-@safe private struct RotaryWork<Backend: KernelBackend>: ParallelWork {
+@safe private struct RotaryWork<Backend: BackendKernels>: ParallelWork {
   let pass: RotaryPass
   let plan: Plan
   let streaming: Bool

@@ -39,7 +39,7 @@ public final class Optimizer {
   }
 
   var workspace: BackwardWorkspace
-  private var passed: PassedRows
+  private var passed: LoneTokens
   /// How the prepared batch's gradient is walked, where one pass does for both tables.
   private var walk: ek_walk?
   /// The number of tokens of the prepared batch; nil where none waits for its step.
@@ -70,7 +70,7 @@ public final class Optimizer {
     self.tokens = tokens
     self.positions = positions
     workspace = try BackwardWorkspace()
-    passed = try PassedRows()
+    passed = try LoneTokens()
   }
 
   /// Groups a batch's tokens by their rows for ``step(outputGradient:scale:using:)``, and brings the

@@ -18,7 +18,7 @@ internal import CMicrokernels
   var heavyCount = 0
   var heavySums: UnsafePointer<Float>?
   /// What the listed rows owe, and when they last were up to date; nil where rows owe nothing.
-  var debts: RowDebts?
+  var stepsTaken: StepsTaken?
   /// What of the listed rows the pass brings up to date.
   var settles = CatchUpWork.What.everything
   /// The rows to walk where those without gradient step too: nil walks the listed rows only.
@@ -80,9 +80,9 @@ internal import CMicrokernels
   private func step(_ range: Range<Int>) {
     guard !range.isEmpty else { return }
     var tile = unsafe tile
-    if let debts {
-      unsafe tile.missed = debts.missed(range, tile)
-      unsafe tile.history = debts.history
+    if let stepsTaken {
+      unsafe tile.missed = stepsTaken.missed(range, tile)
+      unsafe tile.history = stepsTaken.history
     }
     var (next, at) = (firstHeavy(range.lowerBound), range.lowerBound)
     while at < range.upperBound {
@@ -102,7 +102,7 @@ internal import CMicrokernels
       }
       at = unsafe at == heavyRow ? at + 1 : tile.end
     }
-    if let debts { unsafe debts.settle(range, tile, settles) }
+    if let stepsTaken { unsafe stepsTaken.settle(range, tile, settles) }
   }
 
   /// The first heavy row at `k` or later.

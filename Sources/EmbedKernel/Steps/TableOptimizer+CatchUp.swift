@@ -69,7 +69,7 @@ extension TableOptimizer {
   /// - Parameter kernels: Where they do not serve, those of `auto` do: the reader will say what is wrong.
   func catchUp(_ rows: ReadRows, _ kernels: Kernels, _ what: CatchUpWork.What) {
     let known = what == .parameters ? currentSteps.parameters : currentSteps.everything
-    guard known < stepCount, let debts else { return }
+    guard known < stepCount, let stepsTaken else { return }
     let room = pending.count
     var found = 0
     let step = Int32(stepCount)
@@ -77,16 +77,16 @@ extension TableOptimizer {
       guard row != frozenRow else { return }
       let slot = slots.count > 0 ? unsafe Int(slots.base[row]) : row
       guard slot >= 0 else { return }
-      let parameters = unsafe debts.parameterSteps[slot]
+      let parameters = unsafe stepsTaken.parameterSteps[slot]
       guard parameters >= 0 else { return }
       guard
-        unsafe parameters < step || what == .everything && debts.momentSteps[slot] < step
+        unsafe parameters < step || what == .everything && stepsTaken.momentSteps[slot] < step
       else { return }
-      unsafe debts.parameterSteps[slot] = RowDebts.marked(Int(parameters))
-      unsafe debts.pending[found] = Int32(row)
+      unsafe stepsTaken.parameterSteps[slot] = StepsTaken.marked(Int(parameters))
+      unsafe stepsTaken.pending[found] = Int32(row)
       found += 1
       if found == room {
-        catchUp(found, debts, kernels, what)
+        catchUp(found, stepsTaken, kernels, what)
         found = 0
       }
     }
@@ -95,7 +95,7 @@ extension TableOptimizer {
     } else {
       rows.forEach(of: self.rows, list)
     }
-    if found > 0 { catchUp(found, debts, kernels, what) }
+    if found > 0 { catchUp(found, stepsTaken, kernels, what) }
     guard case .all = rows else { return }
     currentSteps.parameters = stepCount
     if what == .everything { currentSteps.everything = stepCount }
@@ -103,14 +103,14 @@ extension TableOptimizer {
 
   /// Brings the first `count` listed rows up to date.
   private func catchUp(
-    _ count: Int, _ debts: RowDebts, _ kernels: Kernels, _ what: CatchUpWork.What
+    _ count: Int, _ stepsTaken: StepsTaken, _ kernels: Kernels, _ what: CatchUpWork.What
   ) {
     guard let plan = (try? plan(count, kernels)) ?? (try? plan(count, .auto)) else {
       preconditionFailure("`auto` served when the optimiser was made")
     }
     var tile = unsafe makeTile(plan)
-    unsafe tile.rows = UnsafePointer(debts.pending)
-    unsafe CatchUpWork(tile: tile, plan: plan, count: count, debts: debts, what: what).run()
+    unsafe tile.rows = UnsafePointer(stepsTaken.pending)
+    unsafe CatchUpWork(tile: tile, plan: plan, count: count, stepsTaken: stepsTaken, what: what).run()
   }
 
   // MARK: Other optimisers of the table

@@ -38,7 +38,7 @@ extension TableOptimizer {
     let address = unsafe UInt(bitPattern: reading.output)
     unsafe tile.streaming = plan.traffic.streaming && dim % 16 == 0 && address % 64 == 0
     var work = unsafe StepWork(
-      tile: tile, kernel: EK_STEP_READ, plan: plan, count: groups.count, debts: debts)
+      tile: tile, kernel: EK_STEP_READ, plan: plan, count: groups.count, stepsTaken: stepsTaken)
     work.settles = .parameters
     ledger.withLock { work.run() }
   }

@@ -246,7 +246,7 @@ internal import CMicrokernels
     unsafe tile.scalars = rule.scalars(stepCount + 1, rule.learningRate.rate(at: stepCount + 1))
     unsafe tile.scalars.gradient_scale = gradient.scale
     var work = unsafe StepWork(
-      tile: tile, kernel: rule.kernel, plan: plan, count: gradient.count, debts: debts)
+      tile: tile, kernel: rule.kernel, plan: plan, count: gradient.count, stepsTaken: stepsTaken)
     if let groups = gradient.groups {
       unsafe work.tile.offsets = groups.offsets
       unsafe work.tile.members = groups.tokens
@@ -291,9 +291,9 @@ internal import CMicrokernels
   }
 
   /// What rows owe, where they are caught up.
-  var debts: RowDebts? {
+  var stepsTaken: StepsTaken? {
     guard let missedSteps else { return nil }
-    return unsafe RowDebts(
+    return unsafe StepsTaken(
       parameterSteps: parameterSteps.base, momentSteps: momentSteps.base, owed: owed.base,
       pending: pending.base, missedSteps: missedSteps)
   }

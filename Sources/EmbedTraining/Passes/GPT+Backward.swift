@@ -21,7 +21,7 @@ extension GPT {
     _ ids: Span<Int32>, targets: Span<Int32>, batch: Int, context: Int, weight: Float = 1,
     _ writing: GradientWriting, in workspace: GPTWorkspace
   ) throws(EmbedError) -> Double {
-    let call = try PassCall(
+    let call = try Batch(
       ids, targets: targets, batch: batch, context: context, workspace, configuration)
     guard let memory = workspace.gradients else {
       throw .unsupported(
@@ -54,7 +54,7 @@ extension GPT {
 
   /// The head and `ln_f`: leaves the gradient of the last block's output in `memory.residual`.
   private func backwardHead(
-    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ scale: Float,
+    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ scale: Float,
     _ writing: GradientWriting
   ) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
@@ -78,7 +78,7 @@ extension GPT {
   }
 
   private func backward(
-    _ call: PassCall, _ block: Block, _ kept: BlockActivations, _ memory: GradientMemory,
+    _ call: Batch, _ block: Block, _ kept: BlockActivations, _ memory: GradientMemory,
     _ workspace: GPTWorkspace, _ writing: GradientWriting
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
@@ -172,7 +172,7 @@ extension GPT {
 
   /// The trained bias of attention logits, whose gradient all blocks have summed.
   private func backwardBias(
-    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory,
+    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory,
     _ writing: GradientWriting
   ) throws(EmbedError) {
     guard let bias = parts.bias, let weights = biasWeights, let sums = unsafe memory.bias else {
@@ -189,7 +189,7 @@ extension GPT {
 
   /// The tables of the input: to that of tokens a tied head has added already.
   private func backwardInput(
-    _ call: PassCall, _ workspace: GPTWorkspace, _ memory: GradientMemory,
+    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory,
     _ writing: GradientWriting
   ) throws(EmbedError) {
     let tokenWriting = configuration.head == .tied ? .accumulate : writing

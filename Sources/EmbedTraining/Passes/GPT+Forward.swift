@@ -9,7 +9,7 @@ extension GPT {
   /// Allocates nothing.
   ///
   /// - Throws: `tokenOutOfRange`, `contextTooLong`; before anything is computed.
-  func forward(_ call: PassCall, _ workspace: GPTWorkspace) throws(EmbedError) {
+  func forward(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     try unsafe input.forward(
       call.ids, batch: call.batch, context: call.context,
@@ -28,7 +28,7 @@ extension GPT {
   }
 
   private func forward(
-    _ call: PassCall, _ block: Block, _ kept: BlockActivations, _ workspace: GPTWorkspace
+    _ call: Batch, _ block: Block, _ kept: BlockActivations, _ workspace: GPTWorkspace
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     Parallel.rows(
@@ -85,7 +85,7 @@ extension GPT {
   }
 
   /// The sizes and data of a block's attention.
-  func rows(_ call: PassCall, _ kept: BlockActivations) -> AttentionRows {
+  func rows(_ call: Batch, _ kept: BlockActivations) -> AttentionRows {
     unsafe AttentionRows(
       batch: call.batch, heads: configuration.heads, context: call.context,
       headDim: configuration.headDim, isCausal: configuration.direction == .causal,
@@ -95,7 +95,7 @@ extension GPT {
 
   /// Turns queries and keys, which lie as one tensor of twice the heads.
   func rotate(
-    _ queriesAndKeys: UnsafeMutablePointer<Float>, _ call: PassCall,
+    _ queriesAndKeys: UnsafeMutablePointer<Float>, _ call: Batch,
     _ direction: RotaryDirection, _ threads: Int
   ) throws(EmbedError) {
     guard let rotary = parts.rotary else { return }
@@ -113,7 +113,7 @@ extension GPT {
   var mask: AttentionMask { configuration.direction == .causal ? .causal : [] }
 
   /// Writes the bias of all heads, which blocks and sequences share.
-  private func writeBias(_ call: PassCall, _ workspace: GPTWorkspace) throws(EmbedError) {
+  private func writeBias(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
     guard let bias = parts.bias, let memory = unsafe workspace.final.bias else { return }
     if biasWeights != nil { bias.refresh() }
     let (heads, context) = (configuration.heads, call.context)

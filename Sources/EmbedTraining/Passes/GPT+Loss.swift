@@ -14,7 +14,7 @@ extension GPT {
   public func loss(
     _ ids: Span<Int32>, targets: Span<Int32>, batch: Int, context: Int, in workspace: GPTWorkspace
   ) throws(EmbedError) -> Double {
-    let call = try PassCall(
+    let call = try Batch(
       ids, targets: targets, batch: batch, context: context, workspace, configuration)
     try computeLosses(call, workspace)
     return meanLoss(call, workspace)
@@ -31,7 +31,7 @@ extension GPT {
       throw .wrongElementCount(
         argument: "sums", expected: context, shape: [context], actual: sums.count)
     }
-    let call = try PassCall(
+    let call = try Batch(
       ids, targets: targets, batch: batch, context: context, workspace, configuration)
     try computeLosses(call, workspace)
     for token in 0..<call.tokens {
@@ -47,7 +47,7 @@ extension GPT {
     _ ids: Span<Int32>, batch: Int, context: Int, into output: inout MutableSpan<Float>,
     in workspace: GPTWorkspace
   ) throws(EmbedError) {
-    let call = try PassCall(
+    let call = try Batch(
       ids, targets: nil, batch: batch, context: context, workspace, configuration)
     let count = call.tokens * configuration.dim
     guard output.count == count else {
@@ -67,7 +67,7 @@ extension GPT {
     _ ids: Span<Int32>, batch: Int, context: Int, into logits: inout MutableSpan<Float>,
     in workspace: GPTWorkspace
   ) throws(EmbedError) {
-    let call = try PassCall(
+    let call = try Batch(
       ids, targets: nil, batch: batch, context: context, workspace, configuration)
     let vocabulary = configuration.vocabulary
     guard logits.count == batch * vocabulary else {
@@ -90,7 +90,7 @@ extension GPT {
     }
   }
 
-  private func computeLosses(_ call: PassCall, _ workspace: GPTWorkspace) throws(EmbedError) {
+  private func computeLosses(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
     try OneThreadedBLAS.run { () throws(EmbedError) in
       try forward(call, workspace)
       forEachLogitChunk(call, workspace) { _, _, rows in
@@ -100,7 +100,7 @@ extension GPT {
   }
 
   /// The mean of what a pass left as losses, summed in order.
-  func meanLoss(_ call: PassCall, _ workspace: GPTWorkspace) -> Double {
+  func meanLoss(_ call: Batch, _ workspace: GPTWorkspace) -> Double {
     var sum = 0.0
     for token in 0..<call.tokens { unsafe sum += Double(workspace.final.losses[token]) }
     return sum / Double(call.tokens)
@@ -110,7 +110,7 @@ extension GPT {
   /// range, their matrix and the logits.
   @inline(__always)
   func forEachLogitChunk(
-    _ call: PassCall, _ workspace: GPTWorkspace,
+    _ call: Batch, _ workspace: GPTWorkspace,
     _ body: (_ range: Range<Int>, _ hidden: StridedMatrix, _ rows: LogitRows) -> Void
   ) {
     let final = workspace.final

@@ -3,7 +3,7 @@
 
 internal import EmbedKernel
 
-@safe struct PassCall {
+@safe struct Batch {
   let ids: UnsafeBufferPointer<Int32>
   /// Nil where no loss is computed.
   private(set) var targets: UnsafeBufferPointer<Int32>?

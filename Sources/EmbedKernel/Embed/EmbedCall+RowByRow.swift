@@ -1,7 +1,7 @@
 // The rare call with ids or positions outside their tables that the caller asked to tolerate: each
 // row resolved on its own, in plain Swift, so that the fast kernels need no such case.
 
-extension ForwardPass {
+extension EmbedCall {
   /// The same sum, with ids and positions resolved by the options' policies.
   func embedRowByRow(threads: Int) {
     Threads.split(tokenCount, threads) { range in

@@ -3,7 +3,7 @@
 // B batch, T context, N = B*T tokens, V vocabulary, D dim.
 
 /// A checked call: output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :].
-@safe package struct ForwardPass {
+@safe package struct EmbedCall {
   let shape: EmbeddingShape
   let ids: TokenIDs
   let tokens: UnsafePointer<Float>

@@ -2,7 +2,7 @@
 // here?".
 
 /// How a call of some shape runs.
-public struct CallPlan: Hashable, Sendable {
+public struct Route: Hashable, Sendable {
   /// The backend.
   public let backend: Backend
   /// The threads, the calling one among them; OpenBLAS adds its own for the addition.
@@ -17,17 +17,17 @@ extension Kernels {
   /// What these kernels do for a call of `shape` whose ids and positions are all in their tables.
   ///
   /// - Throws: `EmbedError` for sizes or choices that a call would refuse as well.
-  public func plan(for shape: EmbeddingShape) throws(EmbedError) -> CallPlan {
+  public func plan(for shape: EmbeddingShape) throws(EmbedError) -> Route {
     try plan(for: shape, tuning: .inForce)
   }
 
   /// The same with other limits than those in force.
   package func plan(
     for shape: EmbeddingShape, tuning: Tuning
-  ) throws(EmbedError) -> CallPlan {
+  ) throws(EmbedError) -> Route {
     _ = try shape.check()
     let plan = try Plan(forward: shape, self, tuning)
-    return CallPlan(
+    return Route(
       backend: plan.backend, threads: plan.threads,
       instructionSet: plan.backend == .native
         ? InstructionSet.allCases.first { unsafe $0.kernels == plan.kernels } : nil,

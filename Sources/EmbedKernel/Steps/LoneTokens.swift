@@ -8,7 +8,7 @@ internal import CMicrokernels
 
 /// Which tokens have their row alone, the groups of the others, and the sums of positions; memory that
 /// steps reuse.
-struct PassedRows: ~Copyable {
+struct LoneTokens: ~Copyable {
   private var destinations: AlignedBuffer<Int32>
   private var rows: AlignedBuffer<Int32>
   private var offsets: AlignedBuffer<Int32>
@@ -107,7 +107,7 @@ extension TableOptimizer {
   /// Steps by the output gradient as `step(outputGradient:groups:scale:using:)` does, with the same
   /// bits, and sums it by position.
   func step(
-    _ outputGradient: UnsafePointer<Float>, _ passed: borrowing PassedRows, _ walk: ek_walk,
+    _ outputGradient: UnsafePointer<Float>, _ passed: borrowing LoneTokens, _ walk: ek_walk,
     _ scale: Float, _ kernels: Kernels
   ) throws(EmbedError) {
     let count = walk.batch * walk.context

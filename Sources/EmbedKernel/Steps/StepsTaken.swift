@@ -3,7 +3,7 @@
 internal import CMicrokernels
 
 /// The steps that rows have taken, by state row, and room for what listed rows owe.
-@safe struct RowDebts {
+@safe struct StepsTaken {
   /// The last step that a row's parameters, and its moments, have taken.
   let parameterSteps: UnsafeMutablePointer<Int32>
   let momentSteps: UnsafeMutablePointer<Int32>
@@ -76,7 +76,7 @@ extension ek_step_tile {
   let tile: ek_step_tile
   let plan: Plan
   let count: Int
-  let debts: RowDebts
+  let stepsTaken: StepsTaken
   let what: What
 
   enum What {
@@ -89,18 +89,18 @@ extension ek_step_tile {
 
   func run(_ range: Range<Int>) {
     var tile = unsafe tile
-    let step = debts.step
+    let step = stepsTaken.step
     for k in range {
       let slot = unsafe tile.slot(k)
       let (parameters, moments) = unsafe (
-        RowDebts.unmarked(debts.parameterSteps[slot]), Int(debts.momentSteps[slot])
+        StepsTaken.unmarked(stepsTaken.parameterSteps[slot]), Int(stepsTaken.momentSteps[slot])
       )
-      unsafe debts.owed[k] = debts.missedSteps.owed(parameters: parameters, moments: moments)
-      unsafe debts.parameterSteps[slot] = Int32(step)
-      if what == .everything { unsafe debts.momentSteps[slot] = Int32(step) }
+      unsafe stepsTaken.owed[k] = stepsTaken.missedSteps.owed(parameters: parameters, moments: moments)
+      unsafe stepsTaken.parameterSteps[slot] = Int32(step)
+      if what == .everything { unsafe stepsTaken.momentSteps[slot] = Int32(step) }
     }
-    unsafe tile.missed = UnsafePointer(debts.owed)
-    unsafe tile.history = debts.history
+    unsafe tile.missed = UnsafePointer(stepsTaken.owed)
+    unsafe tile.history = stepsTaken.history
     unsafe tile.form = EK_ZERO
     unsafe tile.begin = range.lowerBound
     unsafe tile.end = range.upperBound

@@ -5,7 +5,7 @@
 // N tokens. Each pass over a digit reads and writes 8*N bytes; GPT-2's vocabulary takes two.
 
 /// Which row a token id belongs to.
-package struct RowChoice {
+package struct RowOfID {
   /// The number of rows; the number itself stands for "no row" and sorts last.
   let rows: Int
   let paddingID: Int
@@ -51,7 +51,7 @@ struct Digit {
 }
 
 /// One call's sort, over memory that has room for it.
-@safe struct Grouping: ParallelWork {
+@safe struct RadixSort: ParallelWork {
   enum Step {
     case fill
     case count
@@ -61,7 +61,7 @@ struct Digit {
   }
 
   let ids: TokenIDs
-  let choice: RowChoice
+  let choice: RowOfID
   let parts: Int
   let digit: Digit
   var pairs: UnsafeMutablePointer<UInt64>
@@ -76,7 +76,7 @@ struct Digit {
   private var groupedTokens = 0
 
   init(
-    ids: TokenIDs, choice: RowChoice, parts: Int, digit: Digit,
+    ids: TokenIDs, choice: RowOfID, parts: Int, digit: Digit,
     pairs: UnsafeMutablePointer<UInt64>, spare: UnsafeMutablePointer<UInt64>,
     counters: UnsafeMutablePointer<UInt32>, rows: UnsafeMutablePointer<Int32>,
     offsets: UnsafeMutablePointer<Int32>, tokens: UnsafeMutablePointer<Int32>
