@@ -33,7 +33,7 @@ let package = Package(
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
-    .target(name: "EmbedData", dependencies: ["CPCRE2"], swiftSettings: strict),
+    .target(name: "EmbedData", dependencies: ["CPCRE2", "CThreadPool"], swiftSettings: strict),
 
     // A small GPT that embeds the rest, and its training.
     .target(

@@ -19,4 +19,13 @@ void ek_pool_run(size_t helpers, void (*body)(void *context), void *context);
 /// The CPUs this process may run on.
 size_t ek_available_cpus(void);
 
+/// A lock that one thread holds at a time; not to be taken twice by one.
+typedef struct ek_lock ek_lock;
+
+/// A new lock, or NULL where there is no memory for it.
+ek_lock *ek_lock_make(void);
+void ek_lock_take(ek_lock *lock);
+void ek_lock_give(ek_lock *lock);
+void ek_lock_free(ek_lock *lock);
+
 #endif

@@ -54,7 +54,7 @@ internal import Synchronization
   private let width: Int
   private let fill: Fill
   private let current = Atomic<UInt>(0)
-  private let snapshots = Mutex<[Snapshot]>([])
+  private let snapshots = Guarded<[Snapshot]>([])
 
   /// A table of nothing yet, whose `rows` rows `fill` writes.
   init(rows: Int, width: Int = 1, _ fill: @escaping Fill) {

@@ -1,7 +1,6 @@
 // What is asked of OpenBLAS, call by call: how tests see that threads change no call.
 
 internal import CBLASCalls
-internal import Synchronization
 
 /// A call into BLAS or LAPACK.
 package struct BLASCall: Hashable, Sendable, CustomStringConvertible {
@@ -28,7 +27,7 @@ package struct BLASCall: Hashable, Sendable, CustomStringConvertible {
     return lists.map { ($0, $0.description) }.sorted { $0.1 < $1.1 }.map(\.0)
   }
 
-  private static let recording = Mutex([UInt: [BLASCall]]())
+  private static let recording = Guarded([UInt: [BLASCall]]())
 
   private static func note(_ call: UnsafePointer<ek_blas_call>?) {
     guard let call = unsafe call?.pointee else { return }

@@ -10,7 +10,6 @@
 // `setThreads`, is that product's.
 
 internal import CBLASCalls
-internal import Synchronization
 
 package enum OneThreadedBLAS {
   private struct State {
@@ -19,7 +18,7 @@ package enum OneThreadedBLAS {
     var hosts: Int32 = 1
   }
 
-  private static let state = Mutex(State())
+  private static let state = Guarded(State())
 
   /// Runs `pass` with OpenBLAS on one thread, on this thread and on helpers that make products through
   /// `MatrixProduct`. Passes may run at once, and within another.

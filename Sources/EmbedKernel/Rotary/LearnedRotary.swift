@@ -3,8 +3,6 @@
 //
 // B batch, H heads, T context, P pairs.
 
-internal import Synchronization
-
 /// A rotary embedding whose frequencies are trained.
 public final class LearnedRotary: Sendable {
   /// The logarithms alpha, shape `[1, pairs]`; zeros rotate as the embedding without them does.
@@ -14,7 +12,7 @@ public final class LearnedRotary: Sendable {
   /// The embedding that alpha starts from.
   public let initial: RotaryEmbedding
 
-  private let current: Mutex<RotaryEmbedding>
+  private let current: Guarded<RotaryEmbedding>
 
   /// Starts with alpha 0.
   ///
@@ -23,7 +21,7 @@ public final class LearnedRotary: Sendable {
   public init(_ initial: RotaryEmbedding) throws(EmbedError) {
     self.initial = initial
     alpha = try EmbeddingTable(rows: 1, dim: initial.pairs)
-    current = Mutex(initial)
+    current = Guarded(initial)
   }
 
   /// The rotation with the present frequencies. Take it once a step: the first call after a change

@@ -2,8 +2,6 @@
 // scheme reads its numbers from. It keeps which fields were asked for: what nobody asked for, and is
 // none of the published names, isn't understood.
 
-internal import Synchronization
-
 /// The fields of one `rope_parameters` or `rope_scaling` object, and those beside it in the
 /// configuration that it falls back on.
 public struct RotaryFields: Sendable {
@@ -201,7 +199,7 @@ public struct RotaryFields: Sendable {
 
 /// The names that were asked for.
 private final class Asked: Sendable {
-  private let all = Mutex<Set<String>>([])
+  private let all = Guarded<Set<String>>([])
 
   var names: Set<String> { all.withLock { $0 } }
 

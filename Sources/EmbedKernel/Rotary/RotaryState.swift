@@ -20,7 +20,7 @@ internal import Synchronization
   private let limit: Int
 
   private let current = unsafe Atomic<Unmanaged<RotaryTable>?>(nil)
-  private let tables = Mutex<[RotaryTable]>([])
+  private let tables = Guarded<[RotaryTable]>([])
 
   /// - Parameters:
   ///   - growth: ln of each pair's growth a position, or nil.

@@ -95,7 +95,8 @@ extension ek_step_tile {
       let (parameters, moments) = unsafe (
         StepsTaken.unmarked(stepsTaken.parameterSteps[slot]), Int(stepsTaken.momentSteps[slot])
       )
-      unsafe stepsTaken.owed[k] = stepsTaken.missedSteps.owed(parameters: parameters, moments: moments)
+      unsafe stepsTaken.owed[k] = stepsTaken.missedSteps.owed(
+        parameters: parameters, moments: moments)
       unsafe stepsTaken.parameterSteps[slot] = Int32(step)
       if what == .everything { unsafe stepsTaken.momentSteps[slot] = Int32(step) }
     }

@@ -110,7 +110,8 @@ extension TableOptimizer {
     }
     var tile = unsafe makeTile(plan)
     unsafe tile.rows = UnsafePointer(stepsTaken.pending)
-    unsafe CatchUpWork(tile: tile, plan: plan, count: count, stepsTaken: stepsTaken, what: what).run()
+    unsafe CatchUpWork(tile: tile, plan: plan, count: count, stepsTaken: stepsTaken, what: what)
+      .run()
   }
 
   // MARK: Other optimisers of the table

@@ -5,8 +5,6 @@
 // with ledgers takes a lock for each call: rows that are brought up to date are written, and readers of
 // other threads may be at it too. Rows that are up to date are never written, so reading needs no lock.
 
-internal import Synchronization
-
 /// The rows that are about to be read or written.
 @safe enum ReadRows {
   case all
@@ -41,7 +39,7 @@ internal import Synchronization
 ///
 /// The optimiser closes it when it is released, and brings all rows up to date before.
 @safe final class RowLedger: @unchecked Sendable {
-  private let lock = Mutex<Void>(())
+  private let lock = Guarded<Void>(())
   /// Nil once the optimiser is gone. Read and written under the lock only.
   private var optimizer: Unmanaged<TableOptimizer>?
 

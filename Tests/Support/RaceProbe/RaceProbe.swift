@@ -7,6 +7,7 @@
 // same memory without an order. A line a scene; `end` where all were gone through.
 
 import EmbedKernel
+import EmbedKernel
 import Foundation
 import Synchronization
 
@@ -50,7 +51,7 @@ struct Fault: Error, CustomStringConvertible {
 private final class Gate: Sendable { let count = Atomic(RaceProbe.threads) }
 
 /// What threads threw.
-private final class Faults: Sendable { let texts = Mutex<[String]>([]) }
+private final class Faults: Sendable { let texts = Guarded<[String]>([]) }
 
 /// Runs `body` on all threads at once, as nearly as a gate can make them start.
 func atOnce(_ body: @escaping @Sendable (_ thread: Int) throws -> Void) throws {

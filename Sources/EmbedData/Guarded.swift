@@ -1,0 +1,1 @@
+../EmbedKernel/Engine/Guarded.swift
