@@ -35,7 +35,7 @@ enum BackwardForm: String, CaseIterable {
 /// What backward works on beside the forward fixture.
 @safe final class BackwardFixture {
   let forward: Fixture
-  let dense: EmbeddingTable?
+  let dense: EmbeddingTable<Float>?
   var tokens: RowSparseGradient
   let positions: AlignedBuffer<Float>
   /// The output of the sorted copy.
@@ -55,7 +55,7 @@ enum BackwardForm: String, CaseIterable {
     copied = try AlignedBuffer(count: form == .rowSparse ? workload.outputCount : 0)
     workspace = try BackwardWorkspace(capacity: workload.tokens)
     dense =
-      try form == .dense ? EmbeddingTable(rows: workload.vocabulary, dim: workload.dim) : nil
+      try form == .dense ? EmbeddingTable<Float>(rows: workload.vocabulary, dim: workload.dim) : nil
     orders = unsafe forward.ids.map { ids in
       ids.indices.sorted { unsafe (ids[$0], $0) < (ids[$1], $1) }.map { Int32($0) }
     }

@@ -36,7 +36,7 @@ struct BiasBenchmarks {
         try DistanceTable(
           T5Bias(
             DistanceBuckets(direction: .bidirectional),
-            weights: EmbeddingTable(rows: 32, dim: $0, .normal(sigma: 1), seed: 3)))
+            weights: EmbeddingTable<Float>(rows: 32, dim: $0, .normal(sigma: 1), seed: 3)))
       }
     ),
   ]

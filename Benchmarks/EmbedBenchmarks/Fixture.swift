@@ -7,8 +7,8 @@ internal import EmbedKernel
 /// The memory that a workload's benchmarks run on.
 @safe final class Fixture {
   let workload: Workload
-  let tokens: EmbeddingTable
-  let positions: EmbeddingTable
+  let tokens: EmbeddingTable<Float>
+  let positions: EmbeddingTable<Float>
   let output: AlignedBuffer<Float>
 
   /// The batches to rotate over, each `[batch, context]`.
@@ -19,10 +19,10 @@ internal import EmbedKernel
 
   private let idMemory: AlignedBuffer<Int32>
 
-  init(_ workload: Workload, tokens: EmbeddingTable) throws {
+  init(_ workload: Workload, tokens: EmbeddingTable<Float>) throws {
     self.workload = workload
     self.tokens = tokens
-    positions = try EmbeddingTable(
+    positions = try EmbeddingTable<Float>(
       rows: workload.context, dim: workload.dim, .uniform(low: -1, high: 1), seed: 2)
     output = try AlignedBuffer(count: workload.outputCount)
     let drawn = workload.drawIDs()
@@ -69,7 +69,7 @@ final class FixtureStore {
     }
     let tokens =
       try shared?.tokens
-      ?? EmbeddingTable(
+      ?? EmbeddingTable<Float>(
         rows: workload.vocabulary, dim: workload.dim, .uniform(low: -1, high: 1), seed: 1)
     let made = try Fixture(workload, tokens: tokens)
     fixtures.append(made)

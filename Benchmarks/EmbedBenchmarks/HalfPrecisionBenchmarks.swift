@@ -66,13 +66,13 @@ struct HalfPrecisionBenchmarks {
 
 /// A fixture's tables in two bytes, and an output.
 final class HalfPrecisionFixture<Element: HalfPrecision> {
-  let tokens: HalfPrecisionTable<Element>
-  let positions: HalfPrecisionTable<Element>
+  let tokens: EmbeddingTable<Element>
+  let positions: EmbeddingTable<Element>
   let output: AlignedBuffer<Element>
 
   init(_ fixture: Fixture) throws {
-    tokens = try HalfPrecisionTable(rounding: fixture.tokens)
-    positions = try HalfPrecisionTable(rounding: fixture.positions)
+    tokens = try EmbeddingTable(rounding: fixture.tokens)
+    positions = try EmbeddingTable(rounding: fixture.positions)
     output = try AlignedBuffer(count: fixture.workload.outputCount)
   }
 }

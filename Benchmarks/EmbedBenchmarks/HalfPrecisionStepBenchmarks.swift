@@ -20,7 +20,7 @@ private final class HalfPrecisionStepFixture {
 
   init(_ forward: Fixture, _ rule: UpdateRule, _ form: HalfPrecisionStep) throws {
     self.forward = forward
-    let table = try HalfPrecisionTable<BFloat16>(rounding: forward.tokens)
+    let table = try EmbeddingTable<BFloat16>(rounding: forward.tokens)
     optimizer = try TableOptimizer(
       rule, for: table,
       updates: form == .masters ? .masters(table.widened()) : .stochastic(seed: 1))

@@ -94,7 +94,7 @@ struct NormalizeBenchmarks {
     return try FusedInputEmbedding(
       InputEmbedding(tokens: TokenEmbedding(table: fixture.tokens), positions: fixture.positions),
       segments: part == .segments
-        ? EmbeddingTable(rows: 2, dim: dim, .uniform(low: -1, high: 1), seed: 3) : nil,
+        ? EmbeddingTable<Float>(rows: 2, dim: dim, .uniform(low: -1, high: 1), seed: 3) : nil,
       normalization: part == .rms ? .rootMeanSquare(dim: dim) : .layer(dim: dim),
       dropout: part == .dropout ? Dropout(rate: 0.1, seed: 4) : nil)
   }

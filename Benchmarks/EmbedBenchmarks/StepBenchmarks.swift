@@ -58,8 +58,8 @@ struct SteppedRule: Sendable {
   var gradient: RowSparseGradient
   var workspace: BackwardWorkspace
   /// The moments of the C loop.
-  let first: EmbeddingTable
-  let second: EmbeddingTable
+  let first: EmbeddingTable<Float>
+  let second: EmbeddingTable<Float>
 
   init(_ forward: Fixture, _ rule: UpdateRule) throws {
     self.forward = forward
@@ -70,8 +70,8 @@ struct SteppedRule: Sendable {
     groups = try RowGroups(capacity: forward.workload.tokens)
     gradient = try RowSparseGradient(rows: forward.tokens.rows, dim: forward.tokens.dim)
     workspace = try BackwardWorkspace()
-    first = try EmbeddingTable(rows: forward.tokens.rows, dim: forward.tokens.dim)
-    second = try EmbeddingTable(rows: forward.tokens.rows, dim: forward.tokens.dim)
+    first = try EmbeddingTable<Float>(rows: forward.tokens.rows, dim: forward.tokens.dim)
+    second = try EmbeddingTable<Float>(rows: forward.tokens.rows, dim: forward.tokens.dim)
     // What stands for the gradient of the output: the fixture's output, which nothing else fills.
     try unsafe Initialization.uniform(low: -1, high: 1).fill(forward.output.unsafeBuffer, seed: 3)
   }

@@ -13,7 +13,7 @@ public struct Matrix: Differentiable, AdditiveArithmetic {
   public typealias TangentVector = Matrix
 
   /// The elements; nil for the zero. Not written to: other values may share it.
-  public private(set) var table: EmbeddingTable?
+  public private(set) var table: EmbeddingTable<Float>?
 
   /// The zero of any shape.
   public static var zero: Matrix { Matrix() }
@@ -21,14 +21,14 @@ public struct Matrix: Differentiable, AdditiveArithmetic {
   private init() { table = nil }
 
   /// Takes a table, which nothing may write to from now on.
-  public init(_ table: EmbeddingTable) { self.table = table }
+  public init(_ table: EmbeddingTable<Float>) { self.table = table }
 
   /// Copies `elements`, shape `[rows, dim]`.
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `wrongElementCount`, `outOfMemory`.
   public init(rows: Int, dim: Int, _ elements: [Float]) throws(EmbedError) {
     let span = elements.span
-    table = try EmbeddingTable(rows: rows, dim: dim, copying: span)
+    table = try EmbeddingTable<Float>(rows: rows, dim: dim, copying: span)
   }
 
   /// The number of rows; 0 for the zero.
@@ -75,7 +75,7 @@ public struct Matrix: Differentiable, AdditiveArithmetic {
   }
 
   /// The elements, which no other value shares; of the zero, a new table of zeros.
-  private mutating func makeUnique(rows: Int, dim: Int) -> EmbeddingTable {
+  private mutating func makeUnique(rows: Int, dim: Int) -> EmbeddingTable<Float> {
     if let table {
       precondition(
         table.rows == rows && table.dim == dim,
@@ -93,8 +93,8 @@ public struct Matrix: Differentiable, AdditiveArithmetic {
 }
 
 /// A table of zeros whose sizes are those of a matrix that exists.
-func allocate(_ rows: Int, _ dim: Int) -> EmbeddingTable {
-  trapping { () throws(EmbedError) in try EmbeddingTable(rows: rows, dim: dim) }
+func allocate(_ rows: Int, _ dim: Int) -> EmbeddingTable<Float> {
+  trapping { () throws(EmbedError) in try EmbeddingTable<Float>(rows: rows, dim: dim) }
 }
 
 /// The result of `body`, or a trap that says what was wrong: Swift differentiates no function that

@@ -39,7 +39,7 @@ public func derivativeOfTiedLogits(
           hidden: UnsafeBufferPointer(states.unsafeBuffer), rows: hidden.rows,
           hiddenGradient: hiddenGradient.unsafeBuffer, tableGradient: &tableGradient)
         let values = tableGradient.values
-        let total = try EmbeddingTable(rows: table.rows, dim: table.dim, copying: values)
+        let total = try EmbeddingTable<Float>(rows: table.rows, dim: table.dim, copying: values)
         return (Matrix(hiddenGradient), Matrix(total))
       }
     }
@@ -48,7 +48,7 @@ public func derivativeOfTiedLogits(
 
 private func tied(
   _ hidden: Matrix, _ table: Matrix, _ scale: Float
-) throws(EmbedError) -> (head: TiedProjection, states: EmbeddingTable) {
+) throws(EmbedError) -> (head: TiedProjection, states: EmbeddingTable<Float>) {
   guard let tokens = table.table else {
     throw .invalidSize(argument: "rows of the table", value: 0, expected: "1 or more")
   }

@@ -31,8 +31,8 @@ import Testing
     return output
   }
 
-  private func table(_ values: [Float], dim: Int) throws -> EmbeddingTable {
-    try EmbeddingTable(rows: values.count / dim, dim: dim, copying: values.span)
+  private func table(_ values: [Float], dim: Int) throws -> EmbeddingTable<Float> {
+    try EmbeddingTable<Float>(rows: values.count / dim, dim: dim, copying: values.span)
   }
 
   private func weights(_ count: Int) -> [Float] { (0..<count).map { Float($0 % 23) / 8 - 1 } }

@@ -16,7 +16,7 @@ import Testing
   init() throws {
     folder = try TemporaryFolder()
     func drawn(_ rows: Int, _ stream: UInt64) throws -> [Float] {
-      let table = try EmbeddingTable(
+      let table = try EmbeddingTable<Float>(
         rows: rows, dim: Self.dim, .normal(sigma: 1), seed: 7, stream: stream)
       return (0..<rows * Self.dim).map { table.span[$0] }
     }

@@ -20,7 +20,7 @@ import Testing
   /// Writes a table in a type, and gives its values as floats.
   private func table(_ name: String, _ rows: Int, _ type: String, stream: UInt64) throws -> [Float]
   {
-    let drawn = try EmbeddingTable(
+    let drawn = try EmbeddingTable<Float>(
       rows: rows, dim: Self.dim, .normal(sigma: 1), seed: 7, stream: stream)
     let values = drawn.span.indices.map { drawn.span[$0] }
     let shape = [rows, Self.dim]

@@ -78,7 +78,7 @@ import Testing
       #expect(shape == [5, 8])
       let table =
         arguments.count == 1
-        ? try EmbeddingTable(rows: 5, dim: 8, .normal(sigma: 0.02), seed: 0)
+        ? try EmbeddingTable<Float>(rows: 5, dim: 8, .normal(sigma: 0.02), seed: 0)
         : try AbsolutePositions.sinusoids(rows: 5, dim: 8, layout: .concatenated, first: 3)
       #expect(values == (unsafe Array(table.unsafeBuffer)))
       let plot = try embedkernel(

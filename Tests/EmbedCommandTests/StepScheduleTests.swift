@@ -152,7 +152,7 @@ import Testing
     _ table: [Float], _ gradients: [Float], seed: UInt64
   ) throws -> [BFloat16] {
     let narrow = table.map { BFloat16($0) }
-    let stepped = try HalfPrecisionTable<BFloat16>(
+    let stepped = try EmbeddingTable<BFloat16>(
       rows: Self.rows, dim: Self.dim, copying: narrow.span)
     let optimizer = try TableOptimizer(
       .sgd(learningRate: .constant(0.0001)), for: stepped, updates: .stochastic(seed: seed))

@@ -33,7 +33,7 @@ private func logits(_ layer: InputLayer, _ input: InputBatch) -> Matrix {
 
 @Suite struct DifferentiationTests {
   private func matrix(_ rows: Int, _ dim: Int, seed: UInt64) throws -> Matrix {
-    Matrix(try EmbeddingTable(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed))
+    Matrix(try EmbeddingTable<Float>(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed))
   }
 
   private func makeLayer(_ kernels: Kernels = .auto) throws -> InputLayer {

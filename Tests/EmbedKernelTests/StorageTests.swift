@@ -143,8 +143,8 @@ import Testing
       }
     }
     let (tokenTable, positionTable) = try (
-      EmbeddingTable(rows: vocabulary, dim: dim, copying: table.span),
-      EmbeddingTable(rows: context, dim: dim, copying: positions.span)
+      EmbeddingTable<Float>(rows: vocabulary, dim: dim, copying: table.span),
+      EmbeddingTable<Float>(rows: context, dim: dim, copying: positions.span)
     )
     var output = [Float](repeating: 0, count: count)
     func expectOutput(_ name: Comment) {
@@ -172,8 +172,8 @@ import Testing
     }
     expectOutput("into a pointer")
     try Kernels.auto.embed(
-      ids: ids, tokens: HalfPrecisionTable<BFloat16>(rounding: tokenTable),
-      positions: HalfPrecisionTable<BFloat16>(rounding: positionTable), shape: shape, into: &output)
+      ids: ids, tokens: EmbeddingTable<BFloat16>(rounding: tokenTable),
+      positions: EmbeddingTable<BFloat16>(rounding: positionTable), shape: shape, into: &output)
     #expect(zip(output, expected).allSatisfy { abs($0 - $1) <= abs($1) / 128 })
     var halves = [Half](repeating: Half(0), count: count)
     try Kernels.auto.embed(

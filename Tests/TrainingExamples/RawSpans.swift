@@ -44,7 +44,7 @@ func trainSpans(_ task: PairTask, steps: Int, rate: Double) throws -> [Double] {
 
 /// logits = hidden * table^T
 private func multiply(
-  _ hidden: [Float], _ table: EmbeddingTable, rows: Int, into logits: inout [Float]
+  _ hidden: [Float], _ table: EmbeddingTable<Float>, rows: Int, into logits: inout [Float]
 ) {
   let (v, d) = (table.rows, table.dim)
   let weights = table.span
@@ -59,7 +59,7 @@ private func multiply(
 
 /// hiddenGradient = gradient * table, tableGradient = gradient^T * hidden
 private func multiplyBack(
-  _ gradient: [Float], _ hidden: [Float], _ table: EmbeddingTable,
+  _ gradient: [Float], _ hidden: [Float], _ table: EmbeddingTable<Float>,
   into hiddenGradient: inout [Float], _ tableGradient: inout [Float]
 ) {
   let (v, d) = (table.rows, table.dim)

@@ -34,13 +34,13 @@ struct PairTask {
 
   /// The tables that each loop starts from: tokens `[V, D]`, positions `[T, D]`, output `[V, D]`.
   func makeTables() throws -> (
-    tokens: EmbeddingTable, positions: EmbeddingTable, output: EmbeddingTable
+    tokens: EmbeddingTable<Float>, positions: EmbeddingTable<Float>, output: EmbeddingTable<Float>
   ) {
     let normal = Initialization.normal(sigma: 0.3)
     return (
-      try EmbeddingTable(rows: vocabulary, dim: dim, normal, seed: 1),
-      try EmbeddingTable(rows: context, dim: dim, normal, seed: 2),
-      try EmbeddingTable(rows: vocabulary, dim: dim, normal, seed: 3)
+      try EmbeddingTable<Float>(rows: vocabulary, dim: dim, normal, seed: 1),
+      try EmbeddingTable<Float>(rows: context, dim: dim, normal, seed: 2),
+      try EmbeddingTable<Float>(rows: vocabulary, dim: dim, normal, seed: 3)
     )
   }
 }

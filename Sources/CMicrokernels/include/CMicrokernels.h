@@ -15,6 +15,13 @@
 extern "C" {
 #endif
 
+/// Says to Swift that a record may be handled, though its pointers may not be followed, unasked.
+#if defined(__clang__)
+#define EK_SAFE __attribute__((swift_attr("safe")))
+#else
+#define EK_SAFE
+#endif
+
 /// How an element is stored. Arithmetic is in fp32, rounded to nearest even once at the end.
 typedef enum ek_element {
   EK_F32,
@@ -33,7 +40,7 @@ typedef struct ek_loop {
 ///
 /// The caller chooses the order: sequence by sequence, or position by position with all sequences
 /// inside, which keeps a position row in L1.
-typedef struct ek_embed_tile {
+typedef struct EK_SAFE ek_embed_tile {
   const float *tokens;          ///< Token table (V, D).
   const float *positions;       ///< Position row of the first token; NULL adds none.
   const int32_t *position_ids;  ///< Rows of the position table; NULL: row = position.
@@ -70,7 +77,7 @@ typedef struct ek_rotary_tile {
 } ek_rotary_tile;
 
 /// A sum of gathered rows, and optionally each of them passed on alone.
-typedef struct ek_row_sum {
+typedef struct EK_SAFE ek_row_sum {
   const float *rows;             ///< Row r is at `rows + r * stride`.
   const float *corrections;      ///< Laid out like `rows`; summed into the correction. NULL: none.
   const int32_t *indices;        ///< The rows, `count` of them; NULL: 0..<count.
@@ -81,10 +88,12 @@ typedef struct ek_row_sum {
   float *output;                 ///< One row.
   float *correction_output;      ///< One row; NULL: the correction is added to the sum.
   size_t count;                  ///< 1 or more.
+  size_t index_step;             ///< How far apart indices are if evenly spaced, else 0; a hint.
   size_t ahead_count;
   size_t stride;                 ///< Floats from row to row, of `passed` too.
   size_t width;                  ///< Floats of a row.
-  size_t leaf;                   ///< Rows added left to right before leaves are added as a tree.
+  size_t leaf;                   ///< Rows added left to right before leaves are added as a tree; the
+                                 ///< largest number for a sum left to right.
   float factor;                  ///< Multiplies the sum, rounded before it is added to the output.
   float pass_factor;             ///< Multiplies a row passed on.
   bool compensated;              ///< Sum the rounding errors too, left to right; `leaf` is not used.

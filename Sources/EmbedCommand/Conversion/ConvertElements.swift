@@ -7,9 +7,9 @@ func converted(
   _ bytes: RawSpan, _ source: SourceTensor, _ target: TargetTensor, _ body: (RawSpan) throws -> Void
 ) throws {
   if let resize = target.resize {
-    let table = try EmbeddingTable(rows: source.shape[0], dim: source.shape[1])
+    let table = try EmbeddingTable<Float>(rows: source.shape[0], dim: source.shape[1])
     try table.withMutableSpan { span in try widen(bytes, source.type, into: &span) }
-    let resized: EmbeddingTable =
+    let resized: EmbeddingTable<Float> =
       switch resize {
       case .vocabulary(let newRows, let seed):
         try TokenEmbedding(table: table)

@@ -109,7 +109,7 @@ struct SharedSettings {
   }
 
   /// The layer of these tables.
-  func layer(_ tokens: TokenEmbedding, _ positions: EmbeddingTable?) throws(EmbedError)
+  func layer(_ tokens: TokenEmbedding, _ positions: EmbeddingTable<Float>?) throws(EmbedError)
     -> InputEmbedding
   {
     try InputEmbedding(

@@ -33,12 +33,12 @@ enum EmbedLayer {
 
 /// Tables of two-byte elements of one type.
 struct HalfTables<Element: HalfPrecision & NumPyElement> {
-  let tokens: HalfPrecisionTable<Element>
-  let positions: HalfPrecisionTable<Element>?
+  let tokens: EmbeddingTable<Element>
+  let positions: EmbeddingTable<Element>?
   let options: EmbedOptions
 
   fileprivate init(
-    _ tokens: HalfPrecisionTable<Element>, _ positions: HalfPrecisionTable<Element>?,
+    _ tokens: EmbeddingTable<Element>, _ positions: EmbeddingTable<Element>?,
     _ path: String, _ shared: SharedSettings
   ) throws(CommandError) {
     if let padding = shared.paddingID {

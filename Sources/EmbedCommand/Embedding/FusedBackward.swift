@@ -29,7 +29,7 @@ struct FusedBackward {
     self.call = call
   }
 
-  private static func table(_ path: String, _ dim: Int) throws -> EmbeddingTable {
+  private static func table(_ path: String, _ dim: Int) throws -> EmbeddingTable<Float> {
     let table = try TableFile(path)
     guard table.dim == dim else {
       throw CommandError.data(

@@ -101,26 +101,26 @@ enum FusedOptions {
       throw CommandError.usage(
         "option --\(epsilon.name): '\(given)' is not a finite number of 0 or more")
     }
-    let scale = try vector(arguments.string(gamma), dim) ?? EmbeddingTable(rows: 1, dim: dim)
+    let scale = try vector(arguments.string(gamma), dim) ?? EmbeddingTable<Float>(rows: 1, dim: dim)
     if !arguments.has(gamma) {
       scale.withMutableSpan { span in for i in span.indices { span[i] = 1 } }
     }
     var offset = try vector(arguments.string(beta), dim)
     // Its gradient is that of any offset, of one that is zero too.
     if offset == nil, arguments.has(Backward.betaGradient) {
-      offset = try EmbeddingTable(rows: 1, dim: dim)
+      offset = try EmbeddingTable<Float>(rows: 1, dim: dim)
     }
     return try Normalization(kind, gamma: scale, beta: offset, epsilon: Float(given))
   }
 
   /// A file's `[dim]` floats as a table of one row.
-  private static func vector(_ path: String?, _ dim: Int) throws -> EmbeddingTable? {
+  private static func vector(_ path: String?, _ dim: Int) throws -> EmbeddingTable<Float>? {
     guard let path else { return nil }
     let file = try ArrayFile(path)
     guard file.shape == [dim] else {
       throw CommandError.data("'\(path)': expected shape \([dim]), found \(file.shape)")
     }
-    let table = try EmbeddingTable(rows: 1, dim: dim)
+    let table = try EmbeddingTable<Float>(rows: 1, dim: dim)
     try table.withMutableSpan { span in try file.read(into: &span) }
     return table
   }

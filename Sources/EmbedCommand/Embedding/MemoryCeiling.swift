@@ -11,16 +11,16 @@ struct MemoryCeiling {
   static let size = 128 << 20
   private static let dim = 768
 
-  private let table: EmbeddingTable
-  private let output: EmbeddingTable
+  private let table: EmbeddingTable<Float>
+  private let output: EmbeddingTable<Float>
   private let inOrder: [Int32]
   private let atRandom: [Int32]
 
   /// Allocates twice `size`.
   init() throws(EmbedError) {
     let rows = Self.size / (Self.dim * 4)
-    table = try EmbeddingTable(rows: rows, dim: Self.dim)
-    output = try EmbeddingTable(rows: rows, dim: Self.dim)
+    table = try EmbeddingTable<Float>(rows: rows, dim: Self.dim)
+    output = try EmbeddingTable<Float>(rows: rows, dim: Self.dim)
     inOrder = (0..<Int32(rows)).map { $0 }
     let generator = Philox4x32(seed: 0)
     atRandom = (0..<rows).map { row in

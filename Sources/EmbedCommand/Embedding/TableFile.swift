@@ -5,9 +5,9 @@ internal import EmbedKernel
 
 /// A table `[rows, dim]` in its own element type.
 enum TableFile {
-  case float32(EmbeddingTable)
-  case bfloat16(HalfPrecisionTable<BFloat16>)
-  case float16(HalfPrecisionTable<Half>)
+  case float32(EmbeddingTable<Float>)
+  case bfloat16(EmbeddingTable<BFloat16>)
+  case float16(EmbeddingTable<Half>)
 
   /// Reads `FILE.npy`, `FILE.npz:NAME` or `FILE.safetensors:NAME`.
   init(_ path: String) throws {
@@ -22,10 +22,10 @@ enum TableFile {
 
   private static func half<Element: HalfPrecision & NumPyElement>(
     _ file: ArrayFile
-  ) throws -> HalfPrecisionTable<Element> {
+  ) throws -> EmbeddingTable<Element> {
     try file.require(rank: 2)
     let table = try naming(file.path) { () throws(EmbedError) in
-      try HalfPrecisionTable<Element>(rows: file.shape[0], dim: file.shape[1])
+      try EmbeddingTable<Element>(rows: file.shape[0], dim: file.shape[1])
     }
     try table.withMutableSpan { span in try file.read(typed: &span) }
     return table
@@ -57,7 +57,7 @@ enum TableFile {
   }
 
   /// The table as floats; exact. A table of floats is shared.
-  func widened() throws(EmbedError) -> EmbeddingTable {
+  func widened() throws(EmbedError) -> EmbeddingTable<Float> {
     switch self {
     case .float32(let table): table
     case .bfloat16(let table): try table.widened()

@@ -13,7 +13,7 @@ enum AbsoluteOptions {
   /// Rows for positions from the offset on.
   static func array(
     _ arguments: Arguments, unit: String,
-    _ table: (_ rows: Int, _ dim: Int, _ first: Int) throws -> EmbeddingTable
+    _ table: (_ rows: Int, _ dim: Int, _ first: Int) throws -> EmbeddingTable<Float>
   ) throws -> SchemeArray {
     let rows = try arguments.integer(RotaryOptions.context, in: 1...1 << 24) ?? 64
     let first = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
@@ -49,7 +49,7 @@ extension PositionScheme {
             throw CommandError.usage("--position-offset does not fit here: learned rows start at 0")
           }
           let seed = try arguments.integer(BiasOptions.weightSeed, in: 0...Int.max) ?? 0
-          return try EmbeddingTable(
+          return try EmbeddingTable<Float>(
             rows: rows, dim: dim, .normal(sigma: 0.02), seed: UInt64(seed))
         }
       }, rotation: nil),

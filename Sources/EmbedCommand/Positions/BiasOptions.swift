@@ -64,7 +64,7 @@ enum BiasOptions {
     guard let path = arguments.string(weights) else {
       if let start, !arguments.has(weightSeed) { return start }
       let seed = try arguments.seed(weightSeed) ?? 0
-      let table = try EmbeddingTable(rows: 1, dim: count, .normal(sigma: 1), seed: seed)
+      let table = try EmbeddingTable<Float>(rows: 1, dim: count, .normal(sigma: 1), seed: seed)
       return unsafe Array(table.unsafeBuffer)
     }
     let (shape, values) = try array(path, rank: nil)
@@ -78,9 +78,9 @@ enum BiasOptions {
   /// The same as a table of rows of `dim`.
   static func table(
     _ arguments: Arguments, rows: Int, dim: Int, start: [Float]? = nil
-  ) throws -> EmbeddingTable {
+  ) throws -> EmbeddingTable<Float> {
     let values = try parameters(arguments, count: rows * dim, start: start)
-    return try EmbeddingTable(rows: rows, dim: dim, copying: values.span)
+    return try EmbeddingTable<Float>(rows: rows, dim: dim, copying: values.span)
   }
 
   /// The shape and elements of a file of floats.

@@ -105,9 +105,9 @@ extension PositionScheme {
       let (heads, dim) = ($1.shape.heads, $1.dim)
       let model = try $0.integer(BiasOptions.model, in: 2...1 << 14) ?? heads * dim
       let all = try BiasOptions.parameters($0, count: heads * dim * (2 + model))
-      func part(_ start: Int, _ rows: Int, _ width: Int) throws -> EmbeddingTable {
+      func part(_ start: Int, _ rows: Int, _ width: Int) throws -> EmbeddingTable<Float> {
         let values = Array(all[start..<start + rows * width])
-        return try EmbeddingTable(rows: rows, dim: width, copying: values.span)
+        return try EmbeddingTable<Float>(rows: rows, dim: width, copying: values.span)
       }
       return try TransformerXLBias(
         contentBias: part(0, heads, dim), positionBias: part(heads * dim, heads, dim),
@@ -121,8 +121,8 @@ extension PositionScheme {
         heads: $1.shape.heads, span: span,
         buckets: $0.integer(BiasOptions.buckets, in: 4...1 << 16),
         maximumDistance: $0.integer(BiasOptions.maximumDistance, in: 2...1 << 24) ?? 512,
-        keyTable: EmbeddingTable(rows: 2 * span, dim: width, copying: first.span),
-        queryTable: EmbeddingTable(rows: 2 * span, dim: width, copying: second.span))
+        keyTable: EmbeddingTable<Float>(rows: 2 * span, dim: width, copying: first.span),
+        queryTable: EmbeddingTable<Float>(rows: 2 * span, dim: width, copying: second.span))
     },
     PositionScheme(
       name: "cope",

@@ -96,8 +96,8 @@ enum StepState {
     }
     // What the earlier run wrote must follow from the values that its steps go on from.
     let span: Span<Float> = try file.elements(of: values)
-    func standingValues() throws(EmbedError) -> EmbeddingTable {
-      try EmbeddingTable(rows: table.rows, dim: table.dim, copying: span)
+    func standingValues() throws(EmbedError) -> EmbeddingTable<Float> {
+      try EmbeddingTable<Float>(rows: table.rows, dim: table.dim, copying: span)
     }
     let copy = try table.replacing(standingValues())
     let trial = try make(copy)

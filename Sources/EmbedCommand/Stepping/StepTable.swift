@@ -5,9 +5,9 @@ internal import EmbedKernel
 
 /// A table and how new values get into it.
 enum StepTable {
-  case float32(EmbeddingTable)
-  case masters(HalfPrecisionTable<BFloat16>, EmbeddingTable)
-  case stochastic(HalfPrecisionTable<BFloat16>, seed: UInt64)
+  case float32(EmbeddingTable<Float>)
+  case masters(EmbeddingTable<BFloat16>, EmbeddingTable<Float>)
+  case stochastic(EmbeddingTable<BFloat16>, seed: UInt64)
 
   static let updates = ChoiceOption<Bool>(
     "updates", [("masters", true), ("stochastic", false)],
@@ -83,10 +83,10 @@ enum StepTable {
   }
 
   /// The same kind of table with other values to step: floats, or master rows that are rounded.
-  func replacing(_ values: EmbeddingTable) throws(EmbedError) -> StepTable {
+  func replacing(_ values: EmbeddingTable<Float>) throws(EmbedError) -> StepTable {
     switch self {
     case .float32: .float32(values)
-    case .masters: .masters(try HalfPrecisionTable(rounding: values), values)
+    case .masters: .masters(try EmbeddingTable(rounding: values), values)
     case .stochastic: self
     }
   }

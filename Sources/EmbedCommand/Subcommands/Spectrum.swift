@@ -57,7 +57,7 @@ enum Spectrum: Subcommand {
 
   private static func table(
     _ path: String, _ arguments: Arguments
-  ) throws -> EmbeddingTable {
+  ) throws -> EmbeddingTable<Float> {
     let name = arguments.string(tensor)
     if path.hasSuffix(".safetensors") || path.hasSuffix(".json") || isFolder(path) {
       let model = try SafetensorsModel(contentsOf: path)
@@ -96,7 +96,7 @@ enum Spectrum: Subcommand {
   }
 
   /// The cosine of each row with each, `[rows, rows]`; 0 where a row is zero.
-  private static func cosines(_ table: EmbeddingTable) throws -> [Float] {
+  private static func cosines(_ table: EmbeddingTable<Float>) throws -> [Float] {
     let (rows, dim) = (table.rows, table.dim)
     let limit = 4_096
     guard rows <= limit else {

@@ -19,8 +19,8 @@ struct WordComparison {
     let text: String
     let ids: [Int32]
     let words: [Word]
-    let before: EmbeddingTable
-    let after: EmbeddingTable
+    let before: EmbeddingTable<Float>
+    let after: EmbeddingTable<Float>
 
     init(
       _ name: String, _ text: String, _ tokenizer: any Tokenizer, _ layer: InputEmbedding,
@@ -37,8 +37,8 @@ struct WordComparison {
 
     private static func vectors(
       _ ids: [Int32], _ layer: InputEmbedding, _ kernels: Kernels
-    ) throws(EmbedError) -> EmbeddingTable {
-      let table = try EmbeddingTable(rows: ids.count, dim: layer.tokens.dim)
+    ) throws(EmbedError) -> EmbeddingTable<Float> {
+      let table = try EmbeddingTable<Float>(rows: ids.count, dim: layer.tokens.dim)
       try table.withMutableSpan { (span) throws(EmbedError) in
         try layer.forward(ids.span, batch: 1, context: ids.count, into: &span, using: kernels)
       }
@@ -126,7 +126,7 @@ struct WordComparison {
 
   /// How the vectors of a word in two tables compare: equal in every bit, or by how much not.
   private func difference(
-    _ a: EmbeddingTable, _ b: EmbeddingTable, _ first: Word, _ second: Word
+    _ a: EmbeddingTable<Float>, _ b: EmbeddingTable<Float>, _ first: Word, _ second: Word
   ) -> String {
     let x = a.span.extracting(first.start * dim..<(first.start + first.ids.count) * dim)
     let y = b.span.extracting(second.start * dim..<(second.start + second.ids.count) * dim)

@@ -50,15 +50,16 @@ internal import EmbedKernel
     let count = shape.batch * shape.context
     let start = call % Self.rounds * count
     call += 1
-    let rows = shape.context * shape.dim
+    var kernels = kernels
+    kernels.tuning = tuning
+    let batch = unsafe UnsafeBufferPointer(rebasing: ids.unsafeBuffer[start..<start + count])
+    let tokens = unsafe UnsafeBufferPointer(
+      rebasing: table.unsafeBuffer[..<(shape.vocabulary * shape.dim)])
+    let places = unsafe UnsafeBufferPointer(
+      rebasing: positions.unsafeBuffer[..<(shape.context * shape.dim)])
+    let rows = unsafe UnsafeMutableBufferPointer(
+      rebasing: output.unsafeBuffer[..<(count * shape.dim)])
     try unsafe kernels.embed(
-      TokenIDs(
-        UnsafeBufferPointer(rebasing: UnsafeBufferPointer(ids.unsafeBuffer)[start..<start + count])),
-      UnsafeBufferPointer(
-        rebasing: UnsafeBufferPointer(table.unsafeBuffer)[..<(shape.vocabulary * shape.dim)]),
-      UnsafeBufferPointer(rebasing: UnsafeBufferPointer(positions.unsafeBuffer)[..<rows]),
-      shape, .sequential(), EmbedOptions(),
-      UnsafeMutableBufferPointer(rebasing: output.unsafeBuffer[..<(count * shape.dim)]),
-      tuning: tuning)
+      ids: batch, tokens: tokens, positions: places, shape: shape, into: rows)
   }
 }

@@ -6,8 +6,10 @@
 // more often are read again.
 // N tokens, D dim. Bytes with uniform ids: N*D*4 read, N*D*4 written, and the position rows.
 
-/// A pass split over threads.
-@safe struct BackwardWork<Backend: RowSumKernels>: ParallelWork {
+internal import CMicrokernels
+
+/// A call split over threads.
+@safe struct BackwardWork<Backend: BackendKernels>: ParallelWork {
   enum Step {
     /// Says for each token which row it is passed on to, if it is the only one of its row.
     case destinations
@@ -19,38 +21,38 @@
     case combine
   }
 
-  let pass: BackwardPass
+  let call: BackwardCall
   let plan: Plan
-  var table: BackwardPass.Table
+  var table: BackwardCall.Table
   var step = Step.sum
   /// Rows that occur once go on to the tokens' gradient from this table's sum.
   var passesOn = false
   /// They have been passed on already.
   var skipsSingles = false
 
-  static func run(_ pass: BackwardPass, _ plan: Plan) {
+  static func run(_ call: BackwardCall, _ plan: Plan) {
     let fused =
-      unsafe pass.summation == .chunked && pass.destinations != nil && pass.tokens != nil
-    if let positions = pass.positions {
-      var work = BackwardWork(pass: pass, plan: plan, table: positions)
-      if fused, let tokens = pass.tokens {
-        var marking = BackwardWork(pass: pass, plan: plan, table: tokens)
+      unsafe call.options.summation == .chunked && call.destinations != nil && call.tokens != nil
+    if let positions = call.positions {
+      var work = BackwardWork(call: call, plan: plan, table: positions)
+      if fused, let tokens = call.tokens {
+        var marking = BackwardWork(call: call, plan: plan, table: tokens)
         marking.mark()
       }
       work.passesOn = fused
       work.run()
     }
-    if let tokens = pass.tokens {
-      var work = BackwardWork(pass: pass, plan: plan, table: tokens)
-      work.skipsSingles = fused && pass.positions != nil
+    if let tokens = call.tokens {
+      var work = BackwardWork(call: call, plan: plan, table: tokens)
+      work.skipsSingles = fused && call.positions != nil
       work.run()
     }
   }
 
   private mutating func mark() {
-    guard let destinations = unsafe pass.destinations else { return }
-    if table.groups.tokenCount < pass.tokenCount {
-      unsafe destinations.update(repeating: -1, count: pass.tokenCount)
+    guard let destinations = unsafe call.destinations else { return }
+    if table.groups.tokenCount < call.tokenCount {
+      unsafe destinations.update(repeating: -1, count: call.tokenCount)
     }
     split(.destinations, table.groups.count)
   }
@@ -66,7 +68,7 @@
     Threads.split(count, plan.threads, self)
   }
 
-  private var columnBlocks: Int { (pass.dim + columnsOfBlock - 1) / columnsOfBlock }
+  private var columnBlocks: Int { (call.dim + columnsOfBlock - 1) / columnsOfBlock }
 
   func run(_ range: Range<Int>) {
     switch step {
@@ -81,7 +83,7 @@
   // MARK: Before the sums
 
   private func markDestinations(_ range: Range<Int>) {
-    guard let destinations = unsafe pass.destinations else { return }
+    guard let destinations = unsafe call.destinations else { return }
     let groups = table.groups
     for group in range {
       let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
@@ -98,8 +100,8 @@
     for gap in range {
       let start = unsafe gap == 0 ? 0 : Int(groups.rowIDs[gap - 1]) + 1
       let end = unsafe gap == groups.count ? table.rowsToClear : Int(groups.rowIDs[gap])
-      unsafe (table.values + start * pass.dim)
-        .update(repeating: 0, count: (end - start) * pass.dim)
+      unsafe (table.values + start * call.dim)
+        .update(repeating: 0, count: (end - start) * call.dim)
     }
   }
 
@@ -142,54 +144,57 @@
   }
 
   @inline(__always)
-  private func rowSum(_ start: Int, _ count: Int, _ output: UnsafeMutablePointer<Float>) -> RowSum {
-    let order: RowSum.Order =
-      switch pass.summation {
-      case .chunked: .leftToRight
-      case .pairwise: .tree(leaf: rowsOfLeaf)
-      case .compensated: .compensated
-      }
-    var sum = unsafe RowSum(
-      rows: pass.outputGradient, indices: table.groups.tokens + start, count: count,
-      indexStep: table.indexStep, stride: pass.dim, width: pass.dim, output: output, factor: 1,
-      accumulates: false, streaming: false, order: order)
+  private func rowSum(
+    _ start: Int, _ count: Int, _ output: UnsafeMutablePointer<Float>
+  ) -> ek_row_sum {
+    var sum = unsafe ek_row_sum(
+      call.gradientRows, table.groups.tokens + start, count: count, stride: call.dim,
+      width: call.dim, to: output)
+    sum.index_step = table.indexStep
+    switch call.options.summation {
+    case .chunked: break
+    case .pairwise: sum.leaf = rowsOfLeaf
+    case .compensated: sum.compensated = true
+    }
     let distance = plan.traffic.prefetchRows
     if distance > 0, !skipsSingles {
       let first = min(start &+ distance, table.groups.tokenCount)
       unsafe sum.ahead = table.groups.tokens + first
-      sum.aheadCount = min(count, table.groups.tokenCount &- first)
+      sum.ahead_count = min(count, table.groups.tokenCount &- first)
     }
-    if passesOn, let tokens = pass.tokens {
-      unsafe sum.destinations = UnsafePointer(pass.destinations)
+    if passesOn, let tokens = call.tokens {
+      unsafe sum.destinations = UnsafePointer(call.destinations)
       unsafe sum.passed = tokens.values
-      sum.passFactor = tokens.factor
-      (sum.passAccumulates, sum.passStreaming) = (tokens.accumulates, tokens.streaming)
+      sum.pass_factor = tokens.factor
+      sum.pass_accumulate = tokens.accumulates
+      sum.pass_streaming = tokens.streaming
     }
     return sum
   }
 
   @inline(__always)
   private func sumGroup(_ group: Int, _ start: Int, _ count: Int, _ ahead: inout Lookahead) {
-    var sum = unsafe rowSum(start, count, table.values + row(group) &* pass.dim)
+    var sum = unsafe rowSum(start, count, table.values + row(group) &* call.dim)
     sum.factor = factor(count)
-    (sum.accumulates, sum.streaming) = (table.accumulates, table.streaming)
+    sum.accumulate = table.accumulates
+    sum.streaming = table.streaming
     if table.accumulates, plan.traffic.prefetchRows > 0 {
       let soon = min(group &+ plan.traffic.prefetchRows, table.groups.count &- 1)
-      unsafe sum.aheadOutput = UnsafePointer(table.values + row(soon) &* pass.dim)
+      unsafe sum.ahead_output = UnsafePointer(table.values + row(soon) &* call.dim)
     }
     if skipsSingles, plan.traffic.prefetchRows > 0 {
       let (tokens, soon) = unsafe ahead.next()
       unsafe sum.ahead = tokens
-      sum.aheadCount = min(soon, count)
+      sum.ahead_count = min(soon, count)
     }
     Backend.sum(sum, plan)
   }
 
   @inline(__always)
   private func sumRun(_ start: Int, _ count: Int, partial: Int) {
-    var sum = unsafe rowSum(start, count, table.long.sums + partial &* pass.dim)
-    if pass.summation == .compensated {
-      unsafe sum.correctionOutput = table.long.corrections + partial &* pass.dim
+    var sum = unsafe rowSum(start, count, table.long.sums + partial &* call.dim)
+    if call.options.summation == .compensated {
+      unsafe sum.correction_output = table.long.corrections + partial &* call.dim
     }
     Backend.sum(sum, plan)
   }
@@ -203,15 +208,18 @@
     let firstRun = unsafe Int(table.long.firstRuns[index])
     let runs = unsafe Int(table.long.firstRuns[index + 1]) - firstRun
     let count = unsafe Int(table.groups.offsets[group + 1] - table.groups.offsets[group])
-    let start = firstRun * pass.dim + column
-    var sum = unsafe RowSum(
-      rows: table.long.sums + start, count: runs, stride: pass.dim,
-      width: min(columnsOfBlock, pass.dim - column),
-      output: table.values + row(group) * pass.dim + column, factor: factor(count),
-      accumulates: table.accumulates, streaming: false, order: .tree(leaf: 1))
-    if pass.summation == .compensated {
-      sum.order = .compensated
+    let start = firstRun * call.dim + column
+    var sum = unsafe ek_row_sum(
+      table.long.sums + start, nil, count: runs, stride: call.dim,
+      width: min(columnsOfBlock, call.dim - column),
+      to: table.values + row(group) * call.dim + column)
+    sum.factor = factor(count)
+    sum.accumulate = table.accumulates
+    if call.options.summation == .compensated {
+      sum.compensated = true
       unsafe sum.corrections = UnsafePointer(table.long.corrections + start)
+    } else {
+      sum.leaf = 1
     }
     Backend.sum(sum, plan)
   }

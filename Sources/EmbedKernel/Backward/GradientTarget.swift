@@ -68,21 +68,21 @@ extension GradientTarget {
   /// The target as backends see it, with room made for a row of each group.
   func table(
     _ groups: RowGroupView, _ long: LongGroups.View, dim: Int, factor: Float, streams: Bool
-  ) throws(EmbedError) -> BackwardPass.Table? {
+  ) throws(EmbedError) -> BackwardCall.Table? {
     let aligned = dim % 16 == 0
     switch kind {
     case .none: return nil
     case .rowSparse(let gradient):
       try unsafe gradient.pointee.resize(to: groups.count)
       unsafe gradient.pointee.rowIDMemory.update(from: groups.rowIDs, count: groups.count)
-      return unsafe BackwardPass.Table(
+      return unsafe BackwardCall.Table(
         groups: groups, long: long, values: gradient.pointee.valueMemory, isRowSparse: true,
         accumulates: false, factor: factor, streaming: streams && aligned)
     case .dense(let buffer, let writing):
       let values =
         unsafe buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped
       let startsLine = UInt(bitPattern: values) % 64 == 0
-      return unsafe BackwardPass.Table(
+      return unsafe BackwardCall.Table(
         groups: groups, long: long, values: values, isRowSparse: false,
         accumulates: writing == .accumulate,
         rowsToClear: writing == .overwrite ? buffer.count / dim : 0, factor: factor,

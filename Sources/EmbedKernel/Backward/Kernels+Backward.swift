@@ -110,32 +110,22 @@ extension Kernels {
   }
 
   @usableFromInline
-  func backward(
-    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
-    _ place: PositionIDs, _ options: BackwardOptions, _ tokens: borrowing GradientTarget,
-    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient, ids, shape, place, options, tokens, positions, &workspace, tuning: .inForce)
-  }
-
-  /// The same with other limits between ways than those measured.
   package func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
     _ place: PositionIDs, _ options: BackwardOptions, _ tokens: borrowing GradientTarget,
-    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace, tuning: Tuning
+    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
   ) throws(EmbedError) {
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       let call = unsafe BackwardCall(
         outputGradient: outputGradient, ids: ids, shape: shape, place: place, places: places,
         options: options)
-      try run(call, tokens, positions, &workspace, tuning)
+      try run(call, tokens, positions, &workspace)
     }
   }
 
   private func run(
     _ call: BackwardCall, _ tokens: borrowing GradientTarget,
-    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace, _ tuning: Tuning
+    _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
   ) throws(EmbedError) {
     try call.check()
     let shape = call.shape
@@ -150,8 +140,8 @@ extension Kernels {
         throw call.place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
       }
     }
-    let n = shape.batch * shape.context
-    let plan = try Plan(self, outputBytes: n * shape.dim * 4, rows: n, dim: shape.dim, tuning)
+    let n = call.tokenCount
+    let plan = try Plan(self, outputBytes: n * shape.dim * 4, rows: n, dim: shape.dim)
 
     if tokens.isSome {
       let choice = RowOfID(
@@ -172,19 +162,16 @@ extension Kernels {
 
     let factor = call.options.scale * call.options.gradientScale
     let streams = plan.traffic.streaming
-    var pass = unsafe BackwardPass(
-      outputGradient: call.outputGradient.baseAddress
-        ?? UnsafePointer(bitPattern: 64)
-        .unsafelyUnwrapped, tokenCount: n, dim: shape.dim, summation: call.options.summation,
-      tokens: nil, positions: nil, destinations: fuses ? workspace.destinationMemory : nil)
-    pass.tokens = try tokens.table(
+    var call = call
+    unsafe call.destinations = fuses ? workspace.destinationMemory : nil
+    call.tokens = try tokens.table(
       workspace.tokens.unsafeView, workspace.longTokenView, dim: shape.dim, factor: factor,
       streams: streams)
-    pass.tokens?.dividesByCount = call.options.frequencyScaling == .inverse
-    pass.positions = try positions.table(
+    call.tokens?.dividesByCount = call.options.frequencyScaling == .inverse
+    call.positions = try positions.table(
       workspace.positions.unsafeView, workspace.longPositionView, dim: shape.dim,
       factor: call.options.gradientScale, streams: false)
-    pass.positions?.indexStep = workspace.positionStep
-    plan.backend.backward(pass, plan)
+    call.positions?.indexStep = workspace.positionStep
+    plan.backend.kernels.backward(call, plan)
   }
 }

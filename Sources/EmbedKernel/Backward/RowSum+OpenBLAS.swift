@@ -9,22 +9,24 @@
 // absolute values. Trees and compensated sums are not BLAS's; the Swift backend does them.
 
 internal import CBLASCalls
+internal import CMicrokernels
 
-extension OpenBLASKernels: RowSumKernels {
-  static func sum(_ sum: RowSum, _ plan: Plan) {
-    switch sum.order {
-    case .leftToRight: addUp(sum)
-    case .tree, .compensated: SIMDKernels.sum(sum, plan)
+extension OpenBLASKernels {
+  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {
+    if sum.leaf == ek_row_sum.leftToRight, !sum.compensated {
+      addUp(sum)
+    } else {
+      SIMDKernels.sum(sum, plan)
     }
   }
 
-  private static func addUp(_ sum: RowSum) {
-    let isRegular = sum.indexStep > 0 && sum.count > 1 && sum.count <= mostRows
-    let spacing = sum.indexStep.multipliedReportingOverflow(by: sum.stride)
+  private static func addUp(_ sum: ek_row_sum) {
+    let isRegular = sum.index_step > 0 && sum.count > 1 && sum.count <= mostRows
+    let spacing = sum.index_step.multipliedReportingOverflow(by: sum.stride)
     if isRegular, !spacing.overflow, let spacing = Int32(exactly: spacing.partialValue) {
       multiplyByOnes(sum, spacing)
-    } else if sum.count == 1, !sum.accumulates || sum.factor == 1 {
-      unsafe writeRow(sum, row(sum, 0), sum.output, sum.factor, sum.accumulates)
+    } else if sum.count == 1, !sum.accumulate || sum.factor == 1 {
+      unsafe writeRow(sum, sum.row(0), sum.output, sum.factor, sum.accumulate)
     } else {
       addRows(sum)
     }
@@ -32,34 +34,34 @@ extension OpenBLASKernels: RowSumKernels {
   }
 
   /// output (+)= factor * rowsᵀ 1, some columns a call.
-  private static func multiplyByOnes(_ sum: RowSum, _ spacing: Int32) {
+  private static func multiplyByOnes(_ sum: ek_row_sum, _ spacing: Int32) {
     let columns = max(1, mostElements / sum.count)
-    let first = unsafe row(sum, 0)
+    let first = unsafe sum.row(0)
     for start in stride(from: 0, to: sum.width, by: columns) {
       let count = min(columns, sum.width - start)
       unsafe ones.withUnsafePointer {
         unsafe ek_blas_sgemv(
           true, Int32(sum.count), Int32(count), sum.factor, first + start, spacing, $0, 1,
-          sum.accumulates ? 1 : 0, sum.output + start, 1)
+          sum.accumulate ? 1 : 0, sum.output + start, 1)
       }
     }
   }
 
   /// Sums a block of columns at a time beside the output, by saxpy, then scales and writes it.
-  private static func addRows(_ sum: RowSum) {
+  private static func addRows(_ sum: ek_row_sum) {
     var block = InlineArray<1_024, Float>(repeating: 0)
     var span = block.mutableSpan
     unsafe span.withUnsafeMutableBufferPointer { block in
       let total = unsafe block.baseAddress.unsafelyUnwrapped
       for start in stride(from: 0, to: sum.width, by: block.count) {
         let count = min(block.count, sum.width - start)
-        unsafe total.update(from: row(sum, 0) + start, count: count)
+        unsafe total.update(from: sum.row(0) + start, count: count)
         for i in 1..<max(1, sum.count) {
-          unsafe ek_blas_saxpy(Int32(count), 1, row(sum, i) + start, 1, total, 1)
+          unsafe ek_blas_saxpy(Int32(count), 1, sum.row(i) + start, 1, total, 1)
         }
         unsafe scale(total, by: sum.factor, count: count)
         let output = unsafe sum.output + start
-        if sum.accumulates {
+        if sum.accumulate {
           unsafe ek_blas_saxpy(Int32(count), 1, total, 1, output, 1)
         } else {
           unsafe output.update(from: total, count: count)
@@ -68,29 +70,29 @@ extension OpenBLASKernels: RowSumKernels {
     }
   }
 
-  private static func pass(_ sum: RowSum) {
+  private static func pass(_ sum: ek_row_sum) {
     guard let destinations = unsafe sum.destinations, let passed = unsafe sum.passed else { return }
     for i in 0..<sum.count {
-      let destination = unsafe Int(destinations[index(sum, i)])
+      let destination = unsafe Int(destinations[sum.index(i)])
       guard destination >= 0 else { continue }
       let to = unsafe passed + destination * sum.stride
-      if sum.passAccumulates, sum.passFactor != 1 {
+      if sum.pass_accumulate, sum.pass_factor != 1 {
         var alone = sum
-        unsafe alone.rows = row(sum, i)
+        unsafe alone.rows = sum.row(i)
         unsafe alone.indices = nil
         unsafe alone.destinations = nil
         unsafe alone.output = to
-        (alone.count, alone.factor, alone.accumulates) = (1, sum.passFactor, true)
+        (alone.count, alone.factor, alone.accumulate) = (1, sum.pass_factor, true)
         addRows(alone)
       } else {
-        unsafe writeRow(sum, row(sum, i), to, sum.passFactor, sum.passAccumulates)
+        unsafe writeRow(sum, sum.row(i), to, sum.pass_factor, sum.pass_accumulate)
       }
     }
   }
 
   /// output = factor * row, or output += row, in calls below OpenBLAS's threading.
   private static func writeRow(
-    _ sum: RowSum, _ row: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>,
+    _ sum: ek_row_sum, _ row: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>,
     _ factor: Float, _ accumulates: Bool
   ) {
     guard accumulates else {
@@ -101,15 +103,6 @@ extension OpenBLASKernels: RowSumKernels {
       let count = min(mostElements, sum.width - start)
       unsafe ek_blas_saxpy(Int32(count), 1, row + start, 1, output + start, 1)
     }
-  }
-
-  private static func index(_ sum: RowSum, _ i: Int) -> Int {
-    if let indices = unsafe sum.indices { return unsafe Int(indices[i]) }
-    return i
-  }
-
-  private static func row(_ sum: RowSum, _ i: Int) -> UnsafePointer<Float> {
-    unsafe sum.rows + index(sum, i) * sum.stride
   }
 }
 

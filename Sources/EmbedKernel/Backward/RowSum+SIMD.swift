@@ -3,9 +3,11 @@
 //
 // Bytes: each listed row read once, D*4; the output written once, D*4, and read where it is added to.
 
-extension SIMDKernels: RowSumKernels {
-  static func sum(_ sum: RowSum, _ plan: Plan) {
-    if case .leftToRight = sum.order, unsafe sum.destinations != nil, !sum.accumulates {
+internal import CMicrokernels
+
+extension SIMDKernels {
+  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {
+    if unsafe sum.destinations != nil, !sum.accumulate {
       return addRows(sum)
     }
     var column = 0
@@ -18,7 +20,7 @@ extension SIMDKernels: RowSumKernels {
 
   /// One row at a time added to the output, which stays in cache: the same sums as by columns. Rows of
   /// sequences lie so evenly that columns of several of them would share the cache's sets.
-  private static func addRows(_ sum: RowSum) {
+  private static func addRows(_ sum: ek_row_sum) {
     for i in 0..<sum.count {
       var column = 0
       while column &+ Columns.most <= sum.width {
@@ -30,7 +32,7 @@ extension SIMDKernels: RowSumKernels {
   }
 
   @inline(__always)
-  private static func addRow(_ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int) {
+  private static func addRow(_ sum: ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int) {
     var value = row(sum, i, column, lanes)
     pass(sum, i, column, lanes, value)
     let output = unsafe sum.output + column
@@ -40,27 +42,26 @@ extension SIMDKernels: RowSumKernels {
   }
 
   @inline(__always)
-  private static func sumColumns(_ sum: RowSum, _ column: Int, _ lanes: Int) {
+  private static func sumColumns(_ sum: ek_row_sum, _ column: Int, _ lanes: Int) {
     var total: Columns
-    switch sum.order {
-    case .leftToRight: total = addUp(sum, 0, sum.count, column, lanes)
-    case .tree(let leaf): total = tree(sum, 0, sum.count, leaf, column, lanes)
-    case .compensated:
+    if sum.compensated {
       let (value, correction) = compensated(sum, column, lanes)
       total = value
-      if let output = unsafe sum.correctionOutput {
+      if let output = unsafe sum.correction_output {
         unsafe correction.store(output + column, lanes)
       } else {
         total = value + correction
       }
+    } else {
+      total = tree(sum, 0, sum.count, sum.leaf, column, lanes)
     }
-    unsafe write(total, sum.output + column, lanes, sum.factor, sum.accumulates)
+    unsafe write(total, sum.output + column, lanes, sum.factor, sum.accumulate)
   }
 
   /// Rows first..<last, left to right; passes each on where the call asks for it.
   @inline(__always)
   private static func addUp(
-    _ sum: RowSum, _ first: Int, _ last: Int, _ column: Int, _ lanes: Int
+    _ sum: ek_row_sum, _ first: Int, _ last: Int, _ column: Int, _ lanes: Int
   ) -> Columns {
     var total = row(sum, first, column, lanes)
     pass(sum, first, column, lanes, total)
@@ -77,7 +78,7 @@ extension SIMDKernels: RowSumKernels {
   /// Leaves of `leaf` rows, added up as a tree of adjacent pairs: the left side of each addition is
   /// the largest power of two of leaves that is short of all.
   private static func tree(
-    _ sum: RowSum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int, _ lanes: Int
+    _ sum: ek_row_sum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int, _ lanes: Int
   ) -> Columns {
     guard last &- first > leaf else { return addUp(sum, first, last, column, lanes) }
     let leaves = (last &- first &- 1) / leaf
@@ -89,7 +90,7 @@ extension SIMDKernels: RowSumKernels {
   /// Left to right, with the rounding error of every addition (Knuth's TwoSum) summed beside.
   @inline(__always)
   private static func compensated(
-    _ sum: RowSum, _ column: Int, _ lanes: Int
+    _ sum: ek_row_sum, _ column: Int, _ lanes: Int
   ) -> (Columns, Columns) {
     var (total, correction) = (Columns(), Columns())
     for i in 0..<sum.count {
@@ -99,7 +100,7 @@ extension SIMDKernels: RowSumKernels {
       correction = correction + ((total - (next - added)) + (value - added))
       total = next
       if let corrections = unsafe sum.corrections {
-        let at = index(sum, i) &* sum.stride &+ column
+        let at = sum.index(i) &* sum.stride &+ column
         correction = unsafe correction + Columns(corrections + at, lanes)
       }
     }
@@ -107,26 +108,20 @@ extension SIMDKernels: RowSumKernels {
   }
 
   @inline(__always)
-  private static func index(_ sum: RowSum, _ i: Int) -> Int {
-    if let indices = unsafe sum.indices { return unsafe Int(indices[i]) }
-    return i
-  }
-
-  @inline(__always)
-  private static func row(_ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int) -> Columns {
-    unsafe Columns(sum.rows + (index(sum, i) &* sum.stride &+ column), lanes)
+  private static func row(_ sum: ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int) -> Columns {
+    unsafe Columns(sum.row(i) + column, lanes)
   }
 
   @inline(__always)
   private static func pass(
-    _ sum: RowSum, _ i: Int, _ column: Int, _ lanes: Int, _ value: Columns
+    _ sum: ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int, _ value: Columns
   ) {
     guard let destinations = unsafe sum.destinations, let passed = unsafe sum.passed else { return }
-    let destination = unsafe Int(destinations[index(sum, i)])
+    let destination = unsafe Int(destinations[sum.index(i)])
     guard destination >= 0 else { return }
     unsafe write(
-      value, passed + (destination &* sum.stride &+ column), lanes, sum.passFactor,
-      sum.passAccumulates)
+      value, passed + (destination &* sum.stride &+ column), lanes, sum.pass_factor,
+      sum.pass_accumulate)
   }
 
   /// p[:] = factor * value, or p[:] += factor * value, the product rounded on its own.

@@ -16,7 +16,7 @@ extension Kernels {
   /// Adds or writes a bias of positions alone.
   @usableFromInline
   func run(
-    _ bias: any AttentionBias, _ logits: TypedElements, _ shape: AttentionShape,
+    _ bias: any AttentionBias, _ logits: Elements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask, overwrites: Bool
   ) throws(EmbedError) {
     guard let table = bias.distanceTable else {
@@ -40,7 +40,7 @@ extension Kernels {
 
 extension AttentionBias {
   func run(
-    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: Elements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool = true
   ) throws(EmbedError) {
@@ -56,7 +56,7 @@ extension AttentionBias {
 
   /// The call, checked; nil where there are no logits.
   fileprivate func pass(
-    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: Elements, _ shape: AttentionShape,
     _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places),
     _ mask: AttentionMask, _ vectors: AttentionVectors, overwrites: Bool, readsKeys: Bool
   ) throws(EmbedError) -> BiasPass? {
@@ -90,8 +90,7 @@ extension AttentionBias {
       heads: heads, positions: positions, name: name, shape, queries.ids, keys.ids,
       queries.places, keys.places)
     let plan = try Plan(
-      kernels, outputBytes: count &* logits.type.byteCount, rows: rows, dim: max(1, shape.keys),
-      .inForce)
+      kernels, outputBytes: count &* logits.type.byteCount, rows: rows, dim: max(1, shape.keys))
     guard count > 0, let base = unsafe logits.base else { return nil }
     try prepare(places.reach)
     return unsafe BiasPass(
@@ -115,7 +114,7 @@ extension AttentionBias {
 
 extension TrainedBias {
   func runGradient(
-    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: Elements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ vectors: AttentionVectors, _ gradients: AttentionGradients,
     _ workspace: inout BiasWorkspace, _ parameters: UnsafeMutableBufferPointer<Float>,

@@ -19,12 +19,12 @@
 /// and count for nothing. A tile needs all keys that its queries see: the count runs from the last.
 public final class CoPE: Sendable {
   /// e, shape `[positions, headDim]`.
-  public let table: EmbeddingTable
+  public let table: EmbeddingTable<Float>
 
   /// CoPE over `table`, which is shared, not copied.
   ///
   /// - Throws: `invalidSize` for more than 16,384 positions, whose products are kept on the stack.
-  public init(table: EmbeddingTable) throws(EmbedError) {
+  public init(table: EmbeddingTable<Float>) throws(EmbedError) {
     guard table.rows <= RelativeProducts.Scratch.count else {
       throw .invalidSize(
         argument: "positions", value: table.rows,
@@ -55,7 +55,7 @@ extension Kernels {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
     try unsafe run(
       cope, unsafe queryVectors.withUnsafeBufferPointer { unsafe $0 },
-      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys)
+      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys)
   }
 
   /// The same for any element type: two-byte queries are widened to floats in the workspace,
@@ -68,13 +68,13 @@ extension Kernels {
   ) throws(EmbedError) {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
     try run(
-      cope, unsafe TypedElements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace)
+      cope, unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace)
   }
 
   @usableFromInline
   func run(
-    _ cope: CoPE, _ queryVectors: TypedElements, _ logits: TypedElements,
+    _ cope: CoPE, _ queryVectors: Elements, _ logits: Elements,
     _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs,
     _ workspace: inout BiasWorkspace
   ) throws(EmbedError) {
@@ -83,7 +83,7 @@ extension Kernels {
   }
 
   private func run(
-    _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>, _ logits: TypedElements,
+    _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>, _ logits: Elements,
     _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs
   ) throws(EmbedError) {
     try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
@@ -118,17 +118,17 @@ extension Kernels {
   ) throws(EmbedError) {
     let written = unsafe logitsGradient.withUnsafeMutableBufferPointer { unsafe $0 }
     try unsafe runGradient(
-      cope, unsafe TypedElements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(logits.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace,
+      cope, unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(logits.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace,
       unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 },
       unsafe queryGradient.withUnsafeMutableBufferPointer { unsafe $0 })
   }
 
   @usableFromInline
   func runGradient(
-    _ cope: CoPE, _ queryVectors: TypedElements, _ logits: TypedElements,
-    _ logitsGradient: TypedElements, _ shape: AttentionShape, _ queries: PositionIDs,
+    _ cope: CoPE, _ queryVectors: Elements, _ logits: Elements,
+    _ logitsGradient: Elements, _ shape: AttentionShape, _ queries: PositionIDs,
     _ keys: PositionIDs, _ workspace: inout BiasWorkspace,
     _ gradient: UnsafeMutableBufferPointer<Float>,
     _ queryGradient: UnsafeMutableBufferPointer<Float>

@@ -36,7 +36,7 @@
   /// Checks a call; nil where there are no logits.
   init?(
     _ kernels: Kernels, _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>,
-    _ logits: TypedElements, _ shape: AttentionShape,
+    _ logits: Elements, _ shape: AttentionShape,
     _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places)
   ) throws(EmbedError) {
     let count = try shape.check()
@@ -61,7 +61,7 @@
       heads: nil, positions: nil, name: "CoPE", shape, queries.ids, keys.ids, queries.places,
       keys.places)
     plan = try Plan(
-      kernels, outputBytes: bytes, rows: rows, dim: max(1, shape.keys), .inForce)
+      kernels, outputBytes: bytes, rows: rows, dim: max(1, shape.keys))
     guard count > 0, let base = unsafe logits.base, let vectors = queryVectors.baseAddress else {
       return nil
     }

@@ -10,12 +10,12 @@
 /// "query vectors" of the call, `[batch, heads, queries, rank]`.
 @safe public final class ContentRelativeBias: TrainedBias {
   /// The profiles, shape `[extent, rank]`, shared by all heads; checkpoints hold `[rank, extent]`.
-  public let bank: EmbeddingTable
+  public let bank: EmbeddingTable<Float>
 
   private let index: RelativeIndex
 
   /// A bias over `bank`, which is shared, not copied.
-  public init(bank: EmbeddingTable) {
+  public init(bank: EmbeddingTable<Float>) {
     self.bank = bank
     index = RelativeIndex(deltas: 1 - bank.rows...0) { -$0 }
   }

@@ -24,9 +24,9 @@
   /// The distance that the last bucket reaches.
   public let maximumDistance: Int
   /// Shape `[2·span, heads·headDim]`; nil where content-to-position is left out.
-  public let keyTable: EmbeddingTable?
+  public let keyTable: EmbeddingTable<Float>?
   /// Shape `[2·span, heads·headDim]`; nil where position-to-content is left out.
-  public let queryTable: EmbeddingTable?
+  public let queryTable: EmbeddingTable<Float>?
   /// Multiplies both products: 1/sqrt(headDim · 3) with both terms.
   public let scale: Double
 
@@ -44,7 +44,7 @@
   ///   scale that is not finite.
   public init(
     heads: Int, span: Int, buckets: Int? = nil, maximumDistance: Int = 512,
-    keyTable: EmbeddingTable?, queryTable: EmbeddingTable?, scale: Double? = nil
+    keyTable: EmbeddingTable<Float>?, queryTable: EmbeddingTable<Float>?, scale: Double? = nil
   ) throws(EmbedError) {
     guard span > 0, span < 1 << 24 else {
       throw .invalidSize(argument: "span", value: span, expected: "1..<\(1 << 24)")
@@ -129,7 +129,7 @@
   /// Grows the index.
   public func prepare(_ reach: BiasReach) throws(EmbedError) { try index.cover(reach) }
 
-  private func products(_ table: EmbeddingTable, _ head: Int) -> RelativeProducts {
+  private func products(_ table: EmbeddingTable<Float>, _ head: Int) -> RelativeProducts {
     unsafe RelativeProducts(
       table: UnsafePointer(table.storage.base) + head * dim, stride: table.dim, dim: dim,
       index: index.origin, deltas: index.deltas, scale: Float(scale))

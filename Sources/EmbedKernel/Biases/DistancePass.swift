@@ -62,7 +62,7 @@ extension Places {
 extension DistanceTable {
   /// Checks the call and runs it; nothing has been written when this throws.
   func run(
-    _ kernels: Kernels, _ logits: TypedElements, _ shape: AttentionShape,
+    _ kernels: Kernels, _ logits: Elements, _ shape: AttentionShape,
     _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places),
     _ mask: AttentionMask, overwrites: Bool
   ) throws(EmbedError) {
@@ -76,10 +76,9 @@ extension DistanceTable {
       queries.places, keys.places)
     let bytes = count &* logits.type.byteCount
     let rows = shape.batch &* shape.heads &* shape.queries
-    let tuning = Tuning.inForce
     let plan = try Plan(
-      kernels, outputBytes: bytes, rows: rows, dim: max(1, shape.keys), tuning,
-      isInCache: bytes < tuning.streamingBytes)
+      kernels, outputBytes: bytes, rows: rows, dim: max(1, shape.keys),
+      isInCache: bytes < kernels.limits.streamingBytes)
     guard count > 0, let base = unsafe logits.base else { return }
     try prepare(places.reach)
     let (first, headStride) = unsafe entries

@@ -21,7 +21,7 @@
 @safe public final class FIRE: TrainedBias, @unchecked Sendable {
   /// The parameters in order: w1 `[width]`, b1 `[width]`, w2 `[heads, width]`, b2 `[heads]`, c, and
   /// the factor of the initial threshold L.
-  public let parameters: EmbeddingTable
+  public let parameters: EmbeddingTable<Float>
   /// The units of the hidden layer.
   public let width: Int
   /// L before its trained factor.
@@ -45,7 +45,7 @@
   ///   threshold or epsilon that is not finite, or parameters that are not.
   public init(
     heads: Int, width: Int = 32, initialThreshold: Double = 512, epsilon: Double = 1e-6,
-    parameters: EmbeddingTable
+    parameters: EmbeddingTable<Float>
   ) throws(EmbedError) {
     for (name, size) in [("heads", heads), ("width", width)] where size < 1 || size > 1 << 20 {
       throw .invalidSize(argument: name, value: size, expected: "1...\(1 << 20)")

@@ -28,12 +28,12 @@ public final class KERPLE: TrainedDistanceBias {
   ///
   /// Both are taken as at least 0.01, and p of the power kernel as at most 2; a gradient is taken at
   /// the value so limited, so training can bring a parameter back.
-  public let parameters: EmbeddingTable
+  public let parameters: EmbeddingTable<Float>
 
   /// A bias over `parameters`, shape `[2, heads]`; it is shared, not copied.
   ///
   /// - Throws: `invalidSize` where there are not two rows.
-  public init(_ kernel: Kernel, parameters: EmbeddingTable) throws(EmbedError) {
+  public init(_ kernel: Kernel, parameters: EmbeddingTable<Float>) throws(EmbedError) {
     guard parameters.rows == 2 else {
       throw .invalidSize(
         argument: "rows of KERPLE's parameters", value: parameters.rows, expected: "2")

@@ -44,7 +44,7 @@ extension Kernels {
     keys: PositionIDs = .sequential(), mask: AttentionMask = []
   ) throws(EmbedError) {
     try run(
-      bias, unsafe TypedElements(UnsafeBufferPointer(logits)), shape, queries, keys, mask,
+      bias, unsafe Elements(UnsafeBufferPointer(logits)), shape, queries, keys, mask,
       overwrites: false)
   }
 
@@ -58,7 +58,7 @@ extension Kernels {
   ) throws(EmbedError) where Output.Element: TableElement {
     try unsafe output.withMutableElements { (output) throws(EmbedError) in
       try run(
-        bias, unsafe TypedElements(UnsafeBufferPointer(output)), shape, queries, keys, mask,
+        bias, unsafe Elements(UnsafeBufferPointer(output)), shape, queries, keys, mask,
         overwrites: true)
     }
   }
@@ -84,7 +84,7 @@ extension Kernels {
     try unsafe logitsGradient.withElements { (logitsGradient) throws(EmbedError) in
       try unsafe gradient.withMutableElements { (gradient) throws(EmbedError) in
         try unsafe runGradient(
-          bias, unsafe TypedElements(logitsGradient), shape, queries, keys, mask, &workspace,
+          bias, unsafe Elements(logitsGradient), shape, queries, keys, mask, &workspace,
           gradient)
       }
     }
@@ -92,7 +92,7 @@ extension Kernels {
 
   @usableFromInline
   func runGradient(
-    _ bias: any TrainedBias, _ logits: TypedElements, _ shape: AttentionShape,
+    _ bias: any TrainedBias, _ logits: Elements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ workspace: inout BiasWorkspace, _ gradient: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {

@@ -20,7 +20,7 @@ extension Kernels {
       keys: keyVectors.withUnsafeBufferPointer { unsafe $0 })
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
     try bias.run(
-      self, unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, mask,
+      self, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, mask,
       vectors, overwrites: false)
   }
 
@@ -37,15 +37,15 @@ extension Kernels {
   ) throws(EmbedError) {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
     try run(
-      bias, unsafe TypedElements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(keyVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, mask, &workspace)
+      bias, unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(keyVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, mask, &workspace)
   }
 
   @usableFromInline
   func run(
-    _ bias: any AttentionBias, _ queryVectors: TypedElements, _ keyVectors: TypedElements,
-    _ logits: TypedElements, _ shape: AttentionShape, _ queries: PositionIDs,
+    _ bias: any AttentionBias, _ queryVectors: Elements, _ keyVectors: Elements,
+    _ logits: Elements, _ shape: AttentionShape, _ queries: PositionIDs,
     _ keys: PositionIDs, _ mask: AttentionMask, _ workspace: inout BiasWorkspace
   ) throws(EmbedError) {
     let floats = try unsafe workspace.floats(queryVectors, keyVectors, self)
@@ -74,9 +74,9 @@ extension Kernels {
     queryGradient: inout MutableSpan<Float>, keyGradient: inout MutableSpan<Float>
   ) throws(EmbedError) {
     try unsafe runGradient(
-      bias, unsafe TypedElements(logitsGradient.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(keyVectors.withUnsafeBufferPointer { unsafe $0 }), shape, queries,
+      bias, unsafe Elements(logitsGradient.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(keyVectors.withUnsafeBufferPointer { unsafe $0 }), shape, queries,
       keys, mask, &workspace, unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 },
       unsafe queryGradient.withUnsafeMutableBufferPointer { unsafe $0 },
       unsafe keyGradient.withUnsafeMutableBufferPointer { unsafe $0 })
@@ -84,8 +84,8 @@ extension Kernels {
 
   @usableFromInline
   func runGradient(
-    _ bias: any TrainedBias, _ logits: TypedElements, _ queryVectors: TypedElements,
-    _ keyVectors: TypedElements, _ shape: AttentionShape, _ queries: PositionIDs,
+    _ bias: any TrainedBias, _ logits: Elements, _ queryVectors: Elements,
+    _ keyVectors: Elements, _ shape: AttentionShape, _ queries: PositionIDs,
     _ keys: PositionIDs, _ mask: AttentionMask, _ workspace: inout BiasWorkspace,
     _ gradient: UnsafeMutableBufferPointer<Float>,
     _ queryGradient: UnsafeMutableBufferPointer<Float>,

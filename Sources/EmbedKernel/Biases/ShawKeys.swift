@@ -9,7 +9,7 @@
   /// The longest distance with a vector of its own.
   public let clip: Int
   /// The vectors, shape `[2·clip + 1, headDim]`, from the furthest key before to the furthest after.
-  public let table: EmbeddingTable
+  public let table: EmbeddingTable<Float>
   /// Multiplies the product, as it multiplies that of queries and keys.
   public let scale: Double
 
@@ -20,7 +20,7 @@
   /// - Parameter scale: 1/sqrt(headDim) where it is not given.
   /// - Throws: `invalidSize` where the rows are not 2·clip + 1; `invalidValue` for a scale that is
   ///   not finite.
-  public init(clip: Int, table: EmbeddingTable, scale: Double? = nil) throws(EmbedError) {
+  public init(clip: Int, table: EmbeddingTable<Float>, scale: Double? = nil) throws(EmbedError) {
     guard clip >= 0, clip < 1 << 24 else {
       throw .invalidSize(argument: "clip", value: clip, expected: "0..<\(1 << 24)")
     }

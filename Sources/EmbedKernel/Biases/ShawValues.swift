@@ -14,7 +14,7 @@ public final class ShawValues: Sendable {
   /// Values over `table`, shape `[2·clip + 1, headDim]`, which is shared, not copied.
   ///
   /// - Throws: `invalidSize` where the rows are not 2·clip + 1.
-  public init(clip: Int, table: EmbeddingTable) throws(EmbedError) {
+  public init(clip: Int, table: EmbeddingTable<Float>) throws(EmbedError) {
     keys = try ShawKeys(clip: clip, table: table, scale: 1)
   }
 
@@ -64,13 +64,13 @@ extension Kernels {
   ) throws(EmbedError) {
     let written = unsafe output.withUnsafeMutableBufferPointer { unsafe $0 }
     try run(
-      values, unsafe TypedElements(weights.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace)
+      values, unsafe Elements(weights.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace)
   }
 
   @usableFromInline
   func run(
-    _ values: ShawValues, _ weights: TypedElements, _ output: TypedElements,
+    _ values: ShawValues, _ weights: Elements, _ output: Elements,
     _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs,
     _ workspace: inout BiasWorkspace
   ) throws(EmbedError) {
@@ -102,17 +102,17 @@ extension Kernels {
   ) throws(EmbedError) {
     let written = unsafe weightsGradient.withUnsafeMutableBufferPointer { unsafe $0 }
     try unsafe runGradient(
-      values, unsafe TypedElements(weights.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe TypedElements(outputGradient.withUnsafeBufferPointer { unsafe $0 }), shape, queries,
-      keys, &workspace, unsafe TypedElements(UnsafeBufferPointer(written)),
+      values, unsafe Elements(weights.withUnsafeBufferPointer { unsafe $0 }),
+      unsafe Elements(outputGradient.withUnsafeBufferPointer { unsafe $0 }), shape, queries,
+      keys, &workspace, unsafe Elements(UnsafeBufferPointer(written)),
       unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 })
   }
 
   @usableFromInline
   func runGradient(
-    _ values: ShawValues, _ weights: TypedElements, _ outputGradient: TypedElements,
+    _ values: ShawValues, _ weights: Elements, _ outputGradient: Elements,
     _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs,
-    _ workspace: inout BiasWorkspace, _ weightsGradient: TypedElements,
+    _ workspace: inout BiasWorkspace, _ weightsGradient: Elements,
     _ gradient: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
     let (floats, _) = try unsafe workspace.floats(outputGradient, .none, self)

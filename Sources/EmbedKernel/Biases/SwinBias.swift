@@ -15,7 +15,7 @@
   public let columns: Int
   /// The numbers, shape `[(2·rows - 1)·(2·columns - 1), heads]`; the row of a query and a key is
   /// (query row - key row + rows - 1)·(2·columns - 1) + query column - key column + columns - 1.
-  public let weights: EmbeddingTable
+  public let weights: EmbeddingTable<Float>
 
   /// The same by head, rising with the key: `[heads, 2·rows - 1, 2·columns - 1]`.
   private let byHead: AlignedBuffer<Float>
@@ -25,7 +25,7 @@
   ///
   /// - Throws: `invalidSize` for an empty window, or where the weights have other rows;
   ///   `outOfMemory`.
-  public init(rows: Int, columns: Int, weights: EmbeddingTable) throws(EmbedError) {
+  public init(rows: Int, columns: Int, weights: EmbeddingTable<Float>) throws(EmbedError) {
     for (name, size) in [("window rows", rows), ("window columns", columns)]
     where size < 1 || size > 1 << 15 {
       throw .invalidSize(argument: name, value: size, expected: "1...\(1 << 15)")

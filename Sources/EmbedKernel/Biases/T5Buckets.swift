@@ -81,13 +81,13 @@ public final class T5Bias: TrainedDistanceBias {
   /// Which bucket each distance falls into.
   public let buckets: DistanceBuckets
   /// The numbers, shape `[buckets, heads]`, as T5's checkpoints hold them.
-  public let weights: EmbeddingTable
+  public let weights: EmbeddingTable<Float>
 
   /// A bias over `weights`, shape `[buckets, heads]`; it is shared, not copied. After training moved
   /// it, refresh the `DistanceTable` made of this.
   ///
   /// - Throws: `invalidSize` where the rows are not the buckets.
-  public init(_ buckets: DistanceBuckets, weights: EmbeddingTable) throws(EmbedError) {
+  public init(_ buckets: DistanceBuckets, weights: EmbeddingTable<Float>) throws(EmbedError) {
     guard weights.rows == buckets.count else {
       throw .invalidSize(
         argument: "rows of the bucket table", value: weights.rows, expected: "\(buckets.count)")

@@ -91,7 +91,7 @@ public struct BiasWorkspace: ~Copyable {
   /// The elements as floats: in place where they are, else in memory of this workspace, one group
   /// after another. What an earlier call gave is lost.
   mutating func floats(
-    _ first: TypedElements, _ second: TypedElements, _ kernels: Kernels
+    _ first: Elements, _ second: Elements, _ kernels: Kernels
   ) throws(EmbedError) -> (UnsafeBufferPointer<Float>, UnsafeBufferPointer<Float>) {
     guard first.type != .float32 else { return unsafe (first.asFloats, second.asFloats) }
     let count = first.count + second.count
@@ -109,9 +109,9 @@ public struct BiasWorkspace: ~Copyable {
   }
 }
 
-extension TypedElements {
+extension Elements {
   /// No elements.
-  static var none: TypedElements { unsafe TypedElements(base: nil, count: 0, type: .float32) }
+  static var none: Elements { unsafe Elements(base: nil, count: 0, type: .float32) }
 
   /// The elements, which are floats.
   var asFloats: UnsafeBufferPointer<Float> {
@@ -122,7 +122,7 @@ extension TypedElements {
 extension Kernels {
   /// Copies elements of any type to as many floats.
   func widen(
-    _ elements: TypedElements, to floats: UnsafeMutableBufferPointer<Float>
+    _ elements: Elements, to floats: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
     try unsafe convert(
       UnsafeRawBufferPointer(
@@ -163,7 +163,7 @@ extension DistanceTable: TrainedBias {
   }
 }
 
-extension EmbeddingTable {
+extension EmbeddingTable<Float> {
   /// One number of a scheme's parameters.
   func element(_ row: Int, _ column: Int) -> Float {
     precondition(row >= 0 && row < rows && column >= 0 && column < dim, "index out of bounds")

@@ -20,11 +20,11 @@
 /// so the published shift of a whole tensor is never made.
 @safe public final class TransformerXLBias: TrainedBias {
   /// u, shape `[heads, headDim]`.
-  public let contentBias: EmbeddingTable
+  public let contentBias: EmbeddingTable<Float>
   /// v, shape `[heads, headDim]`.
-  public let positionBias: EmbeddingTable
+  public let positionBias: EmbeddingTable<Float>
   /// W, shape `[heads·headDim, model]`.
-  public let projection: EmbeddingTable
+  public let projection: EmbeddingTable<Float>
   /// Multiplies the bias, as it multiplies the product of queries and keys.
   public let scale: Double
 
@@ -41,7 +41,8 @@
   /// - Throws: `invalidSize` where the tables do not fit each other, `invalidValue` for a scale that
   ///   is not finite.
   public init(
-    contentBias: EmbeddingTable, positionBias: EmbeddingTable, projection: EmbeddingTable,
+    contentBias: EmbeddingTable<Float>, positionBias: EmbeddingTable<Float>,
+    projection: EmbeddingTable<Float>,
     scale: Double? = nil
   ) throws(EmbedError) {
     let (heads, dim, model) = (contentBias.rows, contentBias.dim, projection.dim)
@@ -138,7 +139,7 @@ private enum DistanceBlock {
   /// rows[head, delta] = projection of head · sinusoid of delta
   static func fill(
     _ snapshot: ReachTable<Float>.Snapshot, from sinusoids: ReachTable<Float>,
-    _ projection: EmbeddingTable, dim: Int
+    _ projection: EmbeddingTable<Float>, dim: Int
   ) throws(EmbedError) {
     let (reach, model) = (snapshot.reach, projection.dim)
     let (first, last) = (block(of: -reach.past), block(of: reach.future))

@@ -5,22 +5,23 @@
 /// Holds each table once: `EmbeddingTable` is shared by reference.
 public struct EmbeddingWeights: Sendable {
   /// Token table `[vocabulary, dim]`.
-  public var tokens: EmbeddingTable
+  public var tokens: EmbeddingTable<Float>
   /// Position table `[maximum, dim]`.
-  public var positions: EmbeddingTable?
+  public var positions: EmbeddingTable<Float>?
   /// Segment table `[segments, dim]`.
-  public var segments: EmbeddingTable?
+  public var segments: EmbeddingTable<Float>?
   /// LayerNorm's scale, `[1, dim]`.
-  public var normScale: EmbeddingTable?
+  public var normScale: EmbeddingTable<Float>?
   /// LayerNorm's bias, `[1, dim]`.
-  public var normBias: EmbeddingTable?
+  public var normBias: EmbeddingTable<Float>?
 
   /// Tables that are already filled.
   ///
   /// - Throws: `invalidSize` where a table has another dim than the token table.
   public init(
-    tokens: EmbeddingTable, positions: EmbeddingTable? = nil, segments: EmbeddingTable? = nil,
-    normScale: EmbeddingTable? = nil, normBias: EmbeddingTable? = nil
+    tokens: EmbeddingTable<Float>, positions: EmbeddingTable<Float>? = nil,
+    segments: EmbeddingTable<Float>? = nil,
+    normScale: EmbeddingTable<Float>? = nil, normBias: EmbeddingTable<Float>? = nil
   ) throws(EmbedError) {
     let others = [positions, segments, normScale, normBias]
     for case let table? in others where table.dim != tokens.dim {
@@ -59,7 +60,7 @@ public struct EmbeddingWeights: Sendable {
       throw .missingTensor(path: model.path, expected: ["a name"], found: model.names)
     }
     let table = try model.table(tokens)
-    func read(_ names: [String], rank: Int) throws(SafetensorsError) -> EmbeddingTable? {
+    func read(_ names: [String], rank: Int) throws(SafetensorsError) -> EmbeddingTable<Float>? {
       guard let name = names.first else { return nil }
       return try model.table(name, rank: rank, dim: table.dim)
     }
@@ -83,8 +84,8 @@ public struct EmbeddingWeights: Sendable {
     to path: String, names: EmbeddingNames, type: SafetensorsType = .float32,
     metadata: [String: String] = [:]
   ) throws(SafetensorsError) {
-    var parts: [(name: String, table: EmbeddingTable, shape: [Int])] = []
-    let all: [([String], EmbeddingTable?, Int)] = [
+    var parts: [(name: String, table: EmbeddingTable<Float>, shape: [Int])] = []
+    let all: [([String], EmbeddingTable<Float>?, Int)] = [
       (names.tokens, tokens, 2), (names.positions, positions, 2), (names.segments, segments, 2),
       (names.normScale, normScale, 1), (names.normBias, normBias, 1),
     ]

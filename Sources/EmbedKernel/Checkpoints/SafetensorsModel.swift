@@ -85,12 +85,13 @@ public struct SafetensorsModel: Sendable {
   ///
   /// - Throws: `SafetensorsError`: `missingTensor`, `shape`, `elementType`, `embed`, and whatever is
   ///   wrong with the file.
-  public func table(_ name: String) throws(SafetensorsError) -> EmbeddingTable {
+  public func table(_ name: String) throws(SafetensorsError) -> EmbeddingTable<Float> {
     try table(name, rank: 2, dim: nil)
   }
 
   /// The same, where `rank` is 1 for `[dim]`, and with what the last dimension must be.
-  func table(_ name: String, rank: Int, dim: Int?) throws(SafetensorsError) -> EmbeddingTable {
+  func table(_ name: String, rank: Int, dim: Int?) throws(SafetensorsError) -> EmbeddingTable<Float>
+  {
     let place = try self.file(of: name)
     let file = try SafetensorsError.wrapping(try InputFile(place))
     let header = try SafetensorsHeader(file)
@@ -148,7 +149,7 @@ extension SafetensorsEntry {
   /// The tensor's elements in `file` as a table of floats.
   fileprivate func table(
     _ file: borrowing InputFile, _ dataOffset: Int, rank: Int, dim: Int?
-  ) throws(SafetensorsError) -> EmbeddingTable {
+  ) throws(SafetensorsError) -> EmbeddingTable<Float> {
     let path = file.path
     guard [.float32, .float16, .bfloat16].contains(type) else {
       throw .elementType(path: path, tensor: name, expected: "F32, F16 or BF16", found: type)
@@ -161,7 +162,7 @@ extension SafetensorsEntry {
     }
     let (rows, columns) = rank == 2 ? (shape[0], shape[1]) : (1, shape[0])
     let table = try SafetensorsError.wrappingEmbed { () throws(EmbedError) in
-      try EmbeddingTable(rows: rows, dim: columns)
+      try EmbeddingTable<Float>(rows: rows, dim: columns)
     }
     let target = unsafe table.unsafeBuffer
     let offset = dataOffset + start

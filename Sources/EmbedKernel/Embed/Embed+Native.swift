@@ -1,13 +1,33 @@
-// Forward pass of the native backend: the C microkernels of the best instruction set.
+// Forward pass in C by the plan's instruction set: fused gather and add, one pass over the output.
 
 internal import CMicrokernels
 
-/// Fused gather and add in C, one pass over the output.
-enum NativeKernels: TileKernels {
-  static let walksByPosition = true
+enum NativeKernels: BackendKernels {
+  static func embed(_ call: EmbedCall, _ plan: Plan) {
+    let work = NativeEmbed(walk: EmbedWalk(call), plan: plan)
+    Threads.split(work.walk.count, plan.threads, work)
+  }
+}
 
-  static func embed(_ tile: EmbedTile, _ plan: Plan) {
-    var c = unsafe ek_embed_tile(tile, gathered: false)
-    unsafe plan.kernels.pointee.embed_f32.unsafelyUnwrapped(&c)
+/// A range of a call's columns, rows or tokens.
+private struct NativeEmbed: ParallelWork {
+  let walk: EmbedWalk
+  let plan: Plan
+
+  func run(_ range: Range<Int>) {
+    let (kernels, call) = unsafe (plan.kernels, walk.call)
+    // Small rectangles are in cache whichever way they are walked: write them in order.
+    let byPosition = plan.traffic.prefetchRows > 0
+    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { _, tile in
+      if call.isFloat {
+        unsafe withUnsafePointer(to: tile) {
+          unsafe kernels.pointee.embed_f32.unsafelyUnwrapped($0)
+        }
+      } else {
+        var tile = ek_typed_tile(
+          rows: tile, input: call.input.code, output: call.written.code)
+        unsafe kernels.pointee.embed_typed.unsafelyUnwrapped(&tile)
+      }
+    }
   }
 }

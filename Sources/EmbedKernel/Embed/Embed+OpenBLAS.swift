@@ -11,15 +11,16 @@ internal import CBLASCalls
 /// The gather is split over the plan's threads; axpy runs on OpenBLAS's own threads, whose number is the
 /// host program's and is left as found.
 enum OpenBLASKernels: BackendKernels {
-  static func embed(_ pass: EmbedCall, _ plan: Plan) {
-    let dim = pass.dim
-    Threads.split(pass.tokenCount, plan.threads, Gather(pass: pass))
-    guard unsafe pass.positions != nil || pass.options.scale != 1 else { return }
-    let everyToken = 0..<pass.tokenCount
-    pass.places.forEachRun(context: pass.shape.context, in: everyToken) { start, count, position in
-      unsafe scale(pass.output + start * dim, by: pass.options.scale, count: count * dim)
-      if let positions = unsafe pass.positions {
-        unsafe add(positions + position * dim, to: pass.output + start * dim, count: count * dim)
+  static func embed(_ call: EmbedCall, _ plan: Plan) {
+    let (dim, scale) = (call.dim, call.options.scale)
+    Threads.split(call.tokenCount, plan.threads, Gather(call: call))
+    guard unsafe call.positions != nil || scale != 1 else { return }
+    let everyToken = 0..<call.tokenCount
+    call.places.forEachRun(context: call.shape.context, in: everyToken) { start, count, position in
+      let output = unsafe call.floats(start)
+      unsafe self.scale(output, by: scale, count: count * dim)
+      if let row = unsafe call.positionRow(position) {
+        unsafe add(row.assumingMemoryBound(to: Float.self), to: output, count: count * dim)
       }
     }
   }
@@ -55,13 +56,13 @@ enum OpenBLASKernels: BackendKernels {
 
 /// output[n, :] = tokens[ids[n], :]
 private struct Gather: ParallelWork {
-  let pass: EmbedCall
+  let call: EmbedCall
 
   func run(_ range: Range<Int>) {
-    let dim = pass.dim
+    let bytes = call.dim &* MemoryLayout<Float>.stride
     for token in range {
-      unsafe (pass.output + token &* dim)
-        .update(from: pass.tokens + pass.ids[token] &* dim, count: dim)
+      unsafe call.outputRow(token)
+        .copyMemory(from: call.tokenRow(call.ids[token]), byteCount: bytes)
     }
   }
 }

@@ -5,26 +5,31 @@ extension EmbedCall {
   /// The same sum, with ids and positions resolved by the options' policies.
   func embedRowByRow(threads: Int) {
     Threads.split(tokenCount, threads) { range in
-      places.forEachRun(context: shape.context, in: range) { start, count, position in
-        for i in 0..<count {
-          let row = unsafe positions.map {
-            unsafe $0 + min(position + i, maximum - 1) * dim
-          }
-          unsafe embedRow(start + i, position: row)
-        }
-      }
+      RowByRow(call: self, range: range).run(input, written)
     }
   }
+}
 
-  private func embedRow(_ token: Int, position: UnsafePointer<Float>?) {
-    let id = ids[token]
-    let isKnown = id >= 0 && id < shape.vocabulary
-    let row = unsafe tokens + max(0, min(id, shape.vocabulary - 1)) * dim
-    let out = unsafe output + token * dim
-    let isZero = !isKnown && options.unknownIDs == .zeroRow
-    for i in 0..<dim {
-      let value = unsafe isZero ? 0 : row[i] * options.scale
-      unsafe out[i] = position.map { unsafe value + $0[i] } ?? value
+private struct RowByRow: TypedBody {
+  let call: EmbedCall
+  let range: Range<Int>
+
+  func run<Input: SIMDElement, Output: SIMDElement>(_ input: Input.Type, _ output: Output.Type) {
+    let last = call.shape.vocabulary - 1
+    call.places.forEachRun(context: call.shape.context, in: range) { start, count, position in
+      for token in start..<start + count {
+        let id = call.ids[token]
+        let isZero = (id < 0 || id > last) && call.options.unknownIDs == .zeroRow
+        let row = unsafe call.tokenRow(max(0, min(id, last)))
+        let place = unsafe call.positionRow(min(position + token - start, call.maximum - 1))
+        let out = unsafe call.outputRow(token)
+        for i in 0..<call.dim {
+          let at = i * MemoryLayout<Input>.size
+          var value = unsafe isZero ? 0 : Input.load(row + at) * call.options.scale
+          if let place = unsafe place { unsafe value += Input.load(place + at) }
+          unsafe Output.store(value, out + i * MemoryLayout<Output>.size)
+        }
+      }
     }
   }
 }

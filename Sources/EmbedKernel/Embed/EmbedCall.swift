@@ -1,4 +1,4 @@
-// One forward call, checked: everything a backend needs, as plain pointers and sizes.
+// One forward call, checked: everything a backend needs, as plain addresses and sizes.
 //
 // B batch, T context, N = B*T tokens, V vocabulary, D dim.
 
@@ -6,34 +6,26 @@
 @safe package struct EmbedCall {
   let shape: EmbeddingShape
   let ids: TokenIDs
-  let tokens: UnsafePointer<Float>
+  let tokens: UnsafeRawPointer
   /// The position table, `maximum` rows; nil adds no positions.
-  let positions: UnsafePointer<Float>?
+  let positions: UnsafeRawPointer?
   let maximum: Int
   let places: Places
   let options: EmbedOptions
-  let output: UnsafeMutablePointer<Float>
+  let output: UnsafeMutableRawPointer
+  /// How the tables' elements are stored, and the output's.
+  let input: ElementType
+  let written: ElementType
   /// Every id and position is inside its table, as in all but a few calls.
   let isRegular: Bool
 
   var tokenCount: Int { shape.batch &* shape.context }
   var dim: Int { shape.dim }
-  var outputBytes: Int { tokenCount &* dim &* 4 }
+  var outputBytes: Int { tokenCount &* dim &* written.byteCount }
+  /// Whether all elements are floats.
+  var isFloat: Bool { input == .float32 && written == .float32 }
 
   /// Checks the arguments against each other; nothing has been written when this throws.
-  package init(
-    shape: EmbeddingShape, ids: TokenIDs, tokens: UnsafeBufferPointer<Float>,
-    positions: UnsafeBufferPointer<Float>?, place: PositionIDs, places: Places,
-    options: EmbedOptions, output: UnsafeMutableBufferPointer<Float>
-  ) throws(EmbedError) {
-    try unsafe self.init(
-      shape: shape, ids: ids, tokens: Elements(tokens.baseAddress, tokens.count, 4),
-      positions: positions.map { unsafe Elements($0.baseAddress, $0.count, 4) }, place: place,
-      places: places, options: options, output: Elements(output.baseAddress, output.count, 4))
-  }
-
-  /// The same for elements of any size. With sizes other than a float's the pass's pointers are
-  /// addresses and count elements; see `TypedPass`.
   @inline(__always)
   init(
     shape: EmbeddingShape, ids: TokenIDs, tokens: Elements, positions: Elements?,
@@ -88,13 +80,14 @@
     // A checked table has an element, and so an address. An empty output may have none; then
     // nothing is ever written.
     let table = unsafe tokens.base.unsafelyUnwrapped
-    unsafe self.tokens = table.assumingMemoryBound(to: Float.self)
-    unsafe self.positions = positions?.base?.assumingMemoryBound(to: Float.self)
+    unsafe self.tokens = table
+    unsafe self.positions = positions?.base
     self.maximum = maximum
     self.places = places
     self.options = options
-    unsafe self.output =
-      UnsafeMutableRawPointer(mutating: output.base ?? table).assumingMemoryBound(to: Float.self)
+    unsafe self.output = UnsafeMutableRawPointer(mutating: output.base ?? table)
+    input = tokens.type
+    self.written = output.type
     self.isRegular = isRegular
   }
 
@@ -106,21 +99,32 @@
         argument: argument, expected: expected, shape: shape(), actual: actual)
     }
   }
-}
 
-/// Elements somewhere in memory, whose size is known but not their type.
-@safe struct Elements {
-  let base: UnsafeRawPointer?
-  let count: Int
-  let size: Int
+  // MARK: Rows
 
-  init(_ base: UnsafeRawPointer?, _ count: Int, _ size: Int) {
-    unsafe self.base = base
-    self.count = count
-    self.size = size
+  /// Row `id` of the token table.
+  @inline(__always)
+  func tokenRow(_ id: Int) -> UnsafeRawPointer {
+    unsafe tokens + id &* dim &* input.byteCount
   }
 
-  var memory: Memory { unsafe Memory(base, count &* size) }
+  /// Row `position` of the position table.
+  @inline(__always)
+  func positionRow(_ position: Int) -> UnsafeRawPointer? {
+    unsafe positions.map { unsafe $0 + position &* dim &* input.byteCount }
+  }
+
+  /// The output row of `token`.
+  @inline(__always)
+  func outputRow(_ token: Int) -> UnsafeMutableRawPointer {
+    unsafe output + token &* dim &* written.byteCount
+  }
+
+  /// The output of a call on floats, from the row of `token` on.
+  @inline(__always)
+  func floats(_ token: Int = 0) -> UnsafeMutablePointer<Float> {
+    unsafe outputRow(token).assumingMemoryBound(to: Float.self)
+  }
 }
 
 /// A stretch of addresses.

@@ -62,8 +62,8 @@ extension Kernels {
       try unsafe tokens.withElements { (tokens) throws(EmbedError) in
         try unsafe positions.withElements { (positions) throws(EmbedError) in
           try unsafe embed(
-            TokenIDs(ids), TypedElements(tokens), TypedElements(positions), shape, place, options,
-            TypedElements(UnsafeBufferPointer(output)))
+            TokenIDs(ids), Elements(tokens), Elements(positions), shape, place, options,
+            Elements(UnsafeBufferPointer(output)))
         }
       }
     }
@@ -106,85 +106,51 @@ extension Kernels {
     try unsafe ids.withElements { (ids) throws(EmbedError) in
       try unsafe tokens.withElements { (tokens) throws(EmbedError) in
         try unsafe embed(
-          TokenIDs(ids), TypedElements(tokens), positions.map { unsafe TypedElements($0) }, shape,
-          place, options, TypedElements(UnsafeBufferPointer(output)))
+          TokenIDs(ids), Elements(tokens), positions.map { unsafe Elements($0) }, shape,
+          place, options, Elements(UnsafeBufferPointer(output)))
       }
     }
   }
 
   @usableFromInline
-  func embed(
-    _ ids: TokenIDs, _ tokens: TypedElements, _ positions: TypedElements?,
-    _ shape: EmbeddingShape, _ place: PositionIDs, _ options: EmbedOptions,
-    _ output: TypedElements
-  ) throws(EmbedError) {
-    try embed(ids, tokens, positions, shape, place, options, output, tuning: .inForce)
-  }
-
-  /// The same with other limits between ways than those measured.
   package func embed(
-    _ ids: TokenIDs, _ tokens: TypedElements, _ positions: TypedElements?,
-    _ shape: EmbeddingShape, _ place: PositionIDs, _ options: EmbedOptions,
-    _ output: TypedElements, tuning: Tuning
+    _ ids: TokenIDs, _ tokens: Elements, _ positions: Elements?, _ shape: EmbeddingShape,
+    _ place: PositionIDs, _ options: EmbedOptions, _ output: Elements
   ) throws(EmbedError) {
-    if tokens.type == .float32, output.type == .float32, positions?.type ?? .float32 == .float32 {
-      return try unsafe embed(
-        ids, tokens.floats, positions?.floats, shape, place, options, output.mutableFloats,
-        tuning: tuning)
-    }
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
-      let pass = try EmbedCall(
-        shape: shape, ids: ids, tokens: tokens.elements, positions: positions?.elements,
-        place: place, places: places, options: options, output: output.elements)
-      // The limits are in bytes: plan as for as many bytes of floats.
-      var floats = shape
-      floats.dim = (shape.dim * output.type.byteCount + 3) / 4
-      // Conversions are arithmetic, for which the widest vectors are best in cache too.
-      var tuning = tuning
-      tuning.halfLineDim = .max
-      let plan = try Plan(self, floats, tuning)
-      guard pass.outputBytes > 0 else { return }
-      let typed = TypedPass(pass: pass, input: tokens.type, output: output.type)
-      if !pass.isRegular {
-        typed.embedRowByRow(threads: plan.threads)
-      } else {
-        typed.embed(plan)
-      }
+      try run(
+        EmbedCall(
+          shape: shape, ids: ids, tokens: tokens, positions: positions, place: place,
+          places: places, options: options, output: output))
     }
   }
-}
 
-/// Elements of one of the known types.
-@usableFromInline
-@safe package struct TypedElements {
-  let base: UnsafeRawPointer?
-  let count: Int
-  let type: ElementType
-
-  /// Elements from memory of `type`.
-  @inlinable
-  package init<Element: TableElement>(_ elements: UnsafeBufferPointer<Element>) {
-    unsafe self.init(
-      base: elements.baseAddress.map { unsafe UnsafeRawPointer($0) }, count: elements.count,
-      type: Element.elementType)
+  @inline(__always)
+  private func run(_ call: EmbedCall) throws(EmbedError) {
+    let plan = try plan(call)
+    if call.outputBytes == 0 {
+      return
+    } else if !call.isRegular {
+      call.embedRowByRow(threads: plan.threads)
+    } else if call.isFloat {
+      plan.backend.kernels.embed(call, plan)
+    } else {
+      // Conversions are C's, by the portable set for other backends than `native`.
+      NativeKernels.embed(call, plan)
+    }
   }
 
-  @usableFromInline
-  init(base: UnsafeRawPointer?, count: Int, type: ElementType) {
-    unsafe self.base = base
-    self.count = count
-    self.type = type
+  @inline(__always)
+  private func plan(_ call: EmbedCall) throws(EmbedError) -> Plan {
+    if call.isFloat { return try Plan(forward: call.shape, self) }
+    // The limits are in bytes: plan as for as many bytes of floats.
+    var floats = call.shape
+    floats.dim = (call.dim * call.written.byteCount + 3) / 4
+    // Conversions are arithmetic, for which the widest vectors are best in cache too.
+    var kernels = self
+    var limits = limits
+    limits.halfLineDim = .max
+    kernels.tuning = limits
+    return try Plan(kernels, floats)
   }
-
-  /// The elements of a `.float32` memory.
-  var floats: UnsafeBufferPointer<Float> {
-    unsafe UnsafeBufferPointer(start: base?.assumingMemoryBound(to: Float.self), count: count)
-  }
-
-  /// The same for memory that was given to be written.
-  var mutableFloats: UnsafeMutableBufferPointer<Float> {
-    unsafe UnsafeMutableBufferPointer(mutating: floats)
-  }
-
-  var elements: Elements { unsafe Elements(base, count, type.byteCount) }
 }

@@ -6,10 +6,10 @@ extension Kernels {
   /// ``embed(ids:tokens:positions:shape:at:options:into:)`` does, from tables.
   @inlinable
   public func embed<
-    IDs: ReadableElements & ~Copyable & ~Escapable,
+    IDs: ReadableElements & ~Copyable & ~Escapable, Element: TableElement,
     Output: WritableElements & ~Copyable & ~Escapable
   >(
-    ids: borrowing IDs, tokens: EmbeddingTable, positions: EmbeddingTable?,
+    ids: borrowing IDs, tokens: EmbeddingTable<Element>, positions: EmbeddingTable<Element>?,
     shape: EmbeddingShape, at place: PositionIDs = .sequential(),
     options: EmbedOptions = EmbedOptions(), into output: inout Output
   ) throws(EmbedError) where IDs.Element: TokenID, Output.Element: TableElement {
@@ -17,56 +17,18 @@ extension Kernels {
       try unsafe ids.withElements { (ids) throws(EmbedError) in
         try unsafe embed(
           TokenIDs(ids), tokens, positions, shape, place, options,
-          TypedElements(UnsafeBufferPointer(output)))
-      }
-    }
-  }
-
-  /// The same from tables of two-byte elements.
-  @inlinable
-  public func embed<
-    IDs: ReadableElements & ~Copyable & ~Escapable, Element: HalfPrecision,
-    Output: WritableElements & ~Copyable & ~Escapable
-  >(
-    ids: borrowing IDs, tokens: HalfPrecisionTable<Element>,
-    positions: HalfPrecisionTable<Element>?, shape: EmbeddingShape,
-    at place: PositionIDs = .sequential(), options: EmbedOptions = EmbedOptions(),
-    into output: inout Output
-  ) throws(EmbedError) where IDs.Element: TokenID, Output.Element: TableElement {
-    try unsafe output.withMutableElements { (output) throws(EmbedError) in
-      try unsafe ids.withElements { (ids) throws(EmbedError) in
-        try unsafe embed(
-          TokenIDs(ids), tokens, positions, shape, place, options,
-          TypedElements(UnsafeBufferPointer(output)))
+          Elements(UnsafeBufferPointer(output)))
       }
     }
   }
 
   @usableFromInline
-  func embed(
-    _ ids: TokenIDs, _ tokens: EmbeddingTable, _ positions: EmbeddingTable?,
-    _ shape: EmbeddingShape, _ place: PositionIDs, _ options: EmbedOptions,
-    _ output: TypedElements
+  func embed<Element: TableElement>(
+    _ ids: TokenIDs, _ tokens: EmbeddingTable<Element>, _ positions: EmbeddingTable<Element>?,
+    _ shape: EmbeddingShape, _ place: PositionIDs, _ options: EmbedOptions, _ output: Elements
   ) throws(EmbedError) {
     tokens.bringUp(.ids(ids), self)
     try positions?.bringUp(place, shape, self)
-    try unsafe embed(
-      ids, TypedElements(UnsafeBufferPointer(tokens.memory)),
-      positions.map { unsafe TypedElements(UnsafeBufferPointer($0.memory)) }, shape, place, options,
-      output)
-  }
-
-  @usableFromInline
-  func embed<Element: HalfPrecision>(
-    _ ids: TokenIDs, _ tokens: HalfPrecisionTable<Element>,
-    _ positions: HalfPrecisionTable<Element>?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ options: EmbedOptions, _ output: TypedElements
-  ) throws(EmbedError) {
-    tokens.bringUp(.ids(ids), self)
-    try positions?.bringUp(place, shape, self)
-    try unsafe embed(
-      ids, TypedElements(UnsafeBufferPointer(tokens.memory)),
-      positions.map { unsafe TypedElements(UnsafeBufferPointer($0.memory)) }, shape, place, options,
-      output)
+    try embed(ids, tokens.elements, positions?.elements, shape, place, options, output)
   }
 }

@@ -1,28 +1,8 @@
-// The waist of the engine: what a backend does, and the list of backends. Layers know no backend,
-// backends know no layer. A new backend is one folder with this protocol and one line in `Backend`.
+// The waist of the engine: what a backend does, and the one list of backends. Layers know no backend,
+// backends know no layer. A new backend is a type with this protocol, its parts beside the operations,
+// and a line in `Backend`.
 
-/// One way to compute the kernels. All ways give the same bits.
-protocol BackendKernels {
-  /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]
-  static func embed(_ pass: EmbedCall, _ plan: Plan)
-
-  /// Rotates the pairs of a nest of rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for
-  /// all but OpenBLAS, whose `srot` fuses multiplication and addition.
-  static func rotate(_ tile: RotaryTile, _ plan: Plan)
-}
-
-/// A backend's part of backward.
-protocol RowSumKernels: BackendKernels {
-  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
-  static func sum(_ sum: RowSum, _ plan: Plan)
-
-  /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
-  static func finish(_ plan: Plan)
-}
-
-extension RowSumKernels {
-  static func finish(_ plan: Plan) {}
-}
+internal import CMicrokernels
 
 /// A kernel implementation.
 public enum Backend: String, CaseIterable, Sendable {
@@ -33,44 +13,63 @@ public enum Backend: String, CaseIterable, Sendable {
   /// C microkernels for the CPU's instruction set.
   case native
 
-  func embed(_ pass: EmbedCall, _ plan: Plan) {
+  var kernels: any BackendKernels.Type {
     switch self {
-    case .openBLAS: OpenBLASKernels.embed(pass, plan)
-    case .simd: SIMDKernels.embed(pass, plan)
-    case .native: NativeKernels.embed(pass, plan)
+    case .openBLAS: OpenBLASKernels.self
+    case .simd: SIMDKernels.self
+    case .native: NativeKernels.self
     }
   }
+}
 
-  @inline(__always)
-  func rotate(_ pass: RotaryPass, _ plan: Plan) {
-    switch self {
-    case .openBLAS: pass.run(OpenBLASKernels.self, plan)
-    case .simd: pass.run(SIMDKernels.self, plan)
-    case .native: pass.run(NativeKernels.self, plan)
-    }
-  }
+/// One way to compute the kernels. All ways give the same bits, but where it is said otherwise.
+protocol BackendKernels {
+  /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :], of floats
+  static func embed(_ call: EmbedCall, _ plan: Plan)
 
-  func backward(_ pass: BackwardPass, _ plan: Plan) {
-    switch self {
-    case .openBLAS: BackwardWork<OpenBLASKernels>.run(pass, plan)
-    case .simd: BackwardWork<SIMDKernels>.run(pass, plan)
-    case .native: BackwardWork<NativeKernels>.run(pass, plan)
-    }
-  }
+  /// For each table, rows (+)= factor * sum of the output gradients of their tokens.
+  static func backward(_ call: BackwardCall, _ plan: Plan)
+
+  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
+  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan)
+
+  /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
+  static func finish(_ plan: Plan)
+
+  /// Rotates the pairs of a call's rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for all
+  /// but OpenBLAS, whose `srot` fuses multiplication and addition.
+  static func rotate(_ pass: RotaryPass, _ plan: Plan)
+
+  /// The same for a nest of rows.
+  static func rotate(_ tile: RotaryTile, _ plan: Plan)
 
   /// output[n, :] = dropout(norm(x[n, :])), x being the sum above plus a segment row
-  func normalize(_ pass: NormalizePass, _ plan: Plan) {
-    switch self {
-    case .openBLAS: OpenBLASKernels.normalize(pass, plan)
-    case .simd, .native: NativeKernels.normalize(pass, plan)
-    }
-  }
+  static func normalize(_ call: NormalizeCall, _ plan: Plan)
 
   /// The backward of `normalize`, whose parameter gradients accumulate in fixed chunks.
-  func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
-    switch self {
-    case .openBLAS: OpenBLASKernels.normalizeGradient(pass, plan)
-    case .simd, .native: NativeKernels.normalizeGradient(pass, plan)
-    }
+  static func normalizeGradient(_ call: NormalizeGradientCall, _ plan: Plan)
+}
+
+/// What is the same for all backends, and what a backend needn't do itself: C does it, by the plan's
+/// instruction set, which is the portable one for other backends than `native`.
+extension BackendKernels {
+  static func backward(_ call: BackwardCall, _ plan: Plan) {
+    BackwardWork<Self>.run(call, plan)
+  }
+
+  static func finish(_ plan: Plan) {
+    if plan.traffic.streaming { ek_store_fence() }
+  }
+
+  static func rotate(_ pass: RotaryPass, _ plan: Plan) {
+    pass.run(Self.self, plan)
+  }
+
+  static func normalize(_ call: NormalizeCall, _ plan: Plan) {
+    call.run(gathered: false, plan)
+  }
+
+  static func normalizeGradient(_ call: NormalizeGradientCall, _ plan: Plan) {
+    call.run(gathered: false, plan)
   }
 }

@@ -14,6 +14,9 @@ public struct Kernels: Hashable, Sendable {
   /// The instruction set of the native backend, or nil for the best that the CPU has.
   public var instructionSet: InstructionSet?
 
+  /// Limits between ways other than those in force, such as a test's or a measurement's.
+  package var tuning: Tuning?
+
   /// Kernels with some choices fixed; what is nil is chosen by shape and CPU, or by the environment
   /// variables `EMBEDKERNEL_BACKEND` (`openblas`, `simd`, `native`) and
   /// `EMBEDKERNEL_INSTRUCTION_SET` (`plain`, `neon`, `avx2`, `avx512`, `avx512bf16`).
@@ -36,47 +39,12 @@ public struct Kernels: Hashable, Sendable {
 
   /// The same on `count` threads.
   public func threads(_ count: Int?) -> Kernels {
-    Kernels(backend: backend, threads: count, instructionSet: instructionSet)
-  }
-}
-
-// MARK: Embedding floats
-
-extension Kernels {
-  @usableFromInline
-  func embed(
-    _ ids: TokenIDs, _ tokens: UnsafeBufferPointer<Float>,
-    _ positions: UnsafeBufferPointer<Float>?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ options: EmbedOptions, _ output: UnsafeMutableBufferPointer<Float>
-  ) throws(EmbedError) {
-    try unsafe embed(
-      ids, tokens, positions, shape, place, options, output, tuning: .inForce)
+    var kernels = self
+    kernels.threads = count
+    return kernels
   }
 
-  /// The same with other limits between ways than those measured.
+  /// The limits between ways of these kernels.
   @inline(__always)
-  package func embed(
-    _ ids: TokenIDs, _ tokens: UnsafeBufferPointer<Float>,
-    _ positions: UnsafeBufferPointer<Float>?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ options: EmbedOptions, _ output: UnsafeMutableBufferPointer<Float>, tuning: Tuning
-  ) throws(EmbedError) {
-    try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
-      try run(
-        unsafe EmbedCall(
-          shape: shape, ids: ids, tokens: tokens, positions: positions, place: place,
-          places: places, options: options, output: output), tuning)
-    }
-  }
-
-  @inline(__always)
-  private func run(_ pass: EmbedCall, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(forward: pass.shape, self, tuning)
-    if pass.outputBytes == 0 {
-      return
-    } else if pass.isRegular {
-      plan.backend.embed(pass, plan)
-    } else {
-      pass.embedRowByRow(threads: plan.threads)
-    }
-  }
+  var limits: Tuning { tuning ?? .inForce }
 }

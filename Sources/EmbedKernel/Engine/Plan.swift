@@ -13,21 +13,21 @@ internal import CMicrokernels
 
   /// The plan of a call whose sizes have been checked.
   @inline(__always)
-  init(_ choice: Kernels, _ shape: EmbeddingShape, _ tuning: Tuning) throws(EmbedError) {
+  init(_ choice: Kernels, _ shape: EmbeddingShape) throws(EmbedError) {
     let tokens = shape.batch &* shape.context
     try self.init(
-      choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim, tuning)
+      choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim)
   }
 
   /// The plan of a forward call, for which the tuning chooses the backend too. For other calls it was
   /// not measured, and OpenBLAS's rotation has other bits.
   @inline(__always)
-  init(forward shape: EmbeddingShape, _ choice: Kernels, _ tuning: Tuning) throws(EmbedError) {
+  init(forward shape: EmbeddingShape, _ choice: Kernels) throws(EmbedError) {
     let tokens = shape.batch &* shape.context
     let bytes = tokens &* shape.dim &* 4
     try self.init(
-      choice, outputBytes: bytes, rows: tokens, dim: shape.dim, tuning,
-      suited: tuning.backend(outputBytes: bytes))
+      choice, outputBytes: bytes, rows: tokens, dim: shape.dim,
+      suited: choice.limits.backend(outputBytes: bytes))
   }
 
   /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
@@ -36,13 +36,13 @@ internal import CMicrokernels
   ///   rows are wide and the output is small.
   @inline(__always)
   init(
-    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int, _ tuning: Tuning,
+    _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int,
     suited: Backend = .native, isInCache: Bool? = nil
   ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
     }
-    let defaults = Defaults.ofProcess
+    let (defaults, tuning) = (Defaults.ofProcess, choice.limits)
     if let error = defaults.error { throw error }
     backend = choice.backend ?? defaults.backend ?? suited
     if backend == .openBLAS { try OpenBLASLibrary.open() }
@@ -93,4 +93,12 @@ internal import CMicrokernels
     unsafe inCacheKernels = isChosen ? self.kernels : ek_kernels_for(EK_AVX2) ?? self.kernels
     error = backend.error ?? set.error ?? unavailable.map { .unavailableInstructionSet($0) }
   }
+}
+
+/// How a call's bytes should move.
+struct Traffic {
+  /// Whether the output goes past the cache.
+  let streaming: Bool
+  /// How many rows ahead to prefetch; 0 for none.
+  let prefetchRows: Int
 }

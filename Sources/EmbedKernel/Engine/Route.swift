@@ -18,15 +18,8 @@ extension Kernels {
   ///
   /// - Throws: `EmbedError` for sizes or choices that a call would refuse as well.
   public func plan(for shape: EmbeddingShape) throws(EmbedError) -> Route {
-    try plan(for: shape, tuning: .inForce)
-  }
-
-  /// The same with other limits than those in force.
-  package func plan(
-    for shape: EmbeddingShape, tuning: Tuning
-  ) throws(EmbedError) -> Route {
     _ = try shape.check()
-    let plan = try Plan(forward: shape, self, tuning)
+    let plan = try Plan(forward: shape, self)
     return Route(
       backend: plan.backend, threads: plan.threads,
       instructionSet: plan.backend == .native

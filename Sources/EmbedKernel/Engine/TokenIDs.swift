@@ -37,6 +37,10 @@ extension Int: TokenID {}
 
   package var bytes: Int { count * (isWide ? 8 : 4) }
 
+  /// The address of id `index`.
+  @inline(__always)
+  func address(_ index: Int) -> UnsafeRawPointer { unsafe base + index &* (isWide ? 8 : 4) }
+
   @inline(__always)
   package subscript(index: Int) -> Int {
     isWide

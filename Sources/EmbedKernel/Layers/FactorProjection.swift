@@ -6,10 +6,10 @@
 /// `wide = narrow * matrix + bias`, and the way back.
 public final class FactorProjection: Sendable {
   /// The matrix, shape `[narrow, wide]`: the transpose of a PyTorch `Linear`'s weight.
-  public let matrix: EmbeddingTable
+  public let matrix: EmbeddingTable<Float>
 
   /// The bias, shape `[1, wide]`, or nil where none is added.
-  public let bias: EmbeddingTable?
+  public let bias: EmbeddingTable<Float>?
 
   /// The width of the factorised table's rows.
   public var narrow: Int { matrix.rows }
@@ -20,7 +20,8 @@ public final class FactorProjection: Sendable {
   /// Takes parameters that are already filled, and shares them.
   ///
   /// - Throws: `invalidSize` for a bias of more than one row or of another width.
-  public init(matrix: EmbeddingTable, bias: EmbeddingTable? = nil) throws(EmbedError) {
+  public init(matrix: EmbeddingTable<Float>, bias: EmbeddingTable<Float>? = nil) throws(EmbedError)
+  {
     if let bias {
       guard bias.rows == 1 else {
         throw .invalidSize(argument: "rows of the bias", value: bias.rows, expected: "1")

@@ -64,20 +64,10 @@ extension FusedInputEmbedding {
   }
 
   @usableFromInline
-  func backward(
-    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ segmentIDs: TokenIDs?,
-    _ shape: EmbeddingShape, _ place: PositionIDs, _ step: UInt64?,
-    _ gradient: inout FusedEmbeddingGradient, _ kernels: Kernels
-  ) throws(EmbedError) {
-    try unsafe backward(
-      outputGradient, ids, segmentIDs, shape, place, step, &gradient, kernels, tuning: .inForce)
-  }
-
-  /// The same with other limits between ways than those measured.
   package func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ segmentIDs: TokenIDs?,
     _ shape: EmbeddingShape, _ place: PositionIDs, _ step: UInt64?,
-    _ gradient: inout FusedEmbeddingGradient, _ kernels: Kernels, tuning: Tuning
+    _ gradient: inout FusedEmbeddingGradient, _ kernels: Kernels
   ) throws(EmbedError) {
     let counts = try shape.check()
     try EmbedCall.check(
@@ -92,19 +82,19 @@ extension FusedInputEmbedding {
     try bringUp(ids, segmentIDs, shape, place, kernels)
     var result = (layout: PartialLayout?.none, threads: 1)
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
-      let forward = try unsafe pass(
+      let forward = try unsafe call(
         ids, segmentIDs, shape, place, places, step, gradient.rowMemory(counts.ids))
-      let plan = try Plan(kernels, shape, tuning)
+      let plan = try Plan(kernels, shape)
       guard forward.rows.outputBytes > 0 else { return }
       let layout = PartialLayout(
-        walk: TileWalk(forward.rows), tokens: counts.ids, dim: dim, norm: forward.norm,
+        walk: EmbedWalk(forward.rows), tokens: counts.ids, dim: dim, norm: forward.norm,
         segments: forward.segmentCount)
       try gradient.reserve(
         count: counts.ids, partials: elementCount("partial sums", layout.chunks, layout.stride))
-      let backward = unsafe NormalizeGradientPass(
+      let backward = unsafe NormalizeGradientCall(
         forward: forward, gradient: outputGradient.baseAddress.unsafelyUnwrapped,
         partials: gradient.partialMemory, layout: layout)
-      kernels.normalizeGradient(backward, plan)
+      backward.run(plan)
       result = (layout, plan.threads)
     }
     gradient.setCount(counts.ids)

@@ -18,7 +18,7 @@ public final class FusedInputEmbedding: Sendable {
   public let embedding: InputEmbedding
 
   /// The segment table `[segments, dim]`, or nil where no segments are added.
-  public let segments: EmbeddingTable?
+  public let segments: EmbeddingTable<Float>?
 
   /// What the sum is normalised by, or nil for nothing.
   public let normalization: Normalization?
@@ -33,7 +33,7 @@ public final class FusedInputEmbedding: Sendable {
   ///
   /// - Throws: `invalidSize` for a part of another dim than the token table's.
   public init(
-    _ embedding: InputEmbedding, segments: EmbeddingTable? = nil,
+    _ embedding: InputEmbedding, segments: EmbeddingTable<Float>? = nil,
     normalization: Normalization? = nil, dropout: Dropout? = nil
   ) throws(EmbedError) {
     let dim = embedding.tokens.dim
@@ -139,24 +139,14 @@ public final class FusedInputEmbedding: Sendable {
   }
 
   @usableFromInline
-  func forward(
-    _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
-  ) throws(EmbedError) {
-    try unsafe forward(ids, segmentIDs, shape, place, step, output, kernels, tuning: .inForce)
-  }
-
-  /// The same with other limits between ways than those measured.
-  @inline(__always)
   package func forward(
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels,
-    tuning: Tuning
+    _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
   ) throws(EmbedError) {
     try bringUp(ids, segmentIDs, shape, place, kernels)
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       try kernels.normalize(
-        unsafe pass(ids, segmentIDs, shape, place, places, step, output), tuning)
+        unsafe call(ids, segmentIDs, shape, place, places, step, output))
     }
   }
 
@@ -172,15 +162,15 @@ public final class FusedInputEmbedding: Sendable {
 
   /// Checks a call, of which the rows are up to date.
   @inline(__always)
-  func pass(
+  func call(
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ places: Places, _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>
-  ) throws(EmbedError) -> NormalizePass {
-    try unsafe NormalizePass(
+  ) throws(EmbedError) -> NormalizeCall {
+    try unsafe NormalizeCall(
       rows: EmbedCall(
-        shape: shape, ids: ids, tokens: UnsafeBufferPointer(embedding.tokens.table.memory),
-        positions: embedding.positions.map { unsafe UnsafeBufferPointer($0.memory) },
-        place: place, places: places, options: embedding.options, output: output),
+        shape: shape, ids: ids, tokens: embedding.tokens.table.elements,
+        positions: embedding.positions?.elements, place: place, places: places,
+        options: embedding.options, output: Elements(UnsafeBufferPointer(output))),
       segments: segments.map { unsafe UnsafeBufferPointer($0.memory) },
       segmentIDs: segmentIDs, norm: NormParameters(normalization), dropout: mask(step))
   }

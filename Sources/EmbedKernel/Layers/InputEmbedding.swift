@@ -10,7 +10,7 @@ public final class InputEmbedding: Sendable {
   public let tokens: TokenEmbedding
 
   /// The position table `[maximum, dim]`, or nil where no positions are added.
-  public let positions: EmbeddingTable?
+  public let positions: EmbeddingTable<Float>?
 
   /// Whether training moves the position table.
   public let positionsAreTrained: Bool
@@ -49,7 +49,7 @@ public final class InputEmbedding: Sendable {
   ///
   /// - Throws: `invalidSize` where the position table has another dim.
   public init(
-    tokens: TokenEmbedding, positions: EmbeddingTable?, positionsAreTrained: Bool = true,
+    tokens: TokenEmbedding, positions: EmbeddingTable<Float>?, positionsAreTrained: Bool = true,
     scale: EmbeddingScale = .one, unknownIDs: UnknownIDs = .error,
     positionOverflow: PositionOverflow = .error
   ) throws(EmbedError) {
@@ -109,8 +109,8 @@ public final class InputEmbedding: Sendable {
   ) throws(EmbedError) {
     try bringUp(ids, shape, place, kernels)
     try unsafe kernels.embed(
-      ids, UnsafeBufferPointer(tokens.table.memory),
-      positions.map { unsafe UnsafeBufferPointer($0.memory) }, shape, place, options, output)
+      ids, tokens.table.elements, positions?.elements, shape, place, options,
+      Elements(UnsafeBufferPointer(output)))
   }
 
   /// Brings the rows that a batch reads up to date, where an optimiser leaves rows behind.

@@ -18,10 +18,10 @@ public final class Normalization: Sendable {
   public let kind: Kind
 
   /// The gain, shape `[1, dim]`.
-  public let gamma: EmbeddingTable
+  public let gamma: EmbeddingTable<Float>
 
   /// The offset, shape `[1, dim]`, or nil where none is added.
-  public let beta: EmbeddingTable?
+  public let beta: EmbeddingTable<Float>?
 
   /// What keeps the divisor from 0.
   public let epsilon: Float
@@ -35,7 +35,7 @@ public final class Normalization: Sendable {
   ///   `outOfMemory`.
   public static func layer(dim: Int, epsilon: Float = 1e-5) throws(EmbedError) -> Normalization {
     try Normalization(
-      .layer, gamma: ones(dim), beta: EmbeddingTable(rows: 1, dim: dim), epsilon: epsilon)
+      .layer, gamma: ones(dim), beta: EmbeddingTable<Float>(rows: 1, dim: dim), epsilon: epsilon)
   }
 
   /// Root mean square normalisation with a gain of 1.
@@ -52,7 +52,7 @@ public final class Normalization: Sendable {
   /// - Throws: `invalidSize` for parameters of more than one row or of different dims,
   ///   `invalidValue` for an epsilon that is negative or not finite.
   public init(
-    _ kind: Kind, gamma: EmbeddingTable, beta: EmbeddingTable? = nil, epsilon: Float
+    _ kind: Kind, gamma: EmbeddingTable<Float>, beta: EmbeddingTable<Float>? = nil, epsilon: Float
   ) throws(EmbedError) {
     try Self.checkOneRow("gamma", gamma)
     if let beta {
@@ -72,14 +72,15 @@ public final class Normalization: Sendable {
     self.epsilon = epsilon
   }
 
-  private static func checkOneRow(_ name: String, _ table: EmbeddingTable) throws(EmbedError) {
+  private static func checkOneRow(_ name: String, _ table: EmbeddingTable<Float>) throws(EmbedError)
+  {
     guard table.rows == 1 else {
       throw .invalidSize(argument: "rows of \(name)", value: table.rows, expected: "1")
     }
   }
 
-  private static func ones(_ dim: Int) throws(EmbedError) -> EmbeddingTable {
-    let table = try EmbeddingTable(rows: 1, dim: dim)
+  private static func ones(_ dim: Int) throws(EmbedError) -> EmbeddingTable<Float> {
+    let table = try EmbeddingTable<Float>(rows: 1, dim: dim)
     unsafe table.unsafeBuffer.update(repeating: 1)
     return table
   }

@@ -30,7 +30,7 @@ extension TokenEmbedding {
   public func resized(
     vocabulary newVocabulary: Int, newRows: NewRows = .meanAndCovariance(), seed: UInt64 = 0
   ) throws(EmbedError) -> TokenEmbedding {
-    let resized = try EmbeddingTable(rows: newVocabulary, dim: dim)
+    let resized = try EmbeddingTable<Float>(rows: newVocabulary, dim: dim)
     let result = try TokenEmbedding(table: resized, paddingID: paddingID)
     let kept = min(vocabulary, newVocabulary) * dim
     unsafe resized.unsafeBuffer.baseAddress.unsafelyUnwrapped

@@ -3,7 +3,7 @@
 /// A table of one vector for each token of a vocabulary.
 public final class TokenEmbedding: Sendable {
   /// The rows, shape `[vocabulary, dim]`.
-  public let table: EmbeddingTable
+  public let table: EmbeddingTable<Float>
 
   /// The id of padding: its row is zero and never trained.
   public let paddingID: Int?
@@ -25,7 +25,7 @@ public final class TokenEmbedding: Sendable {
     vocabulary: Int, dim: Int, paddingID: Int? = nil,
     initialization: Initialization = .normal(sigma: 0.02), seed: UInt64 = 0
   ) throws(EmbedError) {
-    let table = try EmbeddingTable(rows: vocabulary, dim: dim)
+    let table = try EmbeddingTable<Float>(rows: vocabulary, dim: dim)
     try self.init(table: table, paddingID: paddingID)
     try initialize(initialization, seed: seed)
   }
@@ -33,7 +33,7 @@ public final class TokenEmbedding: Sendable {
   /// Wraps a table that is already filled, and shares it.
   ///
   /// - Throws: `invalidSize` for a padding id outside the vocabulary.
-  public init(table: EmbeddingTable, paddingID: Int? = nil) throws(EmbedError) {
+  public init(table: EmbeddingTable<Float>, paddingID: Int? = nil) throws(EmbedError) {
     if let paddingID, paddingID < 0 || paddingID >= table.rows {
       throw .invalidSize(
         argument: "padding id", value: paddingID, expected: "an id of 0...\(table.rows - 1)")
@@ -85,8 +85,9 @@ public final class TokenEmbedding: Sendable {
   ) throws(EmbedError) {
     table.bringUp(.ids(ids), kernels)
     try unsafe kernels.embed(
-      ids, UnsafeBufferPointer(table.memory), nil,
+      ids, table.elements, nil,
       EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim),
-      .sequential(), EmbedOptions(unknownIDs: unknownIDs), output)
+      .sequential(), EmbedOptions(unknownIDs: unknownIDs),
+      Elements(UnsafeBufferPointer(output)))
   }
 }

@@ -4,7 +4,7 @@
 
 internal import CBLASCalls
 
-extension EmbeddingTable {
+extension EmbeddingTable<Float> {
   /// The singular values, falling, `min(rows, dim)` of them; computed in Double by `dgesdd`.
   ///
   /// On one thread, so that the bits depend on no number of threads. Each is within a small multiple of 2^-53 times the largest of that of the table as it stands.

@@ -38,7 +38,7 @@ internal import CBLASCalls
   }
 
   /// A table's matrix.
-  init(_ name: String, _ table: EmbeddingTable) {
+  init(_ name: String, _ table: EmbeddingTable<Float>) {
     self.name = name
     unsafe base = UnsafePointer(table.unsafeBuffer.baseAddress.unsafelyUnwrapped)
     (rows, columns) = (table.rows, table.dim)

@@ -1,34 +1,48 @@
-// The entrance of the fused layer: checked pointers in, a backend chosen and called.
+// The entrance of the fused layer: checked calls in, a backend chosen and called.
 
 extension Kernels {
-  /// output[n, :] = dropout(norm(x[n, :])) for a checked pass.
-  func normalize(_ pass: NormalizePass, _ tuning: Tuning) throws(EmbedError) {
-    let plan = try Plan(self, pass.rows.shape, tuning)
-    if pass.rows.outputBytes == 0 {
+  /// output[n, :] = dropout(norm(x[n, :])) for a checked call.
+  func normalize(_ call: NormalizeCall) throws(EmbedError) {
+    let plan = try Plan(self, call.rows.shape)
+    if call.rows.outputBytes == 0 {
       return
-    } else if pass.rows.isRegular {
-      plan.backend.normalize(pass, plan)
+    } else if call.rows.isRegular {
+      plan.backend.kernels.normalize(call, plan)
     } else {
-      pass.gatherRowByRow(threads: plan.threads)
-      NativeKernels.normalize(pass, gathered: true, plan)
-    }
-  }
-
-  /// The backward of a checked pass: d(x) of all rows, and the parameter sums of each chunk.
-  func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
-    if pass.forward.rows.isRegular {
-      plan.backend.normalizeGradient(pass, plan)
-    } else {
-      pass.forward.gatherRowByRow(threads: plan.threads)
-      NativeKernels.normalizeGradient(pass, gathered: true, plan)
+      call.gatherRowByRow(threads: plan.threads)
+      call.run(gathered: true, plan)
     }
   }
 }
 
-extension NormalizePass {
+extension NormalizeGradientCall {
+  /// d(x) of all rows, and the parameter sums of each chunk.
+  func run(_ plan: Plan) {
+    if forward.rows.isRegular {
+      plan.backend.kernels.normalizeGradient(self, plan)
+    } else {
+      forward.gatherRowByRow(threads: plan.threads)
+      run(gathered: true, plan)
+    }
+  }
+}
+
+extension NormalizeCall {
   /// Writes x to the output, with ids and positions outside their tables resolved.
   fileprivate func gatherRowByRow(threads: Int) {
     rows.embedRowByRow(threads: threads)
-    Threads.split(rows.tokenCount, threads, AddSegments(pass: self))
+    addSegments(threads: threads)
+  }
+
+  /// Adds segment rows to rows that are already in the output.
+  func addSegments(threads: Int) {
+    guard let segments = unsafe segments else { return }
+    Threads.split(rows.tokenCount, threads) { range in
+      for token in range {
+        let row = unsafe segments + segment(token) &* dim
+        let output = unsafe rows.floats(token)
+        for i in 0..<dim { unsafe output[i] += row[i] }
+      }
+    }
   }
 }

@@ -1,60 +1,90 @@
-// The fused layer in C, for every backend: those but `native` take the portable set.
+// The fused layer in C, for every backend: the same walk as the plain forward's.
 
 internal import CMicrokernels
 
-extension NativeKernels {
-  static func normalize(_ tile: EmbedTile, _ pass: NormalizePass, gathered: Bool, _ plan: Plan) {
-    var c = unsafe ek_normalize_tile(tile, pass, gathered: gathered)
-    unsafe plan.kernels.pointee.normalize_f32.unsafelyUnwrapped(&c)
+extension NormalizeCall {
+  /// Runs the call by the plan's C kernels.
+  ///
+  /// - Parameter gathered: Whether x is in the output already.
+  func run(gathered: Bool, _ plan: Plan) {
+    let work = NativeNormalize(
+      call: self, walk: EmbedWalk(rows), gathered: gathered, plan: plan)
+    Threads.split(work.walk.count, plan.threads, work)
   }
 
-  static func normalizeGradient(
-    _ tile: EmbedTile, _ pass: NormalizeGradientPass, _ sums: ParameterSums, gathered: Bool,
-    _ plan: Plan
-  ) {
-    var c = unsafe ek_normalize_gradient_tile(
-      forward: ek_normalize_tile(tile, pass.forward, gathered: gathered),
-      gradient: pass.gradient + tile.first * tile.dim, gamma: sums.gamma, beta: sums.beta,
-      segments: sums.segments)
-    unsafe plan.kernels.pointee.normalize_gradient_f32.unsafelyUnwrapped(&c)
+  /// The C record of a tile.
+  @inline(__always)
+  fileprivate func record(_ rows: ek_embed_tile, _ first: Int, gathered: Bool) -> ek_normalize_tile
+  {
+    unsafe ek_normalize_tile(
+      rows: gathered ? rows.gathered : rows, segments: gathered ? nil : segments,
+      segment_ids: segmentIDs.map { unsafe $0.address(first) }, gamma: norm.gamma,
+      beta: norm.beta, epsilon: norm.epsilon, kind: ek_normalization(norm.kind),
+      dropout: ek_dropout(
+        key: dropout.key, stream: dropout.stream, threshold: dropout.threshold,
+        scale: dropout.scale), first: UInt64(first))
   }
 }
 
-extension ek_normalize_tile {
-  @inline(__always)
-  fileprivate init(_ tile: EmbedTile, _ pass: NormalizePass, gathered: Bool) {
-    let (norm, mask) = (pass.norm, pass.dropout)
-    unsafe self.init(
-      rows: ek_embed_tile(tile, gathered: gathered), segments: gathered ? nil : pass.segments,
-      segment_ids: pass.segmentIDs.map {
-        unsafe $0.base + tile.first * ($0.isWide ? 8 : 4)
-      }, gamma: norm.gamma, beta: norm.beta, epsilon: norm.epsilon,
-      kind: ek_normalization(norm.kind),
-      dropout: ek_dropout(
-        key: mask.key, stream: mask.stream, threshold: mask.threshold, scale: mask.scale),
-      first: UInt64(tile.first))
+private struct NativeNormalize: ParallelWork {
+  let call: NormalizeCall
+  let walk: EmbedWalk
+  let gathered: Bool
+  let plan: Plan
+
+  func run(_ range: Range<Int>) {
+    let byPosition = plan.traffic.prefetchRows > 0
+    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { first, rows in
+      var tile = unsafe call.record(rows, first, gathered: gathered)
+      unsafe plan.kernels.pointee.normalize_f32.unsafelyUnwrapped(&tile)
+    }
+  }
+}
+
+extension NormalizeGradientCall {
+  /// Runs the call by the plan's C kernels, a chunk at a time.
+  func run(gathered: Bool, _ plan: Plan) {
+    let work = NativeNormalizeGradient(
+      call: self, walk: EmbedWalk(forward.rows), gathered: gathered, plan: plan)
+    Threads.split(layout.chunks, plan.threads, work)
+  }
+}
+
+private struct NativeNormalizeGradient: ParallelWork {
+  let call: NormalizeGradientCall
+  let walk: EmbedWalk
+  let gathered: Bool
+  let plan: Plan
+
+  func run(_ range: Range<Int>) {
+    let (layout, count) = (call.layout, walk.count)
+    for chunk in range {
+      let sums = unsafe call.partials + chunk * layout.stride
+      unsafe sums.update(repeating: 0, count: layout.count)
+      let tokens = chunk * count / layout.chunks..<(chunk + 1) * count / layout.chunks
+      // The order of tokens in a chunk is part of the sums' definition.
+      walk.forEachTile(in: tokens, plan.traffic, byPosition: true) { first, rows in
+        var tile = unsafe ek_normalize_gradient_tile(
+          forward: call.forward.record(rows, first, gathered: gathered),
+          gradient: call.gradient + first * call.forward.dim,
+          gamma: layout.gamma.map { unsafe sums + $0 }, beta: layout.beta.map { unsafe sums + $0 },
+          segments: layout.segments.map { unsafe sums + $0 })
+        unsafe plan.kernels.pointee.normalize_gradient_f32.unsafelyUnwrapped(&tile)
+      }
+    }
   }
 }
 
 extension ek_embed_tile {
-  /// With `gathered`, the sums lie in the output and are read from there.
-  @inline(__always)
-  init(_ tile: EmbedTile, gathered: Bool) {
-    let token = tile.first
-    let output = unsafe tile.output + token * tile.dim
-    unsafe self.init(
-      tokens: gathered ? UnsafePointer(output) : tile.tokens,
-      positions: gathered ? nil : tile.positions, position_ids: tile.positionIDs,
-      ids: gathered ? nil : tile.ids.base + token * (tile.ids.isWide ? 8 : 4), output: output,
-      outer: ek_loop(tile.outer), inner: ek_loop(tile.inner), dim: tile.dim,
-      prefetch_rows: tile.traffic.prefetchRows, scale: gathered ? 1 : tile.scale,
-      id_bytes: tile.ids.isWide ? 8 : 4, streaming: tile.traffic.streaming && !gathered)
-  }
-}
-
-extension ek_loop {
-  fileprivate init(_ loop: EmbedTile.Loop) {
-    self.init(count: loop.count, tokens: loop.tokens, positions: loop.positions)
+  /// The same tokens, whose sums lie in the output and are read from there.
+  fileprivate var gathered: ek_embed_tile {
+    var tile = self
+    unsafe tile.tokens = UnsafePointer(output)
+    unsafe tile.positions = nil
+    unsafe tile.ids = nil
+    tile.scale = 1
+    tile.streaming = false
+    return tile
   }
 }
 

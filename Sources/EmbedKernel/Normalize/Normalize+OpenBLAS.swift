@@ -6,26 +6,23 @@
 internal import CBLASCalls
 
 extension OpenBLASKernels {
-  static func normalize(_ pass: NormalizePass, _ plan: Plan) {
-    gather(pass, plan)
-    if !pass.isPlainSum { NativeKernels.normalize(pass, gathered: true, plan) }
+  static func normalize(_ call: NormalizeCall, _ plan: Plan) {
+    gather(call, plan)
+    if !call.isPlainSum { call.run(gathered: true, plan) }
   }
 
-  static func normalizeGradient(_ pass: NormalizeGradientPass, _ plan: Plan) {
-    gather(pass.forward, plan)
-    NativeKernels.normalizeGradient(pass, gathered: true, plan)
+  static func normalizeGradient(_ call: NormalizeGradientCall, _ plan: Plan) {
+    gather(call.forward, plan)
+    call.run(gathered: true, plan)
   }
 
-  private static func gather(_ pass: NormalizePass, _ plan: Plan) {
-    embed(pass.rows, plan)
-    guard let segments = unsafe pass.segments else { return }
-    let dim = pass.dim
-    guard let n = Int32(exactly: dim) else {
-      return Threads.split(pass.rows.tokenCount, plan.threads, AddSegments(pass: pass))
-    }
-    for token in 0..<pass.rows.tokenCount {
+  private static func gather(_ call: NormalizeCall, _ plan: Plan) {
+    embed(call.rows, plan)
+    guard let segments = unsafe call.segments else { return }
+    guard let n = Int32(exactly: call.dim) else { return call.addSegments(threads: plan.threads) }
+    for token in 0..<call.rows.tokenCount {
       unsafe ek_blas_saxpy(
-        n, 1, segments + pass.segment(token) * dim, 1, pass.rows.output + token * dim, 1)
+        n, 1, segments + call.segment(token) * call.dim, 1, call.rows.floats(token), 1)
     }
   }
 }

@@ -13,14 +13,15 @@ public struct AbsolutePositions: Sendable {
   public let overflow: PositionOverflow
 
   /// Makes the table `[maximum, dim]`, or nothing where the scheme adds nothing.
-  let makeTable: @Sendable (_ dim: Int, _ seed: UInt64) throws(EmbedError) -> EmbeddingTable?
+  let makeTable: @Sendable (_ dim: Int, _ seed: UInt64) throws(EmbedError) -> EmbeddingTable<Float>?
 
   /// A scheme of your own.
   ///
   /// - Parameter table: Makes the rows `[maximum, dim]` from the dim and a seed.
   public init(
     name: String, isTrained: Bool, overflow: PositionOverflow = .error,
-    table: @escaping @Sendable (_ dim: Int, _ seed: UInt64) throws(EmbedError) -> EmbeddingTable?
+    table:
+      @escaping @Sendable (_ dim: Int, _ seed: UInt64) throws(EmbedError) -> EmbeddingTable<Float>?
   ) {
     self.name = name
     self.isTrained = isTrained

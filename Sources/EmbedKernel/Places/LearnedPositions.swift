@@ -11,7 +11,7 @@ extension AbsolutePositions {
   ) -> AbsolutePositions {
     AbsolutePositions(name: "learned", isTrained: true, overflow: overflow) {
       (dim, seed) throws(EmbedError) in
-      try EmbeddingTable(
+      try EmbeddingTable<Float>(
         rows: maximum, dim: dim, initialization, seed: seed, stream: RandomStream.positions)
     }
   }

@@ -12,7 +12,7 @@ public enum PositionInterpolation: String, CaseIterable, Sendable {
   case cubic
 }
 
-extension EmbeddingTable {
+extension EmbeddingTable<Float> {
   /// A table of `rows` rows by interpolation between this table's rows; the first and the last row
   /// stay what they are.
   ///
@@ -21,8 +21,8 @@ extension EmbeddingTable {
   /// - Throws: `invalidSize` for less than one row, `sizeOverflow`, `outOfMemory`.
   public func interpolated(
     rows newRows: Int, by interpolation: PositionInterpolation = .linear
-  ) throws(EmbedError) -> EmbeddingTable {
-    let result = try EmbeddingTable(rows: newRows, dim: dim)
+  ) throws(EmbedError) -> EmbeddingTable<Float> {
+    let result = try EmbeddingTable<Float>(rows: newRows, dim: dim)
     unsafe interpolateRows(
       UnsafeBufferPointer(unsafeBuffer), rows: rows, dim: dim, into: result.unsafeBuffer, newRows,
       by: interpolation)

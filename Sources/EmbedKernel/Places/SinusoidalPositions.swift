@@ -45,11 +45,11 @@ extension AbsolutePositions {
   public static func sinusoids(
     rows: Int, dim: Int, layout: SinusoidLayout = .interleaved, base: Double = 10_000,
     first: Int = 0
-  ) throws(EmbedError) -> EmbeddingTable {
+  ) throws(EmbedError) -> EmbeddingTable<Float> {
     guard base.isFinite, base > 0 else {
       throw .invalidValue(argument: "base", value: base, expected: "a finite number above 0")
     }
-    let table = try EmbeddingTable(rows: rows, dim: dim)
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim)
     let frequencies = layout.frequencies(dim: dim, base: base)
     Threads.split(rows, rows * dim < 1 << 14 ? 1 : Threads.available) { range in
       for row in range {

@@ -7,7 +7,7 @@
 public final class LearnedRotary: Sendable {
   /// The logarithms alpha, shape `[1, pairs]`; zeros rotate as the embedding without them does.
   /// After changing them call `refresh()`.
-  public let alpha: EmbeddingTable
+  public let alpha: EmbeddingTable<Float>
 
   /// The embedding that alpha starts from.
   public let initial: RotaryEmbedding
@@ -20,7 +20,7 @@ public final class LearnedRotary: Sendable {
   /// - Throws: `EmbedError` where memory ends.
   public init(_ initial: RotaryEmbedding) throws(EmbedError) {
     self.initial = initial
-    alpha = try EmbeddingTable(rows: 1, dim: initial.pairs)
+    alpha = try EmbeddingTable<Float>(rows: 1, dim: initial.pairs)
     current = Guarded(initial)
   }
 
@@ -94,7 +94,7 @@ extension Kernels {
   func threads(_ shape: RotaryShape) throws(EmbedError) -> Int {
     let vectors = shape.tokens &* shape.heads
     return try Plan(
-      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1), .inForce
+      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1)
     ).threads
   }
 }
@@ -134,7 +134,7 @@ extension Kernels {
   }
 }
 
-extension EmbeddingTable {
+extension EmbeddingTable<Float> {
   /// A copy of the elements.
   var values: [Float] { unsafe Array(unsafeBuffer) }
 }

@@ -12,7 +12,7 @@ public final class PolarEmbedding: Sendable {
   public let heads: Int
   /// Phases of the keys, shape `[heads, headDim]`, trained; values outside -2 pi...0 are taken as
   /// the nearer end and get no gradient.
-  public let phases: EmbeddingTable
+  public let phases: EmbeddingTable<Float>
 
   private let state: RotaryState
 
@@ -23,7 +23,7 @@ public final class PolarEmbedding: Sendable {
   /// - Throws: `invalidSize`, `invalidValue`, `outOfMemory`.
   public init(headDim: Int, heads: Int, base: Double = 10_000) throws(EmbedError) {
     try requirePositive("base", base)
-    phases = try EmbeddingTable(rows: heads, dim: headDim)
+    phases = try EmbeddingTable<Float>(rows: heads, dim: headDim)
     self.headDim = headDim
     self.heads = heads
     let radians = (0..<headDim).map { power(base, -Double($0) / Double(headDim)) }

@@ -18,7 +18,7 @@ extension RotaryEmbedding {
   }
 
   func check(
-    _ input: TypedElements, _ output: TypedElements, _ shape: RotaryShape
+    _ input: Elements, _ output: Elements, _ shape: RotaryShape
   ) throws(EmbedError) {
     try check(input.count, shape, "input")
     try check(output.count, shape, "output")
@@ -31,8 +31,8 @@ extension RotaryEmbedding {
 
   @usableFromInline
   func rotate(
-    _ input: TypedElements, _ shape: RotaryShape, _ place: PositionIDs, _ scale: RotaryScale?,
-    _ direction: RotaryDirection, _ role: RotaryRole, _ output: TypedElements, _ kernels: Kernels
+    _ input: Elements, _ shape: RotaryShape, _ place: PositionIDs, _ scale: RotaryScale?,
+    _ direction: RotaryDirection, _ role: RotaryRole, _ output: Elements, _ kernels: Kernels
   ) throws(EmbedError) {
     try check(input, output, shape)
     let (batch, context) = (shape.batch, shape.context)
@@ -45,9 +45,9 @@ extension RotaryEmbedding {
 
   @usableFromInline
   func rotate(
-    _ input: TypedElements, _ shape: RotaryShape,
+    _ input: Elements, _ shape: RotaryShape,
     coordinates positions: UnsafeBufferPointer<Int32>, _ direction: RotaryDirection,
-    _ role: RotaryRole, _ output: TypedElements, _ kernels: Kernels
+    _ role: RotaryRole, _ output: Elements, _ kernels: Kernels
   ) throws(EmbedError) {
     try check(input, output, shape)
     let count = axes?.count ?? 1
@@ -82,11 +82,11 @@ extension RotaryEmbedding {
   func run(
     _ state: RotaryState, _ places: Places, coordinates: UnsafePointer<Int32>?,
     _ shape: RotaryShape, _ tokens: Range<Int>, _ direction: RotaryDirection,
-    _ input: TypedElements, _ output: TypedElements, _ kernels: Kernels
+    _ input: Elements, _ output: Elements, _ kernels: Kernels
   ) throws(EmbedError) {
     let (vectors, bytes) = (tokens.count &* shape.heads, headDim &* input.type.byteCount)
     let plan = try Plan(
-      kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4, .inForce)
+      kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4)
     guard let x = unsafe input.base, let y = unsafe output.base, vectors > 0 else { return }
     // Backward twice is forward.
     let direction: RotaryDirection = direction == turn ? .forward : .backward
@@ -95,7 +95,7 @@ extension RotaryEmbedding {
         shape: shape, rows: rows, places: places, coordinates: coordinates,
         blocks: axes?.blocks ?? 1, layout: layout, direction: direction, input: x,
         output: UnsafeMutableRawPointer(mutating: y), type: input.type, tokens: tokens)
-      plan.backend.rotate(pass, plan)
+      plan.backend.kernels.rotate(pass, plan)
     }
   }
 }

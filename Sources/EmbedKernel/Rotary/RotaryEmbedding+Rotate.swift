@@ -100,8 +100,8 @@ extension RotaryEmbedding {
     into output: UnsafeMutableBufferPointer<Element>, using kernels: Kernels = .auto
   ) throws(EmbedError) {
     try unsafe rotate(
-      TypedElements(input), shape, place, scale, direction, role,
-      TypedElements(UnsafeBufferPointer(output)), kernels)
+      Elements(input), shape, place, scale, direction, role,
+      Elements(UnsafeBufferPointer(output)), kernels)
   }
 
   /// Rotates by several coordinates a token, as `axes` says.
@@ -137,8 +137,8 @@ extension RotaryEmbedding {
     using kernels: Kernels = .auto
   ) throws(EmbedError) {
     try unsafe rotate(
-      TypedElements(input), shape, coordinates: positions, direction, role,
-      TypedElements(UnsafeBufferPointer(output)), kernels)
+      Elements(input), shape, coordinates: positions, direction, role,
+      Elements(UnsafeBufferPointer(output)), kernels)
   }
 }
 

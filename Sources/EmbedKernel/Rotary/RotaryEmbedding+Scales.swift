@@ -41,9 +41,9 @@ extension RotaryEmbedding {
     using kernels: Kernels = .auto
   ) throws(EmbedError) {
     try unsafe rotate(
-      TypedElements(input.withUnsafeBufferPointer { unsafe $0 }), shape, place, scales, direction,
+      Elements(input.withUnsafeBufferPointer { unsafe $0 }), shape, place, scales, direction,
       role,
-      TypedElements(
+      Elements(
         UnsafeBufferPointer(output.withUnsafeMutableBufferPointer { unsafe $0 })), kernels)
   }
 
@@ -56,7 +56,7 @@ extension RotaryEmbedding {
     using kernels: Kernels = .auto
   ) throws(EmbedError) {
     let buffer = unsafe tensor.withUnsafeMutableBufferPointer { unsafe $0 }
-    let elements = unsafe TypedElements(UnsafeBufferPointer(buffer))
+    let elements = unsafe Elements(UnsafeBufferPointer(buffer))
     try rotate(elements, shape, place, scales, direction, role, elements, kernels)
   }
 
@@ -76,13 +76,13 @@ extension RotaryEmbedding {
   ) throws(EmbedError) {
     let buffer = unsafe keys.withUnsafeMutableBufferPointer { unsafe $0 }
     try unsafe rescale(
-      TypedElements(UnsafeBufferPointer(buffer)), shape, place, from: old, to: new, kernels)
+      Elements(UnsafeBufferPointer(buffer)), shape, place, from: old, to: new, kernels)
   }
 
   @usableFromInline
   func rotate(
-    _ input: TypedElements, _ shape: RotaryShape, _ place: PositionIDs, _ scales: [RotaryScale],
-    _ direction: RotaryDirection, _ role: RotaryRole, _ output: TypedElements, _ kernels: Kernels
+    _ input: Elements, _ shape: RotaryShape, _ place: PositionIDs, _ scales: [RotaryScale],
+    _ direction: RotaryDirection, _ role: RotaryRole, _ output: Elements, _ kernels: Kernels
   ) throws(EmbedError) {
     try check(input, output, shape)
     _ = try length(place, batch: shape.batch, context: shape.context)
@@ -109,7 +109,7 @@ extension RotaryEmbedding {
 
   @usableFromInline
   func rescale(
-    _ keys: TypedElements, _ shape: RotaryShape, _ place: PositionIDs, from old: RotaryScale,
+    _ keys: Elements, _ shape: RotaryShape, _ place: PositionIDs, from old: RotaryScale,
     to new: RotaryScale, _ kernels: Kernels
   ) throws(EmbedError) {
     try check(keys.count, shape, "keys")

@@ -100,7 +100,7 @@ extension Optimizer {
 }
 
 extension Memory {
-  fileprivate func overlaps(_ table: EmbeddingTable?) -> Bool {
+  fileprivate func overlaps(_ table: EmbeddingTable<Float>?) -> Bool {
     guard let table else { return false }
     return unsafe overlaps(Memory(table.memory.baseAddress, table.memory.count * 4))
   }

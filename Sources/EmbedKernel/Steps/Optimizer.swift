@@ -115,7 +115,7 @@ public final class Optimizer {
         argument: "ids", expected: counts.ids, shape: [shape.batch, shape.context],
         actual: ids.count)
     }
-    let plan = try Plan(kernels, shape, .inForce)
+    let plan = try Plan(kernels, shape)
     if let positions {
       let maximum = positions.rows
       if try !place.check(batch: shape.batch, context: shape.context, maximum: maximum),

@@ -9,7 +9,7 @@ internal import CMicrokernels
 public enum BFloat16Updates: Sendable {
   /// Steps move these rows, in full one for each row of the table, and the touched ones are then
   /// rounded to nearest even. Made by `table.widened()`; saved with the optimiser's state.
-  case masters(EmbeddingTable)
+  case masters(EmbeddingTable<Float>)
 
   /// Steps widen a row, and round it up or down with the probabilities that keep the mean: the bits
   /// are those of ``Kernels/roundStochastically(_:into:seed:stream:first:)`` with the step's number,
@@ -22,16 +22,16 @@ public enum BFloat16Updates: Sendable {
 @safe struct StepTarget {
   let rows: Int
   let dim: Int
-  let table: EmbeddingTable?
-  let rounded: HalfPrecisionTable<BFloat16>?
+  let table: EmbeddingTable<Float>?
+  let rounded: EmbeddingTable<BFloat16>?
   private let seed: UInt64
 
-  static func float(_ table: EmbeddingTable) -> StepTarget {
+  static func float(_ table: EmbeddingTable<Float>) -> StepTarget {
     StepTarget(rows: table.rows, dim: table.dim, table: table, rounded: nil, seed: 0)
   }
 
   private init(
-    rows: Int, dim: Int, table: EmbeddingTable?, rounded: HalfPrecisionTable<BFloat16>?,
+    rows: Int, dim: Int, table: EmbeddingTable<Float>?, rounded: EmbeddingTable<BFloat16>?,
     seed: UInt64
   ) {
     self.rows = rows
@@ -42,7 +42,7 @@ public enum BFloat16Updates: Sendable {
   }
 
   init(
-    _ rounded: HalfPrecisionTable<BFloat16>, _ updates: BFloat16Updates, _ rule: UpdateRule
+    _ rounded: EmbeddingTable<BFloat16>, _ updates: BFloat16Updates, _ rule: UpdateRule
   ) throws(EmbedError) {
     let (rows, dim) = (rounded.rows, rounded.dim)
     switch updates {

@@ -165,11 +165,11 @@ internal import CMicrokernels
       let k = unsafe Int(heavy[row])
       let (start, end) = unsafe (Int(tile.offsets[k]), Int(tile.offsets[k + 1]))
       let column = block * Self.columns
-      let sum = unsafe RowSum(
-        rows: tile.gradient + column, indices: tile.members + start, count: end - start,
-        stride: dim, width: min(Self.columns, dim - column), output: sums + row * dim + column,
-        factor: 1, accumulates: false, streaming: false, order: .tree(leaf: rowsOfRun))
-      plan.backend.sum(sum, plan)
+      var sum = unsafe ek_row_sum(
+        tile.gradient + column, tile.members + start, count: end - start, stride: dim,
+        width: min(Self.columns, dim - column), to: sums + row * dim + column)
+      sum.leaf = rowsOfRun
+      plan.backend.kernels.sum(sum, plan)
     }
   }
 }

@@ -17,7 +17,7 @@ extension TableOptimizer {
   ///   positions of which not all rows move, `sizeOverflow`, `outOfMemory`.
   /// - Complexity: O((V + W)·D).
   public func resized(
-    for table: EmbeddingTable, as change: RowResize, trainable: TrainableRows = .all,
+    for table: EmbeddingTable<Float>, as change: RowResize, trainable: TrainableRows = .all,
     frozenRow: Int? = nil
   ) throws(EmbedError) -> TableOptimizer {
     try checkShape("resized table", rows: rows, dim: table.dim)

@@ -20,10 +20,10 @@ internal import CMicrokernels
 @safe public final class TableOptimizer {
   /// The table that steps are computed on: the one it moves, or the master rows of a bfloat16 table;
   /// nil where such a table is rounded at random.
-  public let table: EmbeddingTable?
+  public let table: EmbeddingTable<Float>?
 
   /// The bfloat16 table it moves, or nil.
-  public let rounded: HalfPrecisionTable<BFloat16>?
+  public let rounded: EmbeddingTable<BFloat16>?
 
   /// The number of rows of the table.
   public let rows: Int
@@ -79,7 +79,7 @@ internal import CMicrokernels
   ///   - frozenRow: A row that never moves, such as padding's.
   /// - Throws: `invalidSize` for a row outside the table, `sizeOverflow`, `outOfMemory`.
   public convenience init(
-    _ rule: UpdateRule, for table: EmbeddingTable, trainable: TrainableRows = .all,
+    _ rule: UpdateRule, for table: EmbeddingTable<Float>, trainable: TrainableRows = .all,
     frozenRow: Int? = nil
   ) throws(EmbedError) {
     try self.init(rule, .float(table), trainable, frozenRow)
@@ -92,7 +92,7 @@ internal import CMicrokernels
   /// - Throws: As above; `invalidSize` for master rows of another shape, `unsupported` for rows that
   ///   are caught up without master rows.
   public convenience init(
-    _ rule: UpdateRule, for table: HalfPrecisionTable<BFloat16>, updates: BFloat16Updates,
+    _ rule: UpdateRule, for table: EmbeddingTable<BFloat16>, updates: BFloat16Updates,
     trainable: TrainableRows = .all, frozenRow: Int? = nil
   ) throws(EmbedError) {
     try self.init(rule, StepTarget(table, updates, rule), trainable, frozenRow)
@@ -269,10 +269,12 @@ internal import CMicrokernels
   func plan(_ rows: Int, _ kernels: Kernels) throws(EmbedError) -> Plan {
     // A step is bound by its roots and quotients where its rows are in cache: the widest vectors win.
     // Its rows with their state are seldom there: a few of them are worth the prefetches.
-    var tuning = Tuning.inForce
-    tuning.halfLineDim = .max
-    tuning.prefetchBytes = 4 << 10
-    return try Plan(kernels, outputBytes: rows * dim * 4, rows: max(1, rows), dim: dim, tuning)
+    var kernels = kernels
+    var limits = kernels.limits
+    limits.halfLineDim = .max
+    limits.prefetchBytes = 4 << 10
+    kernels.tuning = limits
+    return try Plan(kernels, outputBytes: rows * dim * 4, rows: max(1, rows), dim: dim)
   }
 
   /// The arrays, without rows.

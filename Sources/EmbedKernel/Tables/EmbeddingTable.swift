@@ -1,7 +1,9 @@
 // A table of row vectors: token table (V, D) or position table (T, D). It is the parameter that
-// training updates, so it is shared by reference: a tied output head uses the same table.
+// training updates, so it is shared by reference: a tied output head uses the same table. In two bytes
+// an element it takes half the memory and traffic; for training, keep a table of master rows in Float
+// beside such a one, or round its updates stochastically (`Kernels.roundStochastically`).
 
-/// `rows` vectors of `dim` floats, row after row.
+/// `rows` vectors of `dim` elements, row after row: `Float`, `BFloat16` or `Half`.
 ///
 /// Any number of threads may read at once. A writer (an optimiser step, an initialiser) needs the
 /// table to itself, as with any training parameter; the type does not lock.
@@ -10,19 +12,19 @@
 /// where they are read, by whatever way: a span, a layer's forward pass, a file. Ways that name no rows
 /// bring all up to date, O(R·D) for R rows that are behind; `span(of:)` and layers only those that
 /// they read. A pointer or span that is kept over a step sees the rows as that step leaves them.
-public final class EmbeddingTable: @unchecked Sendable {
+public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   /// The number of rows: the vocabulary size, or the maximum context.
   public let rows: Int
 
-  /// The number of floats in a row.
+  /// The number of elements in a row.
   public let dim: Int
 
-  let storage: AlignedBuffer<Float>
+  let storage: AlignedBuffer<Element>
 
   /// The optimisers that leave rows behind. Entered while a writer has the table to itself.
   var ledgers: [RowLedger] = []
 
-  /// Allocates a table of zeros: `rows * dim * 4` bytes.
+  /// Allocates a table of zeros.
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
   public init(rows: Int, dim: Int) throws(EmbedError) {
@@ -33,20 +35,8 @@ public final class EmbeddingTable: @unchecked Sendable {
     storage = try AlignedBuffer(count: elementCount("table", rows, dim))
   }
 
-  /// Allocates a table and fills it from `initialization`.
-  ///
-  /// - Parameters:
-  ///   - seed: The same seed gives the same bits for every thread count and machine.
-  ///   - stream: Separates tables made from one seed.
-  public convenience init(
-    rows: Int, dim: Int, _ initialization: Initialization, seed: UInt64 = 0, stream: UInt64 = 0
-  ) throws(EmbedError) {
-    try self.init(rows: rows, dim: dim)
-    try unsafe initialization.fill(unsafeBuffer, seed: seed, stream: stream)
-  }
-
   /// Copies `elements`, shape `[rows, dim]`.
-  public convenience init(rows: Int, dim: Int, copying elements: Span<Float>) throws(EmbedError) {
+  public convenience init(rows: Int, dim: Int, copying elements: Span<Element>) throws(EmbedError) {
     try self.init(rows: rows, dim: dim)
     guard elements.count == rows * dim else {
       throw .wrongElementCount(
@@ -58,7 +48,7 @@ public final class EmbeddingTable: @unchecked Sendable {
   }
 
   /// All elements, shape `[rows, dim]`, all rows up to date.
-  public var span: Span<Float> {
+  public var span: Span<Element> {
     @_lifetime(borrow self)
     get {
       unsafe _overrideLifetime(
@@ -74,7 +64,7 @@ public final class EmbeddingTable: @unchecked Sendable {
   ///   without such an optimiser.
   @inlinable
   @_lifetime(borrow self)
-  public func span<ID: TokenID>(of ids: Span<ID>) -> Span<Float> {
+  public func span<ID: TokenID>(of ids: Span<ID>) -> Span<Element> {
     let ids = unsafe TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 })
     return unsafe _overrideLifetime(
       Span(_unsafeElements: UnsafeBufferPointer(memory(reading: ids))), borrowing: self)
@@ -83,7 +73,7 @@ public final class EmbeddingTable: @unchecked Sendable {
   /// Row `row`.
   ///
   /// - Precondition: `row` is in `0..<rows`.
-  public subscript(row: Int) -> Span<Float> {
+  public subscript(row: Int) -> Span<Element> {
     @_lifetime(borrow self)
     get {
       precondition(row >= 0 && row < rows, "row out of bounds")
@@ -95,14 +85,14 @@ public final class EmbeddingTable: @unchecked Sendable {
 
   /// Gives `body` all elements for writing; no other thread may use the table meanwhile.
   public func withMutableSpan<Result: ~Copyable, Failure: Error>(
-    _ body: (inout MutableSpan<Float>) throws(Failure) -> Result
+    _ body: (inout MutableSpan<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     var span = unsafe MutableSpan(_unsafeElements: unsafeBuffer)
     return try body(&span)
   }
 
   /// The memory itself, valid for as long as the table lives, all rows up to date until a step.
-  public var unsafeBuffer: UnsafeMutableBufferPointer<Float> {
+  public var unsafeBuffer: UnsafeMutableBufferPointer<Element> {
     bringUp(.all)
     return unsafe memory
   }
@@ -110,7 +100,7 @@ public final class EmbeddingTable: @unchecked Sendable {
   /// The element of row `row` in column `column`.
   ///
   /// - Precondition: `row` is in `0..<rows` and `column` in `0..<dim`.
-  public subscript(row: Int, column: Int) -> Float {
+  public subscript(row: Int, column: Int) -> Element {
     get {
       precondition(row >= 0 && row < rows, "row out of bounds")
       precondition(column >= 0 && column < dim, "column out of bounds")
@@ -127,15 +117,63 @@ public final class EmbeddingTable: @unchecked Sendable {
 
   // MARK: Rows that are behind
 
+  /// The elements as they are, rows that are behind included.
+  var elements: Elements { unsafe Elements(UnsafeBufferPointer(memory)) }
+
   /// The memory as it is, rows that are behind included.
-  var memory: UnsafeMutableBufferPointer<Float> { unsafe storage.unsafeBuffer }
+  var memory: UnsafeMutableBufferPointer<Element> { unsafe storage.unsafeBuffer }
 
   /// The memory, for a reader of the rows `ids`.
   @usableFromInline
-  func memory(reading ids: TokenIDs) -> UnsafeMutableBufferPointer<Float> {
+  func memory(reading ids: TokenIDs) -> UnsafeMutableBufferPointer<Element> {
     bringUp(.ids(ids))
     return unsafe memory
   }
 }
 
-extension EmbeddingTable: SteppedTable {}
+extension EmbeddingTable<Float> {
+  /// Allocates a table and fills it from `initialization`.
+  ///
+  /// - Parameters:
+  ///   - seed: The same seed gives the same bits for every thread count and machine.
+  ///   - stream: Separates tables made from one seed.
+  public convenience init(
+    rows: Int, dim: Int, _ initialization: Initialization, seed: UInt64 = 0, stream: UInt64 = 0
+  ) throws(EmbedError) {
+    try self.init(rows: rows, dim: dim)
+    try unsafe initialization.fill(unsafeBuffer, seed: seed, stream: stream)
+  }
+}
+
+extension EmbeddingTable where Element: HalfPrecision {
+  /// Rounds the elements of `table` to nearest even.
+  public convenience init(rounding table: EmbeddingTable<Float>) throws(EmbedError) {
+    try self.init(rows: table.rows, dim: table.dim)
+    try round(table)
+  }
+
+  /// Takes the elements of `table`, rounded to nearest even, as after a step on master rows.
+  /// Allocates nothing.
+  ///
+  /// - Throws: `wrongElementCount` for a table of another shape.
+  public func round(
+    _ table: EmbeddingTable<Float>, using kernels: Kernels = .auto
+  ) throws(EmbedError) {
+    guard table.rows == rows, table.dim == dim else {
+      throw .wrongElementCount(
+        argument: "table", expected: rows * dim, shape: [rows, dim], actual: table.rows * table.dim)
+    }
+    var output = unsafe MutableSpan(_unsafeElements: unsafeBuffer)
+    let input = table.span
+    try kernels.convert(input, into: &output)
+  }
+
+  /// A table of the same elements as floats; exact.
+  public func widened(using kernels: Kernels = .auto) throws(EmbedError) -> EmbeddingTable<Float> {
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim)
+    var output = unsafe MutableSpan(_unsafeElements: table.unsafeBuffer)
+    let input = span
+    try kernels.convert(input, into: &output)
+    return table
+  }
+}

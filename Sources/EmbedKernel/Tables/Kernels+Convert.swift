@@ -42,7 +42,7 @@ extension Kernels {
       throw .overlappingMemory(argument: "input")
     }
     let plan = try Plan(
-      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1), .inForce)
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: outputCount, dim: 1))
     guard let from = input.baseAddress, let to = output.baseAddress else { return }
     Threads.split(
       outputCount, plan.threads,
@@ -92,7 +92,7 @@ extension Kernels {
       throw .invalidSize(argument: "first", value: first, expected: "0 or more")
     }
     let plan = try Plan(
-      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1), .inForce)
+      self, EmbeddingShape(vocabulary: 1, batch: 1, context: input.count, dim: 1))
     let work = unsafe StochasticWork(
       input: input, output: output, generator: Philox4x32(seed: seed), stream: stream, first: first)
     Threads.split(input.count, plan.threads, work)

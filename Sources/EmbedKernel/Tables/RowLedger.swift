@@ -84,13 +84,7 @@
   }
 }
 
-/// A table whose rows optimisers may leave behind.
-protocol SteppedTable: AnyObject {
-  var rows: Int { get }
-  var ledgers: [RowLedger] { get }
-}
-
-extension SteppedTable {
+extension EmbeddingTable {
   /// Brings rows up to date for all optimisers that leave rows behind. Where there is none, it costs the
   /// look.
   @inline(__always)

@@ -28,7 +28,7 @@ public struct TableGradient: ~Copyable {
   /// Zeros for `table`.
   ///
   /// - Throws: `outOfMemory`.
-  public init(for table: EmbeddingTable) throws(EmbedError) {
+  public init(for table: EmbeddingTable<Float>) throws(EmbedError) {
     try self.init(rows: table.rows, dim: table.dim)
   }
 
@@ -88,7 +88,7 @@ public struct TableGradient: ~Copyable {
   }
 
   /// - Throws: `invalidSize` where this is not of the table's sizes.
-  func checkSizes(of table: EmbeddingTable) throws(EmbedError) {
+  func checkSizes(of table: EmbeddingTable<Float>) throws(EmbedError) {
     guard rows == table.rows else {
       throw .invalidSize(
         argument: "rows of the table gradient", value: rows, expected: "\(table.rows)")

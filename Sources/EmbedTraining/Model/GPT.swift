@@ -120,7 +120,7 @@ public final class GPT {
     to context: Int, interpolation: PositionInterpolation? = nil
   ) throws(EmbedError) {
     guard let table = positions?.table ?? input.positions, context > table.rows else { return }
-    let stretched: EmbeddingTable
+    let stretched: EmbeddingTable<Float>
     if positions == nil {
       let longer = try InputEmbedding(
         vocabulary: 1, dim: configuration.dim, positions: .sinusoidal(maximum: context))
@@ -141,12 +141,12 @@ struct NormParameters {
   let bias: Parameter
 
   init(_ name: String, _ dim: Int) throws(EmbedError) {
-    let gains = try EmbeddingTable(rows: 1, dim: dim)
+    let gains = try EmbeddingTable<Float>(rows: 1, dim: dim)
     gains.withMutableSpan { span in
       for i in span.indices { span[i] = 1 }
     }
     weight = try Parameter(name + ".weight", gains)
-    bias = try Parameter(name + ".bias", EmbeddingTable(rows: 1, dim: dim))
+    bias = try Parameter(name + ".bias", EmbeddingTable<Float>(rows: 1, dim: dim))
   }
 
   /// The parameters with the memory that the forward pass keeps of each row.
@@ -164,7 +164,7 @@ struct LinearParameters {
     _ name: String, _ inputs: Int, _ outputs: Int, sigma: Double, _ drawer: inout ParameterDrawer
   ) throws(EmbedError) {
     weight = try drawer.matrix(name + ".weight", inputs, outputs, sigma: sigma)
-    bias = try Parameter(name + ".bias", EmbeddingTable(rows: 1, dim: outputs))
+    bias = try Parameter(name + ".bias", EmbeddingTable<Float>(rows: 1, dim: outputs))
   }
 }
 
@@ -217,7 +217,7 @@ struct ParameterDrawer {
     defer { stream += 1 }
     return try Parameter(
       name,
-      EmbeddingTable(
+      EmbeddingTable<Float>(
         rows: rows, dim: columns, .normal(sigma: Float(sigma)), seed: seed, stream: stream))
   }
 }

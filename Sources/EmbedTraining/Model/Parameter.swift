@@ -11,7 +11,7 @@ public final class Parameter {
   public let shape: [Int]
 
   /// The values; a vector is one row.
-  public let table: EmbeddingTable
+  public let table: EmbeddingTable<Float>
 
   /// The gradient that the last pass left.
   public var gradient: TableGradient
@@ -20,7 +20,7 @@ public final class Parameter {
   public let decays: Bool
 
   /// Names a table, and allocates its gradient.
-  init(_ name: String, _ table: EmbeddingTable, decays: Bool? = nil) throws(EmbedError) {
+  init(_ name: String, _ table: EmbeddingTable<Float>, decays: Bool? = nil) throws(EmbedError) {
     self.name = name
     self.table = table
     // Not by the rows: a matrix may have one.

@@ -32,7 +32,7 @@ struct PositionParts {
   /// The bias.
   var bias: DistanceTable?
   /// The trained numbers of the bias, shape `[buckets, heads]`.
-  var biasWeights: EmbeddingTable?
+  var biasWeights: EmbeddingTable<Float>?
 
   /// The parts of a checked configuration.
   ///
@@ -52,7 +52,7 @@ struct PositionParts {
       let buckets = try DistanceBuckets(direction: isCausal ? .causal : .bidirectional)
       // As Hugging Face draws them.
       let sigma = Float(1 / Double(configuration.dim).squareRoot())
-      let weights = try EmbeddingTable(
+      let weights = try EmbeddingTable<Float>(
         rows: buckets.count, dim: heads, .normal(sigma: sigma), seed: seed,
         stream: ParameterDrawer.biasStream)
       biasWeights = weights

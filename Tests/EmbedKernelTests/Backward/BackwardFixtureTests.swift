@@ -94,7 +94,7 @@ enum BackwardFixtures {
 
   @Test(arguments: try BackwardFixtures.load().renorms, [1, 2])
   func renormalisationIsPyTorchs(_ c: BackwardFixtures.Renorm, threads: Int) throws {
-    let table = try EmbeddingTable(rows: c.vocabulary, dim: c.dim, copying: c.before.span)
+    let table = try EmbeddingTable<Float>(rows: c.vocabulary, dim: c.dim, copying: c.before.span)
     let layer = try TokenEmbedding(table: table)
     var groups = try RowGroups()
     try layer.renormalize(

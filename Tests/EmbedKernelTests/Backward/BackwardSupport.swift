@@ -149,7 +149,7 @@ extension BackwardBatch {
       try unsafe way.kernels.backward(
         UnsafeBufferPointer(part(input, gradient.count)), TokenIDs(ids), shape, place, options,
         .dense(part(tokenBuffer, tokens.count), writing),
-        .dense(part(positionBuffer, positions.count), writing), &workspace, tuning: way.tuning)
+        .dense(part(positionBuffer, positions.count), writing), &workspace)
     }
     for i in 0..<32
     where tokenBuffer[misalignment + tokens.count + i].bitPattern != canary.bitPattern
@@ -173,7 +173,7 @@ extension BackwardBatch {
       try unsafe narrow.withUnsafeBufferPointer { ids in
         try unsafe way.kernels.backward(
           gradient, TokenIDs(ids), shape, place, options, .rowSparse(&tokens),
-          .rowSparse(&positions), &workspace, tuning: way.tuning)
+          .rowSparse(&positions), &workspace)
       }
     }
     return BackwardResult(tokens: spread(tokens), positions: spread(positions))

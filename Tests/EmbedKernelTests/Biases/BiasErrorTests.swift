@@ -59,7 +59,7 @@ import Testing
       throws: EmbedError.distanceOutOfRange(distance: 1 << 25, limit: 1 << 24)
     ) { try add(alibi, shape, queries: .sequential(offset: 1 << 25 - 1)) }
     #expect(throws: EmbedError.self) { try add(alibi, shape, keys: .explicit([0, -1])) }
-    let weights = try EmbeddingTable(rows: 9, dim: 1)
+    let weights = try EmbeddingTable<Float>(rows: 9, dim: 1)
     let swin = try SwinBias(rows: 2, columns: 2, weights: weights)
     #expect(throws: EmbedError.contextTooLong(offset: 3, context: 2, maximum: 4)) {
       try add(swin, shape, queries: .sequential(offset: 3))
@@ -67,7 +67,7 @@ import Testing
   }
 
   @Test func schemesCheckWhatTheyAreMadeOf() throws {
-    let table = try EmbeddingTable(rows: 6, dim: 4)
+    let table = try EmbeddingTable<Float>(rows: 6, dim: 4)
     #expect(throws: EmbedError.invalidSize(argument: "heads", value: 0, expected: "1 or more")) {
       try ALiBi(heads: 0)
     }
@@ -100,7 +100,7 @@ import Testing
   }
 
   @Test func vectorsMustFit() throws {
-    let shaw = try ShawKeys(clip: 1, table: EmbeddingTable(rows: 3, dim: 4))
+    let shaw = try ShawKeys(clip: 1, table: EmbeddingTable<Float>(rows: 3, dim: 4))
     let shape = AttentionShape(heads: 1, queries: 2, keys: 2)
     #expect(
       throws: EmbedError.wrongElementCount(

@@ -44,7 +44,7 @@ struct BiasFixtures: Decodable, Sendable {
     func doubles(_ name: String) throws -> [Double] { try #require(arrays[name], "\(name)") }
 
     /// An array as a table of rows of `dim`.
-    func table(_ name: String, dim: Int) throws -> EmbeddingTable {
+    func table(_ name: String, dim: Int) throws -> EmbeddingTable<Float> {
       try makeTable(floats(name), dim: dim)
     }
   }
@@ -71,9 +71,9 @@ struct BiasFixtures: Decodable, Sendable {
 }
 
 /// A table of rows of `dim`.
-func makeTable(_ values: [Float], dim: Int) throws -> EmbeddingTable {
+func makeTable(_ values: [Float], dim: Int) throws -> EmbeddingTable<Float> {
   let span = values.span
-  return try EmbeddingTable(rows: values.count / dim, dim: dim, copying: span)
+  return try EmbeddingTable<Float>(rows: values.count / dim, dim: dim, copying: span)
 }
 
 /// Expects each value within `tolerance` times the magnitude of the largest of `scale`, or of the

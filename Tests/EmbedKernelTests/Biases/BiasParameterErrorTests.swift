@@ -4,7 +4,8 @@ import EmbedKernel
 import Testing
 
 @Suite struct BiasParameterErrorTests {
-  private func table(_ rows: Int, _ dim: Int, _ value: Float = 0.5) throws -> EmbeddingTable {
+  private func table(_ rows: Int, _ dim: Int, _ value: Float = 0.5) throws -> EmbeddingTable<Float>
+  {
     try makeTable([Float](repeating: value, count: rows * dim), dim: dim)
   }
 
@@ -50,7 +51,7 @@ import Testing
     let count = FIRE.parameterCount(heads: 2, width: 3)
     func make(
       heads: Int = 2, width: Int = 3, threshold: Double = 8, epsilon: Double = 1e-6,
-      _ parameters: EmbeddingTable
+      _ parameters: EmbeddingTable<Float>
     ) throws {
       _ = try FIRE(
         heads: heads, width: width, initialThreshold: threshold, epsilon: epsilon,

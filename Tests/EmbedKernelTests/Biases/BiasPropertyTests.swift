@@ -11,7 +11,7 @@ enum BiasScheme: String, CaseIterable, Sendable {
 
   func make(heads: Int) throws -> any AttentionBias {
     var random = SeededGenerator(seed: 7)
-    func table(_ rows: Int) throws -> EmbeddingTable {
+    func table(_ rows: Int) throws -> EmbeddingTable<Float> {
       let values = (0..<rows * heads).map { _ in Float.random(in: 0.1...1.5, using: &random) }
       return try makeTable(values, dim: heads)
     }
@@ -215,12 +215,12 @@ struct BiasPlacement: Sendable, CustomTestStringConvertible {
   func gradientsAreSlopes(_ name: String) throws {
     var random = SeededGenerator(seed: 5)
     let (heads, size) = (2, 12)
-    func table(_ rows: Int, _ dim: Int) throws -> EmbeddingTable {
+    func table(_ rows: Int, _ dim: Int) throws -> EmbeddingTable<Float> {
       let values = (0..<rows * dim).map { _ in Float.random(in: 0.3...0.9, using: &random) }
       return try makeTable(values, dim: dim)
     }
-    let parameters: EmbeddingTable
-    let make: (EmbeddingTable) throws -> any TrainedBias
+    let parameters: EmbeddingTable<Float>
+    let make: (EmbeddingTable<Float>) throws -> any TrainedBias
     switch name {
     case "t5":
       parameters = try table(8, heads)

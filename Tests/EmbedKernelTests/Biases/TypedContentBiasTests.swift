@@ -11,7 +11,7 @@ enum ContentScheme: String, CaseIterable, Sendable {
 
   func make(heads: Int, dim: Int) throws -> any TrainedBias {
     var random = SeededGenerator(seed: 29)
-    func table(_ rows: Int, _ dim: Int) throws -> EmbeddingTable {
+    func table(_ rows: Int, _ dim: Int) throws -> EmbeddingTable<Float> {
       let values = (0..<rows * dim).map { _ in Float.random(in: -1...1, using: &random) }
       return try makeTable(values, dim: dim)
     }

@@ -90,7 +90,7 @@ import Testing
 
   @Test func followsALinkAndRefusesAPipe() throws {
     let folder = try TemporaryFolder()
-    let table = try EmbeddingTable(rows: 2, dim: 3, .uniform(low: -1, high: 1), seed: 1)
+    let table = try EmbeddingTable<Float>(rows: 2, dim: 3, .uniform(low: -1, high: 1), seed: 1)
     let weights = try EmbeddingWeights(tokens: table)
     try weights.save(to: folder.path("target"), names: .llama)
     try FileManager.default.createSymbolicLink(

@@ -23,14 +23,14 @@ import Testing
   @Test(arguments: try ForwardFixtures.cases())
   func layerHasPyTorchsBits(_ fixture: ForwardFixtures.Case) throws {
     let rows = try floats(fixture.tokens)
-    let table = try EmbeddingTable(
+    let table = try EmbeddingTable<Float>(
       rows: fixture.vocabulary, dim: fixture.dim, copying: rows.span)
     let tokens = try TokenEmbedding(table: table, paddingID: fixture.paddingID)
     tokens.clearPaddingRow()
-    var positions: EmbeddingTable?
+    var positions: EmbeddingTable<Float>?
     if let name = fixture.positions, let maximum = fixture.maximumContext {
       let rows = try floats(name)
-      positions = try EmbeddingTable(rows: maximum, dim: fixture.dim, copying: rows.span)
+      positions = try EmbeddingTable<Float>(rows: maximum, dim: fixture.dim, copying: rows.span)
     }
     let layer = try InputEmbedding(
       tokens: tokens, positions: positions, scale: .value(fixture.scale ?? 1))

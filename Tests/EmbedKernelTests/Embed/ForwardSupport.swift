@@ -6,9 +6,15 @@ import Testing
 
 /// One way to run a pass: backend, threads, instruction set, and the traffic that sizes would give.
 struct Way: Sendable, CustomStringConvertible {
-  var kernels: Kernels
-  var tuning = Tuning()
-  var traffic = "as sized"
+  let kernels: Kernels
+  let traffic: String
+
+  init(kernels: Kernels, tuning: Tuning = Tuning(), traffic: String = "as sized") {
+    var kernels = kernels
+    kernels.tuning = tuning
+    self.kernels = kernels
+    self.traffic = traffic
+  }
 
   var description: String {
     let set = kernels.instructionSet.map { " \($0.rawValue)" } ?? ""
@@ -55,10 +61,10 @@ func embed<ID: TokenID>(
   let output = try copy([Float](repeating: canary, count: count + guardBand))
   try unsafe ids.withUnsafeBufferPointer { ids in
     try unsafe way.kernels.embed(
-      TokenIDs(ids), UnsafeBufferPointer(tail(tokenBuffer, misalignment)),
-      positions == nil ? nil : UnsafeBufferPointer(tail(positionBuffer, misalignment)), shape,
-      place, options, UnsafeMutableBufferPointer(rebasing: tail(output, misalignment)[..<count]),
-      tuning: way.tuning)
+      TokenIDs(ids), Elements(UnsafeBufferPointer(tail(tokenBuffer, misalignment))),
+      positions == nil ? nil : Elements(UnsafeBufferPointer(tail(positionBuffer, misalignment))),
+      shape, place, options,
+      Elements(UnsafeBufferPointer(rebasing: tail(output, misalignment)[..<count])))
   }
   for i in 0..<guardBand where output[misalignment + count + i].bitPattern != canary.bitPattern {
     Issue.record("\(way) wrote past the output of shape \(shape)")

@@ -164,13 +164,12 @@ import Testing
     try unsafe ids.withUnsafeBufferPointer { ids in
       try unsafe way.kernels.embed(
         TokenIDs(ids),
-        TypedElements(UnsafeBufferPointer(rebasing: tokenBuffer.unsafeBuffer[misalignment...])),
+        Elements(UnsafeBufferPointer(rebasing: tokenBuffer.unsafeBuffer[misalignment...])),
         positions == nil
           ? nil
-          : TypedElements(
+          : Elements(
             UnsafeBufferPointer(rebasing: positionBuffer.unsafeBuffer[misalignment...])), shape,
-        place, options, TypedElements(UnsafeBufferPointer(rebasing: all.prefix(count))),
-        tuning: way.tuning)
+        place, options, Elements(UnsafeBufferPointer(rebasing: all.prefix(count))))
     }
     for i in 0..<guardBand where output[misalignment + count + i].widened != canary.widened {
       Issue.record("\(way) wrote past the output of shape \(shape)")

@@ -6,8 +6,8 @@ import TestSupport
 import Testing
 
 @Suite struct FactorizedHeadTests {
-  private func table(_ rows: Int, _ dim: Int, _ seed: UInt64) throws -> EmbeddingTable {
-    try EmbeddingTable(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed)
+  private func table(_ rows: Int, _ dim: Int, _ seed: UInt64) throws -> EmbeddingTable<Float> {
+    try EmbeddingTable<Float>(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed)
   }
 
   private func draw(_ count: Int, seed: UInt64) -> [Float] {

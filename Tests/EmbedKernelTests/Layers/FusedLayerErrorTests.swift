@@ -7,7 +7,7 @@ import Testing
   private func makeLayer(segments: Int = 2) throws -> FusedInputEmbedding {
     try FusedInputEmbedding(
       InputEmbedding(vocabulary: 10, dim: 4, positions: .learned(maximum: 8)),
-      segments: segments == 0 ? nil : EmbeddingTable(rows: segments, dim: 4),
+      segments: segments == 0 ? nil : EmbeddingTable<Float>(rows: segments, dim: 4),
       normalization: .layer(dim: 4))
   }
 
@@ -73,7 +73,7 @@ import Testing
     #expect(
       throws: EmbedError.invalidSize(
         argument: "dim of the segment table", value: 5, expected: "the token table's, 4")
-    ) { try FusedInputEmbedding(embedding, segments: EmbeddingTable(rows: 2, dim: 5)) }
+    ) { try FusedInputEmbedding(embedding, segments: EmbeddingTable<Float>(rows: 2, dim: 5)) }
     #expect(
       throws: EmbedError.invalidSize(
         argument: "dim of the normalisation", value: 5, expected: "the token table's, 4")
@@ -86,12 +86,13 @@ import Testing
     }
     #expect(
       throws: EmbedError.invalidSize(argument: "rows of gamma", value: 2, expected: "1")
-    ) { try Normalization(.layer, gamma: EmbeddingTable(rows: 2, dim: 4), epsilon: 0) }
+    ) { try Normalization(.layer, gamma: EmbeddingTable<Float>(rows: 2, dim: 4), epsilon: 0) }
     #expect(
       throws: EmbedError.invalidSize(argument: "dim of beta", value: 3, expected: "gamma's, 4")
     ) {
       try Normalization(
-        .layer, gamma: EmbeddingTable(rows: 1, dim: 4), beta: EmbeddingTable(rows: 1, dim: 3),
+        .layer, gamma: EmbeddingTable<Float>(rows: 1, dim: 4),
+        beta: EmbeddingTable<Float>(rows: 1, dim: 3),
         epsilon: 0)
     }
     for rate in [-0.1, 1, 2] as [Float] {

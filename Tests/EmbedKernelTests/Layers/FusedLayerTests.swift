@@ -12,12 +12,12 @@ import Testing
     try FusedInputEmbedding(
       InputEmbedding(
         tokens: TokenEmbedding(
-          table: EmbeddingTable(
+          table: EmbeddingTable<Float>(
             rows: vocabulary, dim: dim, .uniform(low: 1, high: 2), seed: 1)),
-        positions: EmbeddingTable(rows: 16, dim: dim, .uniform(low: 1, high: 2), seed: 2),
+        positions: EmbeddingTable<Float>(rows: 16, dim: dim, .uniform(low: 1, high: 2), seed: 2),
         unknownIDs: unknownIDs, positionOverflow: overflow),
       segments: segments == 0
-        ? nil : EmbeddingTable(rows: segments, dim: dim, .uniform(low: 1, high: 2), seed: 3),
+        ? nil : EmbeddingTable<Float>(rows: segments, dim: dim, .uniform(low: 1, high: 2), seed: 3),
       normalization: normalized, dropout: dropout)
   }
 

@@ -11,8 +11,8 @@ import Testing
   private let ids: [Int32] = [0, 3, 3, 5, 1, 2, 3, 0]
   private let segmentIDs: [Int32] = [0, 0, 1, 1, 1, 0, 0, 1]
 
-  private func table(_ rows: Int, _ dim: Int, _ seed: UInt64) throws -> EmbeddingTable {
-    try EmbeddingTable(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed)
+  private func table(_ rows: Int, _ dim: Int, _ seed: UInt64) throws -> EmbeddingTable<Float> {
+    try EmbeddingTable<Float>(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed)
   }
 
   private func makeLayer(
@@ -56,7 +56,7 @@ import Testing
       let values = unsafe Array(output.unsafeBuffer)
       return zip(weights, values).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }
-    func check(_ table: EmbeddingTable, _ analytic: [Float], _ name: String) throws {
+    func check(_ table: EmbeddingTable<Float>, _ analytic: [Float], _ name: String) throws {
       #expect(analytic.count == table.rows * table.dim)
       for i in 0..<analytic.count {
         let value = unsafe table.unsafeBuffer[i]

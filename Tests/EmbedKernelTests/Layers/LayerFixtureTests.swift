@@ -53,9 +53,9 @@ import Testing
     return (0..<span.count).map { span[$0] }
   }
 
-  private func table(_ name: String, _ dim: Int) throws -> EmbeddingTable {
+  private func table(_ name: String, _ dim: Int) throws -> EmbeddingTable<Float> {
     let values = try floats(name)
-    return try EmbeddingTable(rows: values.count / dim, dim: dim, copying: values.span)
+    return try EmbeddingTable<Float>(rows: values.count / dim, dim: dim, copying: values.span)
   }
 
   /// Every array within `tolerance` of its largest element.

@@ -87,7 +87,7 @@ import Testing
 
   @Test func tablesOfOtherDimsAreRefused() throws {
     let tokens = try TokenEmbedding(vocabulary: 4, dim: 8)
-    let positions = try EmbeddingTable(rows: 4, dim: 6)
+    let positions = try EmbeddingTable<Float>(rows: 4, dim: 6)
     #expect(
       throws: EmbedError.invalidSize(
         argument: "dim of the position table", value: 6, expected: "the token table's, 8")
@@ -96,25 +96,25 @@ import Testing
       try InputEmbedding(vocabulary: 4, dim: 4, positions: .sinusoidal(maximum: 4, base: .nan))
     }
     #expect(throws: EmbedError.sizeOverflow(argument: "table", factors: [.max, 2, 1])) {
-      try EmbeddingTable(rows: .max, dim: 2)
+      try EmbeddingTable<Float>(rows: .max, dim: 2)
     }
   }
 
   @Test func interpolationKeepsEndsAndHalvesSteps() throws {
     let values: [Float] = [0, 10, 2, 20, 6, 40]
-    let table = try EmbeddingTable(rows: 3, dim: 2, copying: values.span)
+    let table = try EmbeddingTable<Float>(rows: 3, dim: 2, copying: values.span)
     #expect(
       rows(try table.interpolated(rows: 5)) == [[0, 10], [1, 15], [2, 20], [4, 30], [6, 40]])
     #expect(rows(try table.interpolated(rows: 3)) == [[0, 10], [2, 20], [6, 40]])
     #expect(rows(try table.interpolated(rows: 1)) == [[0, 10]])
     let single: [Float] = [7, 8]
-    let one = try EmbeddingTable(rows: 1, dim: 2, copying: single.span)
+    let one = try EmbeddingTable<Float>(rows: 1, dim: 2, copying: single.span)
     #expect(rows(try one.interpolated(rows: 2)) == [[7, 8], [7, 8]])
   }
 
   @Test func aTableOwnsAlignedMemory() throws {
     for (rows, dim) in [(1, 1), (3, 7), (70_000, 8)] {
-      let table = try EmbeddingTable(rows: rows, dim: dim)
+      let table = try EmbeddingTable<Float>(rows: rows, dim: dim)
       let address = unsafe UInt(bitPattern: table.unsafeBuffer.baseAddress)
       #expect(address % (rows * dim * 4 >= 2 << 20 ? 2 << 20 : 64) == 0)
       #expect(unsafe table.unsafeBuffer.allSatisfy { $0 == 0 })
@@ -154,7 +154,7 @@ import Testing
       )
       return [a + 1, 2 * b, a + b]
     }
-    let table = try EmbeddingTable(rows: 200, dim: 3, copying: old.span)
+    let table = try EmbeddingTable<Float>(rows: 200, dim: 3, copying: old.span)
     let layer = try TokenEmbedding(table: table)
     let count = 40_000
     let drawn = Array(
@@ -186,7 +186,7 @@ import Testing
     #expect(drawn.allSatisfy { abs($0[0] - 1 + $0[1] / 2 - $0[2]) < 1e-4 })
   }
 
-  private func rows(_ table: EmbeddingTable) -> [[Float]] {
+  private func rows(_ table: EmbeddingTable<Float>) -> [[Float]] {
     (0..<table.rows).map { row in
       let values = table[row]
       return (0..<table.dim).map { values[$0] }

@@ -40,8 +40,8 @@ import Testing
     (0..<rows * columns).map { a[$0 % rows * columns + $0 / rows] }
   }
 
-  private func table(_ rows: Int, _ dim: Int, seed: UInt64) throws -> EmbeddingTable {
-    try EmbeddingTable(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed)
+  private func table(_ rows: Int, _ dim: Int, seed: UInt64) throws -> EmbeddingTable<Float> {
+    try EmbeddingTable<Float>(rows: rows, dim: dim, .uniform(low: -1, high: 1), seed: seed)
   }
 
   private func draw(_ count: Int, seed: UInt64) -> [Float] {
@@ -189,7 +189,9 @@ import Testing
         ids.span, batch: batch, context: context, workspace: &workspace, into: &span)
       return zip(weights, output).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }
-    func check(_ table: EmbeddingTable, _ analytic: [Float], times: Double, _ name: String) throws {
+    func check(_ table: EmbeddingTable<Float>, _ analytic: [Float], times: Double, _ name: String)
+      throws
+    {
       for i in 0..<analytic.count {
         let value = unsafe table.unsafeBuffer[i]
         // A power of two, so that the steps are exact; Float's own rounding is 1e-7 of the loss.
@@ -314,7 +316,7 @@ import Testing
     #expect(
       throws: EmbedError.invalidSize(
         argument: "dim of the bias", value: 3, expected: "the matrix's, 2")
-    ) { try FactorProjection(matrix: matrix, bias: EmbeddingTable(rows: 1, dim: 3)) }
+    ) { try FactorProjection(matrix: matrix, bias: EmbeddingTable<Float>(rows: 1, dim: 3)) }
   }
 
   /// Sizes that only BLAS's 32-bit integers cannot count.

@@ -6,9 +6,9 @@ import Testing
 
 @Suite struct ResizeTests {
   private func table(_ rows: Int, _ dim: Int, _ value: (Double, Int) -> Double) throws
-    -> EmbeddingTable
+    -> EmbeddingTable<Float>
   {
-    let table = try EmbeddingTable(rows: rows, dim: dim)
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim)
     table.withMutableSpan { elements in
       for n in 0..<rows * dim { elements[n] = Float(value(Double(n / dim), n % dim)) }
     }
@@ -43,7 +43,7 @@ import Testing
   @Test func cubicIsKeysConvolution() throws {
     var random = SeededGenerator(seed: 7)
     let values = random.floats(20)
-    let old = try EmbeddingTable(rows: 20, dim: 1, copying: values.span)
+    let old = try EmbeddingTable<Float>(rows: 20, dim: 1, copying: values.span)
     let new = try old.interpolated(rows: 58, by: .cubic)
     func kernel(_ x: Double) -> Double {
       let s = abs(x)
@@ -85,7 +85,7 @@ import Testing
     let grown = try OptimizerState.resized(moments.span, rows: 5, to: 17, as: .positions)
     #expect(grown.elements.allSatisfy { $0 >= 0 })
     #expect(grown.elements[8] == 1 && grown.elements[6] == 0.5 && grown.elements[0] == 0)
-    let spike = try EmbeddingTable(rows: 5, dim: 1, copying: moments.span)
+    let spike = try EmbeddingTable<Float>(rows: 5, dim: 1, copying: moments.span)
     let cubic = try spike.interpolated(rows: 17, by: .cubic)
     let dips = (0..<17).contains { row in
       let value = cubic[row]

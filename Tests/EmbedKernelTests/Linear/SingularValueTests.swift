@@ -4,10 +4,11 @@ import EmbedKernel
 import Testing
 
 @Suite struct SingularValueTests {
-  private func table(_ rows: Int, _ dim: Int, _ value: (Int, Int) -> Float) throws -> EmbeddingTable
+  private func table(_ rows: Int, _ dim: Int, _ value: (Int, Int) -> Float) throws
+    -> EmbeddingTable<Float>
   {
     let elements = (0..<rows * dim).map { value($0 / dim, $0 % dim) }
-    return try EmbeddingTable(rows: rows, dim: dim, copying: elements.span)
+    return try EmbeddingTable<Float>(rows: rows, dim: dim, copying: elements.span)
   }
 
   private func expect(_ found: [Double], _ expected: [Double], within bound: Double = 1e-12) {
@@ -45,7 +46,7 @@ import Testing
   /// Squares sum to those of the elements, and fall from the first to the last.
   @Test(arguments: [(64, 128), (300, 7), (33, 32)])
   func theirSquaresSumToTheElements(rows: Int, dim: Int) throws {
-    let drawn = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 11)
+    let drawn = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 11)
     let found = try drawn.singularValues()
     let span = drawn.span
     let squares = span.indices.reduce(0.0) { $0 + Double(span[$1]) * Double(span[$1]) }

@@ -54,8 +54,8 @@ struct NormalizeCase: CustomStringConvertible {
       (place, placeKind) = (.mask((0..<tokens).map { _ in UInt8(pick(0...2)) }), "masked")
     default: (place, placeKind) = (.sequential(), "sequential")
     }
-    func table(_ rows: Int, _ low: Float, _ high: Float) throws -> EmbeddingTable {
-      try EmbeddingTable(
+    func table(_ rows: Int, _ low: Float, _ high: Float) throws -> EmbeddingTable<Float> {
+      try EmbeddingTable<Float>(
         rows: rows, dim: dim, .uniform(low: low, high: high), seed: random.next())
     }
     let positions = pick(0...4) == 0 ? nil : try table(maximum, -1, 1)
@@ -145,7 +145,7 @@ struct NormalizeCase: CustomStringConvertible {
       let output = unsafe UnsafeMutableBufferPointer(rebasing: buffer[start..<start + count])
       try withIDs { ids, segmentIDs in
         try unsafe layer.forward(
-          ids, segmentIDs, shape, place, step, output, way.kernels, tuning: way.tuning)
+          ids, segmentIDs, shape, place, step, output, way.kernels)
       }
       for i in 0..<count { unsafe buffer[i] = output[i] }
     }
@@ -158,7 +158,7 @@ struct NormalizeCase: CustomStringConvertible {
     try unsafe gradient.withUnsafeBufferPointer { gradient in
       try withIDs { ids, segmentIDs in
         try unsafe layer.backward(
-          gradient, ids, segmentIDs, shape, place, step, &result, way.kernels, tuning: way.tuning)
+          gradient, ids, segmentIDs, shape, place, step, &result, way.kernels)
       }
     }
   }
@@ -171,7 +171,7 @@ struct NormalizeCase: CustomStringConvertible {
   }
 }
 
-func floats(_ table: EmbeddingTable) -> [Float] { unsafe Array(table.unsafeBuffer) }
+func floats(_ table: EmbeddingTable<Float>) -> [Float] { unsafe Array(table.unsafeBuffer) }
 
 func floats(_ span: Span<Float>) -> [Float] { (0..<span.count).map { span[$0] } }
 

@@ -68,7 +68,7 @@ import Testing
   ) throws {
     let layer = try FusedInputEmbedding(
       InputEmbedding(vocabulary: 100, dim: dim, positions: .learned(maximum: 1_000), seed: 3),
-      segments: EmbeddingTable(rows: 2, dim: dim, .normal(sigma: 0.02), seed: 4),
+      segments: EmbeddingTable<Float>(rows: 2, dim: dim, .normal(sigma: 0.02), seed: 4),
       normalization: .layer(dim: dim), dropout: Dropout(rate: 0.1, seed: 5))
     let ids = (0..<batch * context).map { Int32($0 * 31 % 100) }
     let segmentIDs = (0..<batch * context).map { Int32($0 / 7 % 2) }
@@ -134,7 +134,7 @@ import Testing
   @Test(arguments: [0, 1_000, 30_000] as [Float])
   func statisticsHoldFarFromZero(offset: Float) throws {
     let dim = 768
-    let table = try EmbeddingTable(
+    let table = try EmbeddingTable<Float>(
       rows: 50, dim: dim, .uniform(low: offset - 1, high: offset + 1), seed: 2)
     let layer = try FusedInputEmbedding(
       InputEmbedding(tokens: TokenEmbedding(table: table), positions: nil),

@@ -41,7 +41,7 @@ import Testing
   /// Bounds at five standard errors of each moment, for a million draws.
   @Test func normalHasItsMoments() throws {
     let count = 1_000_000
-    let table = try EmbeddingTable(rows: 1_000, dim: 1_000, .normal(sigma: 2), seed: 77)
+    let table = try EmbeddingTable<Float>(rows: 1_000, dim: 1_000, .normal(sigma: 2), seed: 77)
     var (sum, square, cube, fourth) = (0.0, 0.0, 0.0, 0.0)
     for i in 0..<count {
       let z = Double(unsafe table.unsafeBuffer[i]) / 2
@@ -68,13 +68,14 @@ import Testing
   }
 
   @Test func uniformStaysInItsRange() throws {
-    let table = try EmbeddingTable(rows: 1_000, dim: 100, .uniform(low: -0.5, high: 1.5), seed: 3)
+    let table = try EmbeddingTable<Float>(
+      rows: 1_000, dim: 100, .uniform(low: -0.5, high: 1.5), seed: 3)
     let values = unsafe Array(table.unsafeBuffer)
     #expect(values.allSatisfy { $0 >= -0.5 && $0 < 1.5 })
     let mean = values.reduce(0.0) { $0 + Double($1) } / 100_000
     #expect(abs(mean - 0.5) < 5 * 2 / 12.0.squareRoot() / 100_000.0.squareRoot())
     // A range of neighbouring floats has no room for rounding up to its end.
-    let narrow = try EmbeddingTable(
+    let narrow = try EmbeddingTable<Float>(
       rows: 1, dim: 1_000, .uniform(low: 1, high: Float(1).nextUp), seed: 3)
     #expect(unsafe Array(narrow.unsafeBuffer).allSatisfy { $0 == 1 })
   }
@@ -85,6 +86,6 @@ import Testing
       .uniform(low: -.infinity, high: 1), .uniform(low: -3e38, high: 3e38),
     ])
   func badNumbersAreRefused(initialization: Initialization) {
-    #expect(throws: EmbedError.self) { try EmbeddingTable(rows: 1, dim: 1, initialization) }
+    #expect(throws: EmbedError.self) { try EmbeddingTable<Float>(rows: 1, dim: 1, initialization) }
   }
 }

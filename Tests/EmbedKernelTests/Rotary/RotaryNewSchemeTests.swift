@@ -44,7 +44,7 @@ extension AbsolutePositions {
   /// The documentation's example.
   fileprivate static func ramp(maximum: Int) -> AbsolutePositions {
     AbsolutePositions(name: "ramp", isTrained: false) { (dim, _) throws(EmbedError) in
-      let table = try EmbeddingTable(rows: maximum, dim: dim)
+      let table = try EmbeddingTable<Float>(rows: maximum, dim: dim)
       table.withMutableSpan { rows in
         for i in 0..<rows.count { rows[i] = Float(i / dim) / Float(maximum) }
       }

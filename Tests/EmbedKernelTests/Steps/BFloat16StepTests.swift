@@ -10,7 +10,7 @@ import Testing
 
   private let rows = 40
 
-  private func bits(_ table: HalfPrecisionTable<BFloat16>) -> [UInt16] {
+  private func bits(_ table: EmbeddingTable<BFloat16>) -> [UInt16] {
     unsafe table.unsafeBuffer.map(\.bitPattern)
   }
 
@@ -23,9 +23,9 @@ import Testing
     }
   }
 
-  private func start(_ dim: Int) throws -> HalfPrecisionTable<BFloat16> {
-    try HalfPrecisionTable(
-      rounding: EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 0.5), seed: 3))
+  private func start(_ dim: Int) throws -> EmbeddingTable<BFloat16> {
+    try EmbeddingTable(
+      rounding: EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 0.5), seed: 3))
   }
 
   private func state(_ optimizer: TableOptimizer) -> [[UInt8]] {
@@ -88,7 +88,7 @@ import Testing
         try optimizer.step(sparseGradient(rows: rows, dim: dim, values), using: kernels)
       }
       expectSameBits(elements(masters), elements(plain), "masters, dim \(dim), \(kernels)")
-      let rounded = try HalfPrecisionTable<BFloat16>(rounding: masters)
+      let rounded = try EmbeddingTable<BFloat16>(rounding: masters)
       #expect(bits(table) == bits(rounded), "dim \(dim), \(kernels)")
     }
   }
@@ -99,8 +99,8 @@ import Testing
   @Test func smallUpdatesAreNotLost() throws {
     let (dim, steps) = (512, 256)
     let ones = [Float](repeating: 1, count: 8 * dim)
-    let floats = try EmbeddingTable(rows: 8, dim: dim, copying: ones.span)
-    let table = try HalfPrecisionTable<BFloat16>(rounding: floats)
+    let floats = try EmbeddingTable<Float>(rows: 8, dim: dim, copying: ones.span)
+    let table = try EmbeddingTable<BFloat16>(rounding: floats)
     let place = 1.0 / 128
     let optimizer = try TableOptimizer(
       .sgd(learningRate: .constant(place / 64)), for: table, updates: .stochastic(seed: 1))
@@ -121,7 +121,7 @@ import Testing
     let optimizer = try TableOptimizer(rule, for: table, updates: .stochastic(seed: 4))
     let steps = gradients(dim, seed: 6)
     for values in steps { try optimizer.step(sparseGradient(rows: rows, dim: dim, values)) }
-    let copy = try HalfPrecisionTable(rows: rows, dim: dim, copying: table.span)
+    let copy = try EmbeddingTable(rows: rows, dim: dim, copying: table.span)
     let resumed = try TableOptimizer(rule, for: copy, updates: .stochastic(seed: 4))
     let saved = state(optimizer)
     var next = 0
@@ -143,7 +143,7 @@ import Testing
     #expect(throws: EmbedError.self) {
       try TableOptimizer(rule, for: table, updates: .stochastic(seed: 1))
     }
-    let other = try EmbeddingTable(rows: rows, dim: 5)
+    let other = try EmbeddingTable<Float>(rows: rows, dim: 5)
     #expect(throws: EmbedError.self) {
       try TableOptimizer(rule, for: table, updates: .masters(other))
     }

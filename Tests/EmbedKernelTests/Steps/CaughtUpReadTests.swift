@@ -15,8 +15,8 @@ import Testing
     try .adamW(learningRate: rate, weightDecay: 0.1, untouched: untouched)
   }
 
-  private static func table() throws -> EmbeddingTable {
-    try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
+  private static func table() throws -> EmbeddingTable<Float> {
+    try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
   }
 
   private static func gradient(_ row: Int) throws -> RowSparseGradient {
@@ -30,9 +30,9 @@ import Testing
   /// A table that is stepped lazily, and its optimiser; the values of dense AdamW, and those of its
   /// first step.
   private struct Pair {
-    let table: EmbeddingTable
+    let table: EmbeddingTable<Float>
     let optimizer: TableOptimizer
-    let expected: EmbeddingTable
+    let expected: EmbeddingTable<Float>
     let afterOne: [Float]
   }
 
@@ -63,7 +63,7 @@ import Testing
     case factorisedHead, singularValues, resized, interpolated, saved, rounded, normalised, padding
     case renormalised
 
-    func read(_ table: EmbeddingTable) throws -> [Float] {
+    func read(_ table: EmbeddingTable<Float>) throws -> [Float] {
       let (rows, dim) = (table.rows, table.dim)
       let ids = (0..<rows).map { Int32($0) }
       var output = [Float](repeating: 0, count: rows * dim)
@@ -91,7 +91,7 @@ import Testing
           for i in span.indices { output[i] = span[i] }
         }
       case .copying:
-        let copy = try EmbeddingTable(rows: rows, dim: dim, copying: table.span)
+        let copy = try EmbeddingTable<Float>(rows: rows, dim: dim, copying: table.span)
         return EmbedKernelTests.elements(copy)
       case .kernelsOnTables:
         try Kernels.auto.embed(
@@ -111,14 +111,14 @@ import Testing
             .forward(ids, batch: 1, context: rows, into: output)
         }
       case .fused:
-        let zeros = try TokenEmbedding(table: EmbeddingTable(rows: 1, dim: dim))
+        let zeros = try TokenEmbedding(table: EmbeddingTable<Float>(rows: 1, dim: dim))
         let layer = try FusedInputEmbedding(
           InputEmbedding(tokens: zeros, positions: nil), segments: table)
         try layer.forward(
           [Int32](repeating: 0, count: rows), segmentIDs: ids, batch: 1, context: rows,
           into: &output)
       case .factorised:
-        let units = try EmbeddingTable(rows: dim, dim: dim, copying: identity.span)
+        let units = try EmbeddingTable<Float>(rows: dim, dim: dim, copying: identity.span)
         let narrow = try FusedInputEmbedding(
           InputEmbedding(tokens: TokenEmbedding(table: table), positions: nil))
         let layer = try FactorizedEmbedding(narrow, projection: FactorProjection(matrix: units))
@@ -128,7 +128,7 @@ import Testing
       case .tied:
         try TiedProjection(TokenEmbedding(table: table)).logits(identity, rows: dim, into: &output)
       case .factorisedHead:
-        let units = try EmbeddingTable(rows: rows, dim: rows)
+        let units = try EmbeddingTable<Float>(rows: rows, dim: rows)
         let narrow = try FusedInputEmbedding(
           InputEmbedding(tokens: TokenEmbedding(table: units), positions: nil))
         let projection = try FactorProjection(matrix: table)
@@ -153,10 +153,10 @@ import Testing
         return try EmbedKernelTests.elements(InputEmbedding(contentsOf: path).tokens.table)
       case .rounded:
         return try EmbedKernelTests.elements(
-          HalfPrecisionTable<BFloat16>(rounding: table).widened())
+          EmbeddingTable<BFloat16>(rounding: table).widened())
       case .normalised:
         // Gamma is a table like any other.
-        let gamma = try EmbeddingTable(rows: 1, dim: rows * dim, copying: table.span)
+        let gamma = try EmbeddingTable<Float>(rows: 1, dim: rows * dim, copying: table.span)
         return EmbedKernelTests.elements(gamma)
       case .padding:
         try TokenEmbedding(table: table, paddingID: 2).clearPaddingRow()
@@ -257,7 +257,7 @@ import Testing
 
   @Test func idsThatAreClampedReadTheRowTheyAreClampedTo() throws {
     let pair = try Self.pair()
-    func output(_ table: EmbeddingTable) throws -> [Float] {
+    func output(_ table: EmbeddingTable<Float>) throws -> [Float] {
       var output = [Float](repeating: 0, count: 3 * Self.dim)
       try InputEmbedding(
         tokens: TokenEmbedding(table: table), positions: nil, unknownIDs: .clamp
@@ -326,16 +326,16 @@ import Testing
   }
 
   @Test func aTableOfMasterRowsIsReadUpToDate() throws {
-    func run(_ untouched: UntouchedRows, _ read: (HalfPrecisionTable<BFloat16>) throws -> [Float])
+    func run(_ untouched: UntouchedRows, _ read: (EmbeddingTable<BFloat16>) throws -> [Float])
       throws -> [Float]
     {
-      let table = try HalfPrecisionTable<BFloat16>(rounding: Self.table())
+      let table = try EmbeddingTable<BFloat16>(rounding: Self.table())
       let optimizer = try TableOptimizer(
         Self.rule(untouched), for: table, updates: .masters(table.widened()))
       for row in Self.touched { try optimizer.step(Self.gradient(row)) }
       return try withExtendedLifetime(optimizer) { try read(table) }
     }
-    let readers: [(HalfPrecisionTable<BFloat16>) throws -> [Float]] = [
+    let readers: [(EmbeddingTable<BFloat16>) throws -> [Float]] = [
       { table in (0..<Self.rows * Self.dim).map { table.span[$0].float } },
       { table in (0..<Self.rows * Self.dim).map { table[$0 / Self.dim][$0 % Self.dim].float } },
       { table in (0..<Self.rows * Self.dim).map { table[$0 / Self.dim, $0 % Self.dim].float } },

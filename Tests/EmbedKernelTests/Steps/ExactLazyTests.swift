@@ -40,7 +40,7 @@ import Testing
   @Test(arguments: Case.all)
   func rowsFollowDenseAdamWInDouble(_ c: Case) throws {
     let (rows, dim) = (14, 20)
-    let table = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 0.02), seed: 3)
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 0.02), seed: 3)
     let optimizer = try TableOptimizer(
       .adamW(
         learningRate: c.rate, beta1: c.beta1, beta2: c.beta2, epsilon: c.epsilon,

@@ -57,7 +57,7 @@ import Testing
     _ rule: UpdateRule, _ batches: Batches, _ kernels: Kernels, fused: Bool, prepared: Bool = false
   ) throws -> (table: [Float], state: [[UInt8]]) {
     let (rows, dim) = (200, batches.dim)
-    let table = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 0.5), seed: 9)
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 0.5), seed: 9)
     let optimizer = try TableOptimizer(rule, for: table, frozenRow: 7)
     var groups = try RowGroups()
     for (n, ids) in batches.ids.enumerated() {
@@ -134,7 +134,7 @@ import Testing
       #expect(actual.state == expected.state, "state of \(name), \(kernels)")
     }
     // And the fused step is backward, then the step.
-    let table = try EmbeddingTable(rows: 200, dim: 96, .normal(sigma: 0.5), seed: 9)
+    let table = try EmbeddingTable<Float>(rows: 200, dim: 96, .normal(sigma: 0.5), seed: 9)
     let optimizer = try TableOptimizer(rule, for: table, frozenRow: 7)
     var gradient = try RowSparseGradient(rows: 200, dim: 96)
     var workspace = try BackwardWorkspace()

@@ -70,7 +70,7 @@ import Testing
   }
 
   @Test func gradientsOfOtherShapesAreNamedAndNothingMoves() throws {
-    let table = try EmbeddingTable(rows: 6, dim: 4, .normal(sigma: 1), seed: 1)
+    let table = try EmbeddingTable<Float>(rows: 6, dim: 4, .normal(sigma: 1), seed: 1)
     let before = elements(table)
     let short = [Float](repeating: 1, count: 23)
     let eight = [Float](repeating: 1, count: 8)
@@ -113,7 +113,7 @@ import Testing
   }
 
   @Test func rowsOutsideTheTableAreNamed() throws {
-    let table = try EmbeddingTable(rows: 6, dim: 4)
+    let table = try EmbeddingTable<Float>(rows: 6, dim: 4)
     for trainable in [TrainableRows.rows([1, 6]), .range(4..<7), .rows([-1]), .rows([])] {
       #expect(throws: EmbedError.self, "\(trainable)") {
         try TableOptimizer(.sgd(learningRate: rate), for: table, trainable: trainable)

@@ -98,7 +98,7 @@ import Testing
       c.sparse ? [.left] : c.optimizer == "adamw" ? [.stepped, .caughtUp] : [.stepped]
     for untouched in kinds {
       for fused in [false, true] {
-        let table = try EmbeddingTable(rows: rows, dim: dim, copying: start.span)
+        let table = try EmbeddingTable<Float>(rows: rows, dim: dim, copying: start.span)
         // A padding id has no gradient; decay and moments would still reach its row as any other's.
         let optimizer = try TableOptimizer(c.rule(untouched), for: table)
         var groups = try RowGroups()

@@ -18,7 +18,7 @@ import Testing
     let (rows, dim) = (24, 37)
     for seed in 0..<4 as Range<UInt64> {
       var random = SeededGenerator(seed: seed)
-      let table = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 0.1), seed: seed)
+      let table = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 0.1), seed: seed)
       let optimizer = try TableOptimizer(c.rule, for: table, frozenRow: 3)
       let before = elements(table)
       var reference = ReferenceOptimizer(
@@ -56,8 +56,8 @@ import Testing
       untouched: untouched)
     for trainable in [TrainableRows.range(20..<30), .rows([28, 4, 5, 28])] {
       let moving = trainable == .range(20..<30) ? Set(20..<30) : [4, 5, 28]
-      let whole = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 2)
-      let part = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 2)
+      let whole = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 2)
+      let part = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 2)
       let before = elements(part)
       let all = try TableOptimizer(rule, for: whole, frozenRow: 28)
       let some = try TableOptimizer(rule, for: part, trainable: trainable, frozenRow: 28)

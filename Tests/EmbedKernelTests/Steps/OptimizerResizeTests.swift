@@ -61,7 +61,7 @@ import Testing
 
     let tokens = try layer.tokens.resized(vocabulary: 44, newRows: .mean)
     let old = try #require(layer.positions)
-    let positions = try EmbeddingTable(rows: 8, dim: dim, copying: old.span)
+    let positions = try EmbeddingTable<Float>(rows: 8, dim: dim, copying: old.span)
     let grown = try InputEmbedding(tokens: tokens, positions: positions)
     let resized = try optimizer.resized(for: grown)
     #expect(resized.stepCount == 20)
@@ -107,7 +107,7 @@ import Testing
   }
 
   @Test func trainableRowsTakeTheirStateAlong() throws {
-    let table = try EmbeddingTable(rows: 10, dim: 3, .normal(sigma: 1), seed: 1)
+    let table = try EmbeddingTable<Float>(rows: 10, dim: 3, .normal(sigma: 1), seed: 1)
     let rule = try UpdateRule.adagrad(learningRate: .constant(0.1), initialSum: 0.25)
     let optimizer = try TableOptimizer(rule, for: table, trainable: .rows([4, 8]))
     try optimizer.step(dense: [Float](repeating: 1, count: 30).span)
@@ -116,10 +116,10 @@ import Testing
       for: layer.table, as: .vocabulary, trainable: .rows([8, 9, 11]))
     #expect(state(resized)["sum"] == [1.25, 1.25, 1.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25])
     #expect(throws: EmbedError.self) {
-      try optimizer.resized(for: EmbeddingTable(rows: 10, dim: 4), as: .vocabulary)
+      try optimizer.resized(for: EmbeddingTable<Float>(rows: 10, dim: 4), as: .vocabulary)
     }
     #expect(throws: EmbedError.self) {
-      try optimizer.resized(for: EmbeddingTable(rows: 12, dim: 3), as: .positions)
+      try optimizer.resized(for: EmbeddingTable<Float>(rows: 12, dim: 3), as: .positions)
     }
   }
 }

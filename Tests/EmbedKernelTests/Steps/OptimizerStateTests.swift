@@ -41,7 +41,7 @@ import Testing
     let rule = try UpdateRule.named(
       c.name, learningRate: .cosine(peak: 0.01, warmup: 10, total: 700),
       numbers: UpdateNumbers(weightDecay: 0.1), untouched: c.untouched)
-    let table = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
     let optimizer = try TableOptimizer(rule, for: table, trainable: c.trainable)
     var random = SeededGenerator(seed: 6)
     try run(optimizer, 0..<330, &random)
@@ -51,7 +51,7 @@ import Testing
       #expect(bytes.byteCount == array.byteCount)
       saved[array.name] = copied(bytes)
     }
-    let copy = try EmbeddingTable(rows: rows, dim: dim, copying: table.span)
+    let copy = try EmbeddingTable<Float>(rows: rows, dim: dim, copying: table.span)
     let resumed = try TableOptimizer(rule, for: copy, trainable: c.trainable)
     try resumed.restoreState(stepCount: optimizer.stepCount) { array, bytes in
       let values = try #require(saved[array.name])
@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test func aStateThatCannotBeIsRefused() throws {
-    let table = try EmbeddingTable(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 5)
     let optimizer = try TableOptimizer(
       .adamW(learningRate: .constant(0.1), untouched: .caughtUp), for: table)
     var random = SeededGenerator(seed: 6)

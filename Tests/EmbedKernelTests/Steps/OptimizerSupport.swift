@@ -22,7 +22,7 @@ func prepare(_ optimizer: TableOptimizer, rows: [Int]) throws {
 }
 
 /// The elements of a table.
-func elements(_ table: EmbeddingTable) -> [Float] { unsafe Array(table.unsafeBuffer) }
+func elements(_ table: EmbeddingTable<Float>) -> [Float] { unsafe Array(table.unsafeBuffer) }
 
 /// The bytes of a span.
 func copied(_ bytes: RawSpan) -> [UInt8] {

@@ -215,8 +215,8 @@ import Testing
   }
 
   @Test func aTableRoundsAndWidens() throws {
-    let table = try EmbeddingTable(rows: 30, dim: 7, .normal(sigma: 1), seed: 4)
-    let small = try HalfPrecisionTable<BFloat16>(rounding: table)
+    let table = try EmbeddingTable<Float>(rows: 30, dim: 7, .normal(sigma: 1), seed: 4)
+    let small = try EmbeddingTable<BFloat16>(rounding: table)
     let wide = try small.widened()
     for row in 0..<30 {
       let (a, b, c) = (table[row], small[row], wide[row])
@@ -224,9 +224,9 @@ import Testing
     }
     let address = unsafe UInt(bitPattern: small.unsafeBuffer.baseAddress)
     #expect(address % 64 == 0)
-    let other = try EmbeddingTable(rows: 7, dim: 30)
+    let other = try EmbeddingTable<Float>(rows: 7, dim: 30)
     #expect(throws: EmbedError.self) { try small.round(other) }
-    #expect(throws: EmbedError.self) { try HalfPrecisionTable<Half>(rows: 0, dim: 3) }
+    #expect(throws: EmbedError.self) { try EmbeddingTable<Half>(rows: 0, dim: 3) }
   }
 }
 

@@ -8,8 +8,8 @@ extension AllocationProbe {
     let shape = AttentionShape(batch: 2, heads: 3, queries: 40, keys: 64)
     let places = PositionIDs.sequential(offset: 24)
     let table = try DistanceTable(
-      T5Bias(DistanceBuckets(direction: .causal), weights: EmbeddingTable(rows: 32, dim: 3)))
-    let shaw = try ShawKeys(clip: 8, table: EmbeddingTable(rows: 17, dim: 16))
+      T5Bias(DistanceBuckets(direction: .causal), weights: EmbeddingTable<Float>(rows: 32, dim: 3)))
+    let shaw = try ShawKeys(clip: 8, table: EmbeddingTable<Float>(rows: 17, dim: 16))
     var logits = [Float](repeating: 0, count: 2 * 3 * 40 * 64)
     let queries = [Float](repeating: 1, count: 2 * 3 * 40 * 16)
     let keys = [Float](repeating: 1, count: 2 * 3 * 64 * 16)

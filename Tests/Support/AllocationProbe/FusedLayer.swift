@@ -8,7 +8,7 @@ extension AllocationProbe {
     for (name, place, batch, context, dim) in places {
       let layer = try FusedInputEmbedding(
         InputEmbedding(vocabulary: 500, dim: dim, positions: .learned(maximum: 128)),
-        segments: EmbeddingTable(rows: 2, dim: dim), normalization: .layer(dim: dim),
+        segments: EmbeddingTable<Float>(rows: 2, dim: dim), normalization: .layer(dim: dim),
         dropout: Dropout(rate: 0.1, seed: 1))
       let ids = (0..<batch * context).map { Int32($0 % 500) }
       let segmentIDs = ids.map { $0 % 2 }

@@ -6,8 +6,8 @@ import EmbedKernel
 extension AllocationProbe {
   static func probeTyped() throws {
     for (name, place, batch, context, dim) in places {
-      let tokens = try HalfPrecisionTable<BFloat16>(rows: 500, dim: dim)
-      let positions = try HalfPrecisionTable<BFloat16>(rows: 128, dim: dim)
+      let tokens = try EmbeddingTable<BFloat16>(rows: 500, dim: dim)
+      let positions = try EmbeddingTable<BFloat16>(rows: 128, dim: dim)
       let shape = EmbeddingShape(vocabulary: 500, batch: batch, context: context, dim: dim)
       let ids = (0..<batch * context).map { Int32($0 % 500) }
       var output = try AlignedBuffer<BFloat16>(count: ids.count * dim)

@@ -17,9 +17,11 @@ extension AllocationProbe {
       ),
     ]
     let table = try DistanceTable(
-      T5Bias(DistanceBuckets(direction: .bidirectional), weights: EmbeddingTable(rows: 32, dim: 3)))
-    let shaw = try ShawKeys(clip: 4, table: EmbeddingTable(rows: 9, dim: 16))
-    let cope = try CoPE(table: EmbeddingTable(rows: 6, dim: 16))
+      T5Bias(
+        DistanceBuckets(direction: .bidirectional), weights: EmbeddingTable<Float>(rows: 32, dim: 3)
+      ))
+    let shaw = try ShawKeys(clip: 4, table: EmbeddingTable<Float>(rows: 9, dim: 16))
+    let cope = try CoPE(table: EmbeddingTable<Float>(rows: 6, dim: 16))
     var logits = try AlignedBuffer<Element>(count: 2 * 3 * 40 * 70)
     let queries = try AlignedBuffer<Element>(count: 2 * 3 * 40 * 16)
     let keys = try AlignedBuffer<Element>(count: 2 * 3 * 70 * 16)

@@ -14,7 +14,7 @@ import Foundation
       throw EmbedError.invalidSize(
         argument: "arguments", value: CommandLine.arguments.count - 1, expected: "2")
     }
-    let table = try EmbeddingTable(rows: 200, dim: 4_096)
+    let table = try EmbeddingTable<Float>(rows: 200, dim: 4_096)
     let weights = try EmbeddingWeights(tokens: table)
     for save in first... {
       unsafe table.unsafeBuffer.update(repeating: Float(save))

@@ -52,16 +52,17 @@ import TuningOff
     var tuning = Tuning()
     tuning.backends.small = .simd
     tuning.backends.large = .openBLAS
+    func tuned(_ kernels: Kernels) -> Kernels { Way(kernels: kernels, tuning: tuning).kernels }
     let small = EmbeddingShape(vocabulary: 10, batch: 1, context: 2, dim: 8)
     let medium = EmbeddingShape(vocabulary: 10, batch: 1, context: 1_024, dim: 256)
     let large = EmbeddingShape(vocabulary: 10, batch: 8, context: 1_024, dim: 768)
-    #expect(try Kernels.auto.plan(for: small, tuning: tuning).backend == .simd)
-    #expect(try Kernels.auto.plan(for: medium, tuning: tuning).backend == .native)
-    #expect(try Kernels.auto.plan(for: large, tuning: tuning).backend == .openBLAS)
-    #expect(try Kernels.native.plan(for: small, tuning: tuning).backend == .native)
+    #expect(try tuned(.auto).plan(for: small).backend == .simd)
+    #expect(try tuned(.auto).plan(for: medium).backend == .native)
+    #expect(try tuned(.auto).plan(for: large).backend == .openBLAS)
+    #expect(try tuned(.native).plan(for: small).backend == .native)
     tuning.parallelBytes = Tuning.never
-    #expect(try Kernels.native.plan(for: large, tuning: tuning).threads == 1)
+    #expect(try tuned(.native).plan(for: large).threads == 1)
     tuning.streamingBytes = Tuning.never
-    #expect(try !Kernels.native.plan(for: large, tuning: tuning).isStreaming)
+    #expect(try !tuned(.native).plan(for: large).isStreaming)
   }
 }

@@ -3,7 +3,7 @@
 // B batch, T context, N = B*T tokens, V vocabulary, D dim.
 
 /// A checked call: for each table, rows (+)= factor * sum of the output gradients of their tokens.
-@safe struct BackwardPass {
+@safe struct BackwardCall {
   /// The gradient of one table.
   @safe struct Table {
     var groups: RowGroupView
@@ -21,24 +21,24 @@
   }
 
   /// Shape `[batch, context, dim]`.
-  var outputGradient: UnsafePointer<Float>
-  var tokenCount: Int
-  var dim: Int
-  var summation: Summation
+  let outputGradient: UnsafeBufferPointer<Float>
+  let ids: TokenIDs
+  let shape: EmbeddingShape
+  let place: PositionIDs
+  let places: Places
+  let options: BackwardOptions
+  /// What is wanted, once the batch has been grouped.
   var tokens: Table?
   var positions: Table?
   /// Room for an index a token, where tokens that occur once are passed on by the batch sum.
   var destinations: UnsafeMutablePointer<Int32>?
-}
 
-/// The arguments of a call.
-@safe struct BackwardCall {
-  var outputGradient: UnsafeBufferPointer<Float>
-  var ids: TokenIDs
-  var shape: EmbeddingShape
-  var place: PositionIDs
-  var places: Places
-  var options: BackwardOptions
+  var tokenCount: Int { shape.batch &* shape.context }
+  var dim: Int { shape.dim }
+  /// Row 0 of the output gradient; an empty one's is never read.
+  var gradientRows: UnsafePointer<Float> {
+    unsafe outputGradient.baseAddress ?? UnsafePointer(bitPattern: 64).unsafelyUnwrapped
+  }
 
   /// Checks sizes, ids and numbers.
   func check() throws(EmbedError) {

@@ -33,7 +33,7 @@ package struct DropoutMask: Sendable {
 }
 
 /// A checked call of the fused layer.
-@safe package struct NormalizePass {
+@safe package struct NormalizeCall {
   /// The sum of token and position rows, and the output.
   let rows: EmbedCall
   /// Shape `[segments, dim]`; nil adds none.
@@ -102,56 +102,4 @@ package struct DropoutMask: Sendable {
 
   /// Whether an output row is just its sum, so that nothing is left to do once it is gathered.
   var isPlainSum: Bool { norm.kind == .none && dropout.threshold == 0 }
-}
-
-/// A checked backward call: `forward.rows.output` is where d(x) goes, shape `[N, dim]`.
-@safe package struct NormalizeGradientPass {
-  let forward: NormalizePass
-  /// d(output), shape `[N, dim]`.
-  let gradient: UnsafePointer<Float>
-  /// A partial sum of the parameter gradients for each chunk.
-  let partials: UnsafeMutablePointer<Float>
-  let layout: PartialLayout
-}
-
-/// How a chunk's parameter gradients lie: gamma, beta and segments, one after another.
-struct PartialLayout {
-  let chunks: Int
-  /// Floats from one chunk to the next.
-  let stride: Int
-  let gamma: Int?
-  let beta: Int?
-  let segments: Int?
-  /// The floats in use.
-  let count: Int
-
-  /// The number of chunks follows from the shape alone, so that sums are the same for every number
-  /// of threads: some 64 tokens a chunk at least, 64 chunks and 32 MiB at most.
-  init(walk: TileWalk, tokens: Int, dim: Int, norm: NormParameters, segments: Int) {
-    var end = 0
-    func place(_ exists: Bool, _ count: Int) -> Int? {
-      guard exists else { return nil }
-      defer { end += count }
-      return end
-    }
-    gamma = unsafe place(norm.gamma != nil, dim)
-    beta = unsafe place(norm.beta != nil, dim)
-    self.segments = place(segments > 0, segments * dim)
-    count = end
-    stride = (end + 15) & ~15
-    chunks = max(1, min(64, walk.count, tokens / 64, (8 << 20) / max(stride, 1)))
-  }
-}
-
-/// The parameter gradients that one chunk of tokens accumulates to.
-@safe struct ParameterSums {
-  let gamma: UnsafeMutablePointer<Float>?
-  let beta: UnsafeMutablePointer<Float>?
-  let segments: UnsafeMutablePointer<Float>?
-
-  init(_ base: UnsafeMutablePointer<Float>, _ layout: PartialLayout) {
-    unsafe gamma = layout.gamma.map { unsafe base + $0 }
-    unsafe beta = layout.beta.map { unsafe base + $0 }
-    unsafe segments = layout.segments.map { unsafe base + $0 }
-  }
 }
