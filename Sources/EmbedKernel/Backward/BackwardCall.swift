@@ -7,7 +7,7 @@
   /// The gradient of one table.
   @safe struct Table {
     var groups: RowGroupView
-    var long: LongGroups.View
+    var heavy: HeavyRows.View
     /// Row i of a row-sparse gradient, or row `rowIDs[i]` of a dense one.
     var values: UnsafeMutablePointer<Float>
     var isRowSparse: Bool

@@ -1,5 +1,5 @@
 // Running a backward pass: groups of tokens are summed, a run of up to 64 tokens at a time, and the
-// runs of long groups added up as a tree. What a thread does never changes the order of additions.
+// runs of heavy rows added up as a tree. What a thread does never changes the order of additions.
 //
 // With positions, the batch sum reads the output gradient in the order of positions and passes each
 // row whose token occurs once straight on to the token gradient; only rows of tokens that occur
@@ -17,7 +17,7 @@ internal import CMicrokernels
     case clear
     /// Sums runs; a part is a range of grouped tokens, and takes the runs that begin in it.
     case sum
-    /// Adds up the runs of long groups; a part is a range of blocks of columns.
+    /// Adds up the runs of heavy rows; a part is a range of blocks of columns.
     case combine
   }
 
@@ -60,7 +60,7 @@ internal import CMicrokernels
   private mutating func run() {
     if table.rowsToClear > 0 { split(.clear, table.groups.count + 1) }
     split(.sum, table.groups.tokenCount)
-    if table.long.count > 0 { split(.combine, table.long.count * columnBlocks) }
+    if table.heavy.count > 0 { split(.combine, table.heavy.count * columnBlocks) }
   }
 
   private mutating func split(_ step: Step, _ count: Int) {
@@ -84,15 +84,7 @@ internal import CMicrokernels
 
   private func markDestinations(_ range: Range<Int>) {
     guard let destinations = unsafe call.destinations else { return }
-    let groups = table.groups
-    for group in range {
-      let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
-      if end &- start == 1 {
-        unsafe destinations[Int(groups.tokens[start])] = Int32(truncatingIfNeeded: row(group))
-      } else {
-        for i in start..<end { unsafe destinations[Int(groups.tokens[i])] = -1 }
-      }
-    }
+    unsafe table.groups.findLone(in: range, destinations: destinations) { row($0) }
   }
 
   private func clear(_ range: Range<Int>) {
@@ -122,20 +114,20 @@ internal import CMicrokernels
   private func sum(_ range: Range<Int>) {
     let groups = table.groups
     var group = groups.group(ofToken: range.lowerBound)
-    var long = unsafe firstIndex(table.long.groups, table.long.count, notBelow: group)
+    var heavy = unsafe firstIndex(table.heavy.groups, table.heavy.count, notBelow: group)
     var ahead = Lookahead(groups, group, skipsSingles ? groupsAhead : 0)
     while unsafe group < groups.count && Int(groups.offsets[group]) < range.upperBound {
       let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
       let count = end &- start
       if count > rowsOfRun {
-        let firstRun = unsafe Int(table.long.firstRuns[long])
+        let firstRun = unsafe Int(table.heavy.firstRuns[heavy])
         var run = (max(range.lowerBound &- start, 0) &+ rowsOfRun &- 1) / rowsOfRun
         while start &+ run &* rowsOfRun < min(range.upperBound, end) {
           let first = start &+ run &* rowsOfRun
           sumRun(first, min(rowsOfRun, end &- first), partial: firstRun &+ run)
           run &+= 1
         }
-        long &+= 1
+        heavy &+= 1
       } else if start >= range.lowerBound, !(skipsSingles && count == 1) {
         sumGroup(group, start, count, &ahead)
       }
@@ -192,32 +184,32 @@ internal import CMicrokernels
 
   @inline(__always)
   private func sumRun(_ start: Int, _ count: Int, partial: Int) {
-    var sum = unsafe rowSum(start, count, table.long.sums + partial &* call.dim)
+    var sum = unsafe rowSum(start, count, table.heavy.sums + partial &* call.dim)
     if call.options.summation == .compensated {
-      unsafe sum.correction_output = table.long.corrections + partial &* call.dim
+      unsafe sum.correction_output = table.heavy.corrections + partial &* call.dim
     }
     Backend.sum(sum, plan)
   }
 
-  // MARK: Sums of the runs of long groups
+  // MARK: Sums of the runs of heavy rows
 
   private func combine(_ block: Int) {
     let (index, part) = block.quotientAndRemainder(dividingBy: columnBlocks)
     let column = part * columnsOfBlock
-    let group = unsafe Int(table.long.groups[index])
-    let firstRun = unsafe Int(table.long.firstRuns[index])
-    let runs = unsafe Int(table.long.firstRuns[index + 1]) - firstRun
+    let group = unsafe Int(table.heavy.groups[index])
+    let firstRun = unsafe Int(table.heavy.firstRuns[index])
+    let runs = unsafe Int(table.heavy.firstRuns[index + 1]) - firstRun
     let count = unsafe Int(table.groups.offsets[group + 1] - table.groups.offsets[group])
     let start = firstRun * call.dim + column
     var sum = unsafe ek_row_sum(
-      table.long.sums + start, nil, count: runs, stride: call.dim,
+      table.heavy.sums + start, nil, count: runs, stride: call.dim,
       width: min(columnsOfBlock, call.dim - column),
       to: table.values + row(group) * call.dim + column)
     sum.factor = factor(count)
     sum.accumulate = table.accumulates
     if call.options.summation == .compensated {
       sum.compensated = true
-      unsafe sum.corrections = UnsafePointer(table.long.corrections + start)
+      unsafe sum.corrections = UnsafePointer(table.heavy.corrections + start)
     } else {
       sum.leaf = 1
     }
@@ -261,7 +253,7 @@ private func firstIndex(_ numbers: UnsafePointer<Int32>, _ count: Int, notBelow 
 
 /// The leaves of a pairwise sum.
 private let rowsOfLeaf = 8
-/// The columns that a part of a long group's tree takes.
+/// The columns that a part of a heavy row's tree takes.
 private let columnsOfBlock = 256
 /// How many groups of several tokens are prefetched ahead.
 private let groupsAhead = 4

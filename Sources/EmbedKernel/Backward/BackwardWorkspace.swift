@@ -16,8 +16,8 @@ public struct BackwardWorkspace: ~Copyable {
   private var regular: Regular?
   private var positionIDs: AlignedBuffer<Int32>
   private var destinations: AlignedBuffer<Int32>
-  private var longTokens: LongGroups
-  private var longPositions: LongGroups
+  private var heavyTokens: HeavyRows
+  private var heavyPositions: HeavyRows
 
   private struct Regular: Equatable {
     var batch: Int
@@ -34,14 +34,14 @@ public struct BackwardWorkspace: ~Copyable {
     let positions = try RowGroups(capacity: capacity)
     let positionIDs = try AlignedBuffer<Int32>(count: 0)
     let destinations = try AlignedBuffer<Int32>(count: capacity)
-    let longTokens = try LongGroups()
-    let longPositions = try LongGroups()
+    let heavyTokens = try HeavyRows()
+    let heavyPositions = try HeavyRows()
     self.tokens = tokens
     self.positions = positions
     self.positionIDs = positionIDs
     self.destinations = destinations
-    self.longTokens = longTokens
-    self.longPositions = longPositions
+    self.heavyTokens = heavyTokens
+    self.heavyPositions = heavyPositions
   }
 
   /// Groups the tokens by position row: from the sizes alone where positions are sequential, else
@@ -82,15 +82,15 @@ public struct BackwardWorkspace: ~Copyable {
   /// How far apart the tokens of a position are, where they are evenly spaced; else 0.
   var positionStep: Int { regular.map { $0.batch > 1 ? $0.context : 0 } ?? 0 }
 
-  /// Finds the rows that occur often, and makes room for their partial sums.
-  mutating func findLongGroups(
+  /// Finds the rows that occur often, and makes room for the sums of their runs.
+  mutating func findHeavyRows(
     dim: Int, tokens withTokens: Bool, positions withPositions: Bool, compensated: Bool
   ) throws(EmbedError) {
     if withTokens {
-      try longTokens.find(in: tokens.unsafeView, dim: dim, compensated: compensated)
+      try heavyTokens.findRuns(in: tokens.unsafeView, dim: dim, compensated: compensated)
     }
     if withPositions {
-      try longPositions.find(in: positions.unsafeView, dim: dim, compensated: compensated)
+      try heavyPositions.findRuns(in: positions.unsafeView, dim: dim, compensated: compensated)
     }
   }
 
@@ -100,71 +100,6 @@ public struct BackwardWorkspace: ~Copyable {
   }
 
   var destinationMemory: UnsafeMutablePointer<Int32> { unsafe destinations.base }
-  var longTokenView: LongGroups.View { longTokens.view }
-  var longPositionView: LongGroups.View { longPositions.view }
+  var heavyTokenView: HeavyRows.View { heavyTokens.view }
+  var heavyPositionView: HeavyRows.View { heavyPositions.view }
 }
-
-/// The groups of more than `rowsOfRun` tokens, which are summed run by run, the runs then as a tree.
-struct LongGroups: ~Copyable {
-  /// Where they are, and where their runs' sums go.
-  @safe struct View {
-    let count: Int
-    /// The groups, rising.
-    let groups: UnsafePointer<Int32>
-    /// For each, the first of its runs in `sums`; then the number of all runs.
-    let firstRuns: UnsafePointer<Int32>
-    let sums: UnsafeMutablePointer<Float>
-    let corrections: UnsafeMutablePointer<Float>
-  }
-
-  private var count = 0
-  private var groups: AlignedBuffer<Int32>
-  private var firstRuns: AlignedBuffer<Int32>
-  private var sums: AlignedBuffer<Float>
-  private var corrections: AlignedBuffer<Float>
-
-  init() throws(EmbedError) {
-    let groups = try AlignedBuffer<Int32>(count: 0)
-    let firstRuns = try AlignedBuffer<Int32>(count: 1)
-    let sums = try AlignedBuffer<Float>(count: 0)
-    let corrections = try AlignedBuffer<Float>(count: 0)
-    self.groups = groups
-    self.firstRuns = firstRuns
-    self.sums = sums
-    self.corrections = corrections
-  }
-
-  mutating func find(in view: RowGroupView, dim: Int, compensated: Bool) throws(EmbedError) {
-    count = 0
-    let most = view.tokenCount / (rowsOfRun + 1)
-    if groups.count < most {
-      groups = try AlignedBuffer(count: most)
-      firstRuns = try AlignedBuffer(count: most + 1)
-    }
-    var runs = 0
-    var start = 0
-    for group in 0..<(most == 0 ? 0 : view.count) {
-      let end = unsafe Int(view.offsets[group &+ 1])
-      if end &- start > rowsOfRun {
-        unsafe groups.base[count] = Int32(truncatingIfNeeded: group)
-        unsafe firstRuns.base[count] = Int32(truncatingIfNeeded: runs)
-        runs += (end - start + rowsOfRun - 1) / rowsOfRun
-        count += 1
-      }
-      start = end
-    }
-    unsafe firstRuns.base[count] = Int32(truncatingIfNeeded: runs)
-    let floats = try elementCount("partial sums", runs, dim)
-    if sums.count < floats { sums = try AlignedBuffer(count: floats) }
-    if compensated, corrections.count < floats { corrections = try AlignedBuffer(count: floats) }
-  }
-
-  var view: View {
-    unsafe View(
-      count: count, groups: groups.base, firstRuns: firstRuns.base, sums: sums.base,
-      corrections: corrections.base)
-  }
-}
-
-/// A row's occurrences are summed in runs of this many.
-let rowsOfRun = 64

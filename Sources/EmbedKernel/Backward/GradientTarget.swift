@@ -67,7 +67,7 @@ extension GradientTarget {
 
   /// The target as backends see it, with room made for a row of each group.
   func table(
-    _ groups: RowGroupView, _ long: LongGroups.View, dim: Int, factor: Float, streams: Bool
+    _ groups: RowGroupView, _ heavy: HeavyRows.View, dim: Int, factor: Float, streams: Bool
   ) throws(EmbedError) -> BackwardCall.Table? {
     let aligned = dim % 16 == 0
     switch kind {
@@ -76,14 +76,14 @@ extension GradientTarget {
       try unsafe gradient.pointee.resize(to: groups.count)
       unsafe gradient.pointee.rowIDMemory.update(from: groups.rowIDs, count: groups.count)
       return unsafe BackwardCall.Table(
-        groups: groups, long: long, values: gradient.pointee.valueMemory, isRowSparse: true,
+        groups: groups, heavy: heavy, values: gradient.pointee.valueMemory, isRowSparse: true,
         accumulates: false, factor: factor, streaming: streams && aligned)
     case .dense(let buffer, let writing):
       let values =
         unsafe buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped
       let startsLine = UInt(bitPattern: values) % 64 == 0
       return unsafe BackwardCall.Table(
-        groups: groups, long: long, values: values, isRowSparse: false,
+        groups: groups, heavy: heavy, values: values, isRowSparse: false,
         accumulates: writing == .accumulate,
         rowsToClear: writing == .overwrite ? buffer.count / dim : 0, factor: factor,
         streaming: streams && aligned && startsLine && writing == .overwrite)

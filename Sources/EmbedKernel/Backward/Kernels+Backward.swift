@@ -154,7 +154,7 @@ extension Kernels {
         call.places, batch: shape.batch, context: shape.context, maximum: maximum,
         threads: plan.threads)
     }
-    try workspace.findLongGroups(
+    try workspace.findHeavyRows(
       dim: shape.dim, tokens: tokens.isSome, positions: positions.isSome,
       compensated: call.options.summation == .compensated)
     let fuses = tokens.isSome && positions.isSome && call.options.summation == .chunked
@@ -165,11 +165,11 @@ extension Kernels {
     var call = call
     unsafe call.destinations = fuses ? workspace.destinationMemory : nil
     call.tokens = try tokens.table(
-      workspace.tokens.unsafeView, workspace.longTokenView, dim: shape.dim, factor: factor,
+      workspace.tokens.unsafeView, workspace.heavyTokenView, dim: shape.dim, factor: factor,
       streams: streams)
     call.tokens?.dividesByCount = call.options.frequencyScaling == .inverse
     call.positions = try positions.table(
-      workspace.positions.unsafeView, workspace.longPositionView, dim: shape.dim,
+      workspace.positions.unsafeView, workspace.heavyPositionView, dim: shape.dim,
       factor: call.options.gradientScale, streams: false)
     call.positions?.indexStep = workspace.positionStep
     plan.backend.kernels.backward(call, plan)

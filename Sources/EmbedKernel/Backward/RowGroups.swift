@@ -174,6 +174,38 @@ public struct RowGroups: ~Copyable {
   package let offsets: UnsafePointer<Int32>
   /// `tokenCount` indices into the batch.
   package let tokens: UnsafePointer<Int32>
+
+  /// Calls `body` with the groups of a range, and where their tokens begin and end in `tokens`.
+  @inline(__always)
+  func forEach(
+    in range: Range<Int>? = nil, _ body: (_ group: Int, _ start: Int, _ end: Int) -> Void
+  ) {
+    let range = range ?? 0..<count
+    var start = unsafe Int(offsets[range.lowerBound])
+    for group in range {
+      let end = unsafe Int(offsets[group &+ 1])
+      body(group, start, end)
+      start = end
+    }
+  }
+
+  /// Calls `lone` with each group of a range that has one token, and `others` with the others. In
+  /// `destinations` each token gets what `lone` makes of its group, or -1 where it shares its row.
+  @inline(__always)
+  func findLone(
+    in range: Range<Int>? = nil, destinations: UnsafeMutablePointer<Int32>,
+    _ lone: (_ group: Int) -> Int,
+    others: (_ group: Int, _ start: Int, _ end: Int) -> Void = { _, _, _ in }
+  ) {
+    forEach(in: range) { group, start, end in
+      if end &- start == 1 {
+        unsafe destinations[Int(tokens[start])] = Int32(truncatingIfNeeded: lone(group))
+      } else {
+        for i in start..<end { unsafe destinations[Int(tokens[i])] = -1 }
+        others(group, start, end)
+      }
+    }
+  }
 }
 
 /// From this many tokens on, sorting gains from threads; each step of it wakes them anew.

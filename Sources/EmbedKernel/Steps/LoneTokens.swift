@@ -55,23 +55,15 @@ struct LoneTokens: ~Copyable {
       unsafe destinations.base.update(repeating: -1, count: count)
     }
     var (found, listed) = (0, 0)
-    var start = 0
-    for group in 0..<view.count {
-      let end = unsafe Int(view.offsets[group &+ 1])
-      if end &- start == 1 {
-        unsafe destinations.base[Int(view.tokens[start])] = view.rowIDs[group]
-      } else {
-        unsafe rows.base[found] = view.rowIDs[group]
-        unsafe offsets.base[found] = Int32(truncatingIfNeeded: listed)
-        for i in start..<end {
-          let token = unsafe view.tokens[i]
-          unsafe destinations.base[Int(token)] = -1
-          unsafe tokens.base[listed] = token
-          listed &+= 1
-        }
-        found &+= 1
-      }
-      start = end
+    unsafe view.findLone(destinations: destinations.base) {
+      unsafe Int(view.rowIDs[$0])
+    } others: {
+      group, start, end in
+      unsafe rows.base[found] = view.rowIDs[group]
+      unsafe offsets.base[found] = Int32(truncatingIfNeeded: listed)
+      unsafe (tokens.base + listed).update(from: view.tokens + start, count: end &- start)
+      listed &+= end &- start
+      found &+= 1
     }
     unsafe offsets.base[found] = Int32(truncatingIfNeeded: listed)
     groups = found

@@ -13,10 +13,8 @@ internal import CMicrokernels
   let plan: Plan
   /// The number of listed rows.
   var count: Int
-  /// Listed rows whose gradient was summed beforehand, rising, and their sums.
-  var heavy: UnsafePointer<Int32>?
-  var heavyCount = 0
-  var heavySums: UnsafePointer<Float>?
+  /// Listed rows whose gradient was summed beforehand.
+  var heavy: HeavyRows.View?
   /// What the listed rows owe, and when they last were up to date; nil where rows owe nothing.
   var stepsTaken: StepsTaken?
   /// What of the listed rows the pass brings up to date.
@@ -86,13 +84,12 @@ internal import CMicrokernels
     }
     var (next, at) = (firstHeavy(range.lowerBound), range.lowerBound)
     while at < range.upperBound {
-      let heavyRow =
-        next < heavyCount ? unsafe heavy.map { unsafe Int($0[next]) } ?? .max : .max
+      let heavyRow = heavy.map { next < $0.count ? unsafe Int($0.groups[next]) : .max } ?? .max
       unsafe tile.begin = at
-      if at == heavyRow, let sums = unsafe heavySums {
+      if at == heavyRow, let heavy {
         var summed = unsafe tile
         unsafe summed.form = EK_BY_INDEX
-        unsafe summed.gradient = sums + (next - at) * tile.dim
+        unsafe summed.gradient = UnsafePointer(heavy.sums) + (next - at) * tile.dim
         unsafe summed.end = at + 1
         unsafe plan.step(summed, kernel)
         next += 1
@@ -107,9 +104,8 @@ internal import CMicrokernels
 
   /// The first heavy row at `k` or later.
   private func firstHeavy(_ k: Int) -> Int {
-    var next = 0
-    while next < heavyCount, let heavy = unsafe heavy, unsafe Int(heavy[next]) < k { next += 1 }
-    return next
+    heavy.map { heavy in (0..<heavy.count).partitionPoint { unsafe Int(heavy.groups[$0]) >= k } }
+      ?? 0
   }
 
   /// Steps the rows of a walk, those that are not listed with a gradient of zero.
@@ -144,30 +140,37 @@ internal import CMicrokernels
   }
 }
 
+/// Steps are C for every backend: they need roots and quotients, which BLAS lacks, and `simd` takes the
+/// portable set.
+extension Plan {
+  /// Steps the rows of a tile.
+  func step(_ tile: ek_step_tile, _ kernel: ek_step) {
+    unsafe withUnsafePointer(to: tile) { unsafe ek_run_step(kernels.pointee.steps, kernel, $0) }
+  }
+}
+
 /// Sums the gradients of heavy rows, cut by columns, in the order that `Summation.chunked` names.
 @safe struct HeavySum: ParallelWork {
   let tile: ek_step_tile
   let plan: Plan
-  let heavy: UnsafePointer<Int32>
-  let heavyCount: Int
-  let sums: UnsafeMutablePointer<Float>
+  let heavy: HeavyRows.View
 
   /// The columns of a part.
   private static let columns = 128
   private var blocks: Int { unsafe (tile.dim + Self.columns - 1) / Self.columns }
 
-  func run() { Threads.split(heavyCount * blocks, plan.threads, self) }
+  func run() { Threads.split(heavy.count * blocks, plan.threads, self) }
 
   func run(_ range: Range<Int>) {
     let dim = unsafe tile.dim
     for at in range {
       let (row, block) = at.quotientAndRemainder(dividingBy: blocks)
-      let k = unsafe Int(heavy[row])
+      let k = unsafe Int(heavy.groups[row])
       let (start, end) = unsafe (Int(tile.offsets[k]), Int(tile.offsets[k + 1]))
       let column = block * Self.columns
       var sum = unsafe ek_row_sum(
         tile.gradient + column, tile.members + start, count: end - start, stride: dim,
-        width: min(Self.columns, dim - column), to: sums + row * dim + column)
+        width: min(Self.columns, dim - column), to: heavy.sums + row * dim + column)
       sum.leaf = rowsOfRun
       plan.backend.kernels.sum(sum, plan)
     }

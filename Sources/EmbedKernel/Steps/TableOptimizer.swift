@@ -67,8 +67,7 @@ internal import CMicrokernels
   // Room for a step.
   private(set) var owed: AlignedBuffer<ek_missed_steps>
   private(set) var pending: AlignedBuffer<Int32>
-  private var heavy: AlignedBuffer<Int32>
-  private var heavySums: AlignedBuffer<Float>
+  private var heavyRows: HeavyRows
 
   let target: StepTarget
 
@@ -155,8 +154,7 @@ internal import CMicrokernels
     }
     let owed = try AlignedBuffer<ek_missed_steps>(count: 0)
     let pending = try AlignedBuffer<Int32>(count: 0)
-    let heavy = try AlignedBuffer<Int32>(count: 0)
-    let heavySums = try AlignedBuffer<Float>(count: 0)
+    let heavyRows = try HeavyRows()
 
     self.target = target
     table = target.table
@@ -178,8 +176,7 @@ internal import CMicrokernels
     self.missedSteps = missedSteps
     self.owed = owed
     self.pending = pending
-    self.heavy = heavy
-    self.heavySums = heavySums
+    self.heavyRows = heavyRows
   }
 
   /// Whether rows may be behind.
@@ -196,7 +193,7 @@ internal import CMicrokernels
 
   /// The bytes of room for steps, in proportion to the rows that the largest step touched.
   public var scratchBytes: Int {
-    4 * (pending.count + heavy.count + heavySums.count)
+    4 * pending.count + heavyRows.memoryBytes
       + MemoryLayout<ek_missed_steps>.stride * owed.count
   }
 
@@ -315,31 +312,9 @@ internal import CMicrokernels
   /// Sums the gradients of rows with more tokens than one run has, so that their order is that of
   /// backward, and all threads share in the heaviest.
   func sumHeavyRows(_ groups: RowGroupView, _ work: inout StepWork) throws(EmbedError) {
-    let most = groups.tokenCount / (rowsOfRun + 1)
-    guard most > 0 else { return }
-    if heavy.count < most {
-      let room = max(most, heavy.count + heavy.count / 2)
-      let heavy = try AlignedBuffer<Int32>(count: room)
-      self.heavy = heavy
-    }
-    var found = 0
-    for k in 0..<groups.count
-    where unsafe Int(groups.offsets[k + 1] - groups.offsets[k]) > rowsOfRun {
-      unsafe heavy.base[found] = Int32(k)
-      found += 1
-    }
-    guard found > 0 else { return }
-    if heavySums.count < found * dim {
-      let room = min(max(found, 2 * heavySums.count / dim), heavy.count)
-      let sums = try AlignedBuffer<Float>(count: elementCount("sums", room, dim))
-      heavySums = sums
-    }
-    unsafe HeavySum(
-      tile: work.tile, plan: work.plan, heavy: UnsafePointer(heavy.base), heavyCount: found,
-      sums: heavySums.base
-    ).run()
-    unsafe work.heavy = UnsafePointer(heavy.base)
-    work.heavyCount = found
-    unsafe work.heavySums = UnsafePointer(heavySums.base)
+    try heavyRows.find(in: groups, dim: dim)
+    guard heavyRows.count > 0 else { return }
+    work.heavy = heavyRows.view
+    unsafe HeavySum(tile: work.tile, plan: work.plan, heavy: heavyRows.view).run()
   }
 }
