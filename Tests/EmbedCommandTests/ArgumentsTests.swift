@@ -5,25 +5,20 @@ import EmbedKernel
 import Testing
 
 @Suite struct ArgumentsTests {
-  private static let options = [
-    Option("dim", "N", "Floats."), Option("scale", "NUMBER", "Factor."),
-    Option("seed", "N", "Seed."), Option("output", "FILE", "File."),
-  ]
-  private let dim = options[0]
-  private let scale = options[1]
-  private let seed = options[2]
-  private let output = options[3]
+  private let dim = Option("dim", .integer(), "Floats", otherwise: "the file's")
+  private let scale = Option("scale", .number, "Factor", default: 1)
+  private let seed = Option("seed", .seed, "Seed")
+  private let output = Option("output", .text("FILE"), "File", needed: "OUT.npy")
 
   private func parse(_ words: String...) throws(CommandError) -> Arguments {
-    try Arguments(words, options: Self.options, operandNames: ["FILE"])
+    try Arguments(words, options: [dim, scale, seed, output], operandNames: ["FILE"])
   }
 
   private func failure(_ words: String...) -> String {
     do throws(CommandError) {
-      let arguments = try Arguments(words, options: Self.options, operandNames: ["FILE"])
-      _ = try arguments.integer(dim)
-      _ = try arguments.number(scale)
-      _ = try arguments.seed(seed)
+      let arguments = try Arguments(
+        words, options: [dim, scale, seed, output], operandNames: ["FILE"])
+      _ = try arguments[output]
       return "no error"
     } catch {
       guard case .usage(let message) = error else { return "another error: \(error)" }
@@ -33,20 +28,20 @@ import Testing
 
   @Test func takesBothFormsOfAValue() throws {
     let arguments = try parse("--dim", "3", "text", "--scale=-2.5", "--output=a=b")
-    #expect(try arguments.integer(dim) == 3)
-    #expect(try arguments.number(scale) == -2.5)
-    #expect(arguments.string(output) == "a=b")
+    #expect(try arguments[dim] == 3)
+    #expect(try arguments[scale] == -2.5)
+    #expect(try arguments[output] == "a=b")
     #expect(arguments.operands == ["text"])
     #expect(!arguments.has(seed))
-    #expect(try arguments.seed(seed) == nil)
+    #expect(try arguments[seed] == nil)
   }
 
   @Test func takesNegativeNumbersAndWhatFollowsTheDashes() throws {
-    #expect(try parse("--scale", "-2", "x").number(scale) == -2)
+    #expect(try parse("--scale", "-2", "x")[scale] == -2)
     #expect(try parse("--", "--dim").operands == ["--dim"])
     #expect(try parse("-").operands == ["-"])
-    #expect(try parse("--output=--odd", "x").string(output) == "--odd")
-    #expect(try parse("--seed", "18446744073709551615", "x").seed(seed) == .max)
+    #expect(try parse("--output=--odd", "x")[output] == "--odd")
+    #expect(try parse("--seed", "18446744073709551615", "x")[seed] == .max)
   }
 
   @Test func saysWhatIsWrong() {
@@ -63,6 +58,17 @@ import Testing
     #expect(failure() == "FILE is missing")
     #expect(failure("x", "y") == "unexpected argument 'y'")
     #expect(failure("x", "-d") == "unknown option '-d'")
+    #expect(failure("x") == "--output OUT.npy is missing")
+  }
+
+  @Test func whatIsNotGivenHasADefault() throws {
+    let arguments = try parse("x")
+    #expect(try arguments[scale] == 1)
+    #expect(try arguments[dim] == nil)
+    #expect(dim.help == "Floats (default: the file's).")
+    #expect(scale.help == "Factor (default 1).")
+    #expect(seed.help == "Seed.")
+    #expect(output.help == "File. Needed.")
   }
 
   @Test(arguments: [

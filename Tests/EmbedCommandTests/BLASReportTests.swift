@@ -31,7 +31,7 @@ import Testing
   }
 
   @Test func aSwitchTakesNoValue() throws {
-    let check = Option("check", "", "A switch.")
+    let check = Option(switch: "check", "A switch")
     #expect(try Arguments(["--check"], options: [check]).has(check))
     #expect(throws: CommandError.usage("option --check takes no value")) {
       try Arguments(["--check=1"], options: [check])

@@ -169,7 +169,7 @@ import Testing
     ("--optimizer sgd --schedule cosine --warmup 5 --total-steps 5", 1, "total steps is 5"),
     ("--optimizer sgd --schedule steps", 2, "--schedule steps needs --rate-every"),
     ("--optimizer sgd --schedule linaer", 2, "did you mean 'linear'"),
-    ("--optimizer sgd --clip -1", 2, "--clip: '-1.0' is not 0 or more"),
+    ("--optimizer sgd --clip -1", 2, "--clip: '-1' is not a number of 0 or more"),
     ("--optimizer sgd --clip 1 --clip-order 0", 2, "--clip-order: '0'"),
     ("--optimizer sgd --clip-order 2", 2, "--clip-order needs --clip"),
     ("--optimizer sgd --updates masters", 2, "--updates is for a bfloat16 table"),

@@ -3,7 +3,7 @@
 //
 // Help is not among the options here: it is answered before anything is parsed.
 
-/// A subcommand's parsed arguments. Values are checked where they are read.
+/// A subcommand's parsed arguments: every value that is given is one of its option's kind.
 package struct Arguments {
   /// What stands where an option does not.
   package private(set) var operands: [String] = []
@@ -15,9 +15,10 @@ package struct Arguments {
   ///   - options: All there are.
   ///   - operandNames: The operands there must be.
   package init(
-    _ words: some Sequence<String>, options: [Option], operandNames: [String] = []
+    _ words: some Sequence<String>, options: [any AnyOption], operandNames: [String] = []
   ) throws(CommandError) {
     var words = words.makeIterator()
+    var given: [any AnyOption] = []
     var optionsEnded = false
     while let word = words.next() {
       if optionsEnded || !word.hasPrefix("-") || word == "-" {
@@ -27,20 +28,20 @@ package struct Arguments {
       } else {
         let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let option = try Self.option(String(parts[0]), among: options)
-        if option.value.isEmpty {
+        var value = parts.count == 2 ? String(parts[1]) : ""
+        if option.placeholder.isEmpty {
           guard parts.count == 1 else { throw .usage("option --\(option.name) takes no value") }
-          guard values.updateValue("", forKey: option.name) == nil else {
-            throw .usage("option --\(option.name) is given twice")
+        } else {
+          if parts.count == 1, let next = words.next(), !next.hasPrefix("--") { value = next }
+          guard !value.isEmpty else {
+            throw .usage(
+              "option --\(option.name) needs a value: --\(option.name) \(option.placeholder)")
           }
-          continue
-        }
-        let value = parts.count == 2 ? String(parts[1]) : words.next()
-        guard let value, !value.isEmpty, parts.count == 2 || !value.hasPrefix("--") else {
-          throw .usage("option --\(option.name) needs a value: --\(option.name) \(option.value)")
         }
         guard values.updateValue(value, forKey: option.name) == nil else {
           throw .usage("option --\(option.name) is given twice")
         }
+        given.append(option)
       }
     }
     if operands.count < operandNames.count {
@@ -49,15 +50,17 @@ package struct Arguments {
     if operands.count > operandNames.count {
       throw .usage("unexpected argument '\(operands[operandNames.count])'")
     }
+    for option in given { try option.check(values[option.name] ?? "") }
   }
 
   private static func option(
-    _ word: String, among options: [Option]
-  ) throws(CommandError) -> Option {
+    _ word: String, among options: [any AnyOption]
+  ) throws(CommandError) -> any AnyOption {
     if let option = options.first(where: { "--" + $0.name == word }) { return option }
     if let option = options.first(where: { $0.alsoCalled.contains { "--" + $0 == word } }) {
       throw .usage(
-        "unknown option '\(word)'; did you mean '--\(option.name) \(option.value)'? \(option.help)")
+        "unknown option '\(word)'; did you mean '--\(option.name) \(option.placeholder)'? "
+          + option.help)
     }
     throw .usage(unknown("option", word, among: options.map { "--" + $0.name } + ["--help"]))
   }
@@ -65,19 +68,36 @@ package struct Arguments {
 
 extension Arguments {
   /// Whether the option is given.
-  package func has(_ option: Option) -> Bool { values[option.name] != nil }
+  package func has(_ option: any AnyOption) -> Bool { values[option.name] != nil }
 
-  /// The option's text.
-  package func string(_ option: Option) -> String? { values[option.name] }
+  /// The first of the options that is given.
+  func first(of options: [any AnyOption]) -> (any AnyOption)? { options.first { has($0) } }
 
-  /// The text of an option that must be given.
-  func needed(_ option: Option) throws(CommandError) -> String {
-    guard let text = values[option.name] else { throw .usage("--\(option.name) is needed") }
-    return text
+  /// The option's value: what is given, or what holds otherwise.
+  package subscript<Value>(option: Option<Value>) -> Value {
+    get throws(CommandError) { try option.value(values[option.name]) }
+  }
+
+  /// The value of an option that this call cannot do without.
+  func needed<Value>(_ option: Option<Value?>) throws(CommandError) -> Value {
+    guard let value = try self[option] else { throw .usage("--\(option.name) is needed") }
+    return value
+  }
+
+  /// The option's integer where it must be in a narrower range; nil where it is not given.
+  func integer(
+    _ option: any AnyOption, in range: ClosedRange<Int>
+  ) throws(CommandError) -> Int? {
+    try Option<Int?>(option.name, .integer(in: range), "").value(values[option.name])
+  }
+
+  /// Refuses options that mean nothing beside the others, the first that is given by name.
+  func refuse(_ options: [any AnyOption], _ reason: String) throws(CommandError) {
+    if let option = first(of: options) { throw .usage("--\(option.name) \(reason)") }
   }
 
   /// Refuses options that name one file for two outputs, of which one would be lost.
-  func checkDistinct(_ outputs: [Option]) throws(CommandError) {
+  func checkDistinct(_ outputs: [any AnyOption]) throws(CommandError) {
     var names: [String: String] = [:]
     for option in outputs {
       guard let path = values[option.name], path != "/dev/null" else { continue }
@@ -85,78 +105,5 @@ extension Arguments {
         throw .usage("--\(other) and --\(option.name) are both '\(path)'; each needs its own file")
       }
     }
-  }
-
-  /// The option as an integer in `range`.
-  package func integer(
-    _ option: Option, in range: ClosedRange<Int> = 1...Int.max
-  ) throws(CommandError) -> Int? {
-    guard let text = values[option.name] else { return nil }
-    guard let value = Int(text), range.contains(value) else {
-      let bound =
-        range.upperBound == Int.max
-        ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
-      throw .usage("option --\(option.name): '\(text)' is not an integer of \(bound)")
-    }
-    return value
-  }
-
-  /// The option as integers in `range`, with commas between them.
-  func integers(
-    _ option: Option, in range: ClosedRange<Int>
-  ) throws(CommandError) -> [Int]? {
-    guard let text = values[option.name] else { return nil }
-    var result: [Int] = []
-    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let value = Int(part), range.contains(value) else {
-        throw .usage(
-          "option --\(option.name): '\(part)' is not an integer of \(range.lowerBound) or more; "
-            + "expected \(option.value)")
-      }
-      result.append(value)
-    }
-    return result
-  }
-
-  /// The option's texts, with commas between them.
-  func list(_ option: Option) throws(CommandError) -> [String]? {
-    guard let text = values[option.name] else { return nil }
-    let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    guard !parts.contains("") else {
-      throw .usage("option --\(option.name): an empty name in '\(text)'")
-    }
-    return parts
-  }
-
-  /// The option as a seed: any integer of 64 bits without a sign.
-  package func seed(_ option: Option) throws(CommandError) -> UInt64? {
-    guard let text = values[option.name] else { return nil }
-    guard let value = UInt64(text) else {
-      throw .usage("option --\(option.name): '\(text)' is not an integer of 0 to \(UInt64.max)")
-    }
-    return value
-  }
-
-  /// The option as a finite number, above `minimum` where there is one.
-  package func number(_ option: Option, above minimum: Double? = nil) throws(CommandError)
-    -> Double?
-  {
-    guard let text = values[option.name] else { return nil }
-    guard let value = Double(text), value.isFinite, minimum.map({ value > $0 }) ?? true else {
-      let bound = minimum.map { " above \(fixed($0, 0))" } ?? ""
-      throw .usage("option --\(option.name): '\(text)' is not a finite number\(bound)")
-    }
-    return value
-  }
-
-  /// The value that the option's text chooses.
-  func choice<Value>(_ option: ChoiceOption<Value>) throws(CommandError) -> Value? {
-    guard let text = values[option.option.name] else { return nil }
-    if let choice = option.choices.first(where: { $0.name == text }) { return choice.value }
-    let names = option.choices.map(\.name)
-    let hint = nearest(to: text, among: names).map { "; did you mean '\($0)'?" } ?? ""
-    throw .usage(
-      "option --\(option.option.name): '\(text)' is none of \(names.joined(separator: ", "))\(hint)"
-    )
   }
 }

@@ -45,7 +45,7 @@ func help(of subcommand: any Subcommand.Type) -> String {
   for group in subcommand.groups {
     lines += ["", "\(group.title):"]
     for option in group.options {
-      let value = option.value.isEmpty ? "" : " " + option.value
+      let value = option.placeholder.isEmpty ? "" : " " + option.placeholder
       lines += entry("--\(option.name)\(value)", option.help, indent: 30)
     }
   }

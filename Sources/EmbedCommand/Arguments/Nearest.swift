@@ -4,8 +4,12 @@ internal import EmbedKernel
 
 /// A message about a name that is not known, with the known one that it resembles.
 package func unknown(_ kind: String, _ word: String, among known: [String]) -> String {
-  let hint = nearest(to: word, among: known).map { "; did you mean '\($0)'?" } ?? ""
-  return "unknown \(kind) '\(word)'\(hint)"
+  "unknown \(kind) '\(word)'\(hint(for: word, among: known))"
+}
+
+/// What an error about `word` ends with: the name that was meant, if one is near.
+func hint(for word: String, among names: [String]) -> String {
+  nearest(to: word, among: names).map { "; did you mean '\($0)'?" } ?? ""
 }
 
 /// The name that `word` begins, or the one fewest edits away; nil where none is near.

@@ -1,46 +1,110 @@
-// What a subcommand takes: options with a value, in groups for its help.
+// An option of a command line: said once, with its name, what stands for its value, what it does and
+// what holds where it is not given. Parsing, help and errors follow from that.
 
-/// An option `--name VALUE`, or a switch `--name` where nothing stands for a value.
-package struct Option: Sendable {
+/// What a list of options knows of each.
+package protocol AnyOption: Sendable {
   /// The name, without dashes.
-  package let name: String
+  var name: String { get }
   /// What stands for the value in the help; empty for a switch.
-  package let value: String
-  /// What it does, and its default.
-  package let help: String
+  var placeholder: String { get }
+  /// What it does, and what holds where it is not given.
+  var help: String { get }
   /// Names that it has elsewhere, which an error about them leads back from.
-  let alsoCalled: [String]
+  var alsoCalled: [String] { get }
 
-  package init(
-    _ name: String, _ value: String, _ help: String, alsoCalled: [String] = []
+  /// Refuses a text that is no value of the option's.
+  func check(_ text: String) throws(CommandError)
+}
+
+/// An option `--name VALUE`, or a switch `--name`.
+package struct Option<Value: Sendable>: AnyOption {
+  package let name: String
+  package let placeholder: String
+  package let help: String
+  package let alsoCalled: [String]
+  private let parse: @Sendable (String) throws(OptionFault) -> Value
+  private let standard: Value?
+  /// What is said where the option must be given and is not.
+  private let missing: String
+
+  private init(
+    _ name: String, _ placeholder: String, _ help: String, alsoCalled: [String] = [],
+    standard: Value?, missing: String = "",
+    _ parse: @escaping @Sendable (String) throws(OptionFault) -> Value
   ) {
-    self.alsoCalled = alsoCalled
     self.name = name
-    self.value = value
+    self.placeholder = placeholder
     self.help = help
+    self.alsoCalled = alsoCalled
+    self.standard = standard
+    self.missing = missing
+    self.parse = parse
+  }
+
+  /// An option with a value where it is not given.
+  ///
+  /// - Parameters:
+  ///   - does: What it does, without a full stop.
+  ///   - note: What is to be said after the default.
+  package init(
+    _ name: String, _ kind: OptionKind<Value>, _ does: String, default standard: Value,
+    _ note: String = "", alsoCalled: [String] = []
+  ) {
+    self.init(
+      name, kind.placeholder, "\(does) (default \(kind.show(standard))\(note)).",
+      alsoCalled: alsoCalled, standard: standard, kind.parse)
+  }
+
+  /// An option without a value where it is not given.
+  ///
+  /// - Parameter otherwise: What happens then, in words.
+  package init<Given>(
+    _ name: String, _ kind: OptionKind<Given>, _ does: String, otherwise: String? = nil
+  ) where Value == Given? {
+    self.init(
+      name, kind.placeholder, does + (otherwise.map { " (default: \($0))." } ?? "."),
+      standard: .some(nil)
+    ) { text throws(OptionFault) in try kind.parse(text) }
+  }
+
+  /// An option that must be given.
+  ///
+  /// - Parameter needed: What an error names as its value; nil names none.
+  package init(_ name: String, _ kind: OptionKind<Value>, _ does: String, needed: String?) {
+    self.init(
+      name, kind.placeholder, does + ". Needed.", standard: nil,
+      missing: needed.map { "--\(name) \($0) is missing" } ?? "--\(name) is needed", kind.parse)
+  }
+
+  package func check(_ text: String) throws(CommandError) { _ = try value(text) }
+
+  /// The option's value where the command line gives it as `text`, or not at all.
+  func value(_ text: String?) throws(CommandError) -> Value {
+    guard let text else {
+      guard let standard else { throw .usage(missing) }
+      return standard
+    }
+    do throws(OptionFault) {
+      return try parse(text)
+    } catch {
+      throw .usage("option --\(name): \(error.reason)")
+    }
   }
 }
 
-/// An option whose value is one of a few names.
-struct ChoiceOption<Value: Sendable>: Sendable {
-  let option: Option
-  let choices: [(name: String, value: Value)]
-
-  /// - Parameter value: What stands for the value in the help; nil for the names.
-  init(
-    _ name: String, _ choices: [(name: String, value: Value)], _ help: String, value: String? = nil
-  ) {
-    option = Option(name, value ?? choices.map(\.name).joined(separator: "|"), help)
-    self.choices = choices
+extension Option where Value == Bool {
+  /// A switch: true where it is given.
+  package init(switch name: String, _ does: String) {
+    self.init(name, "", does + ".", standard: false) { _ throws(OptionFault) in true }
   }
 }
 
 /// Options that belong together.
 struct OptionGroup: Sendable {
   let title: String
-  let options: [Option]
+  let options: [any AnyOption]
 
-  init(_ title: String, _ options: [Option]) {
+  init(_ title: String, _ options: [any AnyOption]) {
     self.title = title
     self.options = options
   }

@@ -23,5 +23,5 @@ extension Subcommand {
   static var operandNames: [String] { [] }
 
   /// All options.
-  static var options: [Option] { groups.flatMap(\.options) }
+  static var options: [any AnyOption] { groups.flatMap(\.options) }
 }

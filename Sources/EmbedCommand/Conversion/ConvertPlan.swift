@@ -28,7 +28,7 @@ struct ConvertPlan {
     tensors = source.tensors.map {
       TargetTensor(name: $0.name, type: $0.type, shape: $0.shape, byteCount: $0.byteCount)
     }
-    let listed = try arguments.list(Convert.tensors)
+    let listed = try arguments[Convert.tensors]
     for name in listed ?? [] where !source.tensors.contains(where: { $0.name == name }) {
       throw SafetensorsError.missingTensor(
         path: source.path, expected: [name], found: source.tensors.compactMap(\.name))
@@ -36,10 +36,9 @@ struct ConvertPlan {
     try resize(arguments, source, listed)
     try retype(arguments, source, listed)
     try rename(arguments, source)
-    if listed != nil, !arguments.has(Convert.type.option), !arguments.has(Convert.vocabulary) {
-      throw CommandError.usage(
-        "--\(Convert.tensors.name) needs --\(Convert.type.option.name) or "
-          + "--\(Convert.vocabulary.name)")
+    if arguments.first(of: [Convert.type, Convert.vocabulary]) == nil {
+      try arguments.refuse(
+        [Convert.tensors], "needs --\(Convert.type.name) or --\(Convert.vocabulary.name)")
     }
   }
 
@@ -48,7 +47,7 @@ struct ConvertPlan {
   private mutating func retype(
     _ arguments: Arguments, _ source: ConvertSource, _ listed: [String]?
   ) throws {
-    guard let type = try arguments.choice(Convert.type) else { return }
+    guard let type = try arguments[Convert.type] else { return }
     var kept: [String] = []
     for (index, tensor) in source.tensors.enumerated() {
       if let listed, !listed.contains(tensor.name ?? "") { continue }
@@ -74,25 +73,23 @@ struct ConvertPlan {
   // MARK: Names
 
   private mutating func rename(_ arguments: Arguments, _ source: ConvertSource) throws {
-    if let name = arguments.string(Convert.tensorName) {
+    if let name = try arguments[Convert.tensorName] {
       guard tensors.count == 1 else {
         throw CommandError.usage(
           "--\(Convert.tensorName.name) is for a file of one array; '\(source.path)' has "
             + "\(tensors.count)")
       }
-      guard !arguments.has(Convert.names.option) else {
-        throw CommandError.usage(
-          "--\(Convert.tensorName.name) and --\(Convert.names.option.name) exclude each other")
-      }
+      try arguments.refuse(
+        [Convert.names], "and --\(Convert.tensorName.name) exclude each other")
       tensors[0].isChanged = tensors[0].isChanged || tensors[0].name != name
       tensors[0].name = name
     }
-    guard let target = try arguments.choice(Convert.names) else { return }
+    guard let target = try arguments[Convert.names] else { return }
     let found = try Self.scheme(of: source)
     for (from, to) in zip(found.parts, target.parts) {
       guard let index = source.index(of: from) else { continue }
       guard let name = to.first else {
-        let known = Convert.names.choices.first { $0.value == target }?.name ?? ""
+        let known = Convert.knownNames.first { $0.value == target }?.name ?? ""
         throw CommandError.data(
           "'\(source.path)': --names \(known) has no name for tensor "
             + "\(quoted(source.tensors[index].name ?? ""))")
@@ -119,32 +116,30 @@ struct ConvertPlan {
     _ arguments: Arguments, _ source: ConvertSource, _ listed: [String]?
   ) throws {
     let (rows, context) = (
-      try arguments.integer(Convert.vocabulary), try arguments.integer(Convert.maximumContext)
+      try arguments[Convert.vocabulary], try arguments[Convert.maximumContext]
     )
-    for option in [Convert.newRows.option, Convert.seed] where rows == nil && arguments.has(option)
-    {
-      throw CommandError.usage("--\(option.name) needs --\(Convert.vocabulary.name)")
+    if rows == nil {
+      try arguments.refuse(
+        [Convert.newRows, Convert.seed], "needs --\(Convert.vocabulary.name)")
     }
-    if context == nil, arguments.has(Convert.interpolation.option) {
-      throw CommandError.usage(
-        "--\(Convert.interpolation.option.name) needs --\(Convert.maximumContext.name)")
+    if context == nil {
+      try arguments.refuse([Convert.interpolation], "needs --\(Convert.maximumContext.name)")
     }
     if let rows {
-      if arguments.has(Convert.type.option), listed != nil {
-        throw CommandError.usage(
-          "--\(Convert.tensors.name) with --\(Convert.type.option.name) and "
-            + "--\(Convert.vocabulary.name) says which of the two? Convert twice")
+      if arguments.has(Convert.type) {
+        try arguments.refuse(
+          [Convert.tensors],
+          "with --\(Convert.type.name) and --\(Convert.vocabulary.name) says which of the two? "
+            + "Convert twice")
       }
       let indices =
         source.tensors.count == 1
         ? [0]
         : try listed.map { names in names.compactMap { name in source.index(of: [name]) } }
           ?? [source.index(of: Self.scheme(of: source).tokens) ?? 0]
-      let way = try arguments.choice(Convert.newRows) ?? .meanAndCovariance()
-      let seed = try arguments.seed(Convert.seed) ?? 0
-      for index in indices {
-        try resize(index, source, rows, .vocabulary(way, seed: seed))
-      }
+      let way = TargetTensor.Resize.vocabulary(
+        try arguments[Convert.newRows], seed: try arguments[Convert.seed])
+      for index in indices { try resize(index, source, rows, way) }
       let old = source.tensors[indices[0]].shape[0]
       let others = source.tensors.indices.filter {
         !indices.contains($0) && source.tensors[$0].shape.first == old
@@ -162,9 +157,7 @@ struct ConvertPlan {
         throw CommandError.data(
           "'\(source.path)': --\(Convert.maximumContext.name) needs a position table; found none")
       }
-      try resize(
-        index, source, context,
-        .positions(try arguments.choice(Convert.interpolation) ?? .linear))
+      try resize(index, source, context, .positions(try arguments[Convert.interpolation]))
     }
   }
 

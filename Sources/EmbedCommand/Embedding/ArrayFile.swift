@@ -106,6 +106,13 @@ struct ArrayFile {
     guard shape.count == rank else { throw .rank(path: path, expected: rank, shape: shape) }
   }
 
+  /// Checks the size of every dimension.
+  func require(shape expected: [Int]) throws(CommandError) {
+    guard shape == expected else {
+      throw .data("'\(path)': expected shape \(expected), found \(shape)")
+    }
+  }
+
   // MARK: Floats
 
   /// Reads float32 as it is, float16 and bfloat16 widened, which is exact.

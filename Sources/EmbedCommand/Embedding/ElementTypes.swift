@@ -2,11 +2,11 @@
 
 internal import EmbedKernel
 
-/// The element types by the names that NumPy has for them.
-enum ElementTypeNames {
-  static let all: [(name: String, value: ElementType)] = [
-    ("float32", .float32), ("bfloat16", .bfloat16), ("float16", .float16),
-  ]
+extension OptionKind where Value == ElementType {
+  /// The element types by the names that NumPy has for them.
+  static var elementType: Self {
+    choice([("float32", .float32), ("bfloat16", .bfloat16), ("float16", .float16)])
+  }
 }
 
 extension SafetensorsType {
@@ -31,22 +31,7 @@ extension SafetensorsType {
 
   /// NumPy's name of the type, where it has one that elements can be read as.
   var numPyType: NumPyElementType? {
-    switch self {
-    case .bool: .bool
-    case .uint8: .uint8
-    case .int8: .int8
-    case .int16: .int16
-    case .uint16: .uint16
-    case .float16: .float16
-    case .bfloat16: .bfloat16
-    case .int32: .int32
-    case .uint32: .uint32
-    case .float32: .float32
-    case .float64: .float64
-    case .int64: .int64
-    case .uint64: .uint64
-    default: nil
-    }
+    NumPyElementType.allCases.first { SafetensorsType($0) == self }
   }
 }
 

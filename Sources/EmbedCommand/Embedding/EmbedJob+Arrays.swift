@@ -5,30 +5,22 @@ internal import EmbedKernel
 extension EmbedJob {
   /// Reads the files and checks their shapes against each other.
   init(
-    ids idsPath: String, table tablePath: String, _ arguments: Arguments, _ shared: SharedSettings
-  )
-    throws
-  {
+    ids idsPath: String, table tablePath: String, _ arguments: Arguments, _ shared: LayerSettings
+  ) throws {
     tokens = try TokenBatch(contentsOf: idsPath)
     let table = try TableFile(tablePath)
-    let positionPath = arguments.string(Embed.positionTable)
-    let positions = try positionPath.map { try TableFile($0) }
-    if let positions, let positionPath, positions.dim != table.dim {
-      throw CommandError.data(
-        "'\(positionPath)': expected rows of \(table.dim) as in '\(tablePath)', found shape "
-          + "\([positions.rows, positions.dim])")
+    let positionPath = try arguments[Embed.positionTable]
+    let positions = try positionPath.map {
+      try TableFile($0, rowsOf: table.dim, asIn: "'\(tablePath)'")
     }
     if let layer = try HalfTables.layer(table, positions, tablePath, arguments, shared) {
       self.layer = layer
     } else {
-      let embedding = try naming(tablePath) { () throws(EmbedError) in
-        try TokenEmbedding(table: table.widened(), paddingID: shared.paddingID)
-      }
-      embedding.clearPaddingRow()
+      let embedding = try shared.tokens(tablePath, table.widened())
       var rows = try positions?.widened()
       if shared.scheme == .sinusoidal {
         rows = try AbsolutePositions.sinusoids(
-          rows: shared.rows(context: tokens.context, arguments.integer(Embed.maximumContext)),
+          rows: shared.rows(context: tokens.context, arguments[Embed.maximumContext]),
           dim: table.dim, layout: shared.layout, base: shared.base)
       }
       let plain = try shared.layer(embedding, rows)
@@ -38,9 +30,8 @@ extension EmbedJob {
     let (place, path) = try PlaceOptions.place(
       arguments, batch: tokens.batch, context: tokens.context)
     self.place = place
-    placePath = path ?? positionPath
-    segmentPath = arguments.string(FusedOptions.segmentIDs)
-    self.idsPath = idsPath
+    paths = SourcePaths(
+      ids: idsPath, segments: try arguments[FusedOptions.segmentIDs], places: path ?? positionPath)
     let width = if case .narrow = tokens.ids { "int32" } else { "int64" }
     facts = [
       ("token ids", "\([tokens.batch, tokens.context])", "'\(idsPath)', \(width)"),

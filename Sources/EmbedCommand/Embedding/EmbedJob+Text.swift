@@ -7,22 +7,18 @@ extension EmbedJob {
   /// Tokenizes as much of the text as the batches need, and draws the tables.
   ///
   /// Windows that a short text leaves out make the last batch smaller.
-  init(text path: String, _ arguments: Arguments, _ shared: SharedSettings) throws {
-    let batch = try arguments.integer(Embed.batch) ?? 8
-    let context = try arguments.integer(Embed.context) ?? 4
-    let stride = try arguments.integer(Embed.stride) ?? context
-    let batches = try arguments.integer(Embed.batches) ?? 1
-    let dim = try arguments.integer(Embed.dim) ?? 256
-    let seed = try arguments.seed(Embed.seed) ?? 0
-    let special = try arguments.choice(TokenizerOptions.special) ?? .ordinary
-    let maximum = try arguments.integer(Embed.maximumContext)
-    let rows = try shared.rows(context: context, maximum)
+  init(text path: String, _ arguments: Arguments, _ shared: LayerSettings) throws {
+    let (batch, context) = (try arguments[Embed.batch], try arguments[Embed.context])
+    let stride = try arguments[Embed.stride] ?? context
+    let (batches, dim) = (try arguments[Embed.batches], try arguments[Embed.dim])
+    let seed = try arguments[Embed.seed]
+    let rows = try shared.rows(context: context, arguments[Embed.maximumContext])
 
     let vocabulary = try Vocabulary(arguments)
     vocabulary.announce(Embed.name)
     let ids = try windows(
-      path, vocabulary.tokenizer, special, batch: batch, context: context, stride: stride,
-      batches: batches)
+      path, vocabulary.tokenizer, arguments[TokenizerOptions.special], batch: batch,
+      context: context, stride: stride, batches: batches)
     let windowCount = ids.count / context
     tokens = TokenBatch(ids, batch: windowCount, context: context)
 
@@ -38,9 +34,10 @@ extension EmbedJob {
     let plain = try shared.layer(drawn.tokens, drawn.positions)
     let call = try FusedOptions.call(arguments, plain, tokens)
     layer = call.map { .fused($0) } ?? .plain(plain)
-    segmentPath = arguments.string(FusedOptions.segmentIDs)
-    (place, placePath) = try PlaceOptions.place(arguments, batch: windowCount, context: context)
-    idsPath = nil
+    let (place, placePath) = try PlaceOptions.place(
+      arguments, batch: windowCount, context: context)
+    self.place = place
+    paths = SourcePaths(segments: try arguments[FusedOptions.segmentIDs], places: placePath)
 
     let asked = batch.multipliedReportingOverflow(by: batches)
     let short =

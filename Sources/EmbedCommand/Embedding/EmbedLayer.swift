@@ -39,7 +39,7 @@ struct HalfTables<Element: HalfPrecision & NumPyElement> {
 
   fileprivate init(
     _ tokens: EmbeddingTable<Element>, _ positions: EmbeddingTable<Element>?,
-    _ path: String, _ shared: SharedSettings
+    _ path: String, _ shared: LayerSettings
   ) throws(CommandError) {
     if let padding = shared.paddingID {
       guard padding < tokens.rows else {
@@ -84,7 +84,7 @@ extension HalfTables where Element == Half {
   /// where they are to be widened.
   static func layer(
     _ tokens: TableFile, _ positions: TableFile?, _ path: String, _ arguments: Arguments,
-    _ shared: SharedSettings
+    _ shared: LayerSettings
   ) throws(CommandError) -> EmbedLayer? {
     guard shared.scheme != .sinusoidal, !FusedOptions.isGiven(arguments) else { return nil }
     switch (tokens, positions) {

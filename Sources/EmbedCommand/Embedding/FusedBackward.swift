@@ -13,15 +13,13 @@ struct FusedBackward {
   ///
   /// - Parameter dim: Of the output's gradient, which the tables' must be.
   init(
-    _ arguments: Arguments, _ shared: SharedSettings, _ tokens: TokenBatch, dim: Int
+    _ arguments: Arguments, _ shared: LayerSettings, _ tokens: TokenBatch, dim: Int
   ) throws {
-    let path = try arguments.needed(Backward.tokenTable)
-    let table = try Self.table(path, dim)
-    let embedding = try naming(path) { () throws(EmbedError) in
-      try TokenEmbedding(table: table, paddingID: shared.paddingID)
+    guard let path = try arguments[Backward.tokenTable] else {
+      throw CommandError.usage("the fused layer needs --token-table")
     }
-    embedding.clearPaddingRow()
-    let positions = try arguments.string(Backward.positionTable).map { try Self.table($0, dim) }
+    let embedding = try shared.tokens(path, Self.table(path, dim))
+    let positions = try arguments[Backward.positionTable].map { try Self.table($0, dim) }
     let plain = try shared.layer(embedding, positions)
     guard let call = try FusedOptions.call(arguments, plain, tokens) else {
       throw CommandError.usage("the fused layer needs one of its options")
@@ -30,13 +28,7 @@ struct FusedBackward {
   }
 
   private static func table(_ path: String, _ dim: Int) throws -> EmbeddingTable<Float> {
-    let table = try TableFile(path)
-    guard table.dim == dim else {
-      throw CommandError.data(
-        "'\(path)': expected rows of \(dim) as in the output's gradient, found shape "
-          + "\([table.rows, table.dim])")
-    }
-    return try table.widened()
+    try TableFile(path, rowsOf: dim, asIn: "the output's gradient").widened()
   }
 
   func run<ID: TokenID>(

@@ -4,23 +4,28 @@ internal import EmbedKernel
 
 enum PlaceOptions {
   static let offset = Option(
-    "position-offset", "N", "Position of each sequence's first token (default 0).")
+    "position-offset", .natural, "Position of each sequence's first token", default: 0)
   static let offsets = Option(
-    "position-offsets", "NPY",
+    "position-offsets", .array,
     "Position of each sequence's own first token [batch], integers; token t of sequence b stands at "
-      + "offsets[b] + t.")
+      + "offsets[b] + t")
   static let ids = Option(
-    "position-ids", "NPY", "Positions [batch, context] or [context], integers.")
+    "position-ids", .array, "Positions [batch, context] or [context], integers")
   static let cumulativeLengths = Option(
-    "cumulative-lengths", "NPY",
-    "Packed documents: [0, ..., batch * context], integers; positions restart at each.")
+    "cumulative-lengths", .array,
+    "Packed documents: [0, ..., batch * context], integers; positions restart at each")
   static let mask = Option(
-    "mask", "NPY",
+    "mask", .array,
     "0 for padding [batch, context], bool or integers; positions count the others from 0, padding "
-      + "stands at 0.")
+      + "stands at 0")
+  static let overflow = Option<PositionOverflow>(
+    "position-overflow", .choice([("error", .error), ("clamp", .clamp)]),
+    "For a position past the table: stop, or take the last row", default: .error)
 
-  /// All of them; they exclude each other.
-  static let all = [offset, offsets, ids, cumulativeLengths, mask]
+  /// All that say where tokens stand; they exclude each other.
+  static let all: [any AnyOption] = [offset, offsets, ids, cumulativeLengths, mask]
+  /// The same with what holds past a table's end.
+  static let withOverflow = all + [overflow]
 
   /// Checks that one way is given at most.
   static func check(_ arguments: Arguments) throws(CommandError) {
@@ -35,19 +40,26 @@ enum PlaceOptions {
     _ arguments: Arguments, batch: Int, context: Int
   ) throws -> (PositionIDs, path: String?) {
     try check(arguments)
-    if let path = arguments.string(offsets) {
+    if let path = try arguments[offsets] {
       return (.offsets(try integers(path, shapes: [[batch]])), path)
     }
-    if let path = arguments.string(ids) {
+    if let path = try arguments[ids] {
       return (.explicit(try integers(path, shapes: [[batch, context], [context]])), path)
     }
-    if let path = arguments.string(cumulativeLengths) {
+    if let path = try arguments[cumulativeLengths] {
       return (.packed(cumulativeLengths: try integers(path, shapes: [[-1]])), path)
     }
-    if let path = arguments.string(mask) {
+    if let path = try arguments[mask] {
       let mask = try integers(path, shapes: [[batch, context]], truthAllowed: true)
       return (.mask(mask.map { $0 == 0 ? 0 : 1 }), path)
     }
-    return (.sequential(offset: try arguments.integer(offset, in: 0...Int.max) ?? 0), nil)
+    return (.sequential(offset: try arguments[offset]), nil)
+  }
+
+  /// The position after `context` tokens from an offset on.
+  static func end(_ offset: Int, _ context: Int) throws(CommandError) -> Int {
+    let (end, overflow) = offset.addingReportingOverflow(context)
+    guard !overflow else { throw .usage("option --\(Self.offset.name): \(offset) is too large") }
+    return end
   }
 }

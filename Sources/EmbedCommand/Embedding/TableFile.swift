@@ -20,6 +20,15 @@ enum TableFile {
       }
   }
 
+  /// The same where rows must be of `dim` elements, as in what is named.
+  init(_ path: String, rowsOf dim: Int, asIn other: String) throws {
+    self = try TableFile(path)
+    guard self.dim == dim else {
+      throw CommandError.data(
+        "'\(path)': expected rows of \(dim) as in \(other), found shape \([rows, self.dim])")
+    }
+  }
+
   private static func half<Element: HalfPrecision & NumPyElement>(
     _ file: ArrayFile
   ) throws -> EmbeddingTable<Element> {

@@ -23,10 +23,9 @@ struct Vocabulary {
   /// - Throws: `CommandError` where GPT-2's is asked for and not there; `DataError` for a faulty
   ///   vocabulary.
   init(_ arguments: Arguments, standard: TokenizerOptions.Kind? = nil) throws {
-    let path = arguments.string(TokenizerOptions.vocabulary)
+    let path = try arguments[TokenizerOptions.vocabulary]
     try self.init(
-      try arguments.choice(TokenizerOptions.tokenizer) ?? (path == nil ? standard : nil),
-      path: path)
+      try arguments[TokenizerOptions.tokenizer] ?? (path == nil ? standard : nil), path: path)
   }
 
   /// A tokenizer by its kind, with a vocabulary's path where it is not the one that set-up fetches.

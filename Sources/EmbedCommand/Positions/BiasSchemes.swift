@@ -10,11 +10,9 @@ extension PositionScheme {
     PositionScheme(
       name: name, summary: "\(summary), bias [H, T, T]",
       array: { arguments in
-        for option in [BiasOptions.queries, BiasOptions.keys, BiasOptions.logits]
-        where arguments.has(option) {
-          throw CommandError.usage(
-            "--\(option.name) does not fit here: \(name) depends on positions alone")
-        }
+        try arguments.refuse(
+          [BiasOptions.queries, BiasOptions.keys, BiasOptions.logits],
+          "does not fit here: \(name) depends on positions alone")
         return try array(arguments, make(arguments))
       }, rotation: nil)
   }
@@ -23,12 +21,12 @@ extension PositionScheme {
   private static func array(
     _ arguments: Arguments, _ bias: any AttentionBias
   ) throws -> SchemeArray {
-    let heads = try bias.heads ?? BiasOptions.heads(arguments)
+    let heads = try bias.heads ?? arguments[BiasOptions.heads]
     let given = try arguments.integer(RotaryOptions.context, in: 1...1 << 14)
-    let context = given ?? bias.positions ?? 64
+    let context = try given ?? bias.positions ?? arguments[RotaryOptions.context]
     var values = try SystemMemory.array(
       0 as Float, count: elementCount("bias", heads, context, context))
-    let place = try PositionIDs.sequential(offset: BiasOptions.offset(arguments))
+    let place = try PositionIDs.sequential(offset: arguments[RotaryOptions.offset])
     var span = values.mutableSpan
     try Kernels.auto.writeBias(
       bias, into: &span, shape: AttentionShape(heads: heads, queries: context, keys: context),
@@ -43,8 +41,8 @@ extension PositionScheme {
     bias("alibi", "a slope of each head's own times the distance") {
       try DistanceTable(
         ALiBi(
-          heads: BiasOptions.heads($0),
-          direction: BiasOptions.direction($0) == .causal ? .causal : .symmetric))
+          heads: $0[BiasOptions.heads],
+          direction: $0[BiasOptions.direction] == .causal ? .causal : .symmetric))
     },
     bias("t5", "a weight for each bucket of distances") {
       let count = try $0.integer(BiasOptions.buckets, in: 2...1 << 16) ?? 32
@@ -52,21 +50,21 @@ extension PositionScheme {
         T5Bias(
           DistanceBuckets(
             count: count,
-            maximumDistance: $0.integer(BiasOptions.maximumDistance, in: 2...1 << 24) ?? 128,
-            direction: BiasOptions.direction($0)),
-          weights: BiasOptions.table($0, rows: count, dim: BiasOptions.heads($0))))
+            maximumDistance: $0[BiasOptions.maximumDistance] ?? 128,
+            direction: $0[BiasOptions.direction]),
+          weights: BiasOptions.table($0, rows: count, dim: $0[BiasOptions.heads])))
     },
     bias("kerple-logarithmic", "-p ln(1 + a n)") { try kerple($0, .logarithmic) },
     bias("kerple-power", "-a n^p") { try kerple($0, .power) },
     bias("sandwich", "the product of sinusoids at a distance") {
       try DistanceTable(
         Sandwich(
-          heads: BiasOptions.heads($0),
+          heads: $0[BiasOptions.heads],
           dim: $0.integer(RotaryOptions.headDim, in: 2...1 << 16) ?? 64,
-          base: $0.number(RotaryOptions.base, above: 0) ?? 10_000))
+          base: $0[RotaryOptions.base]))
     },
     bias("fire", "a small network of the distance in proportion") {
-      let heads = try BiasOptions.heads($0)
+      let heads = try $0[BiasOptions.heads]
       let count = FIRE.parameterCount(heads: heads, width: 32)
       let parameters = try BiasOptions.table($0, rows: 1, dim: count)
       if !$0.has(BiasOptions.weights) {
@@ -79,25 +77,18 @@ extension PositionScheme {
       return try FIRE(heads: heads, parameters: parameters)
     },
     bias("swin", "a weight for each difference of rows and columns in a window") {
-      let text = $0.string(BiasOptions.window) ?? "7x7"
-      let sizes = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-      guard sizes.count == 2, let rows = sizes[0], let columns = sizes[1],
-        (1...128).contains(rows), (1...128).contains(columns)
-      else {
-        throw CommandError.usage(
-          "option --window: '\(text)' is not ROWSxCOLUMNS, each an integer of 1 to 128")
-      }
+      let (window, heads) = (try $0[BiasOptions.window], try $0[BiasOptions.heads])
       return try SwinBias(
-        rows: rows, columns: columns,
+        rows: window.rows, columns: window.columns,
         weights: BiasOptions.table(
-          $0, rows: (2 * rows - 1) * (2 * columns - 1), dim: BiasOptions.heads($0)))
+          $0, rows: (2 * window.rows - 1) * (2 * window.columns - 1), dim: heads))
     },
   ]
 
   private static func kerple(
     _ arguments: Arguments, _ kernel: KERPLE.Kernel
   ) throws -> any AttentionBias {
-    let heads = try BiasOptions.heads(arguments)
+    let heads = try arguments[BiasOptions.heads]
     let ones = [Float](repeating: 1, count: 2 * heads)
     return try DistanceTable(
       KERPLE(kernel, parameters: BiasOptions.table(arguments, rows: 2, dim: heads, start: ones)))

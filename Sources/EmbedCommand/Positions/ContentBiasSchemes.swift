@@ -14,16 +14,15 @@ private struct Vectors {
 
   /// Reads --queries and --keys; without keys there are as many as queries, and their vectors are 0.
   init(_ arguments: Arguments, _ name: String, needsKeys: Bool) throws {
-    guard let path = arguments.string(BiasOptions.queries) else {
+    guard let path = try arguments[BiasOptions.queries] else {
       throw CommandError.usage("\(name) depends on the queries: --queries Q.npy is missing")
     }
-    for option in [RotaryOptions.context, BiasOptions.heads, RotaryOptions.headDim]
-    where arguments.has(option) {
-      throw CommandError.usage("--\(option.name) does not fit here: --queries has the sizes")
-    }
+    try arguments.refuse(
+      [RotaryOptions.context, BiasOptions.heads, RotaryOptions.headDim],
+      "does not fit here: --queries has the sizes")
     let (sizes, queries) = try BiasOptions.array(path, rank: 4)
     var (count, keys) = (sizes[2], try SystemMemory.array(0 as Float, count: queries.count))
-    if let keyPath = arguments.string(BiasOptions.keys) {
+    if let keyPath = try arguments[BiasOptions.keys] {
       let (found, values) = try BiasOptions.array(keyPath, rank: 4)
       guard found[0] == sizes[0], found[1] == sizes[1], found[3] == sizes[3] else {
         throw CommandError.data(
@@ -42,7 +41,7 @@ private struct Vectors {
     self.queries = queries
     self.keys = keys
     // Fewer queries than keys are the last ones, as in a decoder with a cache.
-    let offset = try BiasOptions.offset(arguments)
+    let offset = try arguments[RotaryOptions.offset]
     keyPlace = .sequential(offset: offset)
     queryPlace = .sequential(offset: offset + max(0, count - sizes[2]))
   }
@@ -70,9 +69,7 @@ extension PositionScheme {
       name: name,
       summary: "\(summary), of --queries\(needsKeys ? " and --keys" : ""), bias [B, H, Q, K]",
       array: { arguments in
-        if arguments.has(BiasOptions.logits) {
-          throw CommandError.usage("--logits does not fit here: it is for cope")
-        }
+        try arguments.refuse([BiasOptions.logits], "does not fit here: it is for cope")
         let vectors = try Vectors(arguments, name, needsKeys: needsKeys)
         let bias = try make(arguments, vectors)
         var values = try vectors.zeros()
@@ -85,25 +82,21 @@ extension PositionScheme {
       }, rotation: nil)
   }
 
-  private static func reach(_ arguments: Arguments) throws -> Int {
-    try arguments.integer(BiasOptions.reach, in: 1...1 << 14) ?? 16
-  }
-
   /// One line a scheme.
   static let contentBiases: [PositionScheme] = [
     content("shaw", "a vector for each clipped distance times the query") {
-      let clip = try reach($0)
+      let clip = try $0[BiasOptions.reach]
       return try ShawKeys(
         clip: clip, table: BiasOptions.table($0, rows: 2 * clip + 1, dim: $1.dim))
     },
     content("content-relative", "a mix of profiles over distance, by the query") {
-      ContentRelativeBias(bank: try BiasOptions.table($0, rows: reach($0), dim: $1.dim))
+      ContentRelativeBias(bank: try BiasOptions.table($0, rows: $0[BiasOptions.reach], dim: $1.dim))
     },
     content(
       "transformer-xl", "the query and u, v against projected sinusoids", needsKeys: true
     ) {
       let (heads, dim) = ($1.shape.heads, $1.dim)
-      let model = try $0.integer(BiasOptions.model, in: 2...1 << 14) ?? heads * dim
+      let model = try $0[BiasOptions.model] ?? heads * dim
       let all = try BiasOptions.parameters($0, count: heads * dim * (2 + model))
       func part(_ start: Int, _ rows: Int, _ width: Int) throws -> EmbeddingTable<Float> {
         let values = Array(all[start..<start + rows * width])
@@ -114,13 +107,13 @@ extension PositionScheme {
         projection: part(2 * heads * dim, heads * dim, model))
     },
     content("deberta", "query to position and position to key", needsKeys: true) {
-      let (span, width) = (try reach($0), $1.shape.heads * $1.dim)
+      let (span, width) = (try $0[BiasOptions.reach], $1.shape.heads * $1.dim)
       let all = try BiasOptions.parameters($0, count: 4 * span * width)
       let (first, second) = (Array(all[..<(2 * span * width)]), Array(all[(2 * span * width)...]))
       return try DisentangledBias(
         heads: $1.shape.heads, span: span,
         buckets: $0.integer(BiasOptions.buckets, in: 4...1 << 16),
-        maximumDistance: $0.integer(BiasOptions.maximumDistance, in: 2...1 << 24) ?? 512,
+        maximumDistance: $0[BiasOptions.maximumDistance] ?? 512,
         keyTable: EmbeddingTable<Float>(rows: 2 * span, dim: width, copying: first.span),
         queryTable: EmbeddingTable<Float>(rows: 2 * span, dim: width, copying: second.span))
     },
@@ -134,7 +127,7 @@ extension PositionScheme {
     let vectors = try Vectors(arguments, "cope", needsKeys: false)
     let shape = vectors.shape
     var logits = try vectors.zeros()
-    if let path = arguments.string(BiasOptions.logits) {
+    if let path = try arguments[BiasOptions.logits] {
       let (found, values) = try BiasOptions.array(path, rank: 4)
       let expected = [shape.batch, shape.heads, shape.queries, shape.keys]
       guard found == expected else {
@@ -149,7 +142,7 @@ extension PositionScheme {
       mask: mask)
     let before = logits
     let cope = try CoPE(
-      table: BiasOptions.table(arguments, rows: reach(arguments), dim: vectors.dim))
+      table: BiasOptions.table(arguments, rows: arguments[BiasOptions.reach], dim: vectors.dim))
     var after = logits.mutableSpan
     try Kernels.auto.addCoPE(
       cope, queryVectors: vectors.queries.span, to: &after, shape: shape)

@@ -43,9 +43,17 @@ struct PositionScheme: Sendable {
   static func named(_ name: String) throws(CommandError) -> PositionScheme {
     if let found = all.first(where: { $0.name == name }) { return found }
     let names = all.map(\.name)
-    let hint = nearest(to: name, among: names).map { "; did you mean '\($0)'?" } ?? ""
-    throw .usage("scheme '\(name)' is none of \(names.joined(separator: ", "))\(hint)")
+    throw .usage(
+      "scheme '\(name)' is none of \(names.joined(separator: ", "))\(hint(for: name, among: names))"
+    )
   }
 
+  /// Their lines for the help.
   static let list = all.map { "\($0.name): \($0.summary)" }
+
+  /// What a scheme may be told.
+  static let groups = [
+    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), AbsoluteOptions.group,
+    RotaryOptions.group, BiasOptions.group,
+  ]
 }

@@ -3,31 +3,30 @@
 internal import EmbedKernel
 
 enum RotaryOptions {
-  static let context = Option("context", "T", "Positions (default 64).")
+  static let context = Option("context", .integer("T", in: 1...1 << 24), "Positions", default: 64)
   static let headDim = Option(
-    "head-dim", "D", "Floats of a head's vector (default 64, or the configuration's).")
+    "head-dim", .integer("D"), "Floats of a head's vector", otherwise: "64, or the configuration's")
   static let base = Option(
-    "base", "NUMBER", "Longest over shortest wavelength (default 10000).")
+    "base", .number(above: 0), "Longest over shortest wavelength", default: 10_000)
   static let scaling = Option(
-    "scaling", "JSON",
-    "As `rope_scaling` of a config.json, such as {\"type\":\"linear\",\"factor\":4}.")
+    "scaling", .text("JSON"),
+    "As `rope_scaling` of a config.json, such as {\"type\":\"linear\",\"factor\":4}")
   static let config = Option(
-    "config", "JSON", "A model's config.json, instead of --base and --scaling.")
+    "config", .text("JSON"), "A model's config.json, instead of --base and --scaling")
   static let layerType = Option(
-    "layer-type", "NAME", "The kind of layer, where the configuration has a rotation for each.")
-  static let layout = ChoiceOption<RotaryLayout>(
-    "layout", RotaryLayout.allCases.map { ($0.rawValue, $0) },
-    "Which elements form a pair (default half, or the model type's).")
-  static let offset = Option("position-offset", "N", "Position of the first token (default 0).")
+    "layer-type", .text("NAME"),
+    "The kind of layer, where the configuration has a rotation for each")
+  static let layout = Option<RotaryLayout?>(
+    "layout", .cases, "Which elements form a pair", otherwise: "half, or the model type's")
+  static let offset = Option(
+    "position-offset", .integer(in: 0...Int(Int32.max)), "Position of the first token", default: 0)
   static let scaleBase = Option(
-    "scale-base", "NUMBER", "Distance over which xpos decays by its zeta (default 512).")
-  static let role = ChoiceOption<RotaryRole>(
-    "role", RotaryRole.allCases.map { ($0.rawValue, $0) },
-    "What xpos is applied to (default queries).")
+    "scale-base", .number(above: 0), "Distance over which xpos decays by its zeta", default: 512)
+  static let role = Option<RotaryRole>(
+    "role", .cases, "What xpos is applied to", default: .queries)
 
   static let group = OptionGroup(
-    "Rotary",
-    [headDim, base, scaling, config, layerType, layout.option, scaleBase])
+    "Rotary", [headDim, base, scaling, config, layerType, layout, scaleBase])
 
   /// The embedding that the options describe.
   ///
@@ -35,18 +34,12 @@ enum RotaryOptions {
   static func embedding(
     _ arguments: Arguments, headDim given: Int? = nil, decays: Bool
   ) throws -> RotaryEmbedding {
-    let decay =
-      decays ? XPosDecay(scaleBase: try arguments.number(scaleBase, above: 0) ?? 512) : nil
-    for option in [scaleBase, role.option] where !decays && arguments.has(option) {
-      throw CommandError.usage("--\(option.name) is for scheme xpos")
-    }
-    let dim = try arguments.integer(headDim) ?? given
-    let layout = try arguments.choice(layout)
-    let layer = arguments.string(layerType)
-    if let path = arguments.string(config) {
-      for option in [base, scaling] where arguments.has(option) {
-        throw CommandError.usage("--\(option.name) does not fit here: --config has it")
-      }
+    let decay = decays ? XPosDecay(scaleBase: try arguments[scaleBase]) : nil
+    if !decays { try arguments.refuse([scaleBase, role], "is for scheme xpos") }
+    let dim = try arguments[headDim] ?? given
+    let (layout, layer) = (try arguments[layout], try arguments[layerType])
+    if let path = try arguments[config] {
+      try arguments.refuse([base, scaling], "does not fit here: --config has it")
       let text = try TextFile.read(path)
       return try naming(path) { () throws(EmbedError) in
         try RotaryEmbedding(
@@ -54,14 +47,13 @@ enum RotaryOptions {
           decay: decay)
       }
     }
-    let scale = arguments.string(scaling) ?? "null"
+    let scale = try arguments[scaling] ?? "null"
     do throws(JSONError) {
       _ = try JSONValue(parsing: scale)
     } catch {
       throw CommandError.usage("option --scaling: not JSON: \(error)")
     }
-    let theta = try arguments.number(base, above: 0) ?? 10_000
-    let json = "{\"rope_theta\": \(theta), \"rope_scaling\": \(scale)}"
+    let json = "{\"rope_theta\": \(try arguments[base]), \"rope_scaling\": \(scale)}"
     return try RotaryEmbedding(
       RotaryConfiguration(json: json, layerType: layer, layout: layout, headDim: dim ?? 64),
       decay: decay)
@@ -86,8 +78,8 @@ extension PositionScheme {
   }
 
   private static func array(_ arguments: Arguments, decays: Bool) throws -> SchemeArray {
-    let context = try arguments.integer(RotaryOptions.context, in: 1...1 << 24) ?? 64
-    let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int(Int32.max)) ?? 0
+    let context = try arguments[RotaryOptions.context]
+    let offset = try arguments[RotaryOptions.offset]
     let embedding = try RotaryOptions.embedding(arguments, decays: decays)
     guard offset + context <= Int(Int32.max) + 1 else {
       throw EmbedError.contextTooLong(

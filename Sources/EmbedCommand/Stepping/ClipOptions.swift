@@ -4,27 +4,26 @@ internal import EmbedKernel
 
 enum ClipOptions {
   static let clip = Option(
-    "clip", "NORM",
+    "clip", .atLeastZero("NORM"),
     "Before each step, multiplies the step's gradient by min(1, NORM / (norm + 1e-6)), as torch's "
       + "clip_grad_norm_; the norm, summed in float64, is over all rows of the step's gradient, those "
-      + "that do not move included, and an id that is listed more than once counts with its sum "
-      + "(default: no clipping).")
-  static let clipOrder = Option(
-    "clip-order", "P|inf", "The p of the norm, as torch's norm_type (default 2).")
+      + "that do not move included, and an id that is listed more than once counts with its sum",
+    otherwise: "no clipping")
+  static let clipOrder = Option<NormOrder>(
+    "clip-order", .normOrder, "The p of the norm, as torch's norm_type", default: .two)
   static let norms = Option(
-    "norms", "NPY", "Where each step's norm before clipping goes, float64 [steps].")
+    "norms", .array, "Where each step's norm before clipping goes, float64 [steps]")
 
   static let group = OptionGroup("Clipping", [clip, clipOrder])
+}
 
-  /// The p that is asked for.
-  static func order(_ arguments: Arguments) throws(CommandError) -> NormOrder {
-    guard let text = arguments.string(clipOrder) else { return .two }
-    guard arguments.has(clip) || arguments.has(norms) else {
-      throw .usage("--\(clipOrder.name) needs --\(clip.name) or --\(norms.name)")
+extension OptionKind where Value == NormOrder {
+  static var normOrder: Self {
+    Self("P|inf", show: { _ in "2" }) { text throws(OptionFault) in
+      if text == "inf" { return .infinity }
+      let p = try OptionKind<Double>.number(above: 0).parse(text)
+      return p == 1 ? .one : p == 2 ? .two : .power(p)
     }
-    if text == "inf" { return .infinity }
-    guard let p = try arguments.number(clipOrder, above: 0) else { return .two }
-    return p == 1 ? .one : p == 2 ? .two : .power(p)
   }
 }
 
@@ -37,12 +36,14 @@ struct Clipping {
   let measures: Bool
 
   init(_ arguments: Arguments) throws(CommandError) {
-    maximum = try arguments.number(ClipOptions.clip)
-    if let maximum, maximum < 0 {
-      throw .usage("option --\(ClipOptions.clip.name): '\(maximum)' is not 0 or more")
-    }
-    order = try ClipOptions.order(arguments)
+    maximum = try arguments[ClipOptions.clip]
+    order = try arguments[ClipOptions.clipOrder]
     measures = maximum != nil || arguments.has(ClipOptions.norms)
+    if !measures {
+      try arguments.refuse(
+        [ClipOptions.clipOrder],
+        "needs --\(ClipOptions.clip.name) or --\(ClipOptions.norms.name)")
+    }
   }
 
   /// What a gradient of that norm is to be multiplied by.

@@ -4,29 +4,30 @@ internal import EmbedKernel
 
 enum RateOptions {
   static let learningRate = Option(
-    "learning-rate", "NUMBER", "The rate, or the schedule's highest: `rate` below (default 0.001).")
-  static let schedule = ChoiceOption<Form>(
-    "schedule", Form.allCases.map { ($0.rawValue, $0) },
+    "learning-rate", .number, "The rate, or the schedule's highest: `rate` below", default: 1e-3)
+  static let schedule = Option<Form>(
+    "schedule", .cases,
     "The rate of step k, the first being k = 1. constant: rate. linear-warmup: rate * min(1, k / "
       + "warmup). cosine: the same up to k = warmup, then final + (rate - final) * (1 + cos(pi * (k - "
       + "warmup) / (total - warmup))) / 2, and final from k = total on. linear: the "
       + "same with final + (rate - final) * (total - k) / (total - warmup). inverse-square-root: rate "
       + "* k / warmup up to warmup, then rate * sqrt(max(warmup, 1) / k). steps: rate * factor to the "
-      + "power floor((k - 1) / every) (default constant).")
-  static let warmup = Option("warmup", "N", "Steps over which the rate rises (default 0).")
+      + "power floor((k - 1) / every)", default: .constant)
+  static let warmup = Option(
+    "warmup", .natural, "Steps over which the rate rises", default: 0)
   static let totalSteps = Option(
-    "total-steps", "N",
-    "The step at which cosine and linear end, more than the warmup. Needed for both.")
+    "total-steps", .integer(),
+    "The step at which cosine and linear end, more than the warmup. Needed for both")
   static let finalRate = Option(
-    "final-rate", "NUMBER", "What cosine and linear end at (default 0).")
+    "final-rate", .number, "What cosine and linear end at", default: 0)
   static let rateFactor = Option(
-    "rate-factor", "NUMBER", "The factor of steps, 0 < x <= 1 (default 0.1).")
+    "rate-factor", .number, "The factor of steps, 0 < x <= 1", default: 0.1)
   static let rateEvery = Option(
-    "rate-every", "N", "After how many steps the factor is taken. Needed for steps.")
+    "rate-every", .integer(), "After how many steps the factor is taken. Needed for steps")
 
   static let group = OptionGroup(
     "Learning rate",
-    [learningRate, schedule.option, warmup, totalSteps, finalRate, rateFactor, rateEvery])
+    [learningRate, schedule, warmup, totalSteps, finalRate, rateFactor, rateEvery])
 
   enum Form: String, CaseIterable, Sendable {
     case constant
@@ -37,7 +38,7 @@ enum RateOptions {
     case steps
 
     /// The options that it has beside the rate.
-    var options: [Option] {
+    var options: [any AnyOption] {
       switch self {
       case .constant: []
       case .linearWarmup, .inverseSquareRoot: [warmup]
@@ -49,39 +50,38 @@ enum RateOptions {
 
   /// The schedule that the arguments ask for; options of another are refused.
   static func rate(_ arguments: Arguments) throws(CommandError) -> LearningRate {
-    let form = try arguments.choice(schedule) ?? .constant
-    let own = form.options.map(\.name)
-    for option in group.options.dropFirst(2)
-    where arguments.has(option) && !own.contains(option.name) {
-      throw .usage("--\(option.name) is not for --schedule \(form.rawValue)")
-    }
-    let peak = try arguments.number(learningRate) ?? 1e-3
-    let rise = try arguments.integer(warmup, in: 0...Int.max) ?? 0
+    let form = try arguments[schedule]
+    let own = form.options.map { $0.name }
+    try arguments.refuse(
+      group.options.dropFirst(2).filter { !own.contains($0.name) },
+      "is not for --schedule \(form.rawValue)")
+    let (peak, rise) = (try arguments[learningRate], try arguments[warmup])
     switch form {
     case .constant: return .constant(peak)
     case .linearWarmup: return .linearWarmup(peak: peak, warmup: rise)
     case .inverseSquareRoot: return .inverseSquareRoot(peak: peak, warmup: rise)
     case .cosine, .linear:
-      guard let total = try arguments.integer(totalSteps) else {
+      guard let total = try arguments[totalSteps] else {
         throw .usage("--schedule \(form.rawValue) needs --\(totalSteps.name)")
       }
-      let final = try arguments.number(finalRate) ?? 0
+      let final = try arguments[finalRate]
       return form == .cosine
         ? .cosine(peak: peak, final: final, warmup: rise, total: total)
         : .linear(peak: peak, final: final, warmup: rise, total: total)
     case .steps:
-      guard let every = try arguments.integer(rateEvery) else {
+      guard let every = try arguments[rateEvery] else {
         throw .usage("--schedule steps needs --\(rateEvery.name)")
       }
-      return .steps(
-        initial: peak, factor: try arguments.number(rateFactor) ?? 0.1, every: every)
+      return .steps(initial: peak, factor: try arguments[rateFactor], every: every)
     }
   }
 
   /// The schedule as texts by option: what a saved state remembers of it.
   static func texts(_ rate: LearningRate) -> [String: String] {
-    func texts(_ form: Form, _ peak: Double, _ numbers: [(Option, String)]) -> [String: String] {
-      var result = [schedule.option.name: form.rawValue, learningRate.name: "\(peak)"]
+    func texts(_ form: Form, _ peak: Double, _ numbers: [(any AnyOption, String)]) -> [String:
+      String]
+    {
+      var result = [schedule.name: form.rawValue, learningRate.name: "\(peak)"]
       for (option, text) in numbers { result[option.name] = text }
       return result
     }

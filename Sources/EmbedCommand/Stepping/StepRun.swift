@@ -20,10 +20,7 @@ struct StepRun: ~Copyable {
     try file.require(rank: 3)
     let rows = try rowPath.map { try TokenBatch(contentsOf: $0) }
     let count = rows?.batch ?? file.shape[0]
-    let expected = [count, rows?.context ?? optimizer.rows, optimizer.dim]
-    guard file.shape == expected else {
-      throw CommandError.data("'\(path)': expected shape \(expected), found \(file.shape)")
-    }
+    try file.require(shape: [count, rows?.context ?? optimizer.rows, optimizer.dim])
     if let rows, let rowPath {
       // With the place in the file: a step knows its own rows alone.
       for index in 0..<rows.count where !(0..<optimizer.rows).contains(rows[index]) {

@@ -7,7 +7,7 @@ internal import EmbedKernel
 struct StepSettings {
   /// In the order in which differences are told.
   static let names =
-    ["optimizer", "untouched", "schedule"] + RateOptions.group.options.map(\.name)
+    ["optimizer", "untouched", "schedule"] + RateOptions.group.options.map { $0.name }
     + ["weight-decay", "beta1", "beta2", "epsilon", "initial-sum", "rate-decay", "frozen-row"]
     + ["clip", "clip-order", "updates", "rounding-seed"]
 
@@ -132,7 +132,7 @@ enum StepState {
       guard !ignoresSettings || isNeeded else { continue }
       let remedy =
         isNeeded
-        ? "" : "; --\(Step.stateSettings.option.name) ignore goes on with what is given"
+        ? "" : "; --\(Step.stateSettings.name) ignore goes on with what is given"
       throw .data(
         "'\(path)': the state of \(optimizer) has \(name) \(saved), here it is \(given)\(remedy)")
     }

@@ -9,32 +9,35 @@ enum StepTable {
   case masters(EmbeddingTable<BFloat16>, EmbeddingTable<Float>)
   case stochastic(EmbeddingTable<BFloat16>, seed: UInt64)
 
-  static let updates = ChoiceOption<Bool>(
-    "updates", [("masters", true), ("stochastic", false)],
+  static let updates = Option<Updates?>(
+    "updates", .cases,
     "For a bfloat16 table: masters steps float32 rows, which start from the table's, and rounds the "
       + "stepped ones to nearest even; stochastic steps the rows themselves in float32 and rounds each "
-      + "element up or down at random so that the mean is kept (default masters).")
+      + "element up or down at random so that the mean is kept", otherwise: "masters")
   static let roundingSeed = Option(
-    "rounding-seed", "N", "Seed of the stochastic rounding; same seed, same bits (default 0).")
+    "rounding-seed", .seed, "Seed of the stochastic rounding; same seed, same bits", default: 0)
+
+  /// What a step of a bfloat16 table goes on from.
+  enum Updates: String, CaseIterable, Sendable {
+    case masters
+    case stochastic
+  }
 
   /// Reads the table that the arguments name.
   init(_ path: String, _ arguments: Arguments) throws {
-    let isMastered = try arguments.choice(Self.updates)
-    let seed = try arguments.seed(Self.roundingSeed)
-    if seed != nil, isMastered != false {
-      throw CommandError.usage("--\(Self.roundingSeed.name) is for --updates stochastic")
+    let updates = try arguments[Self.updates]
+    if updates != .stochastic {
+      try arguments.refuse([Self.roundingSeed], "is for --updates stochastic")
     }
     switch try TableFile(path) {
     case .float32(let table):
-      guard isMastered == nil else {
-        throw CommandError.usage(
-          "--\(Self.updates.option.name) is for a bfloat16 table; '\(path)' is float32")
-      }
+      try arguments.refuse([Self.updates], "is for a bfloat16 table; '\(path)' is float32")
       self = .float32(table)
     case .bfloat16(let table):
       self =
-        isMastered == false
-        ? .stochastic(table, seed: seed ?? 0) : .masters(table, try table.widened())
+        updates == .stochastic
+        ? .stochastic(table, seed: try arguments[Self.roundingSeed])
+        : .masters(table, try table.widened())
     case .float16:
       throw CommandError.data(
         "'\(path)': not available: steps of a float16 table; expected float32 or bfloat16 "
@@ -59,10 +62,10 @@ enum StepTable {
   /// What a saved state remembers of it.
   var texts: [String: String] {
     switch self {
-    case .float32: [Self.updates.option.name: "none"]
-    case .masters: [Self.updates.option.name: "masters"]
+    case .float32: [Self.updates.name: "none"]
+    case .masters: [Self.updates.name: "masters"]
     case .stochastic(_, let seed):
-      [Self.updates.option.name: "stochastic", Self.roundingSeed.name: "\(seed)"]
+      [Self.updates.name: "stochastic", Self.roundingSeed.name: "\(seed)"]
     }
   }
 

@@ -24,81 +24,69 @@ enum Backward: Subcommand {
   ]
 
   static let outputGradient = Option(
-    "output-gradient", "NPY",
-    "Gradient of the embeddings [batch, context, dim], float32; float16 and bfloat16 are widened.")
+    "output-gradient", .array,
+    "Gradient of the embeddings [batch, context, dim], float32; float16 and bfloat16 are widened")
   static let vocabulary = Option(
-    "vocabulary", "N", "Rows of the token table, where no table is needed.")
+    "vocabulary", .integer(), "Rows of the token table, where no table is needed")
   static let tokenTable = Option(
-    "token-table", "NPY",
-    "The forward pass's token table [vocabulary, dim]: for the fused layer, instead of --vocabulary."
+    "token-table", .array,
+    "The forward pass's token table [vocabulary, dim]: for the fused layer, instead of --vocabulary"
   )
   static let positionTable = Option(
-    "position-table", "NPY",
+    "position-table", .array,
     "The forward pass's position table [maximum context, dim]: for the fused layer, where positions "
-      + "were added.")
-  static let tokenGradient = Option(
-    "token-gradient", "NPY", "Where the token table's gradient goes, float32 [vocabulary, dim].")
-  static let positionGradient = Option(
-    "position-gradient", "NPY",
-    "Where the position table's gradient goes, float32 [maximum context, dim].")
-  static let segmentGradient = Option(
-    "segment-gradient", "NPY",
-    "Where the segment table's gradient goes, float32 [segments, dim].")
-  static let gammaGradient = Option(
-    "gamma-gradient", "NPY", "Where the gain's gradient goes, float32 [dim].")
-  static let betaGradient = Option(
-    "beta-gradient", "NPY", "Where the offset's gradient goes, float32 [dim].")
+      + "were added")
+  static let tokenGradient = gradient("token", "token table", "[vocabulary, dim]")
+  static let positionGradient = gradient("position", "position table", "[maximum context, dim]")
+  static let segmentGradient = gradient("segment", "segment table", "[segments, dim]")
+  static let gammaGradient = gradient("gamma", "gain", "[dim]")
+  static let betaGradient = gradient("beta", "offset", "[dim]")
   static let maximumContext = Option(
-    "maximum-context", "N",
-    "Rows of the position table (default: the context and the largest position offset).")
+    "maximum-context", .integer(), "Rows of the position table",
+    otherwise: "the context and the largest position offset")
   static let gradientScale = Option(
-    "gradient-scale", "NUMBER", "Multiplies both gradients (default 1).")
-  static let frequencyScaling = ChoiceOption<FrequencyScaling>(
-    "frequency-scaling", FrequencyScaling.allCases.map { ($0.rawValue, $0) },
-    "Divide a token's gradient by its number in the batch, or not (default none).")
-  static let summation = ChoiceOption<Summation>(
-    "summation", Summation.allCases.map { ($0.rawValue, $0) },
-    "Order and exactness of the sum over a row's tokens (default chunked).")
+    "gradient-scale", .float(), "Multiplies both gradients", default: 1)
+  static let frequencyScaling = Option<FrequencyScaling>(
+    "frequency-scaling", .cases, "Divide a token's gradient by its number in the batch, or not",
+    default: .none)
+  static let summation = Option<Summation>(
+    "summation", .cases, "Order and exactness of the sum over a row's tokens", default: .chunked)
 
-  private static let positionOptions =
-    [maximumContext] + PlaceOptions.all + [Embed.positionOverflow.option]
+  private static func gradient(_ name: String, _ of: String, _ shape: String) -> Option<String?> {
+    Option("\(name)-gradient", .array, "Where the \(of)'s gradient goes, float32 \(shape)")
+  }
 
-  static let groups = [
-    OptionGroup(
-      "Arrays: \(ArrayFile.forms)",
-      [Embed.tokenIDs, outputGradient, vocabulary, tokenTable, positionTable]),
-    OptionGroup("Positions", positionOptions),
-    OptionGroup(
-      "Gradients",
-      [
-        Embed.scale, gradientScale, Embed.paddingID, Embed.unknownIDs.option,
-        frequencyScaling.option, summation.option,
-      ]),
-    FusedOptions.group, ComputeOptions.group,
-    OptionGroup(
-      "Output, one or more",
-      [tokenGradient, positionGradient, segmentGradient, gammaGradient, betaGradient]),
-  ]
-
+  private static let positionOptions = [maximumContext] + PlaceOptions.withOverflow
   private static let outputs = [
     tokenGradient, positionGradient, segmentGradient, gammaGradient, betaGradient,
   ]
 
+  static let groups = [
+    OptionGroup(
+      "Arrays: \(ArrayFile.forms)",
+      [LayerOptions.tokenIDs, outputGradient, vocabulary, tokenTable, positionTable]),
+    OptionGroup("Positions", positionOptions),
+    OptionGroup(
+      "Gradients",
+      [
+        LayerOptions.scale, gradientScale, LayerOptions.paddingID, LayerOptions.unknownIDs,
+        frequencyScaling, summation,
+      ]),
+    FusedOptions.group, ComputeOptions.group, OptionGroup("Output, one or more", outputs),
+  ]
+
   static func run(_ arguments: Arguments) throws {
-    let shared = try SharedSettings(arguments)
+    let shared = try LayerSettings(arguments)
     let kernels = try ComputeOptions.kernels(arguments)
-    let idsPath = try arguments.needed(Embed.tokenIDs)
+    let idsPath = try arguments.needed(LayerOptions.tokenIDs)
     let gradientPath = try arguments.needed(outputGradient)
-    guard outputs.contains(where: { arguments.has($0) }) else {
+    guard arguments.first(of: outputs) != nil else {
       throw CommandError.usage("--token-gradient or --position-gradient is needed")
     }
     try arguments.checkDistinct(outputs)
     let isFused = FusedOptions.isGiven(arguments)
     try checkForm(arguments, isFused: isFused)
-    let gradientFactor = Float(try arguments.number(gradientScale) ?? 1)
-    guard gradientFactor.isFinite else {
-      throw CommandError.usage("option --gradient-scale: too large for float32")
-    }
+    let gradientFactor = try arguments[gradientScale]
 
     let tokens = try TokenBatch(contentsOf: idsPath)
     let file = try ArrayFile(gradientPath)
@@ -112,9 +100,9 @@ enum Backward: Subcommand {
     let (place, placePath) = try PlaceOptions.place(
       arguments, batch: tokens.batch, context: tokens.context)
     let fused = isFused ? try FusedBackward(arguments, shared, tokens, dim: dim) : nil
-    let rows = try fused?.layer.embedding.tokens.vocabulary ?? arguments.integer(vocabulary) ?? 0
+    let rows = try fused?.layer.embedding.tokens.vocabulary ?? arguments[vocabulary] ?? 0
     let maximum =
-      try fused?.layer.embedding.positions?.rows ?? arguments.integer(maximumContext)
+      try fused?.layer.embedding.positions?.rows ?? arguments[maximumContext]
       ?? defaultMaximum(arguments, tokens.batch, tokens.context)
     let call = BackwardJob(
       tokens: tokens, place: place,
@@ -123,11 +111,10 @@ enum Backward: Subcommand {
       options: BackwardOptions(
         scale: shared.scale.factor(dim: dim), gradientScale: gradientFactor,
         paddingID: shared.paddingID,
-        frequencyScaling: try arguments.choice(frequencyScaling) ?? .none,
-        summation: try arguments.choice(summation) ?? .chunked, unknownIDs: shared.unknownIDs,
-        positionOverflow: shared.overflow),
-      idsPath: idsPath, placePath: placePath,
-      segmentPath: arguments.string(FusedOptions.segmentIDs),
+        frequencyScaling: try arguments[frequencyScaling], summation: try arguments[summation],
+        unknownIDs: shared.unknownIDs, positionOverflow: shared.overflow),
+      paths: SourcePaths(
+        ids: idsPath, segments: try arguments[FusedOptions.segmentIDs], places: placePath),
       tokenGradient: try buffer(arguments.has(tokenGradient) ? rows : 0, dim),
       positionGradient: try buffer(arguments.has(positionGradient) ? maximum : 0, dim))
     if let fused {
@@ -147,40 +134,36 @@ enum Backward: Subcommand {
   private static func checkForm(
     _ arguments: Arguments, isFused: Bool
   ) throws(CommandError) {
-    func refuse(_ options: [Option], _ reason: String) throws(CommandError) {
-      if let option = options.first(where: { arguments.has($0) }) {
-        throw .usage("--\(option.name) \(reason)")
-      }
-    }
     if !isFused {
-      try refuse(
+      try arguments.refuse(
         [tokenTable, positionTable, segmentGradient, gammaGradient, betaGradient],
         "is for the fused layer: give --normalize, --segment-table or --dropout too")
-      if !arguments.has(vocabulary) { throw .usage("--\(vocabulary.name) is needed") }
+      _ = try arguments.needed(vocabulary)
       if !arguments.has(positionGradient) {
-        try refuse(positionOptions, "needs --position-gradient")
+        try arguments.refuse(positionOptions, "needs --position-gradient")
       }
       return
     }
-    try refuse([vocabulary, maximumContext], "does not fit here: the tables have the sizes")
+    try arguments.refuse(
+      [vocabulary, maximumContext], "does not fit here: the tables have the sizes")
     if !arguments.has(tokenTable) { throw .usage("the fused layer needs --token-table") }
     if !arguments.has(positionTable) {
-      try refuse([positionGradient] + positionOptions, "needs --position-table")
+      try arguments.refuse([positionGradient] + positionOptions, "needs --position-table")
     }
     if !arguments.has(FusedOptions.segmentTable) {
-      try refuse([segmentGradient], "needs --segment-table")
+      try arguments.refuse([segmentGradient], "needs --segment-table")
     }
-    if !arguments.has(FusedOptions.normalize.option) {
-      try refuse([gammaGradient, betaGradient], "needs --normalize")
+    if !arguments.has(FusedOptions.normalize) {
+      try arguments.refuse([gammaGradient, betaGradient], "needs --normalize")
     }
   }
 
   /// Writes `factor * gradient` where it is asked for.
   private static func write(
-    _ gradient: Span<Float>, _ factor: Float, _ shape: [Int], _ option: Option,
+    _ gradient: Span<Float>, _ factor: Float, _ shape: [Int], _ option: Option<String?>,
     _ arguments: Arguments
   ) throws {
-    guard let path = arguments.string(option) else { return }
+    guard let path = try arguments[option] else { return }
     if factor == 1 {
       try NumPyFile.write(gradient, shape: shape, to: path)
     } else {
@@ -192,23 +175,14 @@ enum Backward: Subcommand {
   private static func defaultMaximum(
     _ arguments: Arguments, _ batch: Int, _ context: Int
   ) throws -> Int {
-    var offset = try arguments.integer(PlaceOptions.offset, in: 0...Int.max) ?? 0
-    if let path = arguments.string(PlaceOptions.offsets) {
-      offset = max(0, try integers(path, shapes: [[batch]]).map { Int($0) }.max() ?? 0)
+    let offsets = try arguments[PlaceOptions.offsets].map { path in
+      max(0, try integers(path, shapes: [[batch]]).map { Int($0) }.max() ?? 0)
     }
-    let (end, overflow) = offset.addingReportingOverflow(context)
-    guard !overflow else {
-      throw CommandError.usage("option --position-offset: \(offset) is too large")
-    }
-    return max(1, end)
+    return max(1, try PlaceOptions.end(offsets ?? arguments[PlaceOptions.offset], context))
   }
 
   private static func buffer(_ rows: Int, _ dim: Int) throws -> AlignedBuffer<Float> {
-    let (count, overflow) = rows.multipliedReportingOverflow(by: dim)
-    guard !overflow else {
-      throw EmbedError.sizeOverflow(argument: "gradient", factors: [rows, dim])
-    }
-    return try AlignedBuffer(count: count)
+    try AlignedBuffer(count: elementCount("gradient", rows, dim))
   }
 }
 
@@ -218,20 +192,16 @@ private struct BackwardJob: ~Copyable {
   let place: PositionIDs
   let shape: EmbeddingShape
   let options: BackwardOptions
-  let idsPath: String
-  let placePath: String?
-  let segmentPath: String?
+  let paths: SourcePaths
   let tokenGradient: AlignedBuffer<Float>
   let positionGradient: AlignedBuffer<Float>
 
   func run(_ gradient: Span<Float>, using kernels: Kernels) throws {
-    do throws(EmbedError) {
+    try paths.naming { () throws(EmbedError) in
       switch tokens.ids {
       case .narrow(let ids): try run(gradient, ids.span, kernels)
       case .wide(let ids): try run(gradient, ids.span, kernels)
       }
-    } catch {
-      throw located(error)
     }
   }
 
@@ -239,7 +209,7 @@ private struct BackwardJob: ~Copyable {
   func run(
     _ gradient: Span<Float>, through fused: FusedBackward, using kernels: Kernels
   ) throws -> FusedEmbeddingGradient {
-    do throws(EmbedError) {
+    try paths.naming { () throws(EmbedError) in
       var parts = try FusedEmbeddingGradient(for: fused.layer)
       switch tokens.ids {
       case .narrow(let ids):
@@ -250,21 +220,6 @@ private struct BackwardJob: ~Copyable {
         try run(parts.rows, ids.span, kernels)
       }
       return parts
-    } catch {
-      throw located(error)
-    }
-  }
-
-  private func located(_ error: EmbedError) -> any Error {
-    func named(_ path: String?) -> any Error {
-      path.map { CommandError.data("'\($0)': \(error)") as any Error } ?? error
-    }
-    return switch error {
-    case .tokenOutOfRange: named(idsPath)
-    case .segmentOutOfRange: named(segmentPath)
-    case .positionOutOfRange, .contextTooLong, .documentTooLong, .invalidCumulativeLength:
-      named(placePath)
-    default: error
     }
   }
 

@@ -26,89 +26,86 @@ enum Convert: Subcommand {
       + "'embedkernel.rotary_layout'.",
   ]
 
-  static let output = Option("output", "FILE", "Where the result goes. Needed.")
-  static let type = ChoiceOption<ElementType>(
-    "type", ElementTypeNames.all,
+  static let output = Option("output", .text("FILE"), "Where the result goes", needed: nil)
+  static let type = Option<ElementType?>(
+    "type", .elementType,
     "Element type that F64, F32, F16 and BF16 tensors are rounded to, once and to nearest even, or "
-      + "widened to; others are kept (default: all are kept).")
+      + "widened to; others are kept", otherwise: "all are kept")
   static let tensors = Option(
-    "tensors", "NAME,NAME,...",
+    "tensors", .list("NAME,NAME,..."),
     "The tensors that --type changes (default: all of those types), or that --vocabulary resizes "
-      + "(default: the only tensor, or the token table, found by its usual names below any prefix)."
-  )
+      + "(default: the only tensor, or the token table, found by its usual names below any prefix)")
   static let tensorName = Option(
-    "tensor-name", "NAME", "What the only array is called in OUT; needed from .npy to the others.")
-  static let names = ChoiceOption<EmbeddingNames>(
-    "names", [("gpt2", .gpt2), ("bert", .bert), ("llama", .llama)],
+    "tensor-name", .text("NAME"),
+    "What the only array is called in OUT; needed from .npy to the others")
+  static let names = Option<EmbeddingNames?>(
+    "names", .choice(knownNames),
     "Renames the tables of the input embedding: gpt2 has wte.weight, wpe.weight; bert "
       + "embeddings.word_embeddings.weight, .position_embeddings.weight, .token_type_embeddings.weight, "
-      + ".LayerNorm.weight, .LayerNorm.bias; llama model.embed_tokens.weight (default: all keep their "
-      + "names).")
+      + ".LayerNorm.weight, .LayerNorm.bias; llama model.embed_tokens.weight",
+    otherwise: "all keep their names")
+  static let knownNames: [(name: String, value: EmbeddingNames)] = [
+    ("gpt2", .gpt2), ("bert", .bert), ("llama", .llama),
+  ]
 
   static let vocabulary = Option(
-    "vocabulary", "N", "Rows of the token table: cut off at the end, or new ones added.")
-  static let newRows = ChoiceOption<NewRows>(
+    "vocabulary", .integer(), "Rows of the token table: cut off at the end, or new ones added")
+  static let newRows = Option<NewRows>(
     "new-rows",
-    [
+    .choice([
       ("mean-and-covariance", .meanAndCovariance()), ("mean", .mean),
       ("normal", .drawn(.normal(sigma: 0.02))),
-    ],
+    ]),
     "New rows of tokens: drawn with the old rows' mean and 1e-9 of their covariance, the mean alone "
-      + "(in float64), or normal(0, 0.02) (default mean-and-covariance).")
-  static let seed = Option("seed", "N", "Seed of new rows that are drawn (default 0).")
+      + "(in float64), or normal(0, 0.02)", default: .meanAndCovariance())
+  static let seed = Option("seed", .seed, "Seed of new rows that are drawn", default: 0)
   static let maximumContext = Option(
-    "maximum-context", "N",
+    "maximum-context", .integer(),
     "Rows of the position table, or of the only tensor: stretched, row r taken at place "
-      + "r * (old - 1) / (N - 1).")
-  static let interpolation = ChoiceOption<PositionInterpolation>(
-    "interpolation", PositionInterpolation.allCases.map { ($0.rawValue, $0) },
+      + "r * (old - 1) / (N - 1)")
+  static let interpolation = Option<PositionInterpolation>(
+    "interpolation", .cases,
     "Between rows: on the line, or on Keys' cubic with a = -1/2, where a row past either end lies on "
-      + "the line of the last two (default linear).")
+      + "the line of the last two", default: .linear)
 
-  static let rotaryLayout = ChoiceOption<RotaryLayout>(
-    "rotary-layout", RotaryLayout.allCases.map { ($0.rawValue, $0) }, "The layout to convert to.")
-  static let fromLayout = ChoiceOption<RotaryLayout>(
-    "from-layout", RotaryLayout.allCases.map { ($0.rawValue, $0) },
-    "The layout of FILE (default: the one it records; needed where it records none).")
-  static let headDim = Option("head-dim", "D", "Rows of a head. Needed for --rotary-layout.")
+  static let rotaryLayout = Option<RotaryLayout?>(
+    "rotary-layout", .cases, "The layout to convert to")
+  static let fromLayout = Option<RotaryLayout?>(
+    "from-layout", .cases, "The layout of FILE",
+    otherwise: "the one it records; needed where it records none")
+  static let headDim = Option(
+    "head-dim", .integer("D"), "Rows of a head. Needed for --rotary-layout")
   static let rotaryDim = Option(
-    "rotary-dim", "R", "The rows of a head that are rotated, the first ones (default: all).")
+    "rotary-dim", .integer("R"), "The rows of a head that are rotated, the first ones",
+    otherwise: "all")
   static let projections = Option(
-    "projections", "ENDING,ENDING,...",
-    "How the names of the tensors end that are reordered (default: "
-      + RotaryLayout.projectionNames.joined(separator: ", ") + ").")
+    "projections", .list("ENDING,ENDING,..."),
+    "How the names of the tensors end that are reordered", default: RotaryLayout.projectionNames)
 
   static let groups = [
-    OptionGroup("Type and names", [type.option, tensors, tensorName, names.option]),
-    OptionGroup(
-      "Sizes", [vocabulary, newRows.option, seed, maximumContext, interpolation.option]),
-    OptionGroup(
-      "Rotary layout", [rotaryLayout.option, fromLayout.option, headDim, rotaryDim, projections]),
+    OptionGroup("Type and names", [type, tensors, tensorName, names]),
+    OptionGroup("Sizes", [vocabulary, newRows, seed, maximumContext, interpolation]),
+    OptionGroup("Rotary layout", [rotaryLayout, fromLayout, headDim, rotaryDim, projections]),
     OptionGroup("Output", [output]),
   ]
   static let operandNames = ["FILE"]
 
   static func run(_ arguments: Arguments) throws {
     let source = arguments.operands[0]
-    let target = try arguments.needed(output)
-    let layoutOptions = groups[2].options
-    guard let layout = try arguments.choice(rotaryLayout) else {
-      if let option = layoutOptions.first(where: { arguments.has($0) }) {
-        throw CommandError.usage("--\(option.name) needs --\(rotaryLayout.option.name)")
-      }
+    let target = try arguments[output]
+    guard let layout = try arguments[rotaryLayout] else {
+      try arguments.refuse(groups[2].options, "needs --\(rotaryLayout.name)")
       return try convert(source, target, arguments)
     }
-    if let option = (groups[0].options + groups[1].options).first(where: { arguments.has($0) }) {
-      throw CommandError.usage(
-        "--\(option.name) does not fit here: --\(rotaryLayout.option.name) goes alone")
-    }
-    guard let dim = try arguments.integer(headDim) else {
-      throw CommandError.usage("--\(rotaryLayout.option.name) needs --\(headDim.name)")
+    try arguments.refuse(
+      groups[0].options + groups[1].options,
+      "does not fit here: --\(rotaryLayout.name) goes alone")
+    guard let dim = try arguments[headDim] else {
+      throw CommandError.usage("--\(rotaryLayout.name) needs --\(headDim.name)")
     }
     let changed = try RotaryLayout.convertCheckpoint(
-      source, from: arguments.choice(fromLayout), to: layout, headDim: dim,
-      rotaryDim: arguments.integer(rotaryDim),
-      endings: arguments.list(projections) ?? RotaryLayout.projectionNames, into: target)
+      source, from: arguments[fromLayout], to: layout, headDim: dim,
+      rotaryDim: arguments[rotaryDim], endings: arguments[projections], into: target)
     Report.standardError.line(
       "convert: \(plural(changed.count, "tensor")) reordered to \(layout.rawValue), '\(target)'")
   }

@@ -7,10 +7,11 @@ internal import EmbedKernel
 /// Shows each step of the first layer.
 enum Demo: Subcommand {
   static let text = Option(
-    "text", "FILE",
-    "The text (default: Shakespeare's plays where scripts/setup-data has fetched them, else a few "
-      + "sentences that are built in).")
-  static let seed = Option("seed", "N", "Seed of the tables (default 0).")
+    "text", .text("FILE"), "The text",
+    otherwise:
+      "Shakespeare's plays where scripts/setup-data has fetched them, else a few sentences "
+      + "that are built in")
+  static let seed = Option("seed", .seed, "Seed of the tables", default: 0)
 
   static let name = "demo"
   static let summary = "The story: ids of a text, the shapes as they form, what positions change."
@@ -21,11 +22,7 @@ enum Demo: Subcommand {
       + "after positions are added."
   ]
   static let groups = [
-    OptionGroup(
-      "Text",
-      [
-        text, TokenizerOptions.tokenizer.option, TokenizerOptions.vocabulary, seed,
-      ]),
+    OptionGroup("Text", [text, TokenizerOptions.tokenizer, TokenizerOptions.vocabulary, seed]),
     ComputeOptions.group,
   ]
 
@@ -33,9 +30,9 @@ enum Demo: Subcommand {
 
   static func run(_ arguments: Arguments) throws {
     let kernels = try ComputeOptions.kernels(arguments)
-    let seed = try arguments.seed(seed) ?? 0
+    let seed = try arguments[seed]
     let vocabulary = try Vocabulary(arguments)
-    let source = try Source(arguments.string(text), vocabulary.tokenizer)
+    let source = try Source(arguments[text], vocabulary.tokenizer)
     let report = Report.standardOutput
 
     var table = Table(.left, .left, indent: 0)

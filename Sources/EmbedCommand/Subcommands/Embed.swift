@@ -21,9 +21,9 @@ enum Embed: Subcommand {
 
   static func run(_ arguments: Arguments) throws {
     let kernels = try ComputeOptions.kernels(arguments)
-    let type = try arguments.choice(outputType) ?? .float32
+    let type = try arguments[outputType]
     let job = try job(arguments)
-    let path = arguments.string(output)
+    let path = try arguments[output]
     switch type {
     case .float32: try run(job, kernels, to: path, as: Float.self)
     case .bfloat16: try run(job, kernels, to: path, as: BFloat16.self)
@@ -49,44 +49,38 @@ enum Embed: Subcommand {
 
   /// The form that the arguments choose; options of the other form are refused.
   private static func job(_ arguments: Arguments) throws -> EmbedJob {
-    let shared = try SharedSettings(arguments)
+    let shared = try LayerSettings(arguments)
     if shared.scheme == .nothing {
-      try refuse(placeOptions, arguments, "no positions are added")
+      try arguments.refuse(placeOptions, "does not fit here: no positions are added")
     }
-    if let text = arguments.string(text) {
-      try refuse(arrayGroup.options, arguments, "--text draws its own tables")
+    if let text = try arguments[text] {
+      try arguments.refuse(
+        arrayGroup.options, "does not fit here: --text draws its own tables")
       return try EmbedJob(text: text, arguments, shared)
     }
-    guard let ids = arguments.string(tokenIDs) else {
+    guard let ids = try arguments[LayerOptions.tokenIDs] else {
       throw CommandError.usage("--text or --token-ids is needed")
     }
-    guard let table = arguments.string(tokenTable) else {
+    guard let table = try arguments[tokenTable] else {
       throw CommandError.usage("--token-ids needs --token-table")
     }
     let hasTable = arguments.has(positionTable)
     let computes = shared.scheme == .sinusoidal
-    try refuse(
-      textGroup.options.filter { $0.name != maximumContext.name || !computes }, arguments,
-      "sizes come from the files")
+    try arguments.refuse(
+      textGroup.options.filter { $0.name != maximumContext.name || !computes },
+      "does not fit here: sizes come from the files")
     switch (shared.scheme, hasTable) {
     case (.learned, false): throw CommandError.usage("--positions learned needs --position-table")
     case (.sinusoidal, true), (.nothing, true):
       throw CommandError.usage("--position-table is for --positions learned")
     case (nil, false):
-      try refuse(
-        placeOptions, arguments,
-        "no positions are added; give --position-table or --positions sinusoidal")
+      try arguments.refuse(
+        placeOptions,
+        "does not fit here: no positions are added; give --position-table or --positions sinusoidal"
+      )
     default: break
     }
     return try EmbedJob(ids: ids, table: table, arguments, shared)
-  }
-
-  private static func refuse(
-    _ options: [Option], _ arguments: Arguments, _ reason: String
-  ) throws(CommandError) {
-    if let option = options.first(where: { arguments.has($0) }) {
-      throw .usage("--\(option.name) does not fit here: \(reason)")
-    }
   }
 }
 

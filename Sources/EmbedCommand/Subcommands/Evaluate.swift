@@ -15,20 +15,23 @@ internal import EmbedTraining
 /// Evaluates a model.
 enum Evaluate: Subcommand {
   static let lengths = Option(
-    "lengths", "N,N,...", "Tokens of a sequence, one length or more (default: the trained one).")
+    "lengths", .integers(in: 1...Int(Int32.max)), "Tokens of a sequence, one length or more",
+    otherwise: "the trained one")
   static let text = Option(
-    "text", "FILE", "The text (default: the run's, else Shakespeare's plays).")
+    "text", .text("FILE"), "The text", otherwise: "the run's, else Shakespeare's plays")
   static let validationShare = Option(
-    "validation-share", "NUMBER",
-    "The share of the tokens, at the text's end, that is evaluated on (default: the run's, else 0.1; 1 "
-      + "takes all).")
-  static let interpolate = ChoiceOption<PositionInterpolation>(
-    "interpolate", PositionInterpolation.allCases.map { ($0.rawValue, $0) },
-    "How a learned position table is stretched to lengths past its end (default: not at all).")
-  static let limit = Option("limit", "TOKENS", "The most tokens for each length (default: all).")
+    "validation-share", .number("NUMBER", "more than 0, at most 1") { $0 > 0 && $0 <= 1 },
+    "The share of the tokens, at the text's end, that is evaluated on",
+    otherwise: "the run's, else 0.1; 1 takes all")
+  static let interpolate = Option<PositionInterpolation?>(
+    "interpolate", .cases, "How a learned position table is stretched to lengths past its end",
+    otherwise: "not at all")
+  static let limit = Option(
+    "limit", .integer("TOKENS"), "The most tokens for each length", otherwise: "all")
   static let threads = TrainOptions.threads
   static let output = Option(
-    "output", "CSV", "Where the loss at each position goes: length, position, loss, count.")
+    "output", .text("CSV"),
+    "Where the loss at each position goes: length, position, loss, count")
 
   static let name = "evaluate"
   static let summary = "A model's loss on text held back, by length and by position."
@@ -41,22 +44,16 @@ enum Evaluate: Subcommand {
   ]
   static let operandNames = ["RUN"]
   static let groups = [
-    OptionGroup("Evaluation", [lengths, interpolate.option, limit, threads]),
+    OptionGroup("Evaluation", [lengths, interpolate, limit, threads]),
     OptionGroup("Text", [text, validationShare]), TrainedModel.tokenizer,
     OptionGroup("Output", [output]),
   ]
 
   static func run(_ arguments: Arguments) throws {
-    let asked = try lengths(arguments)
-    let interpolation = try arguments.choice(interpolate)
-    let limit = try arguments.integer(limit)
-    let threads = try arguments.integer(threads, in: 1...1024)
-    let share = try TrainOptions.number(arguments, validationShare, "more than 0, at most 1") {
-      $0 > 0 && $0 <= 1
-    }
+    let interpolation = try arguments[interpolate]
     let trained = try TrainedModel(arguments.operands[0], arguments)
     let sizes = trained.model.configuration
-    let lengths = asked ?? [sizes.context]
+    let lengths = Set(try arguments[lengths] ?? [sizes.context]).sorted()
     if sizes.positions == .learned, interpolation == nil,
       let length = lengths.first(where: { $0 > sizes.context })
     {
@@ -64,7 +61,7 @@ enum Evaluate: Subcommand {
         "length \(length) is past the learned position table, which was trained to "
           + "\(sizes.context); --interpolate linear or cubic stretches the table")
     }
-    let (path, tokens) = try validation(trained, arguments, share: share)
+    let (path, tokens) = try validation(trained, arguments)
     if let longest = lengths.last, tokens.count <= longest {
       throw CommandError.data(
         "'\(path)': \(plural(tokens.count, "token")) held back; a sequence of \(longest) needs "
@@ -80,7 +77,8 @@ enum Evaluate: Subcommand {
       progress.update(completed: index)
       try trained.model.extend(to: length, interpolation: interpolation)
       let found = try trained.model.evaluate(
-        tokens, context: length, batch: max(1, 2_048 / length), limit: limit, threads: threads)
+        tokens, context: length, batch: max(1, 2_048 / length), limit: arguments[limit],
+        threads: arguments[threads])
       table.add(
         "\(length)", fixed(found.loss, 4), fixed(exp(found.loss), 2),
         grouped(found.sequences * length))
@@ -89,28 +87,15 @@ enum Evaluate: Subcommand {
       }
     }
     progress.finish()
-    if let output = arguments.string(output) { try TextFile.write(rows, to: output) }
+    if let output = try arguments[output] { try TextFile.write(rows, to: output) }
     Report.standardOutput.table(table)
-  }
-
-  /// Rising lengths.
-  private static func lengths(_ arguments: Arguments) throws(CommandError) -> [Int]? {
-    guard let text = arguments.string(lengths) else { return nil }
-    var lengths: Set<Int> = []
-    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let length = Int(word), (1...Int(Int32.max)).contains(length) else {
-        throw .usage("option --lengths: '\(word)' is not an integer of 1 or more")
-      }
-      lengths.insert(length)
-    }
-    return lengths.sorted()
   }
 
   /// The tokens that were held back, and where they are from.
   private static func validation(
-    _ trained: TrainedModel, _ arguments: Arguments, share: Double?
+    _ trained: TrainedModel, _ arguments: Arguments
   ) throws -> (path: String, tokens: [Int32]) {
-    let share = share ?? trained.settings?.validationShare ?? 0.1
+    let share = try arguments[validationShare] ?? trained.settings?.validationShare ?? 0.1
     let text =
       if let settings = trained.settings, !arguments.has(text) {
         try settings.readText()

@@ -14,9 +14,9 @@ enum Info: Subcommand {
     "With --check instead: holds every routine of OpenBLAS and LAPACK that is used to plain loops, in a "
       + "child process, and says what to do where one computes wrongly or crashes; exit code 1 then.",
   ]
-  static let check = Option("check", "", "Whether OpenBLAS computes right on this CPU.")
+  static let check = Option(switch: "check", "Whether OpenBLAS computes right on this CPU")
   static let checkHere = Option(
-    "check-here", "", "The same in this process, a line a step: a crash ends it.")
+    switch: "check-here", "The same in this process, a line a step: a crash ends it")
   static let groups = [OptionGroup("OpenBLAS", [check, checkHere])]
 
   /// Shapes that show where `auto` changes its mind.
@@ -86,6 +86,7 @@ enum Info: Subcommand {
     }
     report.table(speeds)
   }
+
   /// The limits in force and where they come from.
   private static func showTuning(_ report: Report) {
     let source = TuningSource.ofProcess

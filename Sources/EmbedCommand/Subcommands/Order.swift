@@ -7,15 +7,16 @@ internal import EmbedTraining
 /// Compares the pooled outputs of two orders of the same words.
 enum Order: Subcommand {
   static let first = Option(
-    "first", "TEXT", "Words in an order, a token a byte (default 'the cat sat on the mat').")
+    "first", .words, "Words in an order, a token a byte", default: "the cat sat on the mat")
   static let second = Option(
-    "second", "TEXT", "The same in another (default 'on the mat the cat sat').")
+    "second", .words, "The same in another", default: "on the mat the cat sat")
   static let model = Option(
-    "model", "SAFETENSORS",
-    "A trained model, whose parameters are compared beside drawn ones (default: small models with "
-      + "drawn parameters, one of every scheme).")
-  static let seed = Option("seed", "N", "Draws parameters (default 0).")
-  static let output = Option("output", "CSV", "Where the table goes (default: standard output).")
+    "model", .text("SAFETENSORS"),
+    "A trained model, whose parameters are compared beside drawn ones",
+    otherwise: "small models with drawn parameters, one of every scheme")
+  static let seed = Option("seed", .seed, "Draws parameters", default: 0)
+  static let output = Option(
+    "output", .text("CSV"), "Where the table goes", otherwise: "standard output")
 
   static let name = "order"
   static let summary = "Whether the order of words reaches a model's output."
@@ -34,16 +35,13 @@ enum Order: Subcommand {
   ]
 
   static func run(_ arguments: Arguments) throws {
-    let texts = [
-      arguments.string(first) ?? "the cat sat on the mat",
-      arguments.string(second) ?? "on the mat the cat sat",
-    ]
+    let texts = [try arguments[first], try arguments[second]]
     let orders = try texts.map { try ByteTokenizer().encode($0) }
     guard orders[0].sorted() == orders[1].sorted() else {
       throw CommandError.usage(
         "'\(texts[0])' and '\(texts[1])' are not the same bytes in two orders")
     }
-    let seed = try arguments.seed(seed) ?? 0
+    let seed = try arguments[seed]
     var table = "positions,direction,parameters,difference\n"
     for (model, parameters) in try models(arguments, orders[0].count, seed: seed) {
       let sizes = model.configuration
@@ -51,7 +49,7 @@ enum Order: Subcommand {
         "\(sizes.positions.rawValue),\(sizes.direction.rawValue),\(parameters),"
         + "\(try difference(model, orders))\n"
     }
-    try Report.deliver(table, to: arguments.string(output))
+    try Report.deliver(table, to: arguments[output])
     guard !arguments.has(output) else { return }
     Report.standardError.line(
       "difference: the largest between the mean outputs of '\(texts[0])' and '\(texts[1])', over the "
@@ -62,7 +60,7 @@ enum Order: Subcommand {
   private static func models(
     _ arguments: Arguments, _ tokens: Int, seed: UInt64
   ) throws -> [(model: GPT, parameters: String)] {
-    let trained = try arguments.string(model).map { try GPT(contentsOf: $0) }
+    let trained = try arguments[model].map { try GPT(contentsOf: $0) }
     let sizes =
       if let trained {
         [trained.configuration]

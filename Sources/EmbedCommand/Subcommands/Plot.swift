@@ -4,11 +4,12 @@ internal import EmbedKernel
 
 /// Draws what a scheme computes.
 enum Plot: Subcommand {
-  static let output = Option("output", "SVG", "Where the drawing goes. Needed.")
+  static let output = Option(
+    "output", .text("SVG"), "Where the drawing goes", needed: "FILE.svg")
   static let plane = Option(
-    "plane", "N|NAME",
-    "Which plane of the first dimension: a head, or angle, cosine or sine (default: the first head, "
-      + "or cosine).")
+    "plane", .text("N|NAME"),
+    "Which plane of the first dimension: a head, or angle, cosine or sine",
+    otherwise: "the first head, or cosine")
 
   static let name = "plot"
   static let summary = "A heat map of a position scheme, to an .svg file."
@@ -20,21 +21,16 @@ enum Plot: Subcommand {
     ]
     + PositionScheme.list
   static let operandNames = ["SCHEME"]
-  static let groups = [
-    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), AbsoluteOptions.group,
-    RotaryOptions.group, BiasOptions.group, OptionGroup("Output", [plane, output]),
-  ]
+  static let groups = PositionScheme.groups + [OptionGroup("Output", [plane, output])]
 
   static func run(_ arguments: Arguments) throws {
-    guard let path = arguments.string(output) else {
-      throw CommandError.usage("--output FILE.svg is missing")
-    }
+    let path = try arguments[output]
     let name = arguments.operands[0]
     let array = try PositionScheme.named(name).array(arguments)
     let plane = try plane(arguments, array)
     let (rows, columns) = (array.shape[array.shape.count - 2], array.shape[array.shape.count - 1])
     let first = plane * rows * columns
-    let offset = try arguments.integer(RotaryOptions.offset, in: 0...Int.max) ?? 0
+    let offset = try arguments[RotaryOptions.offset]
     var title = name
     if !array.planes.isEmpty {
       title += ", \(array.planes[plane].name)"
@@ -67,7 +63,7 @@ enum Plot: Subcommand {
 
   private static func plane(_ arguments: Arguments, _ array: SchemeArray) throws -> Int {
     let count = array.shape.dropLast(2).reduce(1, *)
-    guard let text = arguments.string(plane) else {
+    guard let text = try arguments[plane] else {
       return array.planes.firstIndex { $0.name == "cosine" } ?? 0
     }
     if let index = array.planes.firstIndex(where: { $0.name == text }) { return index }

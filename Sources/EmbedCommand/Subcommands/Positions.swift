@@ -4,7 +4,8 @@ internal import EmbedKernel
 
 /// Writes what a scheme computes.
 enum Positions: Subcommand {
-  static let output = Option("output", "NPY", "Where the values go, float32. Needed.")
+  static let output = Option(
+    "output", .array, "Where the values go, float32", needed: "OUT.npy")
 
   static let name = "positions"
   static let summary = "The values of a position scheme, to a .npy file."
@@ -13,15 +14,10 @@ enum Positions: Subcommand {
     ["Computes the scheme's values for the given sizes, for checks by other programs."]
     + PositionScheme.list
   static let operandNames = ["SCHEME"]
-  static let groups = [
-    OptionGroup("Sizes", [RotaryOptions.context, RotaryOptions.offset]), AbsoluteOptions.group,
-    RotaryOptions.group, BiasOptions.group, OptionGroup("Output", [output]),
-  ]
+  static let groups = PositionScheme.groups + [OptionGroup("Output", [output])]
 
   static func run(_ arguments: Arguments) throws {
-    guard let path = arguments.string(output) else {
-      throw CommandError.usage("--output OUT.npy is missing")
-    }
+    let path = try arguments[output]
     let array = try PositionScheme.named(arguments.operands[0]).array(arguments)
     try NumPyFile.write(array.values.span, shape: array.shape, to: path)
     Report.standardError.line("\(arguments.operands[0]): float32 \(array.shape), '\(path)'")

@@ -20,21 +20,23 @@ enum Project: Subcommand {
   ]
 
   static let hidden = Option(
-    "hidden", "NPY", "Hidden states [..., dim], float32; float16 and bfloat16 are widened. Needed.")
+    "hidden", .array, "Hidden states [..., dim], float32; float16 and bfloat16 are widened",
+    needed: nil)
   static let tokenTable = Option(
-    "token-table", "NPY",
-    "Token table [vocabulary, dim], float32; float16 and bfloat16 are widened. Needed.")
-  static let scale = Option("scale", "NUMBER", "Multiplies the logits (default 1).")
+    "token-table", .array,
+    "Token table [vocabulary, dim], float32; float16 and bfloat16 are widened", needed: nil)
+  static let scale = Option("scale", .float(), "Multiplies the logits", default: 1)
   static let paddingID = Option(
-    "padding-id", "ID", "A token whose row has no gradient; its logits are as any other's.")
+    "padding-id", .integer("ID", in: 0...Int.max),
+    "A token whose row has no gradient; its logits are as any other's")
   static let logitGradient = Option(
-    "logit-gradient", "NPY", "Gradient of the logits [..., vocabulary], float32 or widened.")
+    "logit-gradient", .array, "Gradient of the logits [..., vocabulary], float32 or widened")
   static let output = Option(
-    "output", "NPY", "Where the logits go, float32 [..., vocabulary].")
+    "output", .array, "Where the logits go, float32 [..., vocabulary]")
   static let hiddenGradient = Option(
-    "hidden-gradient", "NPY", "Where the hidden states' gradient goes, float32 [..., dim].")
+    "hidden-gradient", .array, "Where the hidden states' gradient goes, float32 [..., dim]")
   static let tokenGradient = Option(
-    "token-gradient", "NPY", "Where the table's gradient goes, float32 [vocabulary, dim].")
+    "token-gradient", .array, "Where the table's gradient goes, float32 [vocabulary, dim]")
 
   static let groups = [
     OptionGroup("Arrays: \(ArrayFile.forms)", [hidden, tokenTable, logitGradient]),
@@ -43,24 +45,17 @@ enum Project: Subcommand {
   ]
 
   static func run(_ arguments: Arguments) throws {
-    let hiddenPath = try arguments.needed(hidden)
-    let tablePath = try arguments.needed(tokenTable)
+    let hiddenPath = try arguments[hidden]
+    let tablePath = try arguments[tokenTable]
     try arguments.checkDistinct([output, hiddenGradient, tokenGradient])
-    let gradients = [hiddenGradient, tokenGradient].filter { arguments.has($0) }
-    switch (arguments.has(logitGradient), gradients.first) {
-    case (true, nil):
+    let gradients = [hiddenGradient, tokenGradient]
+    if !arguments.has(logitGradient) {
+      try arguments.refuse(gradients, "needs --\(logitGradient.name)")
+      _ = try arguments.needed(output)
+    } else if arguments.first(of: gradients) == nil {
       throw CommandError.usage("--\(hiddenGradient.name) or --\(tokenGradient.name) is needed")
-    case (false, let option?):
-      throw CommandError.usage("--\(option.name) needs --\(logitGradient.name)")
-    case (false, nil) where !arguments.has(output):
-      throw CommandError.usage("--\(output.name) is needed")
-    default: break
     }
-    let factor = Float(try arguments.number(scale) ?? 1)
-    guard factor.isFinite else {
-      throw CommandError.usage("option --\(scale.name): too large for float32")
-    }
-    let padding = try arguments.integer(paddingID, in: 0...Int.max)
+    let (factor, padding) = (try arguments[scale], try arguments[paddingID])
     let table = try TableFile(tablePath).widened()
     let head = try naming(tablePath) { () throws(EmbedError) in
       try TiedProjection(TokenEmbedding(table: table, paddingID: padding), scale: factor)
@@ -74,22 +69,15 @@ enum Project: Subcommand {
     let states = try file.floats(rank: file.shape.count)
     let outer = Array(file.shape.dropLast())
     let rows = outer.reduce(1, *)
-    if let path = arguments.string(output) {
-      let (count, overflow) = rows.multipliedReportingOverflow(by: table.rows)
-      guard !overflow else {
-        throw EmbedError.sizeOverflow(argument: "logits", factors: [rows, table.rows])
-      }
-      var logits = try AlignedBuffer<Float>(count: count)
+    if let path = try arguments[output] {
+      var logits = try AlignedBuffer<Float>(count: elementCount("logits", rows, table.rows))
       var span = logits.mutableSpan
       try head.logits(states.span, rows: rows, into: &span)
       try NumPyFile.write(span.span, shape: outer + [table.rows], to: path)
     }
-    guard let path = arguments.string(logitGradient) else { return }
+    guard let path = try arguments[logitGradient] else { return }
     let given = try ArrayFile(path)
-    guard given.shape == outer + [table.rows] else {
-      throw CommandError.data(
-        "'\(path)': expected shape \(outer + [table.rows]), found \(given.shape)")
-    }
+    try given.require(shape: outer + [table.rows])
     let gradient = try given.floats(rank: given.shape.count)
     var stateGradient = try AlignedBuffer<Float>(count: states.count)
     var tableGradient = try TableGradient(for: table)
@@ -97,10 +85,10 @@ enum Project: Subcommand {
     try head.backward(
       gradient.span, hidden: states.span, rows: rows, hiddenGradient: &span,
       tableGradient: &tableGradient)
-    if let path = arguments.string(hiddenGradient) {
+    if let path = try arguments[hiddenGradient] {
       try NumPyFile.write(span.span, shape: file.shape, to: path)
     }
-    if let path = arguments.string(tokenGradient) {
+    if let path = try arguments[tokenGradient] {
       try NumPyFile.write(tableGradient.values, shape: [table.rows, table.dim], to: path)
     }
   }

@@ -4,22 +4,24 @@ internal import EmbedKernel
 
 /// Applies a rotary scheme to a tensor.
 enum Rotate: Subcommand {
-  static let scheme = Option("scheme", "NAME", "rotary or xpos (default rotary).")
+  static let scheme = Option(
+    "scheme", .text("NAME"), "rotary or xpos", default: PositionScheme.rotary.name)
   static let input = Option(
-    "input", "NPY",
-    "Queries or keys, float32, bfloat16 or float16 [batch, heads, context, head dim], or by --order. "
-      + "Needed.")
+    "input", .array,
+    "Queries or keys, float32, bfloat16 or float16 [batch, heads, context, head dim], or by --order",
+    needed: "Q.npy")
   static let output = Option(
-    "output", "NPY",
+    "output", .array,
     "Where the rotated ones go, the same shape and element type: two-byte elements are rotated in "
-      + "float32 and rounded once, to nearest even; bfloat16 is written as NumPy's '<V2'. Needed.")
-  static let order = ChoiceOption<HeadOrder>(
-    "order", [("heads-first", .headsFirst), ("context-first", .contextFirst)],
-    "Whether heads or tokens are the second dimension (default heads-first).")
-  static let direction = ChoiceOption<RotaryDirection>(
-    "direction", RotaryDirection.allCases.map { ($0.rawValue, $0) },
-    "Backward rotates by the negative angle: from output gradients to input gradients (default "
-      + "forward).")
+      + "float32 and rounded once, to nearest even; bfloat16 is written as NumPy's '<V2'",
+    needed: "OUT.npy")
+  static let order = Option<HeadOrder>(
+    "order", .choice([("heads-first", .headsFirst), ("context-first", .contextFirst)]),
+    "Whether heads or tokens are the second dimension", default: .headsFirst)
+  static let direction = Option<RotaryDirection>(
+    "direction", .cases,
+    "Backward rotates by the negative angle: from output gradients to input gradients",
+    default: .forward)
 
   static let name = "rotate"
   static let summary = "Queries or keys of a .npy file, rotated by their positions."
@@ -33,22 +35,17 @@ enum Rotate: Subcommand {
   static let groups = [
     OptionGroup(
       "Tensor, a file as \(ArrayFile.forms)",
-      [scheme, input, order.option, direction.option, RotaryOptions.role.option]),
+      [scheme, input, order, direction, RotaryOptions.role]),
     OptionGroup("Positions", PlaceOptions.all), RotaryAxesOptions.group, RotaryOptions.group,
     ComputeOptions.group, OptionGroup("Output", [output]),
   ]
 
   static func run(_ arguments: Arguments) throws {
-    let scheme = try PositionScheme.named(arguments.string(scheme) ?? "rotary")
+    let scheme = try PositionScheme.named(arguments[scheme])
     guard let rotation = scheme.rotation else {
       throw CommandError.usage("scheme '\(scheme.name)' is not applied to queries or keys")
     }
-    guard let source = arguments.string(input) else {
-      throw CommandError.usage("--input Q.npy is missing")
-    }
-    guard let target = arguments.string(output) else {
-      throw CommandError.usage("--output OUT.npy is missing")
-    }
+    let (source, target) = (try arguments[input], try arguments[output])
     let file = try ArrayFile(source)
     try file.require(rank: 4)
     let call = try RotaryCall(
@@ -83,7 +80,7 @@ struct RotaryCall {
   private let embedding: RotaryEmbedding
   private let shape: RotaryShape
   private let place: PositionIDs
-  private let placePath: String?
+  private let paths: SourcePaths
   /// `[axes, batch, context]`, instead of the place.
   private let coordinates: [Int32]?
   private let direction: RotaryDirection
@@ -91,37 +88,36 @@ struct RotaryCall {
   private let kernels: Kernels
 
   init(_ arguments: Arguments, _ sizes: [Int], _ described: RotaryEmbedding) throws {
-    let order = try arguments.choice(Rotate.order) ?? .headsFirst
+    let order = try arguments[Rotate.order]
     let isHeadsFirst = order == .headsFirst
     shape = RotaryShape(
       batch: sizes[0], heads: sizes[isHeadsFirst ? 1 : 2], context: sizes[isHeadsFirst ? 2 : 1],
       headDim: sizes[3], order: order)
     embedding = try RotaryAxesOptions.embedding(arguments, described)
-    direction = try arguments.choice(Rotate.direction) ?? .forward
-    role = try arguments.choice(RotaryOptions.role) ?? .queries
+    direction = try arguments[Rotate.direction]
+    role = try arguments[RotaryOptions.role]
     kernels = try ComputeOptions.kernels(arguments)
-    if let path = arguments.string(RotaryAxesOptions.coordinates) {
-      if let option = PlaceOptions.all.first(where: { arguments.has($0) }) {
-        throw CommandError.usage(
-          "--\(option.name) and --\(RotaryAxesOptions.coordinates.name) exclude each other")
-      }
+    if let path = try arguments[RotaryAxesOptions.coordinates] {
+      try arguments.refuse(
+        PlaceOptions.all, "and --\(RotaryAxesOptions.coordinates.name) exclude each other")
       guard let axes = embedding.axes else {
         throw CommandError.usage(
           "--\(RotaryAxesOptions.coordinates.name) needs "
-            + "--\(RotaryAxesOptions.axes.option.name), or a configuration with several axes")
+            + "--\(RotaryAxesOptions.axes.name), or a configuration with several axes")
       }
       coordinates = try integers(path, shapes: [[axes.count, shape.batch, shape.context]])
-      (place, placePath) = (.sequential(), path)
+      (place, paths) = (.sequential(), SourcePaths(places: path))
     } else {
       coordinates = nil
-      (place, placePath) = try PlaceOptions.place(
+      let (place, path) = try PlaceOptions.place(
         arguments, batch: shape.batch, context: shape.context)
+      (self.place, paths) = (place, SourcePaths(places: path))
     }
   }
 
   /// Rotates the tensor in place.
   func rotate<Element: TableElement>(_ tensor: inout MutableSpan<Element>) throws {
-    do throws(EmbedError) {
+    try paths.naming { () throws(EmbedError) in
       guard let coordinates else {
         return try embedding.rotate(
           inPlace: &tensor, shape: shape, at: place, direction, as: role, using: kernels)
@@ -131,12 +127,6 @@ struct RotaryCall {
         UnsafeBufferPointer(memory), shape: shape,
         coordinates: coordinates.span.withUnsafeBufferPointer { unsafe $0 }, direction, as: role,
         into: memory, using: kernels)
-    } catch {
-      switch error {
-      case .positionOutOfRange, .documentTooLong, .invalidCumulativeLength:
-        throw placePath.map { CommandError.data("'\($0)': \(error)") as any Error } ?? error
-      default: throw error
-      }
     }
   }
 }

@@ -6,15 +6,16 @@ internal import EmbedTraining
 /// Draws text from a model.
 enum Sample: Subcommand {
   static let prompt = Option(
-    "prompt", "TEXT", "What the text begins with (default: the start of a line).")
+    "prompt", .text("TEXT"), "What the text begins with", otherwise: "the start of a line")
   static let tokens = Option(
-    "tokens", "N", "Tokens to draw (default 200).",
+    "tokens", .integer(in: 0...Int(Int32.max)), "Tokens to draw", default: 200,
     alsoCalled: ["length", "count", "num-tokens", "max-tokens", "max-new-tokens"])
   static let temperature = Option(
-    "temperature", "NUMBER",
-    "Below 1 the likely becomes likelier; 0 always takes the most likely token (default 0.8).")
-  static let topK = Option("top-k", "K", "Draws from the K most likely tokens (default: all).")
-  static let seed = Option("seed", "N", "The same seed draws the same text (default 0).")
+    "temperature", .atLeastZero(),
+    "Below 1 the likely becomes likelier; 0 always takes the most likely token", default: 0.8)
+  static let topK = Option(
+    "top-k", .integer("K"), "Draws from the K most likely tokens", otherwise: "all")
+  static let seed = Option("seed", .seed, "The same seed draws the same text", default: 0)
   static let threads = TrainOptions.threads
 
   static let name = "sample"
@@ -31,20 +32,17 @@ enum Sample: Subcommand {
   ]
 
   static func run(_ arguments: Arguments) throws {
-    let count = try arguments.integer(tokens, in: 0...Int(Int32.max)) ?? 200
-    let temperature =
-      try TrainOptions.number(arguments, temperature, "0 or more") { $0 >= 0 } ?? 0.8
     let sampling = Sampling(
-      temperature: temperature, topK: try arguments.integer(topK),
-      seed: try arguments.seed(seed) ?? 0)
-    let threads = try arguments.integer(threads, in: 1...1024)
+      temperature: try arguments[temperature], topK: try arguments[topK],
+      seed: try arguments[seed])
     let trained = try TrainedModel(arguments.operands[0], arguments)
-    let prompt = arguments.string(prompt)
+    let prompt = try arguments[prompt]
     let start =
       try prompt.map { try trained.vocabulary.tokenizer.encode($0) }
       ?? trained.vocabulary.beginning()
     let drawn = try trained.model.sample(
-      after: start, count: count, sampling, from: trained.vocabulary.usedIDs(), threads: threads)
+      after: start, count: arguments[tokens], sampling, from: trained.vocabulary.usedIDs(),
+      threads: arguments[threads])
     // Decoded together, as a character may have begun in the prompt.
     let all = try trained.vocabulary.tokenizer.decodeText(prompt == nil ? drawn : start + drawn)
     Report.standardOutput.line(printable(all))

@@ -5,13 +5,13 @@ internal import EmbedKernel
 /// Computes the singular values of a table in a file.
 enum Spectrum: Subcommand {
   static let tensor = Option(
-    "tensor", "NAME",
-    "Which tensor of a .safetensors or array of a .npz file (default: a model's positions).")
+    "tensor", .text("NAME"), "Which tensor of a .safetensors or array of a .npz file",
+    otherwise: "a model's positions")
   static let output = Option(
-    "output", "CSV",
-    "Where the values go (default: standard output, or a summary there with --similarity).")
+    "output", .text("CSV"), "Where the values go",
+    otherwise: "standard output, or a summary there with --similarity")
   static let similarity = Option(
-    "similarity", "SVG", "Also a heat map of the cosine of each row with each.")
+    "similarity", .text("SVG"), "Also a heat map of the cosine of each row with each")
 
   static let name = "spectrum"
   static let summary = "The singular values of a table, and its rows' similarity."
@@ -35,9 +35,9 @@ enum Spectrum: Subcommand {
     var text = "index,value\n"
     for (index, value) in values.enumerated() { text += "\(index),\(value)\n" }
     if arguments.has(output) || !arguments.has(similarity) {
-      try Report.deliver(text, to: arguments.string(output))
+      try Report.deliver(text, to: arguments[output])
     }
-    if let file = arguments.string(similarity) {
+    if let file = try arguments[similarity] {
       let map = HeatMap(
         title: "Similarity of rows", subtitle: "\(table.rows) rows of \(table.dim) floats",
         rowLabel: "row", columnLabel: "row", valueLabel: "cosine", rows: table.rows,
@@ -58,7 +58,7 @@ enum Spectrum: Subcommand {
   private static func table(
     _ path: String, _ arguments: Arguments
   ) throws -> EmbeddingTable<Float> {
-    let name = arguments.string(tensor)
+    let name = try arguments[tensor]
     if path.hasSuffix(".safetensors") || path.hasSuffix(".json") || isFolder(path) {
       let model = try SafetensorsModel(contentsOf: path)
       return try model.table(try name ?? positions(of: model))

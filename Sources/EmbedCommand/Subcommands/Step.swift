@@ -10,60 +10,61 @@ enum Step: Subcommand {
     "--optimizer NAME --table TABLE.npy --gradients G.npy [--rows R.npy] --output OUT.npy [OPTIONS]"
   ]
 
-  static let optimizer = ChoiceOption<String>(
-    "optimizer", UpdateRule.names.map { ($0, $0) },
-    "One of \(UpdateRule.names.joined(separator: ", ")). Needed.", value: "NAME")
+  static let optimizer = Option<String>(
+    "optimizer", .choice(UpdateRule.names.map { ($0, $0) }, "NAME"),
+    "One of \(UpdateRule.names.joined(separator: ", "))", needed: nil)
   static let table = Option(
-    "table", "NPY", "The table [rows, dim], float32 or bfloat16. Needed.")
+    "table", .array, "The table [rows, dim], float32 or bfloat16", needed: nil)
   static let gradients = Option(
-    "gradients", "NPY",
-    "Gradients [steps, rows or listed rows, dim], float32; float16 and bfloat16 are widened. Needed."
-  )
+    "gradients", .array,
+    "Gradients [steps, rows or listed rows, dim], float32; float16 and bfloat16 are widened",
+    needed: nil)
   static let rows = Option(
-    "rows", "NPY",
-    "The rows that each step's gradients belong to [steps, listed rows], integers (default: all "
-      + "rows).")
+    "rows", .array,
+    "The rows that each step's gradients belong to [steps, listed rows], integers",
+    otherwise: "all rows")
   static let weightDecay = Option(
-    "weight-decay", "NUMBER",
-    "Weight decay: added to the gradient as decay * parameter; in adamw and lamb apart from it "
-      + "(default 0; 0.01 for adamw and lamb).")
+    "weight-decay", .number,
+    "Weight decay: added to the gradient as decay * parameter; in adamw and lamb apart from it",
+    otherwise: "0; 0.01 for adamw and lamb")
   static let beta1 = Option(
-    "beta1", "NUMBER", "What a step keeps of the first moment, or of momentum (default 0.9).")
+    "beta1", .number, "What a step keeps of the first moment, or of momentum", otherwise: "0.9")
   static let beta2 = Option(
-    "beta2", "NUMBER", "What a step keeps of the second moment (default 0.999).")
+    "beta2", .number, "What a step keeps of the second moment", otherwise: "0.999")
   static let epsilon = Option(
-    "epsilon", "NUMBER",
-    "Added to square roots (default 1e-8; 1e-6 for lamb, 1e-10 for adagrad and row-wise-adagrad).")
+    "epsilon", .number, "Added to square roots",
+    otherwise: "1e-8; 1e-6 for lamb, 1e-10 for adagrad and row-wise-adagrad")
   static let initialSum = Option(
-    "initial-sum", "NUMBER", "What adagrad's sums of squares start from (default 0).")
+    "initial-sum", .number, "What adagrad's sums of squares start from", otherwise: "0")
   static let rateDecay = Option(
-    "rate-decay", "NUMBER",
-    "Divides adagrad's rate of step k by 1 + (k - 1) * this, as torch's lr_decay (default 0).")
-  static let untouched = ChoiceOption<UntouchedRows>(
-    "untouched", UntouchedRows.allCases.map { ($0.rawValue, $0) },
+    "rate-decay", .number,
+    "Divides adagrad's rate of step k by 1 + (k - 1) * this, as torch's lr_decay", otherwise: "0")
+  static let untouched = Option<UntouchedRows?>(
+    "untouched", .cases,
     "Rows that --rows does not list in a step: step them with a gradient of zero, leave them and "
-      + "their state, or catch them up when they are next listed or written (adamw; default: left for "
-      + "sgd, adagrad, row-wise-adagrad and sparse-adam, else stepped).")
-  static let frozenRow = Option("frozen-row", "ROW", "A row that never moves (default: none).")
+      + "their state, or, of adamw alone, catch them up when they are next listed or written",
+    otherwise: "left for sgd, adagrad, row-wise-adagrad and sparse-adam, else stepped")
+  static let frozenRow = Option(
+    "frozen-row", .integer("ROW", in: 0...Int.max), "A row that never moves", otherwise: "none")
   static let trainableRows = Option(
-    "trainable-rows", "FIRST:END|NPY",
-    "The rows that move and have state: FIRST up to but not including END, or a list of integers [n] "
-      + "(default: all).")
+    "trainable-rows", .text("FIRST:END|NPY"),
+    "The rows that move and have state: FIRST up to but not including END, or a list of integers [n]",
+    otherwise: "all")
   static let stateIn = Option(
-    "state-in", "FILE.safetensors", "The state to go on from (default: fresh state, step 0).")
+    "state-in", .text("FILE.safetensors"), "The state to go on from",
+    otherwise: "fresh state, step 0")
   static let stateOut = Option(
-    "state-out", "FILE.safetensors", "Where the state after the last step goes.")
-  static let stateSettings = ChoiceOption<Bool>(
-    "state-settings", [("match", false), ("ignore", true)],
+    "state-out", .text("FILE.safetensors"), "Where the state after the last step goes")
+  static let stateSettings = Option<Bool>(
+    "state-settings", .choice([("match", false), ("ignore", true)]),
     "Whether the settings that the state remembers must be those given here, or those given hold from "
-      + "here on (default match).")
+      + "here on", default: false)
   static let output = Option(
-    "output", "NPY",
+    "output", .array,
     "Where the stepped table goes [rows, dim], of the table's type; bfloat16 is written as NumPy's "
-      + "'<V2'. Needed.")
+      + "'<V2'", needed: nil)
   static let rates = Option(
-    "rates", "NPY",
-    "Where each step's learning rate goes, before --rate-decay, float64 [steps].")
+    "rates", .array, "Where each step's learning rate goes, before --rate-decay, float64 [steps]")
 
   static let about = [
     "Takes one step for each gradient and writes the table after the last. Gradients are "
@@ -87,30 +88,26 @@ enum Step: Subcommand {
     OptionGroup(
       "Optimiser",
       [
-        optimizer.option, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay,
-        untouched.option, frozenRow, trainableRows, StepTable.updates.option,
-        StepTable.roundingSeed,
+        optimizer, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay, untouched, frozenRow,
+        trainableRows, StepTable.updates, StepTable.roundingSeed,
       ]),
     RateOptions.group, ClipOptions.group,
-    OptionGroup("State", [stateIn, stateOut, stateSettings.option]),
+    OptionGroup("State", [stateIn, stateOut, stateSettings]),
     ComputeOptions.group, OptionGroup("Output", [output, rates, ClipOptions.norms]),
   ]
 
   static func run(_ arguments: Arguments) throws {
     let kernels = try ComputeOptions.kernels(arguments)
-    guard let name = try arguments.choice(optimizer) else {
-      throw CommandError.usage("--optimizer is needed")
-    }
-    let tablePath = try arguments.needed(table)
-    let gradientPath = try arguments.needed(gradients)
-    let outputPath = try arguments.needed(output)
+    let name = try arguments[optimizer]
+    let (tablePath, gradientPath) = (try arguments[table], try arguments[gradients])
+    let outputPath = try arguments[output]
     try arguments.checkDistinct([output, stateOut, rates, ClipOptions.norms])
     let numbers = try UpdateRule.numbers(of: name, with: numbers(arguments))
     let rule = try UpdateRule.named(
       name, learningRate: RateOptions.rate(arguments), numbers: numbers,
-      untouched: arguments.choice(untouched))
+      untouched: arguments[untouched])
     let clipping = try Clipping(arguments)
-    let frozen = try arguments.integer(frozenRow, in: 0...Int.max)
+    let frozen = try arguments[frozenRow]
     let given = try StepTable(tablePath, arguments)
     let trainable = try trainable(arguments)
     func make(_ table: StepTable) throws -> TableOptimizer {
@@ -122,31 +119,29 @@ enum Step: Subcommand {
         .merging(given.texts) { $1 }.merging(clipping.texts) { $1 })
 
     let (stepped, stepper): (StepTable, TableOptimizer)
-    if let path = arguments.string(stateIn) {
+    if let path = try arguments[stateIn] {
       (stepped, stepper) = try StepState.restore(
-        path, given, settings, ignoresSettings: arguments.choice(stateSettings) ?? false, make)
+        path, given, settings, ignoresSettings: arguments[stateSettings], make)
     } else {
-      if arguments.has(stateSettings.option) {
-        throw CommandError.usage("--\(stateSettings.option.name) needs --\(stateIn.name)")
-      }
+      try arguments.refuse([stateSettings], "needs --\(stateIn.name)")
       (stepped, stepper) = (given, try make(given))
     }
     let first = stepper.stepCount
     let run = try StepRun(
-      stepper, clipping, gradients: gradientPath, rows: arguments.string(rows), kernels)
+      stepper, clipping, gradients: gradientPath, rows: arguments[rows], kernels)
     let norms = try run.steps()
 
     // First, so that a place that cannot be written fails before the table and the state are replaced.
-    if let path = arguments.string(rates) {
+    if let path = try arguments[rates] {
       let values = (first..<stepper.stepCount).map { rule.learningRate.rate(at: $0 + 1) }
       try NumPyFile.write(values.span, shape: [values.count], to: path)
     }
-    if let path = arguments.string(ClipOptions.norms) {
+    if let path = try arguments[ClipOptions.norms] {
       try NumPyFile.write(norms.span, shape: [norms.count], to: path)
     }
 
     // As it stands, before rows that are behind are brought up to date for the output.
-    if let path = arguments.string(stateOut) {
+    if let path = try arguments[stateOut] {
       let state = try StepState.prepare(path, stepper, settings)
       try stepper.synchronise(using: kernels)
       try stepped.write(to: outputPath)
@@ -162,14 +157,14 @@ enum Step: Subcommand {
 
   private static func numbers(_ arguments: Arguments) throws(CommandError) -> UpdateNumbers {
     try UpdateNumbers(
-      weightDecay: arguments.number(weightDecay), beta1: arguments.number(beta1),
-      beta2: arguments.number(beta2), epsilon: arguments.number(epsilon),
-      initialSum: arguments.number(initialSum), rateDecay: arguments.number(rateDecay))
+      weightDecay: arguments[weightDecay], beta1: arguments[beta1], beta2: arguments[beta2],
+      epsilon: arguments[epsilon], initialSum: arguments[initialSum],
+      rateDecay: arguments[rateDecay])
   }
 
   /// `FIRST:END`, or the list in a file.
   private static func trainable(_ arguments: Arguments) throws -> TrainableRows {
-    guard let text = arguments.string(trainableRows) else { return .all }
+    guard let text = try arguments[trainableRows] else { return .all }
     let ends = text.split(separator: ":", omittingEmptySubsequences: false).map { Int($0) }
     if ends.count == 2, let first = ends[0], let end = ends[1] {
       guard first >= 0, first < end else {

@@ -4,10 +4,10 @@ internal import EmbedData
 
 /// Writes the token ids of a text.
 enum Tokenize: Subcommand {
-  static let output = Option("output", "BIN", "Where the ids go. Needed.")
-  static let width = ChoiceOption<TokenWidth>(
-    "width", [("uint16", .uint16), ("uint32", .uint32)],
-    "Type of an id in the file (default: the narrowest that holds the vocabulary).")
+  static let output = Option("output", .text("BIN"), "Where the ids go", needed: "FILE.bin")
+  static let width = Option<TokenWidth?>(
+    "width", .choice([("uint16", .uint16), ("uint32", .uint32)]), "Type of an id in the file",
+    otherwise: "the narrowest that holds the vocabulary")
 
   static let name = "tokenize"
   static let summary = "Token ids of a text, to a .bin file."
@@ -18,22 +18,16 @@ enum Tokenize: Subcommand {
   ]
   static let operandNames = ["FILE"]
   static let groups = [
-    OptionGroup("Output", [output, width.option]),
+    OptionGroup("Output", [output, width]),
     OptionGroup(
       "Tokenizer",
-      [
-        TokenizerOptions.tokenizer.option, TokenizerOptions.vocabulary,
-        TokenizerOptions.special.option,
-      ]),
+      [TokenizerOptions.tokenizer, TokenizerOptions.vocabulary, TokenizerOptions.special]),
   ]
 
   static func run(_ arguments: Arguments) throws {
     let source = arguments.operands[0]
-    guard let target = arguments.string(output) else {
-      throw CommandError.usage("--output FILE.bin is missing")
-    }
-    let width = try arguments.choice(width)
-    let special = try arguments.choice(TokenizerOptions.special) ?? .ordinary
+    let target = try arguments[output]
+    let special = try arguments[TokenizerOptions.special]
     let vocabulary = try Vocabulary(arguments)
     vocabulary.announce(name)
     if special == .recognised, vocabulary.tokenizer.specialTokens.isEmpty {
@@ -44,7 +38,8 @@ enum Tokenize: Subcommand {
     let clock = ContinuousClock()
     let start = clock.now
     let summary = try TokenFile.write(
-      tokenizing: source, with: vocabulary.tokenizer, special: special, to: target, width: width,
+      tokenizing: source, with: vocabulary.tokenizer, special: special, to: target,
+      width: arguments[width],
       progress: ProgressBar(label: "Tokenizing", total: fileSize(source)))
     let seconds = (clock.now - start) / .seconds(1)
 

@@ -21,7 +21,7 @@ enum Train: Subcommand {
 
   static func run(_ arguments: Arguments) throws {
     let run: TrainingRun
-    if let folder = arguments.string(TrainOptions.resume) {
+    if let folder = try arguments[TrainOptions.resume] {
       run = try resumed(RunFolder(folder), arguments)
     } else {
       run = try begun(arguments)
@@ -31,22 +31,15 @@ enum Train: Subcommand {
   }
 
   private static func begun(_ arguments: Arguments) throws -> TrainingRun {
-    guard let path = arguments.string(TrainOptions.output) else {
+    guard let path = try arguments[TrainOptions.output] else {
       throw CommandError.usage("--output FOLDER is missing, or --resume FOLDER")
     }
     let folder = RunFolder(path)
     // What is wrong with the options is told before anything is read.
     _ = try TrainOptions.configuration(arguments, vocabulary: 1)
     let options = try TrainOptions.training(arguments)
-    let share =
-      try TrainOptions.number(arguments, TrainOptions.validationShare, "0 or more, below 1") {
-        (0..<1).contains($0)
-      } ?? 0.1
-    let evaluateEvery = try arguments.integer(TrainOptions.evaluateEvery) ?? 100
-    let evaluationTokens = try arguments.integer(TrainOptions.evaluationTokens) ?? 20_000
-    let saveEvery = try arguments.integer(TrainOptions.saveEvery) ?? 100
-    let sample = try arguments.integer(TrainOptions.sample, in: 0...RunSettings.mostSampled) ?? 200
-    let threads = try arguments.integer(TrainOptions.threads, in: 1...1024)
+    let share = try arguments[TrainOptions.validationShare]
+    let threads = try arguments[TrainOptions.threads]
     try folder.checkFree()
 
     let vocabulary = try Vocabulary(arguments, standard: .byte)
@@ -58,8 +51,11 @@ enum Train: Subcommand {
     let settings = RunSettings(
       text: text.path, tokenizer: text.vocabulary.kind,
       vocabulary: text.vocabulary.path.map(absolutePath), tokens: text.tokens.count,
-      checkSum: text.checkSum, validationShare: share, evaluateEvery: evaluateEvery,
-      evaluationTokens: evaluationTokens, saveEvery: saveEvery, sample: sample, threads: threads)
+      checkSum: text.checkSum, validationShare: share,
+      evaluateEvery: try arguments[TrainOptions.evaluateEvery],
+      evaluationTokens: try arguments[TrainOptions.evaluationTokens],
+      saveEvery: try arguments[TrainOptions.saveEvery],
+      sample: try arguments[TrainOptions.sample], threads: threads)
     let trainer = try Trainer(
       GPT(sizes, seed: options.seed), options, context: sizes.context, threads: threads)
     Report.standardError.table(RunFacts.table(text, data, trainer, folder))
@@ -67,13 +63,15 @@ enum Train: Subcommand {
   }
 
   private static func resumed(_ folder: RunFolder, _ arguments: Arguments) throws -> TrainingRun {
-    let allowed = [TrainOptions.resume, TrainOptions.steps, TrainOptions.threads].map(\.name)
-    for option in options where arguments.has(option) && !allowed.contains(option.name) {
-      throw CommandError.usage(
-        "--\(option.name) does not fit here: --resume takes it from the checkpoint")
-    }
-    let steps = try arguments.integer(TrainOptions.steps, in: 0...Int(Int32.max))
-    let threads = try arguments.integer(TrainOptions.threads, in: 1...1024)
+    let allowed: [any AnyOption] = [
+      TrainOptions.resume, TrainOptions.steps, TrainOptions.threads,
+    ]
+    try arguments.refuse(
+      options.filter { option in !allowed.contains { $0.name == option.name } },
+      "does not fit here: --resume takes it from the checkpoint")
+    let steps: Int? =
+      if arguments.has(TrainOptions.steps) { try arguments[TrainOptions.steps] } else { nil }
+    let threads = try arguments[TrainOptions.threads]
     guard fileSize(folder.checkpoint) != nil else {
       throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
     }

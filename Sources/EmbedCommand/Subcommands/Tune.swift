@@ -5,19 +5,19 @@ internal import EmbedKernel
 /// Measures and saves a tuning.
 enum Tune: Subcommand {
   static let output = Option(
-    "output", "FILE",
-    "Where the tuning is saved (default: the cache folder, where every program that uses the "
-      + "library finds it).")
-  static let seconds = Option("seconds", "N", "How long to measure, 1 to 25 (default 20).")
+    "output", .text("FILE"), "Where the tuning is saved",
+    otherwise: "the cache folder, where every program that uses the library finds it")
+  static let seconds = Option(
+    "seconds", .integer(in: 1...25), "How long to measure, 1 to 25", default: 20)
   /// What to do where other programs ran during the measurement.
-  enum WhenBusy: Sendable {
+  enum WhenBusy: String, CaseIterable, Sendable {
     case refuse
     case save
   }
 
-  static let whenBusy = ChoiceOption<WhenBusy>(
-    "when-busy", [("refuse", .refuse), ("save", .save)],
-    "Whether to save what was measured while other programs ran (default refuse).")
+  static let whenBusy = Option<WhenBusy>(
+    "when-busy", .cases, "Whether to save what was measured while other programs ran",
+    default: .refuse)
 
   /// The share of this machine's CPUs that an idle machine's own housekeeping stays below.
   private static let quiet = 0.05
@@ -33,10 +33,10 @@ enum Tune: Subcommand {
     "Without the file, or with EMBEDKERNEL_TUNING=off, built-in limits serve; a file that is "
       + "damaged or of another CPU is ignored. 'embedkernel info' shows which are in force.",
   ]
-  static let groups = [OptionGroup("Tuning", [seconds, output, whenBusy.option])]
+  static let groups = [OptionGroup("Tuning", [seconds, output, whenBusy])]
 
   static func run(_ arguments: Arguments) throws {
-    let seconds = try arguments.integer(seconds, in: 1...25) ?? 20
+    let seconds = try arguments[seconds]
     if environment("EMBEDKERNEL_INSTRUCTION_SET").map({ $0 != "auto" }) ?? false {
       throw CommandError.usage(
         "a tuning is for all instruction sets: unset EMBEDKERNEL_INSTRUCTION_SET")
@@ -46,7 +46,7 @@ enum Tune: Subcommand {
     }
     let folder = TuningSource.cacheFolder
     guard
-      let path = arguments.string(output) ?? folder.map({ TuningSource.path($0, machine) })
+      let path = try arguments[output] ?? folder.map({ TuningSource.path($0, machine) })
     else {
       throw CommandError.usage(
         "there is no cache folder, as HOME is not set: name a file by --output")
@@ -64,7 +64,7 @@ enum Tune: Subcommand {
     if others > quiet {
       let what =
         "other programs ran meanwhile (they took \(fixed(others * 100, 0))% of the CPUs' time)"
-      guard try arguments.choice(whenBusy) == .save else {
+      guard try arguments[whenBusy] == .save else {
         throw CommandError.data(
           "\(what), so nothing is saved: run it again when the machine is quiet, or with "
             + "--when-busy save")

@@ -27,8 +27,9 @@ struct RunText {
   }
 
   /// The text that an option names, or Shakespeare's plays.
-  static func path(_ arguments: Arguments, _ option: Option) throws(CommandError) -> String {
-    if let path = arguments.string(option) { return path }
+  static func path(_ arguments: Arguments, _ option: Option<String?>) throws(CommandError) -> String
+  {
+    if let path = try arguments[option] { return path }
     guard fileSize(Vocabulary.shakespeare) != nil else {
       throw .data(
         "no text: scripts/setup-data fetches Shakespeare's plays to '\(Vocabulary.shakespeare)'; "

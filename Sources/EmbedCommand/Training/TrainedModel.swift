@@ -22,9 +22,8 @@ struct TrainedModel {
     self.path = path
     settings = try RunSettings(SafetensorsHeader(contentsOf: path).metadata, path: path)
     let size = model.configuration.vocabulary
-    if let settings, !arguments.has(TokenizerOptions.tokenizer.option),
-      !arguments.has(TokenizerOptions.vocabulary)
-    {
+    let told: [any AnyOption] = [TokenizerOptions.tokenizer, TokenizerOptions.vocabulary]
+    if let settings, arguments.first(of: told) == nil {
       vocabulary = try Vocabulary(settings.tokenizer, path: settings.vocabulary)
     } else {
       vocabulary = try Vocabulary(arguments, standard: size == 256 ? .byte : .gpt2)
@@ -48,9 +47,8 @@ struct TrainedModel {
   static let tokenizer = OptionGroup(
     "Tokenizer",
     [
-      Option(
-        TokenizerOptions.tokenizer.option.name, TokenizerOptions.tokenizer.option.value,
-        "GPT-2's byte-pair encoding, or a token a byte (default: the run's; of a model alone, byte "
-          + "for a vocabulary of 256, else gpt2)."), TokenizerOptions.vocabulary,
+      TokenizerOptions.tokenizer(
+        otherwise: "the run's; of a model alone, byte for a vocabulary of 256, else gpt2"),
+      TokenizerOptions.vocabulary,
     ])
 }
