@@ -133,7 +133,7 @@ public enum Benchmark {
   /// Beside the library's flags there is `--count_instructions`, for a program that runs under
   /// `valgrind --tool=callgrind --instr-atstart=no --collect-atstart=no`: it calls each body three
   /// times, and has callgrind count the third call alone and write the counts under the benchmark's
-  /// name. `scripts/bench-instructions` is the convenient way.
+  /// name. `scripts/bench instructions` is the convenient way.
   ///
   /// The environment variable `EMBEDBENCH_SLOWDOWN=1.10` slows the benchmarks by that factor, or
   /// with `1.10:NAME` those whose names contain `NAME`, to try out a comparison. Either a malformed

@@ -9,7 +9,7 @@
 #endif
 internal import Foundation
 
-/// Given as `EMBEDBENCH_TURN_PIPES=IN,OUT`, two open file descriptors. `scripts/bench-compare` looks
+/// Given as `EMBEDBENCH_TURN_PIPES=IN,OUT`, two open file descriptors. `scripts/bench compare` looks
 /// for this name in a program to learn whether it takes turns.
 internal struct Turns: Sendable {
   static let variable = "EMBEDBENCH_TURN_PIPES"

@@ -3,7 +3,7 @@
 // `of_streaming_copy`: its traffic a second over that of a streaming copy of the output on as
 // many threads, sampled in this process just before and just after. Outputs that stay in cache
 // are held against `memcpy` instead, as `of_memcpy`. For ratios between backends rather than to
-// the ceiling, run them interleaved: see `scripts/bench-ratios`.
+// the ceiling, run them interleaved: see `scripts/bench ratios`.
 
 internal import BenchmarkHarness
 internal import CReferenceLoops

@@ -5,7 +5,7 @@
 //
 // and the same with bf16 and f16 for two-byte elements, beside a copy of as many bytes.
 //
-// Tensors rotate over several, so that none is in cache. See `scripts/bench-ratios`.
+// Tensors rotate over several, so that none is in cache. See `scripts/bench ratios`.
 
 internal import BenchmarkHarness
 internal import CReferenceLoops

@@ -1,9 +1,8 @@
-"""bench-compare's runs: processes in turns, names, arguments."""
+"""The runs of `bench compare`: processes in turns, names, arguments."""
 
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -67,12 +66,12 @@ class Revisions(unittest.TestCase):
             [".", "--cpus", "x"],
         ):
             result = subprocess.run(
-                [sys.executable, ROOT / "scripts" / "bench-compare", *arguments],
+                [ROOT / "scripts" / "bench", "compare", *arguments],
                 capture_output=True,
                 text=True,
             )
             self.assertEqual(result.returncode, 1, (arguments, result.stderr))
-            self.assertIn("bench-compare: ", result.stderr)
+            self.assertIn("bench compare: ", result.stderr)
 
     def test_only_the_oldest_worktrees_go(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -76,7 +76,7 @@ class Formats(unittest.TestCase):
             file = pathlib.Path(folder) / "report.json"
             file.write_text(text)
             return subprocess.run(
-                [sys.executable, ROOT / "scripts" / "bench-convert", file, "--to", form],
+                [ROOT / "scripts" / "bench", "convert", file, "--to", form],
                 capture_output=True,
                 text=True,
             )
@@ -114,7 +114,7 @@ class Formats(unittest.TestCase):
         for text in ("", "[]", "{}", '{"benchmarks": []}', '{"benchmarks": [{"name": "x"}]}'):
             result = self.convert(text, "bmf")
             self.assertEqual(result.returncode, 1, text)
-            self.assertIn("bench-convert: ", result.stderr)
+            self.assertIn("bench convert: ", result.stderr)
 
     def test_compare_py_reads_it(self):
         if not COMPARE.exists():

@@ -5,7 +5,6 @@ import math
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -135,7 +134,7 @@ class Gates(unittest.TestCase):
             (["--min-time", "nan"], "must be above 0"),
         ):
             result = subprocess.run(
-                [sys.executable, ROOT / "scripts" / "bench-gate", *arguments],
+                [ROOT / "scripts" / "bench", "gate", *arguments],
                 capture_output=True, text=True)
             self.assertEqual(result.returncode, 1, result.stderr)
             self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)

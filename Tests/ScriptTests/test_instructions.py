@@ -1,8 +1,6 @@
-"""What bench-instructions reads of callgrind's files, and when it fails."""
+"""What `bench instructions` reads of callgrind's files, and when it fails."""
 
 import contextlib
-import importlib.machinery
-import importlib.util
 import io
 import json
 import os
@@ -12,17 +10,7 @@ import unittest
 from unittest import mock
 
 from benchlib import environment, instructions
-
-SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
-
-
-def script(name):
-    """A script without an ending, as a module."""
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(SCRIPTS / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
+from benchlib.commands import instructions as command
 
 DUMP = """\
 # callgrind format
@@ -51,7 +39,7 @@ def counts(**changes):
 
 class Instructions(unittest.TestCase):
     def setUp(self):
-        self.script = script("bench-instructions")
+        self.script = command
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def enterContext(self, context):

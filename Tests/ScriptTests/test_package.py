@@ -3,7 +3,6 @@
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -14,7 +13,7 @@ class Package(unittest.TestCase):
     def gate(self, folder, *more):
         return subprocess.run(
             [
-                *(sys.executable, ROOT / "scripts" / "bench-instructions"),
+                *(ROOT / "scripts" / "bench", "instructions"),
                 *("--package", ROOT / "Tests" / "Consumer", "--product", "consumer-benchmarks"),
                 *("--baselines", folder, *more),
             ],

@@ -15,10 +15,11 @@ import tempfile
 import unittest
 
 from benchlib import environment, gates, processes, reports
+from benchlib.commands import convert, ratios
 
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 SAMPLES = pathlib.Path(__file__).with_name("Samples")
-sys.path.append(str(SCRIPTS / "report"))
+sys.path.append(str(SCRIPTS / "benchlib" / "report"))
 
 
 def script(name):
@@ -149,9 +150,11 @@ class Reading(unittest.TestCase):
 class Scripts(unittest.TestCase):
     """The scripts as they are called, on files."""
 
-    def run_script(self, name, *arguments):
+    def run_script(self, words, *arguments):
+        """Runs a script by its name, and its command where it has several."""
+        name, *command = words.split()
         return subprocess.run(
-            [sys.executable, SCRIPTS / name, *arguments], capture_output=True, text=True)
+            [SCRIPTS / name, *command, *arguments], capture_output=True, text=True)
 
     def strict(self, text):
         def refuse(word):
@@ -165,7 +168,7 @@ class Scripts(unittest.TestCase):
             ("zero.json", "left out: BM_noop: real_time is zero: nothing was measured\n"),
         ):
             for form in ("bmf", "medians"):
-                result = self.run_script("bench-convert", SAMPLES / sample, "--to", form)
+                result = self.run_script("bench convert", SAMPLES / sample, "--to", form)
                 self.assertEqual((result.returncode, result.stderr), (0, told))
                 found = self.strict(result.stdout)
                 if form == "bmf":
@@ -182,7 +185,7 @@ class Scripts(unittest.TestCase):
             file = pathlib.Path(folder) / "run.json"
             row = entry("x", 1, loss=math.nan, rate=math.inf, ids_sum=3)
             file.write_text(json.dumps({"context": {"mhz": math.nan, "cpus": 2}, "benchmarks": [row]}))
-            result = self.run_script("bench-convert", file, "--to", "medians")
+            result = self.run_script("bench convert", file, "--to", "medians")
             self.assertEqual(result.returncode, 0, result.stderr)
             found = self.strict(result.stdout)
             self.assertEqual(found["context"], {"cpus": 2})
@@ -200,8 +203,8 @@ class Scripts(unittest.TestCase):
             ):
                 file.write_text(content)
                 for command in (
-                    ["bench-convert", file, "--to", "bmf"], ["bench-convert", file, "--to", "medians"],
-                    ["bench-ratios", ".", "--read", file],
+                    ["bench convert", file, "--to", "bmf"], ["bench convert", file, "--to", "medians"],
+                    ["bench ratios", ".", "--read", file],
                 ):
                     with self.subTest(content=content[:40], command=command[0]):
                         result = self.run_script(*command)
@@ -211,12 +214,12 @@ class Scripts(unittest.TestCase):
 
     def test_wrong_arguments_are_one_line_and_status_1(self):
         for command in (
-            ["bench-convert"], ["bench-convert", "x", "--to", "csv"], ["bench-ratios"],
-            ["bench-ratios", "x", "--repetitions", "0"], ["bench-ratios", "x", "--min-time", "nan"],
-            ["bench-ratios", "x", "--min-time", "much"],
-            ["bench-ratios", "x", "--json", "/nonexistent/report.json"],
-            ["bench-convert", "/nonexistent/report.json", "--to", "bmf"],
-            ["bench-instructions", "--package", "/"], ["fuzz", "--seconds", "0"], ["fuzz", "--input", "x"], ["python-environment", "/nonexistent", "x"],
+            ["bench convert"], ["bench convert", "x", "--to", "csv"], ["bench ratios"],
+            ["bench ratios", "x", "--repetitions", "0"], ["bench ratios", "x", "--min-time", "nan"],
+            ["bench ratios", "x", "--min-time", "much"],
+            ["bench ratios", "x", "--json", "/nonexistent/report.json"],
+            ["bench convert", "/nonexistent/report.json", "--to", "bmf"],
+            ["bench instructions", "--package", "/"], ["fuzz", "--seconds", "0"], ["fuzz", "--input", "x"], ["python-environment", "/nonexistent", "x"],
         ):
             with self.subTest(command):
                 result = self.run_script(*command)
@@ -254,7 +257,6 @@ class Mutations(unittest.TestCase):
     def test_readers(self):
         import results
 
-        convert, ratios = script("bench-convert"), script("bench-ratios")
         names = ["forward/auto/f32/V50257_B8_T4_D256/threads:1", "forward/simd/f32/V50257_B8_T4_D256/threads:1"]
         start = {"context": {"cpus": 2}, "benchmarks": [
             entry(name, time, repetition_index=i, repetitions=3, bytes_per_second=1e9)

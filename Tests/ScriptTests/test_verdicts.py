@@ -1,4 +1,4 @@
-"""The statistics of bench-compare, on made-up samples whose truth is known."""
+"""The statistics of `bench compare`, on made-up samples whose truth is known."""
 
 import math
 import unittest

@@ -103,7 +103,7 @@ class Worktrees(unittest.TestCase):
         report = self.folder / "report.json"
         result = subprocess.run(
             [
-                *(sys.executable, ROOT / "scripts" / "bench-compare", "HEAD~1", "HEAD"),
+                *(ROOT / "scripts" / "bench", "compare", "HEAD~1", "HEAD"),
                 *("--package", mine, "--product", "consumer-benchmarks", "--filter", "^dot/"),
                 *("--pairs", "15", "--repetitions", "3", "--min-time", "0.001", "--json", report),
             ],

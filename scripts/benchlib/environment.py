@@ -16,9 +16,9 @@ import shutil
 import subprocess
 import sys
 
-REQUIREMENTS = pathlib.Path(__file__).with_name("requirements.txt")
+REQUIREMENTS = pathlib.Path(__file__).resolve().parents[1] / "requirements" / "bench.txt"
 INSIDE = "EMBEDBENCH_PYTHON"
-# What messages begin with, where the program is not called by the script's own name.
+# What messages begin with, once `main` runs.
 PROGRAM = None
 
 
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description):
         super().__init__(
-            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+            prog=PROGRAM, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
 
     def error(self, message):
@@ -142,12 +142,14 @@ def run(command, complaint):
         raise Failure(complaint)
 
 
-def main(function):
+def main(function, program=None):
     """Runs a script's main function, with failures as messages and status 1.
 
+    Messages begin with the program's name, which is the script's own unless one is given.
     What a user or the machine does wrong is one line; a traceback tells of a fault of the script.
     """
-    name = PROGRAM or pathlib.Path(sys.argv[0]).name
+    global PROGRAM
+    PROGRAM = name = program or pathlib.Path(sys.argv[0]).name
     try:
         status = function()
     except Failure as failure:

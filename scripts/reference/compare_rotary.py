@@ -2,7 +2,7 @@
 """Times rotary positions by other libraries and by this one, in alternation, on the same work:
 queries and keys [8, 12, 1024, 64] fp32 into other memory, on two threads.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements-rotary-peers.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/peers.txt
     swift build -c release --product embed-benchmarks
     .venv/bin/python scripts/reference/compare_rotary.py .build/release/embed-benchmarks
 

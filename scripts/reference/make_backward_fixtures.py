@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the reference gradients of the embedding, by PyTorch.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_backward_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/backward.json gets, beside the versions and the seed:

@@ -4,8 +4,8 @@ and NVIDIA NeMo. Where none of them has a scheme (KERPLE's power kernel, FIRE, S
 values are PyTorch's of the paper's formula, held here to the same formula in plain loops of Python
 floats.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements-biases.txt
-    .venv/bin/pip install --no-deps -r scripts/reference/requirements-biases-alone.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures-biases.txt
+    .venv/bin/pip install --no-deps nemo-toolkit==1.23.0
     .venv/bin/python scripts/reference/make_bias_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/biases/biases.json gets, computed in float64 from inputs that are

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the reference arrays of the forward path, by PyTorch and NumPy.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_forward_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/forward/ gets:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes small GPTs with loss, gradients and one training step, by PyTorch in float64.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_gpt_fixture.py
 
 Tests/EmbedTrainingTests/Fixtures/gpt/NAME.safetensors gets, for a case:

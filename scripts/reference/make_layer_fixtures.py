@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the reference arrays of the fused layer, by PyTorch in float64.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_layer_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/layers/ gets cases.json and .npy files named in it:

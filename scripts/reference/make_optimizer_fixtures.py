@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the reference arrays of the optimisers, by PyTorch.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_optimizer_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/optimizers/ gets cases.json and, for all cases together, `ids.npy`

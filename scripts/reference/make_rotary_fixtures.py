@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the reference values of the rotary schemes, by the libraries that define them.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_rotary_fixtures.py
 
 Tests/EmbedKernelTests/Fixtures/rotary/ gets:

@@ -3,7 +3,7 @@
 embedding, the angles, cosines, sines and pairs that the library's own modules give, against those of
 `embedkernel positions rotary --config` and `embedkernel rotate --config`.
 
-    python -m venv .venv && .venv/bin/pip install -r scripts/reference/requirements-rotary-sweep.txt
+    python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     swift build --product embedkernel
     .venv/bin/python scripts/reference/sweep_rotary.py .build/debug/embedkernel
 

@@ -6,7 +6,7 @@
 A step is forward, backward, clipping and AdamW, on a batch of 8 sequences of 256 tokens. Both start from
 the parameters that ours wrote and train on the same batch, and the first losses must agree to 1e-4, or
 the status is 1. Shapes: `blocks` (6 layers, dim 384, bytes, tied), `bytes` and `words` (4 layers, dim
-256, untied, vocabulary 256 and 50257). Needs the torch and safetensors of requirements.txt and a release
+256, untied, vocabulary 256 and 50257). Needs the torch and safetensors of fixtures.txt and a release
 build of embed-benchmarks, or --binary. Figures hold only on an idle machine.
 
 PyTorch's form is its quickest in eager mode: linear layers that hold [out, in], attention by

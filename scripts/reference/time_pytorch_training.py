@@ -5,7 +5,7 @@
 
 Token plus learned position embedding, forward, backward and step, as PyTorch users write them. Each
 round times every PyTorch form and then runs the benchmark executable once, so that drift of the machine
-falls on both; figures are medians over rounds. Needs the torch of requirements.txt and a release build
+falls on both; figures are medians over rounds. Needs the torch of fixtures.txt and a release build
 of embed-benchmarks, or --binary. Figures hold only on an idle machine.
 """
 

@@ -1,8 +1,8 @@
 """Times other libraries on the same shapes, threads and ids as ours, and writes a table of ratios.
 
-    scripts/bench-peers --output peers.md
-    scripts/bench-peers --shape gpt2 --threads 2 --forms embed --json gpt2-2.json
-    scripts/bench-peers --read gpt2-1.json --read gpt2-2.json --output peers.md
+    scripts/bench peers --output peers.md
+    scripts/bench peers --shape gpt2 --threads 2 --forms embed --json gpt2-2.json
+    scripts/bench peers --read gpt2-1.json --read gpt2-2.json --output peers.md
 
 NumPy, PyTorch (eager and compiled), JAX, ONNX Runtime and MLX come from PyPI, pinned, in an environment
 that the first run makes. Before anything is timed, every peer's embeddings must be ours to the bit, and
@@ -19,7 +19,7 @@ import platform
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from benchlib import environment, reports, revisions
 
@@ -28,7 +28,7 @@ import rounds
 import table
 import workloads
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 FORMS = {
     "embed": rounds.FORWARD,
     "gradients": (peers.BACKWARD, peers.ROW_SPARSE, peers.STEP),
@@ -37,7 +37,6 @@ FORMS = {
 
 def parse_arguments():
     parser = environment.Parser(__doc__)
-    parser.prog = "bench-peers"
     parser.add_argument(
         "--shape", action="append", choices=workloads.WORKLOADS, help="all by default")
     parser.add_argument("--threads", type=environment.count, action="append", metavar="N", help="1 and 2 by default")
@@ -115,5 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    environment.PROGRAM = "bench-peers"
-    environment.main(main)
+    environment.main(main, "bench peers")

@@ -6,11 +6,11 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 import axes
 import charts
-import make_page
+import main as maker
 import results
 import sections
 
@@ -95,7 +95,7 @@ class Reading(Files):
         self.assertEqual(
             report.failures,
             [("b", "skipped: no device"), ("c", "real_time is zero: nothing was measured")])
-        page = make_page.render(report, None)
+        page = maker.render(report, None)
         self.assertIn("skipped: no device", page)
 
     def test_a_comparison_is_sorted_and_checked(self):
@@ -167,20 +167,20 @@ class Page(Files):
 
     def test_commits_are_short_and_other_revisions_whole(self):
         commit = "0123456789abcdef0123456789abcdef01234567"
-        shown = [make_page.short(name) for name in (commit, commit + "-dirty", "main", "abc-dirty")]
+        shown = [maker.short(name) for name in (commit, commit + "-dirty", "main", "abc-dirty")]
         self.assertEqual(shown, [commit[:12], commit[:12] + "-dirty", "main", "abc-dirty"])
 
     def test_names_are_text_and_not_markup(self):
         report = self.report(
             entry(HOSTILE, 1.0), entry("x", 1.0, error_occurred=True, error_message="<b>no</b>"),
             commit="</title><script>")
-        page = make_page.render(report, None)
+        page = maker.render(report, None)
         self.assertNotIn("<script", page)
         self.assertNotIn("<b>no", page)
         self.assertIn("&lt;script&gt;", page)
 
     def test_a_page_needs_nothing_else(self):
-        page = make_page.render(
+        page = maker.render(
             results.read_report([SAMPLES / "results.json"]),
             results.read_comparison(SAMPLES / "comparison.json"))
         for word in ("<script", "http:", "https:", "@import", "url(", "src="):
@@ -191,7 +191,7 @@ class Page(Files):
             [entry("a", 1.0)], [entry("forward/auto/f32/V1_B1_T1_D1/threads:1", 1.0)],
             [entry("forward/auto/f32/V0_B0_T0_D0/threads:0", 1.0)],
         ):
-            page = make_page.render(self.report(*entries), {"base": "a", "head": "b", "floor": None, "rows": []})
+            page = maker.render(self.report(*entries), {"base": "a", "head": "b", "floor": None, "rows": []})
             self.assertIn("All results", page)
             self.assertNotIn("None", page)
 

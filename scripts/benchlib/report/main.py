@@ -1,11 +1,11 @@
 """Makes one self-contained HTML page of benchmark results.
 
-    scripts/bench-report [--output FILE]
-    scripts/bench-report --json RUN.json [--json MORE.json] [--compare COMPARE.json] [--output FILE]
+    scripts/bench report [--output FILE]
+    scripts/bench report --json RUN.json [--json MORE.json] [--compare COMPARE.json] [--output FILE]
 
 Without --json it builds and runs the benchmarks first, all selected ones in random order a
 repetition, and keeps their report beside the page. --json takes Google Benchmark's JSON with raw
-repetitions, as --benchmark_out writes it; --compare takes what scripts/bench-compare --json wrote.
+repetitions, as --benchmark_out writes it; --compare takes what scripts/bench compare --json wrote.
 The page needs no network, follows the reader's light or dark theme, and is made for phones too. What
 was not measured (failed, skipped, a time of zero or none) is listed with the reason. Exit status: 0, or
 1 for an error.
@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 import jinja2
 import markupsafe
@@ -27,7 +27,7 @@ from benchlib import environment as scripting
 import results
 import sections
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 # What the page has drawings for: forward and copies over all shapes but the largest, which take
 # minutes, and every other family at GPT-2's shape on one and two threads.
 FILTER = (
@@ -39,7 +39,6 @@ FILTER = (
 
 def parse_arguments():
     parser = scripting.Parser(__doc__)
-    parser.prog = "bench-report"
     parser.add_argument(
         "--json", type=pathlib.Path, action="append", metavar="FILE", help="results to show")
     parser.add_argument("--compare", type=pathlib.Path, metavar="FILE", help="and a comparison")
@@ -114,5 +113,4 @@ def main():
 
 
 if __name__ == "__main__":
-    scripting.PROGRAM = "bench-report"
-    scripting.main(main)
+    scripting.main(main, "bench report")

@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Holds ratios of benchmarks, all from one run, to the limits in Benchmarks/Baselines/ratios.json.
 
-    scripts/bench-gate                     the gate
-    scripts/bench-gate --file my.json --package . --product my-benchmarks
+    scripts/bench gate                     the gate
+    scripts/bench gate --file my.json --package . --product my-benchmarks
 
 Of another package the file is Benchmarks/Baselines/ratios.json there, unless --file names one; the
 article on regression timing (RegressionTiming.md) shows its form.
@@ -11,18 +10,21 @@ article on regression timing (RegressionTiming.md) shows its form.
 copy, per byte. All repetitions of all benchmarks run in random order in one process, so that the
 machine's moods fall on all alike; a ratio is of medians. What exceeds its limit is looked at a second
 time, alone and with three times the repetitions, and fails only if it exceeds again. Limits are
-generous: this gate is for what has gone plainly wrong on any machine, scripts/bench-compare and
-scripts/bench-instructions are for small differences.
+generous: this gate is for what has gone plainly wrong on any machine, scripts/bench compare and
+scripts/bench instructions are for small differences.
 
 Exit status: 0 within the limits, 2 beyond one, 1 an error: no such file, a benchmark that a rule names
 and that was skipped, failed or gave no time.
 """
 
 import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from benchlib import environment, gates, processes, revisions
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRODUCT = "embed-benchmarks"
 LOOKS = (1, 3)
 
@@ -75,4 +77,4 @@ def main():
 
 
 if __name__ == "__main__":
-    environment.main(main)
+    environment.main(main, "bench gate")

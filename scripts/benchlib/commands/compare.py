@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Compares the speed of two revisions of a package, and says so only when it is sure.
 
-    scripts/bench-compare BASE [HEAD]
-    scripts/bench-compare main                     HEAD is the commit checked out
-    scripts/bench-compare v1.0 . --json out.json   `.` is the working tree as it lies
-    scripts/bench-compare main --package ../Mine --product my-benchmarks
+    scripts/bench compare BASE [HEAD]
+    scripts/bench compare main                     HEAD is the commit checked out
+    scripts/bench compare v1.0 . --json out.json   `.` is the working tree as it lies
+    scripts/bench compare main --package ../Mine --product my-benchmarks
 
 Both are built for release, in git worktrees kept by commit in the cache folder. For each benchmark, 25
 pairs of processes (15 at least) run in random order on pinned processors, a repetition each in turns
@@ -31,9 +30,11 @@ import pathlib
 import random
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
 from benchlib import environment
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRODUCT = "embed-benchmarks"
 # What a change of this package is judged by unless asked otherwise.
 HEADLINE = (
@@ -143,4 +144,4 @@ def short(commit):
 
 
 if __name__ == "__main__":
-    environment.main(main)
+    environment.main(main, "bench compare")

@@ -7,7 +7,7 @@ import subprocess
 
 from benchlib import environment
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 SCHEMES = ("none", "learned", "sinusoidal", "rope", "alibi", "t5")
 TITLES = {
     "none": "no positions", "learned": "learned", "sinusoidal": "sinusoidal", "rope": "RoPE",

@@ -31,7 +31,7 @@ SETTLE = 0.1
 
 
 def say(text):
-    print(f"bench-peers: {text}", file=sys.stderr, flush=True)
+    print(f"bench peers: {text}", file=sys.stderr, flush=True)
 
 
 class Worker:

@@ -23,7 +23,7 @@ import pathlib
 import struct
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchlib import environment  # noqa: E402
@@ -37,7 +37,6 @@ import summary  # noqa: E402
 
 def parse_arguments():
     parser = environment.Parser(__doc__)
-    parser.prog = "experiment-positions"
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="FOLDER", default=None,
         help="where results go (default: .build/experiments/positions; with --quick, "
@@ -84,5 +83,4 @@ def main():
 
 
 if __name__ == "__main__":
-    environment.PROGRAM = "experiment-positions"
-    environment.main(main)
+    environment.main(main, "experiment-positions")

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Holds the instructions, allocations and bytes of each benchmark to the budgets on record.
 
-    scripts/bench-instructions                     the gate
-    scripts/bench-instructions --accept            takes today's counts for budgets
-    scripts/bench-instructions --filter REGEX      some benchmarks only
-    scripts/bench-instructions --package . --product my-benchmarks
+    scripts/bench instructions                     the gate
+    scripts/bench instructions --accept            takes today's counts for budgets
+    scripts/bench instructions --filter REGEX      some benchmarks only
+    scripts/bench instructions --package . --product my-benchmarks
 
 Each benchmark's body runs three times under valgrind's callgrind, and the third call alone is counted.
 Two such runs must agree to the instruction, and to 1% where the call allocates. Noise cannot trip this
@@ -35,9 +34,11 @@ import pathlib
 import re
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
 from benchlib import environment, instructions, processes, reports, revisions
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRODUCT = "embed-benchmarks"
 # Every kernel of every backend on one thread. Steps and layers at the small shapes only, for
 # valgrind fills tables ten times slower.
@@ -151,7 +152,7 @@ def missing(folder, name):
     version = name.split("-")[0] + "-" + name.split("-")[1]
     others = sorted(path.name for path in folder.glob(f"{version}-*.json"))
     print(f"no budgets for {name} in {folder}")
-    print("to make them, run scripts/bench-instructions --accept here and commit the file")
+    print("to make them, run scripts/bench instructions --accept here and commit the file")
     if os.environ.get("CI") == "true" and others:
         print(f"this toolchain's budgets are for another image: {', '.join(others)}")
         return 2
@@ -188,7 +189,7 @@ def main():
     for benchmark, words in found:
         print(f"{benchmark}: {words}")
     if found:
-        print("if that is meant, scripts/bench-instructions --accept makes this change:")
+        print("if that is meant, scripts/bench instructions --accept makes this change:")
         print_diff(file, text_of(wanted))
         return 2
     print(f"{len(counts)} benchmarks within their budgets of {name}")
@@ -196,4 +197,4 @@ def main():
 
 
 if __name__ == "__main__":
-    environment.main(main)
+    environment.main(main, "bench instructions")

@@ -1,4 +1,4 @@
-"""Opens pages of scripts/bench-report in headless Chromium and fails on what a reader would stumble over.
+"""Opens pages of scripts/bench report in headless Chromium and fails on what a reader would stumble over.
 
     check_page.py --chromium PROGRAM --screenshots FOLDER PAGE...
 

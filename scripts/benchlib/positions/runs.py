@@ -20,7 +20,7 @@ from benchlib import environment
 
 import settings
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 def built():

@@ -35,7 +35,7 @@ def read(path):
                     if result["faults"] is not None:
                         reports.number(result["faults"], f"{where}: faults", 0)
         except (KeyError, TypeError, AttributeError):
-            raise Fault(f"{path} is no file that bench-peers --json wrote") from None
+            raise Fault(f"{path} is no file that bench peers --json wrote") from None
     return runs
 
 

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Turns a report of the benchmarks into what services that keep their history read.
 
     scripts/bench --benchmark_repetitions=9 --benchmark_out=report.json --benchmark_out_format=json
-    scripts/bench-convert report.json --to bmf > bmf.json
-    scripts/bench-convert report.json --to medians > medians.json
+    scripts/bench convert report.json --to bmf > bmf.json
+    scripts/bench convert report.json --to medians > medians.json
 
 The report itself is Google Benchmark's own JSON with every repetition: its compare.py and Bencher's
 `cpp_google` adapter read it as it is.
@@ -26,6 +25,9 @@ Exit status: 0, or 1 if the file is no report, has nothing to convert, or an arg
 import math
 import pathlib
 import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from benchlib import environment, reports
 
@@ -86,4 +88,4 @@ def main():
 
 
 if __name__ == "__main__":
-    environment.main(main)
+    environment.main(main, "bench convert")

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Runs embed-benchmarks interleaved and prints medians and ratios as a Markdown table.
 
-    scripts/bench-ratios 'V50257_B8_T1024_D768/threads:2'
+    scripts/bench ratios 'V50257_B8_T1024_D768/threads:2'
 
 Every repetition runs the selected benchmarks in a new random order, so that drift of the machine
 falls on all alike; a ratio is of medians within one such run. `x C loop` compares with the
@@ -20,9 +19,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
 from benchlib import environment, reports, revisions
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAME = re.compile(
     r"(?P<kind>[^/]+/)(?P<optimizer>[^/]+/)?(?P<backend>[^/]+)/(?P<work>(?:f32|f16|bf16)/.+?)"
     r"(?:/(?:real|manual|process)_time)?$"
@@ -152,4 +153,4 @@ def main():
 
 
 if __name__ == "__main__":
-    environment.main(main)
+    environment.main(main, "bench ratios")

@@ -1,4 +1,4 @@
-"""Reads what Google Benchmark and bench-compare write, and arranges it for the page.
+"""Reads what Google Benchmark and bench compare write, and arranges it for the page.
 
 A result is one benchmark with the times of all its repetitions. Names are taken apart as far as
 they follow `family/kind/type/work/threads:N`; others are shown in the table of all results only.
@@ -136,10 +136,10 @@ def read_report(paths):
 
 
 def read_comparison(path):
-    """Base, head, floor and rows of what bench-compare wrote."""
+    """Base, head, floor and rows of what bench compare wrote."""
     data = reports.load(path)
     if not isinstance(data, dict) or not isinstance(data.get("benchmarks"), list):
-        raise Fault(f"{path} is no report of bench-compare: it has no list 'benchmarks'")
+        raise Fault(f"{path} is no report of bench compare: it has no list 'benchmarks'")
     rows = []
     for index, entry in enumerate(data["benchmarks"]):
         place = f"{path}: benchmarks[{index}]"
