@@ -21,36 +21,36 @@ package enum Program {
       Report.standardError.write(help(of: subcommands))
       return 2
     }
-    let rest = words.dropFirst()
     switch first {
-    case "--help", "-h":
-      Report.standardOutput.write(help(of: subcommands))
-      return 0
+    case "--help", "-h": return showHelp(nil)
+    case "help": return showHelp(words.dropFirst().first)
     case "--version":
       Report.standardOutput.line("embedkernel \(version)")
       return 0
-    case "help":
-      guard let name = rest.first else {
-        Report.standardOutput.write(help(of: subcommands))
-        return 0
-      }
-      guard let subcommand = subcommands.first(where: { $0.name == name }) else {
-        return failUnknown(name)
-      }
-      Report.standardOutput.write(help(of: subcommand))
-      return 0
     default:
-      guard let subcommand = subcommands.first(where: { $0.name == first }) else {
-        return failUnknown(first)
-      }
-      return run(subcommand, rest)
+      guard let subcommand = named(first) else { return failUnknown(first) }
+      return run(subcommand, words.dropFirst())
     }
+  }
+
+  private static func named(_ name: String) -> (any Subcommand.Type)? {
+    subcommands.first { $0.name == name }
+  }
+
+  /// Shows the help of a subcommand, or of the command as a whole.
+  private static func showHelp(_ name: String?) -> CInt {
+    guard let name else {
+      Report.standardOutput.write(help(of: subcommands))
+      return 0
+    }
+    guard let subcommand = named(name) else { return failUnknown(name) }
+    Report.standardOutput.write(help(of: subcommand))
+    return 0
   }
 
   private static func run(_ subcommand: any Subcommand.Type, _ words: ArraySlice<String>) -> CInt {
     if words.prefix(while: { $0 != "--" }).contains(where: { $0 == "--help" || $0 == "-h" }) {
-      Report.standardOutput.write(help(of: subcommand))
-      return 0
+      return showHelp(subcommand.name)
     }
     do {
       try subcommand.run(

@@ -12,22 +12,26 @@ func help(of subcommands: [any Subcommand.Type]) -> String {
     "  --help     Show this help; after a command, the help of that command.",
     "  --version  Show the version.", "", "Environment:",
   ]
-  lines += entry(
-    "EMBEDKERNEL_BACKEND", "openblas, simd or native: what 'auto' takes, whatever the shape.",
-    indent: 32)
-  lines += entry(
-    "EMBEDKERNEL_INSTRUCTION_SET",
-    "plain, neon, avx2, avx512 or avx512bf16: what the native backend takes.", indent: 32)
-  lines += entry(
-    "EMBEDKERNEL_TUNING",
-    "off: no tuning file; or the path of one (default: the one that 'embedkernel tune' saved for "
-      + "this CPU, if any).", indent: 32)
+  for (name, text) in variables { lines += entry(name, text, indent: 32) }
   lines += [
     "", "Exit codes:", "  0  Done.", "  1  A file, or what is in it, is wrong.",
     "  2  The command line is wrong.",
   ]
   return lines.joined(separator: "\n") + "\n"
 }
+
+private let variables = [
+  ("EMBEDKERNEL_BACKEND", "openblas, simd or native: what 'auto' takes, whatever the shape."),
+  (
+    "EMBEDKERNEL_INSTRUCTION_SET",
+    "plain, neon, avx2, avx512 or avx512bf16: what the native backend takes."
+  ),
+  (
+    "EMBEDKERNEL_TUNING",
+    "off: no tuning file; or the path of one (default: the one that 'embedkernel tune' saved for this "
+      + "CPU, if any)."
+  ),
+]
 
 /// The help of one subcommand.
 func help(of subcommand: any Subcommand.Type) -> String {

@@ -1,5 +1,4 @@
-// A matrix drawn as coloured cells with axes, ticks and a colour bar, in SVG: dark on light, or light
-// on dark where the reader's system asks for that.
+// A matrix drawn as coloured cells with axes, ticks and a colour bar.
 
 /// A heat map: blue below zero, white at zero, red above; hatched where the value is not finite, and
 /// beside the scale what it is there.
@@ -28,26 +27,11 @@ struct HeatMap {
   private static let barLeft = left + side + 32
   private static let barWidth = 20.0
 
-  private static let style = """
-    <style>
-    .paper { fill: #ffffff } text { fill: #1b1b1f } .quiet { fill: #55555c }
-    .line { fill: none; stroke: #1b1b1f } .hatch { stroke: #9a9aa2 }
-    .nothing { fill: #ececef }
-    @media (prefers-color-scheme: dark) {
-    .paper { fill: #17181c } text { fill: #ececf0 } .quiet { fill: #a9a9b2 }
-    .line { stroke: #ececf0 } .hatch { stroke: #6b6b74 } .nothing { fill: #2a2b31 }
-    }
-    </style>
-
-    """
-
   /// The drawing.
   var svg: String {
     let scale = ColorScale(values)
     let hatched = hatchedKinds
-    var text = SVG.opening(Self.width, Self.height, title: title, subtitle: subtitle)
-    text += Self.style
-    text += """
+    var text = """
       <defs>
       <pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" \
       patternTransform="rotate(45)"><rect class="nothing" width="6" height="6"/>\
@@ -59,18 +43,16 @@ struct HeatMap {
       text += "<stop offset=\"\(SVG.number(stop.share))\" stop-color=\"\(stop.color)\"/>\n"
     }
     text += "</linearGradient>\n</defs>\n"
-    text +=
-      "<rect class=\"paper\" width=\"\(SVG.number(Self.width))\" height=\"\(SVG.number(Self.height))\"/>\n"
-    text += SVG.label(title, Self.left, 42, size: 21)
-    text += SVG.label(subtitle, Self.left, 68, kind: "quiet")
     if !hatched.isEmpty {
       text += SVG.square(Self.left, Self.top, Self.side, Self.side, "fill=\"url(#hatch)\"")
     }
     text += cells(scale)
-    text += SVG.square(Self.left, Self.top, Self.side, Self.side, "class=\"line\"")
-    text += axes
-    text += bar(scale, hatched: hatched)
-    return text + "</svg>\n"
+    text += SVG.square(Self.left, Self.top, Self.side, Self.side, "class=\"axis\"")
+    return SVG.drawing(
+      Self.width, Self.height, left: Self.left, title: title, subtitle: subtitle,
+      light: ".hatch { stroke: #9a9aa2 } .nothing { fill: #ececef }",
+      dark: ".hatch { stroke: #6b6b74 } .nothing { fill: #2a2b31 }",
+      text + axes + bar(scale, hatched: hatched))
   }
 
   /// One path a colour, in units of cells; neighbours of one colour in a row are one rectangle.
@@ -110,12 +92,12 @@ struct HeatMap {
     var text = ""
     for (tick, name) in ticks(columns, from: firstColumn) {
       let x = Self.left + tick * Self.side
-      text += "<path class=\"line\" d=\"M\(SVG.number(x)) \(SVG.number(bottom))v6\"/>\n"
+      text += SVG.path("axis", x, bottom, "v6")
       text += SVG.label(name, x, bottom + 22, anchor: "middle")
     }
     for (tick, name) in ticks(rows, from: firstRow) {
       let y = Self.top + tick * Self.side
-      text += "<path class=\"line\" d=\"M\(SVG.number(Self.left)) \(SVG.number(y))h-6\"/>\n"
+      text += SVG.path("axis", Self.left, y, "h-6")
       text += SVG.label(name, Self.left - 10, y + 5, anchor: "end")
     }
     let middle = Self.top + Self.side / 2
@@ -145,19 +127,19 @@ struct HeatMap {
     // Room below for what is hatched.
     let length = hatched.isEmpty ? Self.side : Self.side - 48
     var text = SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "fill=\"url(#scale)\"")
-    text += SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "class=\"line\"")
+    text += SVG.square(Self.barLeft, Self.top, Self.barWidth, length, "class=\"axis\"")
     let (low, high) = (Double(scale.low), Double(scale.high))
     let ticks = Ticks(length: high - low, most: 8)
     let right = Self.barLeft + Self.barWidth
     for value in ticks.values(low, high) {
       let y = Self.top + (high - value) / (high - low) * length
-      text += "<path class=\"line\" d=\"M\(SVG.number(right)) \(SVG.number(y))h6\"/>\n"
+      text += SVG.path("axis", right, y, "h6")
       text += SVG.label(ticks.label(value), right + 10, y + 5)
     }
     if !hatched.isEmpty {
       let y = Self.top + Self.side - 20
       text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "fill=\"url(#hatch)\"")
-      text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "class=\"line\"")
+      text += SVG.square(Self.barLeft, y, Self.barWidth, 20, "class=\"axis\"")
       for (line, kind) in hatched.enumerated() {
         text += SVG.label(kind, right + 10, y + 15 + 18 * Double(line))
       }

@@ -1,5 +1,4 @@
-// Lines over a common axis with ticks, labels and a legend, in SVG: dark on light, or light on dark
-// where the reader's system asks for that.
+// Lines over a common axis with ticks, labels and a legend.
 
 /// A chart of lines.
 package struct LineChart {
@@ -49,22 +48,6 @@ package struct LineChart {
   private static let (left, top) = (92.0, 96.0)
   private static let (plotWidth, plotHeight) = (796.0, 388.0)
 
-  private static let style = """
-    <style>
-    .paper { fill: #ffffff } text { fill: #1b1b1f } .quiet { fill: #55555c }
-    .axis { fill: none; stroke: #1b1b1f } .grid { fill: none; stroke: #e3e3e8 }
-    .faint { fill: none; stroke: #7d9cc6; stroke-width: 1.5; stroke-linejoin: round }
-    .strong { fill: none; stroke: #b4431a; stroke-width: 2.5; stroke-linejoin: round }
-    .dot { fill: #b4431a }
-    @media (prefers-color-scheme: dark) {
-    .paper { fill: #17181c } text { fill: #ececf0 } .quiet { fill: #a9a9b2 }
-    .axis { stroke: #ececf0 } .grid { stroke: #33343b }
-    .faint { stroke: #6f93c4 } .strong { stroke: #f08a5d } .dot { fill: #f08a5d }
-    }
-    </style>
-
-    """
-
   /// The drawing. A line is broken where a point has no place on paper, and the subtitle tells of it.
   package var svg: String {
     let lines = series.map { Self.stretches($0.points) }
@@ -76,19 +59,25 @@ package struct LineChart {
       : self.subtitle + "; \(plural(lost, "point")) not drawn, having no finite place"
     let xAxis = Axis(points.map(\.x), most: 9, isWhole: true)
     let yAxis = Axis(points.map(\.y), most: 7, isWhole: false)
-    var text = SVG.opening(Self.width, Self.height, title: title, subtitle: subtitle)
-    text += Self.style
-    text += SVG.square(0, 0, Self.width, Self.height, "class=\"paper\"")
-    text += SVG.label(title, Self.left, 42, size: 21)
-    text += SVG.label(subtitle, Self.left, 68, kind: "quiet")
-    text += axes(xAxis, yAxis)
+    var text = axes(xAxis, yAxis)
     for (series, stretches) in zip(series, lines) {
       for points in stretches {
         let places = points.map { (Self.x(xAxis.share($0.x)), Self.y(yAxis.share($0.y))) }
         text += line(places, series.look)
       }
     }
-    return text + legend + "</svg>\n"
+    return SVG.drawing(
+      Self.width, Self.height, left: Self.left, title: title, subtitle: subtitle,
+      light: """
+        .grid { fill: none; stroke: #e3e3e8 }
+        .faint { fill: none; stroke: #7d9cc6; stroke-width: 1.5; stroke-linejoin: round }
+        .strong { fill: none; stroke: #b4431a; stroke-width: 2.5; stroke-linejoin: round }
+        .dot { fill: #b4431a }
+        """,
+      dark: """
+        .grid { stroke: #33343b }
+        .faint { stroke: #6f93c4 } .strong { stroke: #f08a5d } .dot { fill: #f08a5d }
+        """, text + legend)
   }
 
   /// Whether a point has a place: numbers near the end of what a Double holds have no axis.
@@ -119,28 +108,27 @@ package struct LineChart {
     var text = ""
     for value in xAxis.values {
       let x = Self.x(xAxis.share(value))
-      text += path("axis", "M\(SVG.number(x)) \(SVG.number(bottom))v6")
+      text += SVG.path("axis", x, bottom, "v6")
       text += SVG.label(xAxis.ticks.label(value), x, bottom + 24, anchor: "middle")
     }
     for value in yAxis.values {
       let y = Self.y(yAxis.share(value))
-      text += path(
-        "grid", "M\(SVG.number(Self.left)) \(SVG.number(y))h\(SVG.number(Self.plotWidth))")
+      text += SVG.path("grid", Self.left, y, "h\(SVG.number(Self.plotWidth))")
       text += SVG.label(yAxis.ticks.label(value), Self.left - 12, y + 5, anchor: "end")
     }
-    text += path(
-      "axis",
-      "M\(SVG.number(Self.left)) \(SVG.number(Self.top))V\(SVG.number(bottom))"
-        + "h\(SVG.number(Self.plotWidth))")
+    text += SVG.path(
+      "axis", Self.left, Self.top, "V\(SVG.number(bottom))h\(SVG.number(Self.plotWidth))")
     text += SVG.label(
       xLabel, Self.left + Self.plotWidth / 2, bottom + 56, anchor: "middle", size: 15)
     return text + SVG.upright(yLabel, 30, Self.top + Self.plotHeight / 2)
   }
 
   private func line(_ places: [(x: Double, y: Double)], _ look: Series.Look) -> String {
-    let corners = places.map { "\(SVG.number($0.x)) \(SVG.number($0.y))" }
+    let course = places.dropFirst().map { "L\(SVG.number($0.x)) \(SVG.number($0.y))" }
     // Of a single point there is no line to see.
-    var text = places.count > 1 ? path(look.rawValue, "M" + corners.joined(separator: "L")) : ""
+    var text =
+      places.count > 1
+      ? SVG.path(look.rawValue, places[0].x, places[0].y, course.joined()) : ""
     if places.count == 1 || look == .strong && places.count <= Self.mostDots {
       for place in places {
         text +=
@@ -156,14 +144,10 @@ package struct LineChart {
     for (index, series) in series.enumerated() {
       let y = Self.top + 24 + 24 * Double(index)
       let x = Self.left + Self.plotWidth - 150
-      text += path(series.look.rawValue, "M\(SVG.number(x)) \(SVG.number(y))h34")
+      text += SVG.path(series.look.rawValue, x, y, "h34")
       text += SVG.label(series.name, x + 44, y + 5)
     }
     return text
-  }
-
-  private func path(_ kind: String, _ course: String) -> String {
-    "<path class=\"\(kind)\" d=\"\(course)\"/>\n"
   }
 }
 

@@ -1,15 +1,32 @@
-// The elements that drawings are made of, as text.
+// A drawing as SVG text: its frame, and the elements that it is made of. Dark on light, or light on dark
+// where the reader's system asks for that.
 
 /// Elements of an SVG drawing, a line each.
 enum SVG {
-  /// The tag that a drawing begins with, and its title for those who do not see it.
-  static func opening(
-    _ width: Double, _ height: Double, title: String, subtitle: String
+  /// A whole drawing: its title, for those too who do not see it, a line below, and the elements.
+  ///
+  /// - Parameters:
+  ///   - light: The rules of the elements' own classes; paper, words and axes have theirs.
+  ///   - dark: What is other on dark paper.
+  static func drawing(
+    _ width: Double, _ height: Double, left: Double, title: String, subtitle: String,
+    light: String, dark: String, _ elements: String
   ) -> String {
     """
     <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(number(width)) \
     \(number(height))" font-family="system-ui, sans-serif" font-size="14">
     <title>\(escaped(title)): \(escaped(subtitle))</title>
+    <style>
+    .paper { fill: #ffffff } text { fill: #1b1b1f } .quiet { fill: #55555c }
+    .axis { fill: none; stroke: #1b1b1f } \(light)
+    @media (prefers-color-scheme: dark) {
+    .paper { fill: #17181c } text { fill: #ececf0 } .quiet { fill: #a9a9b2 }
+    .axis { stroke: #ececf0 } \(dark)
+    }
+    </style>
+    \(square(0, 0, width, height, "class=\"paper\""))\
+    \(label(title, left, 42, size: 21))\(label(subtitle, left, 68, kind: "quiet"))\
+    \(elements)</svg>
 
     """
   }
@@ -36,6 +53,11 @@ enum SVG {
   ) -> String {
     "<rect x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" "
       + "height=\"\(number(height))\" \(look)/>\n"
+  }
+
+  /// A line from a point on, drawn as its class says.
+  static func path(_ kind: String, _ x: Double, _ y: Double, _ course: String) -> String {
+    "<path class=\"\(kind)\" d=\"M\(number(x)) \(number(y))\(course)\"/>\n"
   }
 
   /// A coordinate, to a thousandth; what is far off any paper stays at its edge.

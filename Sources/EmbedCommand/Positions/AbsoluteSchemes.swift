@@ -35,7 +35,7 @@ extension PositionScheme {
             rows: $0, dim: $1, layout: arguments[AbsoluteOptions.layout],
             base: arguments[RotaryOptions.base], first: $2)
         }
-      }, rotation: nil),
+      }),
     PositionScheme(
       name: "learned",
       summary: "what training starts from, normal(0, 0.02) by --weight-seed, rows [T, D]",
@@ -47,6 +47,6 @@ extension PositionScheme {
           return try EmbeddingTable<Float>(
             rows: rows, dim: dim, .normal(sigma: 0.02), seed: arguments[BiasOptions.weightSeed])
         }
-      }, rotation: nil),
+      }),
   ]
 }

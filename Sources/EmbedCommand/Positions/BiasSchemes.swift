@@ -14,7 +14,7 @@ extension PositionScheme {
           [BiasOptions.queries, BiasOptions.keys, BiasOptions.logits],
           "does not fit here: \(name) depends on positions alone")
         return try array(arguments, make(arguments))
-      }, rotation: nil)
+      })
   }
 
   /// The bias of T queries against T keys; where it is causal, later keys are minus infinity.

@@ -79,7 +79,7 @@ extension PositionScheme {
           shape: vectors.shape, queries: vectors.queryPlace, keys: vectors.keyPlace,
           mask: BiasOptions.mask(arguments))
         return vectors.array(values)
-      }, rotation: nil)
+      })
   }
 
   /// One line a scheme.
@@ -120,7 +120,7 @@ extension PositionScheme {
     PositionScheme(
       name: "cope",
       summary: "positions counted by gates on --logits, of --queries, bias [B, H, Q, K]",
-      array: cope, rotation: nil),
+      array: cope),
   ]
 
   private static func cope(_ arguments: Arguments) throws -> SchemeArray {

@@ -33,7 +33,7 @@ struct PositionScheme: Sendable {
   /// Computes the values that `positions` writes and `plot` draws.
   let array: @Sendable (Arguments) throws -> SchemeArray
   /// The rotation of heads of a dim, where the scheme is one that is applied to queries or keys.
-  let rotation: (@Sendable (Arguments, Int) throws -> RotaryEmbedding)?
+  var rotation: (@Sendable (Arguments, Int) throws -> RotaryEmbedding)?
 
   /// One line a scheme.
   static let all: [PositionScheme] =

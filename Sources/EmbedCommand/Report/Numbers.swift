@@ -26,26 +26,27 @@ private func threeDigits(_ value: Double) -> String {
 /// A number of bytes, in kB, MB or GB of 1000.
 package func formatted(bytes count: Int) -> String {
   if count < 1000 { return "\(count) B" }
-  var value = Double(count) / 1000
-  var unit = 0
-  let units = ["kB", "MB", "GB", "TB"]
-  while value >= 999.5, unit + 1 < units.count {
-    value /= 1000
-    unit += 1
-  }
-  return "\(threeDigits(value)) \(units[unit])"
+  let (value, unit) = scaled(Double(count), by: 1000, from: 999.5, ["B", "kB", "MB", "GB", "TB"])
+  return "\(threeDigits(value)) \(unit)"
 }
 
 /// A number of bytes, in the units of 1024 that memory is sold in.
 package func formatted(memory count: Int) -> String {
-  var value = Double(count)
-  var unit = 0
-  let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-  while value >= 1024, unit + 1 < units.count {
-    value /= 1024
+  let (value, unit) = scaled(
+    Double(count), by: 1024, from: 1024, ["B", "KiB", "MiB", "GiB", "TiB"])
+  return "\(fixed(value, value == value.rounded() ? 0 : 1)) \(unit)"
+}
+
+/// `value` in the unit that leaves it below `limit`.
+private func scaled(
+  _ value: Double, by factor: Double, from limit: Double, _ units: [String]
+) -> (value: Double, unit: String) {
+  var (value, unit) = (value, 0)
+  while value >= limit, unit + 1 < units.count {
+    value /= factor
     unit += 1
   }
-  return "\(value == value.rounded() ? fixed(value, 0) : fixed(value, 1)) \(units[unit])"
+  return (value, units[unit])
 }
 
 /// A time, in ns, µs, ms or s.

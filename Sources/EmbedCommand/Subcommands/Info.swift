@@ -92,14 +92,11 @@ enum Info: Subcommand {
     let source = TuningSource.ofProcess
     report.line("Tuning: \(source.origin)")
     let tuning = source.tuning
-    let shown = { (bytes: Int) in bytes == Tuning.never ? "never" : formatted(memory: bytes) }
     var limits = Table(.left, .left)
-    limits.add("threads from", shown(tuning.parallelBytes))
-    limits.add("past the cache from", shown(tuning.streamingBytes))
+    limits.add("threads from", Tuning.shown(bytes: tuning.parallelBytes))
+    limits.add("past the cache from", Tuning.shown(bytes: tuning.streamingBytes))
     limits.add("prefetch", plural(tuning.prefetchRows, "row") + " ahead")
-    limits.add(
-      "in cache by AVX2 from",
-      tuning.halfLineDim == Tuning.never ? "never" : "dim \(tuning.halfLineDim)")
+    limits.add("in cache by AVX2 from", Tuning.shown(dim: tuning.halfLineDim))
     limits.add(
       "small, medium, large",
       [tuning.backends.small, tuning.backends.medium, tuning.backends.large]

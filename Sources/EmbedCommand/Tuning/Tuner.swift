@@ -123,7 +123,7 @@ struct Tuner {
   /// Finds the limit from which the second of two ways is taken.
   private mutating func findLimit(
     _ title: String, _ limit: WritableKeyPath<Tuning, Int>, _ cases: [Case],
-    size: (Case) -> Int = { $0.bytes }, shown: (Int) -> String = Self.shown,
+    size: (Case) -> Int = { $0.bytes }, shown: (Int) -> String = Tuning.shown(bytes:),
     _ kernels: Kernels, _ ways: [Way]
   ) throws {
     let builtIn = tuning[keyPath: limit]
@@ -165,7 +165,7 @@ struct Tuner {
     guard InstructionSet.best == .avx512, InstructionSet.avx2.isAvailable else { return }
     try findLimit(
       "in cache by AVX2 from", \.halfLineDim, Self.lineCases, size: { $0.dim },
-      shown: { $0 == Tuning.never ? "never" : "dim \($0)" }, .native.threads(1),
+      shown: Tuning.shown(dim:), .native.threads(1),
       [InstructionSet.avx512, .avx2].map {
         (Kernels(backend: .native, threads: 1, instructionSet: $0), tuning)
       })
@@ -193,8 +193,11 @@ struct Tuner {
       title, Crossover.way(Self.backends, measured), builtIn: .native, cases,
       shown: { $0.rawValue }, way)
   }
+}
 
-  private static func shown(_ bytes: Int) -> String {
-    bytes == Tuning.never ? "never" : formatted(memory: bytes)
-  }
+extension Tuning {
+  /// A limit in bytes, in words.
+  static func shown(bytes: Int) -> String { bytes == never ? "never" : formatted(memory: bytes) }
+  /// A limit in elements of a row, in words.
+  static func shown(dim: Int) -> String { dim == never ? "never" : "dim \(dim)" }
 }
