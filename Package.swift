@@ -45,7 +45,8 @@ let package = Package(
     // A library, for tests and the fuzzer to link, and its entry, which is not named for the product:
     // where file names ignore case, Sources/embedkernel is Sources/EmbedKernel.
     .target(
-      name: "EmbedCommand", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
+      name: "EmbedCommand",
+      dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "CBLASCalls"],
       swiftSettings: strict),
     .executableTarget(
       name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),

@@ -6,6 +6,7 @@
 // exact in whatever order it is made: results must be equal, and no tolerance hides a fault.
 
 internal import CBLASCalls
+package import EmbedKernel
 
 /// A check of one routine.
 package struct BLASCheck: Sendable {
