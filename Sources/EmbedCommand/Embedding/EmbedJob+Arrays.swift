@@ -8,24 +8,24 @@ extension EmbedJob {
     ids idsPath: String, table tablePath: String, _ arguments: Arguments, _ shared: LayerSettings
   ) throws {
     tokens = try TokenBatch(contentsOf: idsPath)
-    let table = try TableFile(tablePath)
+    let table = try TableFile.read(tablePath)
     let positionPath = try arguments[Embed.positionTable]
     let positions = try positionPath.map {
-      try TableFile($0, rowsOf: table.dim, asIn: "'\(tablePath)'")
+      try TableFile.read($0, rowsOf: table.dim, asIn: "'\(tablePath)'")
     }
-    if let layer = try HalfTables.layer(table, positions, tablePath, arguments, shared) {
+    let needsFloats = shared.scheme == .sinusoidal || FusedOptions.isGiven(arguments)
+    if !needsFloats, let layer = try table.layer(positions, tablePath, shared) {
       self.layer = layer
     } else {
-      let embedding = try shared.tokens(tablePath, table.widened())
-      var rows = try positions?.widened()
+      let embedding = try shared.tokens(tablePath, table.floats())
+      var rows = try positions?.floats()
       if shared.scheme == .sinusoidal {
         rows = try AbsolutePositions.sinusoids(
           rows: shared.rows(context: tokens.context, arguments[Embed.maximumContext]),
           dim: table.dim, layout: shared.layout, base: shared.base)
       }
       let plain = try shared.layer(embedding, rows)
-      let call = try FusedOptions.call(arguments, plain, tokens)
-      layer = call.map { .fused($0) } ?? .plain(plain)
+      layer = try FusedOptions.call(arguments, plain, tokens) ?? plain.tables
     }
     let (place, path) = try PlaceOptions.place(
       arguments, batch: tokens.batch, context: tokens.context)

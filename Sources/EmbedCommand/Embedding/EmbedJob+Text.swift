@@ -32,8 +32,7 @@ extension EmbedJob {
       vocabulary: vocabulary.rows(), dim: dim, positions: positions,
       paddingID: shared.paddingID, seed: seed)
     let plain = try shared.layer(drawn.tokens, drawn.positions)
-    let call = try FusedOptions.call(arguments, plain, tokens)
-    layer = call.map { .fused($0) } ?? .plain(plain)
+    layer = try FusedOptions.call(arguments, plain, tokens) ?? plain.tables
     let (place, placePath) = try PlaceOptions.place(
       arguments, batch: windowCount, context: context)
     self.place = place

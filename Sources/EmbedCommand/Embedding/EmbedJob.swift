@@ -5,7 +5,7 @@ internal import EmbedKernel
 
 /// A forward call, ready to run.
 struct EmbedJob {
-  let layer: EmbedLayer
+  let layer: any EmbedLayer
   let tokens: TokenBatch
   let place: PositionIDs
   /// Lines of the report on where the ids and tables are from: what, shape, remark.
@@ -16,36 +16,26 @@ struct EmbedJob {
   var shape: [Int] { [tokens.batch, tokens.context, layer.dim] }
 
   /// Allocates an output.
-  func makeOutput<Output: EmbedOutput>(_ type: Output.Type) throws -> AlignedBuffer<Output> {
+  func makeOutput<Output: TableElement>(_ type: Output.Type) throws -> AlignedBuffer<Output> {
     try AlignedBuffer(
       count: elementCount("output", tokens.batch, tokens.context, layer.dim))
   }
 
   /// Computes the embeddings.
-  func run<Output: EmbedOutput>(
+  func run<Output: TableElement>(
     into output: inout AlignedBuffer<Output>, using kernels: Kernels
   ) throws {
     try paths.naming { () throws(EmbedError) in
       switch tokens.ids {
-      case .narrow(let ids): try run(ids, &output, kernels)
-      case .wide(let ids): try run(ids, &output, kernels)
+      case .narrow(let ids):
+        try layer.embed(
+          ids, batch: tokens.batch, context: tokens.context, at: place, into: &output,
+          using: kernels)
+      case .wide(let ids):
+        try layer.embed(
+          ids, batch: tokens.batch, context: tokens.context, at: place, into: &output,
+          using: kernels)
       }
-    }
-  }
-
-  private func run<ID: TokenID, Output: EmbedOutput>(
-    _ ids: [ID], _ output: inout AlignedBuffer<Output>, _ kernels: Kernels
-  ) throws(EmbedError) {
-    let (batch, context) = (tokens.batch, tokens.context)
-    switch layer {
-    case .plain(let layer):
-      try Output.embed(ids, batch, context, layer, place, into: &output, kernels)
-    case .fused(let call):
-      try Output.embed(ids, batch, context, call, place, into: &output, kernels)
-    case .bfloat16(let tables):
-      try tables.embed(ids, batch, context, place, into: &output, kernels)
-    case .float16(let tables):
-      try tables.embed(ids, batch, context, place, into: &output, kernels)
     }
   }
 }

@@ -28,7 +28,7 @@ struct FusedBackward {
   }
 
   private static func table(_ path: String, _ dim: Int) throws -> EmbeddingTable<Float> {
-    try TableFile(path, rowsOf: dim, asIn: "the output's gradient").widened()
+    try TableFile.read(path, rowsOf: dim, asIn: "the output's gradient").floats()
   }
 
   func run<ID: TokenID>(

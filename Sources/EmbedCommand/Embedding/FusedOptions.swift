@@ -59,7 +59,7 @@ enum FusedOptions {
     guard isGiven(arguments) else { return nil }
     let dim = embedding.tokens.dim
     let segments = try arguments[segmentTable].map {
-      try TableFile($0, rowsOf: dim, asIn: "the token table").widened()
+      try TableFile.read($0, rowsOf: dim, asIn: "the token table").floats()
     }
     if segments == nil { try arguments.refuse([segmentIDs], "needs --\(segmentTable.name)") }
     let ids = try arguments[segmentIDs].map {

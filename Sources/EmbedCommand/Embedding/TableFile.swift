@@ -1,76 +1,89 @@
-// A table of a file in the element type that it has there: float32, or the two of half precision, whose
-// kernels are others.
+// A table of a file in the element type that it has there: float32, or one of the two of 16 bits.
 
 internal import EmbedKernel
 
-/// A table `[rows, dim]` in its own element type.
-enum TableFile {
-  case float32(EmbeddingTable<Float>)
-  case bfloat16(EmbeddingTable<BFloat16>)
-  case float16(EmbeddingTable<Half>)
+/// A table `[rows, dim]` of whatever element type.
+protocol AnyTable {
+  var rows: Int { get }
+  var dim: Int { get }
+  /// NumPy's name of the element type.
+  var type: NumPyElementType { get }
 
+  /// The table as floats; exact. A table of floats is shared.
+  func floats() throws(EmbedError) -> EmbeddingTable<Float>
+  /// What embeds from the table, and from positions of the same element type; nil where those are of
+  /// another. The padding row is zero from here on.
+  func layer(
+    _ positions: (any AnyTable)?, _ path: String, _ settings: LayerSettings
+  ) throws(CommandError) -> (any EmbedLayer)?
+}
+
+enum TableFile {
   /// Reads `FILE.npy`, `FILE.npz:NAME` or `FILE.safetensors:NAME`.
-  init(_ path: String) throws {
+  static func read(_ path: String) throws -> any AnyTable {
     let file = try ArrayFile(path)
-    self =
-      switch file.elementType {
-      case .bfloat16: .bfloat16(try Self.half(file))
-      case .float16: .float16(try Self.half(file))
-      default: .float32(try file.table())
-      }
+    return switch file.elementType {
+    case .bfloat16: try file.table(of: BFloat16.self)
+    case .float16: try file.table(of: Half.self)
+    default: try file.table()
+    }
   }
 
   /// The same where rows must be of `dim` elements, as in what is named.
-  init(_ path: String, rowsOf dim: Int, asIn other: String) throws {
-    self = try TableFile(path)
-    guard self.dim == dim else {
+  static func read(_ path: String, rowsOf dim: Int, asIn other: String) throws -> any AnyTable {
+    let table = try read(path)
+    guard table.dim == dim else {
       throw CommandError.data(
-        "'\(path)': expected rows of \(dim) as in \(other), found shape \([rows, self.dim])")
+        "'\(path)': expected rows of \(dim) as in \(other), found shape \([table.rows, table.dim])")
     }
+    return table
   }
+}
 
-  private static func half<Element: HalfPrecision & NumPyElement>(
-    _ file: ArrayFile
+extension ArrayFile {
+  /// The array as a table of its own element type, where it is `[rows, dim]`.
+  fileprivate func table<Element: TableElement & NumPyElement>(
+    of type: Element.Type
   ) throws -> EmbeddingTable<Element> {
-    try file.require(rank: 2)
-    let table = try naming(file.path) { () throws(EmbedError) in
-      try EmbeddingTable<Element>(rows: file.shape[0], dim: file.shape[1])
+    try require(rank: 2)
+    let table = try naming(path) { () throws(EmbedError) in
+      try EmbeddingTable<Element>(rows: shape[0], dim: shape[1])
     }
-    try table.withMutableSpan { span in try file.read(typed: &span) }
+    try table.withMutableSpan { span in try read(typed: &span) }
+    return table
+  }
+}
+
+extension EmbeddingTable: AnyTable where Element: NumPyElement {
+  var type: NumPyElementType { Element.numPyType }
+
+  func floats() throws(EmbedError) -> EmbeddingTable<Float> {
+    if let floats = self as? EmbeddingTable<Float> { return floats }
+    let table = try EmbeddingTable<Float>(rows: rows, dim: dim)
+    let input = span
+    try table.withMutableSpan { (output) throws(EmbedError) in
+      try Kernels.auto.convert(input, into: &output)
+    }
     return table
   }
 
-  var rows: Int {
-    switch self {
-    case .float32(let table): table.rows
-    case .bfloat16(let table): table.rows
-    case .float16(let table): table.rows
+  func layer(
+    _ positions: (any AnyTable)?, _ path: String, _ settings: LayerSettings
+  ) throws(CommandError) -> (any EmbedLayer)? {
+    let places = positions as? EmbeddingTable
+    guard positions == nil || places != nil else { return nil }
+    if let padding = settings.paddingID {
+      guard padding < rows else {
+        throw .data("'\(path)': padding id is \(padding); expected an id of 0...\(rows - 1)")
+      }
+      let row = unsafe UnsafeMutableBufferPointer(
+        rebasing: unsafeBuffer[padding * dim..<(padding + 1) * dim])
+      unsafe _ = UnsafeMutableRawBufferPointer(row).initializeMemory(as: UInt8.self, repeating: 0)
     }
-  }
-
-  var dim: Int {
-    switch self {
-    case .float32(let table): table.dim
-    case .bfloat16(let table): table.dim
-    case .float16(let table): table.dim
-    }
-  }
-
-  /// NumPy's name of the element type.
-  var type: NumPyElementType {
-    switch self {
-    case .float32: .float32
-    case .bfloat16: .bfloat16
-    case .float16: .float16
-    }
-  }
-
-  /// The table as floats; exact. A table of floats is shared.
-  func widened() throws(EmbedError) -> EmbeddingTable<Float> {
-    switch self {
-    case .float32(let table): table
-    case .bfloat16(let table): try table.widened()
-    case .float16(let table): try table.widened()
-    }
+    return TableLayer(
+      tokens: self, positions: places,
+      options: EmbedOptions(
+        scale: settings.scale.factor(dim: dim), unknownIDs: settings.unknownIDs,
+        positionOverflow: settings.overflow))
   }
 }

@@ -29,16 +29,16 @@ enum StepTable {
     if updates != .stochastic {
       try arguments.refuse([Self.roundingSeed], "is for --updates stochastic")
     }
-    switch try TableFile(path) {
-    case .float32(let table):
+    switch try TableFile.read(path) {
+    case let table as EmbeddingTable<Float>:
       try arguments.refuse([Self.updates], "is for a bfloat16 table; '\(path)' is float32")
       self = .float32(table)
-    case .bfloat16(let table):
+    case let table as EmbeddingTable<BFloat16>:
       self =
         updates == .stochastic
         ? .stochastic(table, seed: try arguments[Self.roundingSeed])
         : .masters(table, try table.widened())
-    case .float16:
+    default:
       throw CommandError.data(
         "'\(path)': not available: steps of a float16 table; expected float32 or bfloat16 "
           + "('embedkernel convert' makes one of the other)")

@@ -229,21 +229,10 @@ private struct BackwardJob: ~Copyable {
     if tokenGradient.count == 0 && positionGradient.count == 0 { return }
     var workspace = try BackwardWorkspace()
     let (tokens, positions) = unsafe (tokenGradient.unsafeBuffer, positionGradient.unsafeBuffer)
-    // Two calls where both are wanted would read the gradient twice.
-    switch (tokens.isEmpty, positions.isEmpty) {
-    case (false, false):
-      try unsafe kernels.backward(
-        gradient, ids: ids, shape: shape, at: place, options: options,
-        tokens: .dense(tokens, .overwrite), positions: .dense(positions, .overwrite),
-        workspace: &workspace)
-    case (false, true):
-      try unsafe kernels.backward(
-        gradient, ids: ids, shape: shape, at: place, options: options,
-        tokens: .dense(tokens, .overwrite), positions: .none, workspace: &workspace)
-    default:
-      try unsafe kernels.backward(
-        gradient, ids: ids, shape: shape, at: place, options: options, tokens: .none,
-        positions: .dense(positions, .overwrite), workspace: &workspace)
-    }
+    // One call, as two would read the gradient twice where both are wanted.
+    try unsafe kernels.backward(
+      gradient, ids: ids, shape: shape, at: place, options: options,
+      tokens: tokens.isEmpty ? .none : .dense(tokens, .overwrite),
+      positions: positions.isEmpty ? .none : .dense(positions, .overwrite), workspace: &workspace)
   }
 }

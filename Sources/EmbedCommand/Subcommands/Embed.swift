@@ -84,6 +84,17 @@ enum Embed: Subcommand {
   }
 }
 
+/// An element type of outputs.
+private protocol EmbedOutput: TableElement, NumPyElement {
+  var float: Float { get }
+}
+
+extension Float: EmbedOutput {
+  fileprivate var float: Float { self }
+}
+extension BFloat16: EmbedOutput {}
+extension Half: EmbedOutput {}
+
 // MARK: Report
 
 extension Embed {

@@ -56,7 +56,7 @@ enum Project: Subcommand {
       throw CommandError.usage("--\(hiddenGradient.name) or --\(tokenGradient.name) is needed")
     }
     let (factor, padding) = (try arguments[scale], try arguments[paddingID])
-    let table = try TableFile(tablePath).widened()
+    let table = try TableFile.read(tablePath).floats()
     let head = try naming(tablePath) { () throws(EmbedError) in
       try TiedProjection(TokenEmbedding(table: table, paddingID: padding), scale: factor)
     }
