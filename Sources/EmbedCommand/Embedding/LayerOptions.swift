@@ -74,7 +74,8 @@ struct LayerSettings {
   }
 
   /// The token table of a file as the layer has it: its padding row is zero.
-  func tokens(_ path: String, _ table: EmbeddingTable<Float>) throws(CommandError) -> TokenEmbedding {
+  func tokens(_ path: String, _ table: EmbeddingTable<Float>) throws(CommandError) -> TokenEmbedding
+  {
     let tokens = try naming(path) { () throws(EmbedError) in
       try TokenEmbedding(table: table, paddingID: paddingID)
     }
