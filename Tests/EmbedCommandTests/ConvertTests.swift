@@ -153,12 +153,12 @@ import Testing
   }
 
   @Test(arguments: RotaryLayout.allCases) func layouts(_ target: RotaryLayout) throws {
-    let source: RotaryLayout = target == .half ? .interleaved : .half
+    let source: RotaryLayout = target == .halves ? .interleaved : .halves
     try convert(
       "model.safetensors --rotary-layout \(target.rawValue) --from-layout \(source.rawValue) "
         + "--head-dim 6 --output o.safetensors")
     try expectKept("o.safetensors", ["wte.weight", "wpe.weight", "counts", "strange"])
-    let order = target == .half ? [0, 2, 4, 1, 3, 5] : [0, 3, 1, 4, 2, 5]
+    let order = target == .halves ? [0, 2, 4, 1, 3, 5] : [0, 3, 1, 4, 2, 5]
     let rows = try tensor("o.safetensors", "layers.0.q_proj.weight")
     for (i, value) in rows.enumerated() {
       let row = i / 12 * 6 + order[i / 2 % 6]

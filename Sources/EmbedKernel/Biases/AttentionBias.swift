@@ -94,14 +94,17 @@ public struct BiasReach: Hashable, Sendable {
   public let keys: Range<Int>
   /// Whether keys after their query are masked: what is added to them is lost.
   public let isCausal: Bool
+  /// The queries' vectors, shape `[queries.count, headDim]`; nil where the call has none.
+  public let queryVectors: UnsafePointer<Float>?
+  /// The keys' vectors, shape `[keys.count, headDim]`; nil where the call has none.
+  public let keyVectors: UnsafePointer<Float>?
   /// Whether the logits hold nothing yet, and the bias is to be written rather than added. A scheme
   /// whose `add(_:)` is not told so finds zeros in them.
   let overwrites: Bool
   /// The first logit, and the floats from one row to the next.
-  let logits: UnsafeMutablePointer<Float>
-  let stride: Int
-  let content: BlockContent
-  let plan: Plan
+  package let logits: UnsafeMutablePointer<Float>
+  package let stride: Int
+  package let plan: Plan
 
   /// Adds `value` to the logit of row `row` and column `column`.
   public func add(_ value: Float, _ row: Int, _ column: Int) {
@@ -110,16 +113,15 @@ public struct BiasReach: Hashable, Sendable {
     unsafe logits[row * stride + column] += value
   }
 
-  /// The columns that row `row` sees where keys after their query are masked.
-  func visible(_ row: Int) -> Int {
+  /// The logits of row `row`, to be added to.
+  public func logits(_ row: Int) -> UnsafeMutableBufferPointer<Float> {
+    precondition(row >= 0 && row < queries.count, "row out of bounds")
+    return unsafe UnsafeMutableBufferPointer(start: logits + row * stride, count: keys.count)
+  }
+
+  /// The number of columns that row `row` sees, where keys after their query are masked.
+  public func visible(_ row: Int) -> Int {
     isCausal
       ? max(0, min(keys.count, queries.lowerBound + row + 1 - keys.lowerBound)) : keys.count
   }
-}
-
-/// The vectors of a block's queries and keys, `dim` floats each; absent where a scheme reads none.
-@safe struct BlockContent {
-  var dim = 0
-  var queries: UnsafePointer<Float>?
-  var keys: UnsafePointer<Float>?
 }

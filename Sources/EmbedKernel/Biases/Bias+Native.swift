@@ -2,31 +2,22 @@
 
 internal import CMicrokernels
 
-extension NativeKernels: BiasKernels {
-  static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    var c = unsafe ek_distance_tile(tile)
-    if tile.element == .float32 {
-      unsafe plan.kernels.pointee.add_by_distance_f32.unsafelyUnwrapped(&c)
+extension NativeKernels: DistanceKernels {
+  static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    var tile = unsafe tile
+    if unsafe tile.element == EK_F32 {
+      unsafe plan.kernels.pointee.add_by_distance_f32.unsafelyUnwrapped(&tile)
     } else {
-      unsafe plan.kernels.pointee.add_by_distance_typed.unsafelyUnwrapped(&c)
+      unsafe plan.kernels.pointee.add_by_distance_typed.unsafelyUnwrapped(&tile)
     }
   }
 
-  static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    var c = unsafe ek_distance_tile(tile)
-    if tile.element == .float32 {
-      unsafe plan.kernels.pointee.sum_by_distance_f32.unsafelyUnwrapped(&c)
+  static func sumByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    var tile = unsafe tile
+    if unsafe tile.element == EK_F32 {
+      unsafe plan.kernels.pointee.sum_by_distance_f32.unsafelyUnwrapped(&tile)
     } else {
-      unsafe plan.kernels.pointee.sum_by_distance_typed.unsafelyUnwrapped(&c)
+      unsafe plan.kernels.pointee.sum_by_distance_typed.unsafelyUnwrapped(&tile)
     }
-  }
-}
-
-extension ek_distance_tile {
-  fileprivate init(_ tile: DistanceTile) {
-    unsafe self.init(
-      logits: tile.logits, table: tile.table, rows: tile.rows, columns: tile.columns,
-      stride: tile.stride, visible: tile.visible, overwrite: tile.overwrites,
-      element: tile.element.code)
   }
 }

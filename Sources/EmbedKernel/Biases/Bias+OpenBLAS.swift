@@ -2,15 +2,18 @@
 // BLAS computes with floats alone: two-byte logits go to C's portable kernels.
 
 internal import CBLASCalls
+internal import CMicrokernels
 
-extension OpenBLASKernels: BiasKernels {
-  static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    guard tile.element == .float32 else { return NativeKernels.addByDistance(tile, plan) }
-    for row in 0..<tile.rows {
+extension OpenBLASKernels: DistanceKernels {
+  static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    guard unsafe tile.element == EK_F32 else {
+      return unsafe NativeKernels.addByDistance(tile, plan)
+    }
+    for row in unsafe 0..<tile.rows {
       let logits = unsafe tile.floats(row)
       let table = unsafe tile.table - row
-      let seen = tile.seen(row)
-      if tile.overwrites {
+      let seen = unsafe tile.seen(row)
+      if unsafe tile.overwrite {
         unsafe ek_blas_scopy(Int32(seen), table, 1, logits, 1)
       } else {
         unsafe ek_blas_saxpy(Int32(seen), 1, table, 1, logits, 1)
@@ -19,9 +22,11 @@ extension OpenBLASKernels: BiasKernels {
     }
   }
 
-  static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    guard tile.element == .float32 else { return NativeKernels.sumByDistance(tile, plan) }
-    for row in 0..<tile.rows {
+  static func sumByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    guard unsafe tile.element == EK_F32 else {
+      return unsafe NativeKernels.sumByDistance(tile, plan)
+    }
+    for row in unsafe 0..<tile.rows {
       unsafe ek_blas_saxpy(
         Int32(tile.seen(row)), 1, tile.floats(row), 1, tile.table - row, 1)
     }

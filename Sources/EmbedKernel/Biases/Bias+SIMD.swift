@@ -1,13 +1,17 @@
 // Biases by distance in pure Swift: 16 floats a step. Two-byte logits go to C's portable kernels.
 
-extension SIMDKernels: BiasKernels {
-  static func addByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    guard tile.element == .float32 else { return NativeKernels.addByDistance(tile, plan) }
-    for row in 0..<tile.rows {
+internal import CMicrokernels
+
+extension SIMDKernels: DistanceKernels {
+  static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    guard unsafe tile.element == EK_F32 else {
+      return unsafe NativeKernels.addByDistance(tile, plan)
+    }
+    for row in unsafe 0..<tile.rows {
       let logits = unsafe tile.floats(row)
       let table = unsafe tile.table - row
-      let seen = tile.seen(row)
-      if tile.overwrites {
+      let seen = unsafe tile.seen(row)
+      if unsafe tile.overwrite {
         unsafe logits.update(from: table, count: seen)
       } else {
         unsafe addRow(table, to: logits, seen)
@@ -16,9 +20,11 @@ extension SIMDKernels: BiasKernels {
     }
   }
 
-  static func sumByDistance(_ tile: DistanceTile, _ plan: Plan) {
-    guard tile.element == .float32 else { return NativeKernels.sumByDistance(tile, plan) }
-    for row in 0..<tile.rows {
+  static func sumByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    guard unsafe tile.element == EK_F32 else {
+      return unsafe NativeKernels.sumByDistance(tile, plan)
+    }
+    for row in unsafe 0..<tile.rows {
       unsafe addRow(tile.floats(row), to: tile.table - row, tile.seen(row))
     }
   }

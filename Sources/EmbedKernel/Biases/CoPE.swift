@@ -5,14 +5,6 @@
 //
 // P positions, d head dim; gates g = sigmoid(logits), p_ij = sum of g_ik over keys k >= j.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
-
 /// The bias q_i · e[p_ij], p_ij at most P - 1, e interpolated between whole positions.
 ///
 /// It reads the logits it is added to, so it has calls of its own. Masked logits are minus infinity
@@ -53,9 +45,10 @@ extension Kernels {
     keys: PositionIDs = .sequential()
   ) throws(EmbedError) {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    try unsafe run(
-      cope, unsafe queryVectors.withUnsafeBufferPointer { unsafe $0 },
-      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys)
+    let vectors = unsafe AttentionVectors(
+      queries: queryVectors.withUnsafeBufferPointer { unsafe $0 })
+    try add(
+      cope, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, vectors)
   }
 
   /// The same for any element type: two-byte queries are widened to floats in the workspace,
@@ -67,31 +60,21 @@ extension Kernels {
     keys: PositionIDs = .sequential(), workspace: inout BiasWorkspace
   ) throws(EmbedError) {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    try run(
-      cope, unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, &workspace)
+    let vectors = try unsafe workspace.vectors(
+      Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }), nil, self)
+    try add(
+      cope, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, vectors)
   }
 
   @usableFromInline
-  func run(
-    _ cope: CoPE, _ queryVectors: Elements, _ logits: Elements,
-    _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs,
-    _ workspace: inout BiasWorkspace
+  func add(
+    _ cope: CoPE, _ logits: Elements, _ shape: AttentionShape, _ queries: PositionIDs,
+    _ keys: PositionIDs, _ vectors: AttentionVectors
   ) throws(EmbedError) {
-    let (floats, _) = try unsafe workspace.floats(queryVectors, .none, self)
-    try unsafe run(cope, floats, logits, shape, queries, keys)
-  }
-
-  private func run(
-    _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>, _ logits: Elements,
-    _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs
-  ) throws(EmbedError) {
-    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
-      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
-        let pass = try unsafe CoPEPass(
-          self, cope, queryVectors, logits, shape, (queries, queryPlaces), (keys, keyPlaces))
-        if let pass { Threads.split(pass.blockCount, pass.plan.threads, CoPEForward(pass: pass)) }
-      }
+    try CoPEVectors(cope).withCall(self, logits, shape, queries, keys, [], vectors) {
+      (call) throws(EmbedError) in
+      guard let rows = CoPERows(call, cope) else { return }
+      Threads.split(rows.blockCount, call.plan.threads, CoPEForward(rows: rows))
     }
   }
 
@@ -141,21 +124,28 @@ extension Kernels {
       throw .wrongElementCount(
         argument: name, expected: expected, shape: [expected], actual: count)
     }
-    let (floats, _) = try unsafe workspace.floats(queryVectors, .none, self)
-    try queries.withPlaces(context: shape.queries) { (queryPlaces) throws(EmbedError) in
-      try keys.withPlaces(context: shape.keys) { (keyPlaces) throws(EmbedError) in
-        // The pass never writes the logits here: it walks them.
-        let pass = try unsafe CoPEPass(
-          self, cope, floats, logits, shape, (queries, queryPlaces), (keys, keyPlaces))
-        guard let pass, let base = unsafe logitsGradient.base,
-          let toQueries = queryGradient.baseAddress,
-          let toTable = gradient.baseAddress
-        else { return }
-        unsafe CoPEGradient(
-          pass: pass, gradient: UnsafeMutableRawPointer(mutating: base), toQueries: toQueries,
-          toTable: toTable
-        ).run()
-      }
+    let vectors = try workspace.vectors(queryVectors, nil, self)
+    // The logits are read alone.
+    try CoPEVectors(cope).withCall(self, logits, shape, queries, keys, [], vectors) {
+      (call) throws(EmbedError) in
+      guard let rows = CoPERows(call, cope), let base = unsafe logitsGradient.base,
+        let toQueries = queryGradient.baseAddress, let toTable = gradient.baseAddress
+      else { return }
+      unsafe CoPEGradient(
+        rows: rows, gradient: UnsafeMutableRawPointer(mutating: base), toQueries: toQueries,
+        toTable: toTable
+      ).run()
     }
   }
+}
+
+/// What a call of CoPE's is checked for: queries of its table's width. Positions are any.
+private struct CoPEVectors: AttentionBias {
+  let headDim: Int?
+
+  init(_ cope: CoPE) { headDim = cope.table.dim }
+
+  var name: String { "CoPE" }
+  var heads: Int? { nil }
+  func value(head: Int, query: Int, key: Int) -> Double { 0 }
 }

@@ -137,10 +137,10 @@
 
   /// Adds both terms.
   public func add(_ block: BiasBlock) {
-    if let keyTable, let queries = unsafe block.content.queries {
+    if let keyTable, let queries = unsafe block.queryVectors {
       unsafe products(keyTable, block.head).add(block, queries: queries)
     }
-    if let queryTable, let keys = unsafe block.content.keys {
+    if let queryTable, let keys = unsafe block.keyVectors {
       unsafe products(queryTable, block.head).addByKey(block, keys: keys)
     }
   }
@@ -150,13 +150,13 @@
 
   /// Sums the gradients of the tables, the queries and the keys.
   public func addGradient(_ block: BiasGradientBlock) {
-    let content = block.block.content
+    let inner = block.block
     if let keyTable {
       unsafe products(keyTable, block.head).addGradient(
-        block.block, queries: content.queries, queryGradient: block.queryGradient,
+        block.block, queries: inner.queryVectors, queryGradient: block.queryGradient,
         tableGradient: block.sums)
     }
-    if let queryTable, let keys = unsafe content.keys {
+    if let queryTable, let keys = unsafe inner.keyVectors {
       unsafe products(queryTable, block.head).addGradientByKey(
         block.block, keys: keys, keyGradient: block.keyGradient,
         tableGradient: block.sums + (keyTable == nil ? 0 : 2 * span * dim))

@@ -159,7 +159,7 @@
   public func add(_ block: BiasBlock) {
     let first = block.head * starts.count
     for (row, query) in block.queries.enumerated() {
-      let logits = unsafe block.logits + row * block.stride
+      let logits = unsafe block.logits(row)
       forEachColumn(query, block.keys) { column, x, piece in
         let value = slopes[first + piece] * x + heights[first + piece]
         unsafe logits[column] += Float(value)

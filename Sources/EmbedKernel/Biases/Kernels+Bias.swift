@@ -43,9 +43,7 @@ extension Kernels {
     shape: AttentionShape, queries: PositionIDs = .sequential(),
     keys: PositionIDs = .sequential(), mask: AttentionMask = []
   ) throws(EmbedError) {
-    try run(
-      bias, unsafe Elements(UnsafeBufferPointer(logits)), shape, queries, keys, mask,
-      overwrites: false)
+    try add(bias, unsafe Elements(UnsafeBufferPointer(logits)), shape, queries, keys, mask)
   }
 
   /// Writes a bias and the mask, shape `[batch, heads, queries, keys]`; what is neither biased nor
@@ -57,7 +55,7 @@ extension Kernels {
     mask: AttentionMask = []
   ) throws(EmbedError) where Output.Element: TableElement {
     try unsafe output.withMutableElements { (output) throws(EmbedError) in
-      try run(
+      try add(
         bias, unsafe Elements(UnsafeBufferPointer(output)), shape, queries, keys, mask,
         overwrites: true)
     }
@@ -83,21 +81,45 @@ extension Kernels {
   ) throws(EmbedError) where Logits.Element: TableElement {
     try unsafe logitsGradient.withElements { (logitsGradient) throws(EmbedError) in
       try unsafe gradient.withMutableElements { (gradient) throws(EmbedError) in
-        try unsafe runGradient(
-          bias, unsafe Elements(logitsGradient), shape, queries, keys, mask, &workspace,
-          gradient)
+        try unsafe addGradient(
+          bias, Elements(logitsGradient), shape, queries, keys, mask, AttentionVectors(),
+          AttentionGradients(), &workspace, gradient)
+      }
+    }
+  }
+}
+
+extension Kernels {
+  /// Checks a call and runs it.
+  @usableFromInline
+  package func add(
+    _ bias: any AttentionBias, _ logits: Elements, _ shape: AttentionShape,
+    _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
+    _ vectors: AttentionVectors = unsafe AttentionVectors(), overwrites: Bool = false
+  ) throws(EmbedError) {
+    if let table = bias.distanceTable {
+      try table.withCall(self, logits, shape, queries, keys, mask, overwrites: overwrites) {
+        (call) throws(EmbedError) in table.add(call)
+      }
+    } else {
+      try bias.withCall(
+        self, logits, shape, queries, keys, mask, vectors, overwrites: overwrites
+      ) { (call) throws(EmbedError) in
+        let blocks = BiasBlocks(call, bias)
+        Threads.split(blocks.count, call.plan.threads, blocks)
       }
     }
   }
 
+  /// The same for a backward call.
   @usableFromInline
-  func runGradient(
+  func addGradient(
     _ bias: any TrainedBias, _ logits: Elements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
-    _ workspace: inout BiasWorkspace, _ gradient: UnsafeMutableBufferPointer<Float>
+    _ vectors: AttentionVectors, _ gradients: AttentionGradients,
+    _ workspace: inout BiasWorkspace, _ parameters: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    try unsafe bias.runGradient(
-      self, logits, shape, queries, keys, mask, AttentionVectors(), AttentionGradients(),
-      &workspace, gradient)
+    try unsafe bias.addGradient(
+      self, logits, shape, queries, keys, mask, vectors, gradients, &workspace, into: parameters)
   }
 }

@@ -19,9 +19,8 @@ extension Kernels {
       queries: queryVectors.withUnsafeBufferPointer { unsafe $0 },
       keys: keyVectors.withUnsafeBufferPointer { unsafe $0 })
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    try bias.run(
-      self, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, mask,
-      vectors, overwrites: false)
+    try add(
+      bias, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, mask, vectors)
   }
 
   /// The same for vectors and logits of any element type.
@@ -36,22 +35,11 @@ extension Kernels {
     mask: AttentionMask = [], workspace: inout BiasWorkspace
   ) throws(EmbedError) {
     let written = unsafe logits.withUnsafeMutableBufferPointer { unsafe $0 }
-    try run(
-      bias, unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe Elements(keyVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, mask, &workspace)
-  }
-
-  @usableFromInline
-  func run(
-    _ bias: any AttentionBias, _ queryVectors: Elements, _ keyVectors: Elements,
-    _ logits: Elements, _ shape: AttentionShape, _ queries: PositionIDs,
-    _ keys: PositionIDs, _ mask: AttentionMask, _ workspace: inout BiasWorkspace
-  ) throws(EmbedError) {
-    let floats = try unsafe workspace.floats(queryVectors, keyVectors, self)
-    try unsafe bias.run(
-      self, logits, shape, queries, keys, mask,
-      AttentionVectors(queries: floats.0, keys: floats.1), overwrites: false)
+    let vectors = try unsafe workspace.vectors(
+      Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      Elements(keyVectors.withUnsafeBufferPointer { unsafe $0 }), self)
+    try add(
+      bias, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, mask, vectors)
   }
 
   /// Adds the gradients of a bias's parameters, and of the vectors that it reads.
@@ -73,28 +61,15 @@ extension Kernels {
     workspace: inout BiasWorkspace, into gradient: inout MutableSpan<Float>,
     queryGradient: inout MutableSpan<Float>, keyGradient: inout MutableSpan<Float>
   ) throws(EmbedError) {
-    try unsafe runGradient(
-      bias, unsafe Elements(logitsGradient.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
-      unsafe Elements(keyVectors.withUnsafeBufferPointer { unsafe $0 }), shape, queries,
-      keys, mask, &workspace, unsafe gradient.withUnsafeMutableBufferPointer { unsafe $0 },
-      unsafe queryGradient.withUnsafeMutableBufferPointer { unsafe $0 },
-      unsafe keyGradient.withUnsafeMutableBufferPointer { unsafe $0 })
-  }
-
-  @usableFromInline
-  func runGradient(
-    _ bias: any TrainedBias, _ logits: Elements, _ queryVectors: Elements,
-    _ keyVectors: Elements, _ shape: AttentionShape, _ queries: PositionIDs,
-    _ keys: PositionIDs, _ mask: AttentionMask, _ workspace: inout BiasWorkspace,
-    _ gradient: UnsafeMutableBufferPointer<Float>,
-    _ queryGradient: UnsafeMutableBufferPointer<Float>,
-    _ keyGradient: UnsafeMutableBufferPointer<Float>
-  ) throws(EmbedError) {
-    let floats = try unsafe workspace.floats(queryVectors, keyVectors, self)
-    try unsafe bias.runGradient(
-      self, logits, shape, queries, keys, mask,
-      AttentionVectors(queries: floats.0, keys: floats.1),
-      AttentionGradients(queries: queryGradient, keys: keyGradient), &workspace, gradient)
+    let vectors = try unsafe workspace.vectors(
+      Elements(queryVectors.withUnsafeBufferPointer { unsafe $0 }),
+      Elements(keyVectors.withUnsafeBufferPointer { unsafe $0 }), self)
+    let gradients = unsafe AttentionGradients(
+      queries: queryGradient.withUnsafeMutableBufferPointer { unsafe $0 },
+      keys: keyGradient.withUnsafeMutableBufferPointer { unsafe $0 })
+    try unsafe addGradient(
+      bias, Elements(logitsGradient.withUnsafeBufferPointer { unsafe $0 }), shape, queries,
+      keys, mask, vectors, gradients, &workspace,
+      gradient.withUnsafeMutableBufferPointer { unsafe $0 })
   }
 }

@@ -4,6 +4,8 @@
 //
 // m queries of a block, r rows of the table, d head dim, delta = key position - query position.
 
+internal import CMicrokernels
+
 /// Which row of a table each delta takes: rising or falling with delta, none outside a range.
 final class RelativeIndex: Sendable {
   /// The deltas that take a row.
@@ -64,11 +66,7 @@ final class RelativeIndex: Sendable {
       unsafe $0.baseAddress.unsafelyUnwrapped
     }
     forEachChunk(block) { keys, first, count in
-      let tile = unsafe ProductTile(
-        x: UnsafeMutablePointer(mutating: queries), xStride: dim, rows: block.queries.count,
-        table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
-        entries: count, dim: dim, products: products, stride: count, scale: scale)
-      block.plan.products(tile)
+      unsafe block.plan.products(tile(queries, block.queries.count, first, count, products))
       for (row, query) in block.queries.enumerated() {
         let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
         let mine = unsafe products + (row * count - first)
@@ -107,20 +105,39 @@ final class RelativeIndex: Sendable {
           for key in seen { unsafe mine[key &- query] += gradient[key] }
         }
       }
-      if let queryGradient = unsafe queryGradient {
-        let tile = unsafe ProductTile(
-          x: queryGradient, xStride: dim, rows: block.queries.count,
-          table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
-          entries: count, dim: dim, products: products, stride: count, scale: scale)
-        block.plan.combine(tile)
-      }
-      if let tableGradient = unsafe tableGradient, let queries = unsafe queries {
-        let tile = unsafe ProductTile(
-          x: UnsafeMutablePointer(mutating: queries), xStride: dim, rows: block.queries.count,
-          table: tableGradient + first * dim, tableStride: dim, entries: count, dim: dim,
-          products: products, stride: count, scale: scale)
-        block.plan.outer(tile)
-      }
+      unsafe addProducts(
+        tile(queries, block.queries.count, first, count, products), first: first,
+        vectorGradient: queryGradient, tableGradient: tableGradient, block.plan)
+    }
+  }
+
+  /// The products of `count` vectors with `rowCount` rows of the table.
+  private func tile(
+    _ x: UnsafePointer<Float>?, _ count: Int, _ first: Int, _ rowCount: Int,
+    _ products: UnsafeMutablePointer<Float>
+  ) -> ek_product_tile {
+    unsafe ek_product_tile(
+      x: UnsafeMutablePointer(mutating: x), x_stride: dim, rows: count,
+      table: UnsafeMutablePointer(mutating: table) + first * stride, table_stride: stride,
+      entries: rowCount, dim: dim, products: products, stride: rowCount, scale: scale)
+  }
+
+  /// Takes the products to the gradients of the vectors and of the table's rows.
+  private func addProducts(
+    _ tile: ek_product_tile, first: Int, vectorGradient: UnsafeMutablePointer<Float>?,
+    tableGradient: UnsafeMutablePointer<Float>?, _ plan: Plan
+  ) {
+    var tile = unsafe tile
+    let x = unsafe tile.x
+    if let vectorGradient = unsafe vectorGradient {
+      unsafe tile.x = vectorGradient
+      unsafe plan.combine(tile)
+    }
+    if let tableGradient = unsafe tableGradient, unsafe x != nil {
+      unsafe tile.x = x
+      unsafe tile.table = tableGradient + first * dim
+      unsafe tile.table_stride = dim
+      unsafe plan.outer(tile)
     }
   }
 
@@ -164,12 +181,8 @@ extension RelativeProducts {
       unsafe $0.baseAddress.unsafelyUnwrapped
     }
     forEachKeyChunk(block) { part, first, count in
-      let tile = unsafe ProductTile(
-        x: UnsafeMutablePointer(mutating: keys) + (part.lowerBound - block.keys.lowerBound) * dim,
-        xStride: dim, rows: part.count,
-        table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
-        entries: count, dim: dim, products: products, stride: count, scale: scale)
-      block.plan.products(tile)
+      let start = unsafe keys + (part.lowerBound - block.keys.lowerBound) * dim
+      unsafe block.plan.products(tile(start, part.count, first, count, products))
       for (row, query) in block.queries.enumerated() {
         let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
         for key in visibleKeys(part, query, block.isCausal) {
@@ -200,18 +213,10 @@ extension RelativeProducts {
         }
       }
       let start = (part.lowerBound - block.keys.lowerBound) * dim
-      if let keyGradient = unsafe keyGradient {
-        let tile = unsafe ProductTile(
-          x: keyGradient + start, xStride: dim, rows: part.count,
-          table: UnsafeMutablePointer(mutating: table) + first * stride, tableStride: stride,
-          entries: count, dim: dim, products: products, stride: count, scale: scale)
-        block.plan.combine(tile)
-      }
-      let tile = unsafe ProductTile(
-        x: UnsafeMutablePointer(mutating: keys) + start, xStride: dim, rows: part.count,
-        table: tableGradient + first * dim, tableStride: dim, entries: count, dim: dim,
-        products: products, stride: count, scale: scale)
-      block.plan.outer(tile)
+      unsafe addProducts(
+        tile(keys + start, part.count, first, count, products), first: first,
+        vectorGradient: keyGradient.map { unsafe $0 + start }, tableGradient: tableGradient,
+        block.plan)
     }
   }
 
@@ -222,7 +227,7 @@ extension RelativeProducts {
   ) {
     var key = block.keys.lowerBound
     while key < block.keys.upperBound {
-      let end = min(block.keys.upperBound, key + BiasPass.blockRows)
+      let end = min(block.keys.upperBound, key + BiasBlocks.rows)
       if let (first, count) = rows(
         key - (block.queries.upperBound - 1), end - 1 - block.queries.lowerBound)
       {

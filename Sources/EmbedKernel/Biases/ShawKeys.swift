@@ -61,14 +61,14 @@
 
   /// Adds the products that distances pick.
   public func add(_ block: BiasBlock) {
-    guard let queries = unsafe block.content.queries else { return }
+    guard let queries = unsafe block.queryVectors else { return }
     unsafe products.add(block, queries: queries)
   }
 
   /// Sums the gradients of the table and the queries.
   public func addGradient(_ block: BiasGradientBlock) {
     unsafe products.addGradient(
-      block.block, queries: block.block.content.queries, queryGradient: block.queryGradient,
+      block.block, queries: block.block.queryVectors, queryGradient: block.queryGradient,
       tableGradient: block.sums)
   }
 }

@@ -74,11 +74,12 @@ extension Kernels {
     _ shape: AttentionShape, _ queries: PositionIDs, _ keys: PositionIDs,
     _ workspace: inout BiasWorkspace
   ) throws(EmbedError) {
-    let (floats, _) = try unsafe workspace.floats(output, .none, self)
-    try unsafe RelativeValuesWalk(values.keys).runGradient(
-      self, weights, shape, queries, keys, [], AttentionVectors(queries: floats, keys: nil),
-      AttentionGradients(queries: UnsafeMutableBufferPointer(mutating: floats), keys: nil),
-      &workspace, UnsafeMutableBufferPointer(start: nil, count: 0), readsKeys: false)
+    let vectors = try workspace.vectors(output, nil, self)
+    guard let floats = unsafe vectors.queries else { return }
+    try unsafe RelativeValuesWalk(values.keys).addGradient(
+      self, weights, shape, queries, keys, [], vectors,
+      AttentionGradients(queries: UnsafeMutableBufferPointer(mutating: floats)), &workspace,
+      into: UnsafeMutableBufferPointer(start: nil, count: 0))
     guard output.type != .float32 else { return }
     try unsafe convert(
       UnsafeRawBufferPointer(floats), .float32, floats.count,
@@ -115,18 +116,15 @@ extension Kernels {
     _ workspace: inout BiasWorkspace, _ weightsGradient: Elements,
     _ gradient: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    let (floats, _) = try unsafe workspace.floats(outputGradient, .none, self)
-    let vectors = unsafe AttentionVectors(queries: floats, keys: nil)
+    let vectors = try workspace.vectors(outputGradient, nil, self)
     guard weightsGradient.count == weights.count else {
       throw .wrongElementCount(
         argument: "weights gradient", expected: weights.count, shape: shape.dimensions,
         actual: weightsGradient.count)
     }
-    try unsafe values.keys.runGradient(
+    try unsafe values.keys.addGradient(
       self, weights, shape, queries, keys, [], vectors, AttentionGradients(), &workspace,
-      gradient, readsKeys: false)
-    try values.keys.run(
-      self, weightsGradient, shape, queries, keys, [], vectors, overwrites: false,
-      readsKeys: false)
+      into: gradient)
+    try add(values.keys, weightsGradient, shape, queries, keys, [], vectors)
   }
 }

@@ -92,7 +92,7 @@
   public func add(_ block: BiasBlock) {
     let table = unsafe byHead.base + block.head * weights.rows
     for (row, query) in block.queries.enumerated() {
-      let logits = unsafe block.logits + row * block.stride
+      let logits = unsafe block.logits(row)
       forEachStretch(query: query, keys: block.keys) { column, count, place in
         for i in 0..<count { unsafe logits[column + i] += table[place + i] }
       }

@@ -38,14 +38,15 @@ extension TrainedBias {
 /// The gradient of the logits of one head for queries and keys at consecutive positions.
 @safe public struct BiasGradientBlock {
   /// Where the block stands; its logits are the gradient, for reading.
-  let block: BiasBlock
+  public let block: BiasBlock
   /// The reach of the whole call.
   public let reach: BiasReach
   /// The head's sums.
   public let sums: UnsafeMutablePointer<Float>
-  /// The gradients of the block's queries and keys; absent where nobody asks for them.
-  let queryGradient: UnsafeMutablePointer<Float>?
-  let keyGradient: UnsafeMutablePointer<Float>?
+  /// The gradient of the block's queries, laid out as they are; nil where nobody asks for it.
+  public let queryGradient: UnsafeMutablePointer<Float>?
+  /// Likewise.
+  public let keyGradient: UnsafeMutablePointer<Float>?
 
   /// The head.
   public var head: Int { block.head }
@@ -88,40 +89,33 @@ public struct BiasWorkspace: ~Copyable {
     return unsafe buffer.base
   }
 
-  /// The elements as floats: in place where they are, else in memory of this workspace, one group
-  /// after another. What an earlier call gave is lost.
-  mutating func floats(
-    _ first: Elements, _ second: Elements, _ kernels: Kernels
-  ) throws(EmbedError) -> (UnsafeBufferPointer<Float>, UnsafeBufferPointer<Float>) {
-    guard first.type != .float32 else { return unsafe (first.asFloats, second.asFloats) }
-    let count = first.count + second.count
+  /// Vectors of queries and keys as floats: in place where they are, else in memory of this
+  /// workspace. What an earlier call gave is lost.
+  ///
+  /// - Parameter keys: Of the queries' type; nil where they are not read.
+  @usableFromInline
+  package mutating func vectors(
+    _ queries: Elements, _ keys: Elements?, _ kernels: Kernels
+  ) throws(EmbedError) -> AttentionVectors {
+    guard queries.type != .float32 else {
+      return unsafe AttentionVectors(queries: queries.floats, keys: keys?.floats)
+    }
+    let count = queries.count + (keys?.count ?? 0)
     if widened.count < count { widened = try AlignedBuffer(count: count) }
-    let base = unsafe widened.base
-    try unsafe kernels.widen(
-      first, to: unsafe UnsafeMutableBufferPointer(start: base, count: first.count))
-    try unsafe kernels.widen(
-      second,
-      to: unsafe UnsafeMutableBufferPointer(start: base + first.count, count: second.count))
-    return unsafe (
-      UnsafeBufferPointer(start: base, count: first.count),
-      UnsafeBufferPointer(start: base + first.count, count: second.count)
-    )
-  }
-}
-
-extension Elements {
-  /// No elements.
-  static var none: Elements { unsafe Elements(base: nil, count: 0, type: .float32) }
-
-  /// The elements, which are floats.
-  var asFloats: UnsafeBufferPointer<Float> {
-    unsafe UnsafeBufferPointer(start: base?.assumingMemoryBound(to: Float.self), count: count)
+    let floats = unsafe widened.unsafeBuffer
+    let first = unsafe UnsafeMutableBufferPointer(rebasing: floats[..<queries.count])
+    try unsafe kernels.widen(queries, to: first)
+    guard let keys else { return unsafe AttentionVectors(queries: UnsafeBufferPointer(first)) }
+    let second = unsafe UnsafeMutableBufferPointer(rebasing: floats[queries.count..<count])
+    try unsafe kernels.widen(keys, to: second)
+    return unsafe AttentionVectors(
+      queries: UnsafeBufferPointer(first), keys: UnsafeBufferPointer(second))
   }
 }
 
 extension Kernels {
   /// Copies elements of any type to as many floats.
-  func widen(
+  fileprivate func widen(
     _ elements: Elements, to floats: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
     try unsafe convert(
@@ -131,41 +125,9 @@ extension Kernels {
   }
 }
 
-extension DistanceTable: TrainedBias {
-  private var trained: (any TrainedDistanceBias)? { formula as? any TrainedDistanceBias }
-
-  /// The formula's parameters; none where it is not trained.
-  public var parameterCount: Int { trained?.parameterCount ?? 0 }
-
-  /// One float a distance.
-  public func sumCount(_ reach: BiasReach) -> Int { reach.count }
-
-  /// Sums the gradient along the diagonals.
-  public func addGradient(_ block: BiasGradientBlock) {
-    let delta = block.keys.lowerBound - block.queries.lowerBound
-    let tile = unsafe DistanceTile(
-      logits: block.block.logits, table: block.sums + (block.reach.past + delta),
-      rows: block.queries.count, columns: block.keys.count, stride: block.block.stride,
-      visible: block.block.isCausal ? 1 - delta : .max, overwrites: false)
-    block.block.plan.backend.sumByDistance(tile, block.block.plan)
-  }
-
-  /// Gives the formula the gradient of each distance.
-  public func reduce(
-    _ sums: UnsafeBufferPointer<Float>, head: Int, reach: BiasReach,
-    into gradient: UnsafeMutableBufferPointer<Float>
-  ) {
-    guard let trained else { return }
-    for place in 0..<reach.count where unsafe sums[place] != 0 {
-      unsafe trained.addGradient(
-        head: head, distance: reach.past - place, weight: Double(sums[place]), into: gradient)
-    }
-  }
-}
-
 extension EmbeddingTable<Float> {
   /// One number of a scheme's parameters.
-  func element(_ row: Int, _ column: Int) -> Float {
+  package func element(_ row: Int, _ column: Int) -> Float {
     precondition(row >= 0 && row < rows && column >= 0 && column < dim, "index out of bounds")
     return unsafe unsafeBuffer[row * dim + column]
   }

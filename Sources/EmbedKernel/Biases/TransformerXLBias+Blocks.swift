@@ -1,6 +1,8 @@
 // Transformer-XL's term block by block: products with the projected rows, a height for each
 // distance, and a height for each key.
 
+internal import CMicrokernels
+
 extension TransformerXLBias {
   private typealias KeyHeights = InlineArray<512, Float>
 
@@ -14,29 +16,24 @@ extension TransformerXLBias {
   private func keyTile(
     _ x: UnsafeMutablePointer<Float>, _ keys: UnsafeMutablePointer<Float>, _ count: Int,
     _ products: UnsafeMutablePointer<Float>
-  ) -> ProductTile {
-    unsafe ProductTile(
-      x: x, xStride: dim, rows: 1, table: keys, tableStride: dim, entries: count, dim: dim,
+  ) -> ek_product_tile {
+    unsafe ek_product_tile(
+      x: x, x_stride: dim, rows: 1, table: keys, table_stride: dim, entries: count, dim: dim,
       products: products, stride: count, scale: Float(scale))
   }
 
   /// Adds the three terms.
   public func add(_ block: BiasBlock) {
-    guard let queries = unsafe block.content.queries, let keys = unsafe block.content.keys else {
+    guard let queries = unsafe block.queryVectors, let keys = unsafe block.keyVectors else {
       return
     }
     unsafe products(block.head).add(block, queries: queries)
-    let delta = block.keys.lowerBound - block.queries.lowerBound
-    let tile = unsafe DistanceTile(
-      logits: block.logits, table: heights.newest.origin(block.head) + delta,
-      rows: block.queries.count, columns: block.keys.count, stride: block.stride, visible: .max,
-      overwrites: false)
-    block.plan.backend.addByDistance(tile, block.plan)
+    unsafe block.addByDistance(heights.newest.origin(block.head))
     unsafe forEachKeyChunk(block.keys.count) { start, count, heights in
       let tile = unsafe keyTile(
         contentBias.storage.base + block.head * dim,
         UnsafeMutablePointer(mutating: keys) + start * dim, count, heights)
-      block.plan.products(tile)
+      unsafe block.plan.products(tile)
       for row in 0..<block.queries.count {
         let logits = unsafe block.logits + (row * block.stride + start)
         for i in 0..<count { unsafe logits[i] += heights[i] }
@@ -65,19 +62,14 @@ extension TransformerXLBias {
   /// Sums the gradients of the parameters, the queries and the keys.
   public func addGradient(_ block: BiasGradientBlock) {
     let (inner, reach) = (block.block, block.reach)
-    guard let queries = unsafe inner.content.queries, let keys = unsafe inner.content.keys else {
+    guard let queries = unsafe inner.queryVectors, let keys = unsafe inner.keyVectors else {
       return
     }
     let byDistance = unsafe block.sums + dim
     unsafe products(block.head).addGradient(
       inner, queries: queries, queryGradient: block.queryGradient,
       tableGradient: byDistance + reach.count + reach.past * dim)
-    let delta = block.keys.lowerBound - block.queries.lowerBound
-    let tile = unsafe DistanceTile(
-      logits: inner.logits, table: byDistance + (reach.past + delta), rows: block.queries.count,
-      columns: block.keys.count, stride: inner.stride,
-      visible: inner.isCausal ? 1 - delta : .max, overwrites: false)
-    inner.plan.backend.sumByDistance(tile, inner.plan)
+    unsafe block.sumByDistance(byDistance + reach.past)
     unsafe forEachKeyChunk(block.keys.count) { start, count, columnSums in
       unsafe columnSums.update(repeating: 0, count: count)
       for row in 0..<block.queries.count {
@@ -88,12 +80,12 @@ extension TransformerXLBias {
       }
       let toBias = unsafe keyTile(
         block.sums, UnsafeMutablePointer(mutating: keys) + start * dim, count, columnSums)
-      inner.plan.combine(toBias)
+      unsafe inner.plan.combine(toBias)
       if let keyGradient = unsafe block.keyGradient {
         let toKeys = unsafe keyTile(
           contentBias.storage.base + block.head * dim, keyGradient + start * dim, count,
           columnSums)
-        inner.plan.outer(toKeys)
+        unsafe inner.plan.outer(toKeys)
       }
     }
   }

@@ -23,7 +23,7 @@ public enum Backend: String, CaseIterable, Sendable {
 }
 
 /// One way to compute the kernels. All ways give the same bits, but where it is said otherwise.
-protocol BackendKernels {
+protocol BackendKernels: DistanceKernels {
   /// output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :], of floats
   static func embed(_ call: EmbedCall, _ plan: Plan)
 
@@ -36,12 +36,9 @@ protocol BackendKernels {
   /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
   static func finish(_ plan: Plan)
 
-  /// Rotates the pairs of a call's rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for all
+  /// Rotates the pairs of a nest of rows: (a, b) becomes (a*c - b*s, b*c + a*s). The same bits for all
   /// but OpenBLAS, whose `srot` fuses multiplication and addition.
-  static func rotate(_ pass: RotaryPass, _ plan: Plan)
-
-  /// The same for a nest of rows.
-  static func rotate(_ tile: RotaryTile, _ plan: Plan)
+  static func rotate(_ tile: ek_rotary_tile, _ plan: Plan)
 
   /// output[n, :] = dropout(norm(x[n, :])), x being the sum above plus a segment row
   static func normalize(_ call: NormalizeCall, _ plan: Plan)
@@ -59,10 +56,6 @@ extension BackendKernels {
 
   static func finish(_ plan: Plan) {
     if plan.traffic.streaming { ek_store_fence() }
-  }
-
-  static func rotate(_ pass: RotaryPass, _ plan: Plan) {
-    pass.run(Self.self, plan)
   }
 
   static func normalize(_ call: NormalizeCall, _ plan: Plan) {

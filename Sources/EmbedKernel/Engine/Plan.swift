@@ -1,15 +1,15 @@
 // What `auto` takes: backend, threads and kind of traffic, from the size of the call.
 
-internal import CMicrokernels
+package import CMicrokernels
 
 /// How one call runs.
-@safe struct Plan {
-  let backend: Backend
-  let threads: Int
+@safe package struct Plan {
+  package let backend: Backend
+  package let threads: Int
   let traffic: Traffic
   /// The C kernels: the native backend's; for the others, which take them for what they have no way
   /// of their own to do, the portable ones.
-  let kernels: UnsafePointer<ek_kernels>
+  package let kernels: UnsafePointer<ek_kernels>
 
   /// The plan of a call whose sizes have been checked.
   @inline(__always)

@@ -1,4 +1,5 @@
-// Position ids as kernels read them: plain pointers, walked as stretches of consecutive positions.
+// Position ids as kernels read them: plain pointers, and one walk over them in stretches of
+// consecutive positions.
 
 /// A `PositionIDs` for the length of a call, checked against the call's sizes.
 ///
@@ -46,73 +47,151 @@ private func address<Element>(_ buffer: UnsafeBufferPointer<Element>) -> UnsafeP
   unsafe buffer.baseAddress ?? UnsafePointer(bitPattern: 64).unsafelyUnwrapped
 }
 
+/// Tokens of one batch row at consecutive positions in one document, or padding.
+package struct Stretch {
+  /// The first token's column.
+  package var column: Int
+  /// The number of tokens.
+  package var count: Int
+  /// The first token's position; 0 for all of a stretch of padding.
+  package var position: Int
+  /// The document, or `padding`.
+  package var group: Int
+
+  /// The group of padding tokens.
+  package static let padding = -1
+
+  /// At most `limit` of the tokens from the one at `start` on.
+  func part(_ start: Int, _ limit: Int) -> Stretch {
+    Stretch(
+      column: column + start, count: min(limit, count - start), position: position + start,
+      group: group)
+  }
+}
+
 extension Places {
-  /// Calls `body(start, count, position)` for stretches of tokens with consecutive positions:
-  /// together they cover the tokens `range` in order, and none crosses a batch row's end unless
-  /// its document does.
+  /// Calls `body` for the stretches of columns `columns` of batch row `row`, in order. This is the
+  /// one walk over the five kinds of position.
+  @inline(__always)
+  package func forEachStretch(
+    row: Int, context: Int, columns: Range<Int>, _ body: (Stretch) -> Void
+  ) {
+    guard !columns.isEmpty else { return }
+    let (first, end) = (columns.lowerBound, columns.upperBound)
+    switch self {
+    case .sequential(let offset):
+      body(Stretch(column: first, count: end - first, position: offset + first, group: 0))
+    case .offsets(let offsets):
+      let position = unsafe Int(offsets[row]) + first
+      body(Stretch(column: first, count: end - first, position: position, group: 0))
+    case .explicit(let ids, let shared):
+      let ids = unsafe shared ? ids : ids + row * context
+      var column = first
+      while column < end {
+        var next = column + 1
+        while unsafe next < end && ids[next] == ids[next - 1] &+ 1 { next += 1 }
+        unsafe body(
+          Stretch(column: column, count: next - column, position: Int(ids[column]), group: 0))
+        column = next
+      }
+    case .packed(let lengths):
+      let base = row * context
+      var document = unsafe Self.document(of: base + first, lengths)
+      var column = first
+      while column < end {
+        let (start, stop) = unsafe (Int(lengths[document]), Int(lengths[document + 1]))
+        let next = min(stop - base, end)
+        if next > column {
+          body(
+            Stretch(
+              column: column, count: next - column, position: base + column - start,
+              group: document))
+          column = next
+        }
+        document += 1
+      }
+    case .mask(let mask):
+      let mask = unsafe mask + row * context
+      var position = 0
+      for column in 0..<first where unsafe mask[column] != 0 { position += 1 }
+      var column = first
+      while column < end {
+        let isReal = unsafe mask[column] != 0
+        var next = column + 1
+        while unsafe next < end && (mask[next] != 0) == isReal { next += 1 }
+        let count = next - column
+        body(
+          Stretch(
+            column: column, count: count, position: isReal ? position : 0,
+            group: isReal ? 0 : Stretch.padding))
+        if isReal { position += count }
+        column = next
+      }
+    }
+  }
+
+  /// Calls `body(start, count, position)` for runs of tokens, counted over the batch, with
+  /// consecutive positions: together they cover the tokens `range` in order, and none crosses a
+  /// batch row's end. Padding tokens are runs of one, at position 0.
   @inline(__always)
   package func forEachRun(
     context: Int, in range: Range<Int>,
     _ body: (_ start: Int, _ count: Int, _ position: Int) -> Void
   ) {
-    guard !range.isEmpty else { return }
-    switch self {
-    case .sequential(let offset):
-      forEachRow(context, range) { _, column, start, count in body(start, count, offset + column) }
-    case .offsets(let offsets):
-      forEachRow(context, range) { row, column, start, count in
-        unsafe body(start, count, Int(offsets[row]) + column)
-      }
-    case .explicit(let ids, let shared):
-      for token in range { unsafe body(token, 1, Int(ids[shared ? token % context : token])) }
-    case .packed(let lengths):
-      var document = unsafe Self.document(of: range.lowerBound, lengths)
-      var start = range.lowerBound
-      while start < range.upperBound {
-        let end = unsafe min(Int(lengths[document + 1]), range.upperBound)
-        if end > start { unsafe body(start, end - start, start - Int(lengths[document])) }
-        start = max(start, end)
-        document += 1
-      }
-    case .mask(let mask):
-      forEachRow(context, range) { row, column, start, count in
-        var position = 0
-        for token in row * context..<row * context + column where unsafe mask[token] != 0 {
-          position += 1
-        }
-        var token = start
-        while token < start + count {
-          let runStart = token
-          if unsafe mask[token] == 0 {
-            token += 1
-            body(runStart, 1, 0)
-          } else {
-            while token < start + count, unsafe mask[token] != 0 { token += 1 }
-            body(runStart, token - runStart, position)
-            position += token - runStart
-          }
+    var token = range.lowerBound
+    while token < range.upperBound {
+      let (row, column) = token.quotientAndRemainder(dividingBy: context)
+      let end = min(context, column + range.upperBound - token)
+      let start = token - column
+      forEachStretch(row: row, context: context, columns: column..<end) { stretch in
+        let step = stretch.group == Stretch.padding ? 1 : stretch.count
+        var done = 0
+        while done < stretch.count {
+          body(start + stretch.column + done, step, stretch.position)
+          done += step
         }
       }
-    }
-  }
-
-  /// Cuts `range` at the ends of batch rows.
-  @inline(__always)
-  private func forEachRow(
-    _ context: Int, _ range: Range<Int>,
-    _ body: (_ row: Int, _ column: Int, _ start: Int, _ count: Int) -> Void
-  ) {
-    var start = range.lowerBound
-    while start < range.upperBound {
-      let (row, column) = start.quotientAndRemainder(dividingBy: context)
-      let count = min(context - column, range.upperBound - start)
-      body(row, column, start, count)
-      start += count
+      token = start + end
     }
   }
 
   /// The document of cumulative `lengths` that token `token` belongs to.
   static func document(of token: Int, _ lengths: UnsafeBufferPointer<Int32>) -> Int {
     (1..<max(1, lengths.count - 1)).partitionPoint { unsafe Int(lengths[$0]) > token } - 1
+  }
+
+  /// The lowest and the highest position of the tokens `range`; nil where there are none.
+  func bounds(context: Int, in range: Range<Int>) -> ClosedRange<Int>? {
+    guard !range.isEmpty else { return nil }
+    var (lowest, highest) = (Int.max, 0)
+    forEachRun(context: context, in: range) { _, count, position in
+      (lowest, highest) = (min(lowest, position), max(highest, position + count - 1))
+    }
+    return lowest...highest
+  }
+
+  /// Whether each sequence's positions follow one another, and where the first stands is known.
+  @inline(__always)
+  var areConsecutive: Bool {
+    switch self {
+    case .sequential, .offsets: true
+    case .explicit, .packed, .mask: false
+    }
+  }
+
+  /// Whether all sequences stand alike.
+  @inline(__always)
+  package var isSequential: Bool { if case .sequential = self { true } else { false } }
+
+  var isPacked: Bool { if case .packed = self { true } else { false } }
+
+  /// The first position of sequence `row`, where positions are consecutive.
+  @inline(__always)
+  func first(_ row: Int) -> Int {
+    switch self {
+    case .sequential(let offset): offset
+    case .offsets(let offsets): unsafe Int(offsets[row])
+    case .explicit, .packed, .mask: 0
+    }
   }
 }

@@ -110,6 +110,14 @@ extension PositionIDs {
     }
   }
 
+  /// Checks that this fits `[batch, context]` and that all positions are in `0..<maximum`.
+  @inline(__always)
+  package func requireBelow(_ maximum: Int, batch: Int, context: Int) throws(EmbedError) {
+    guard try check(batch: batch, context: context, maximum: maximum) else {
+      throw overflow(batch: batch, context: context, maximum: maximum)
+    }
+  }
+
   private func checkPacked(_ lengths: [Int32], tokens: Int) throws(EmbedError) {
     guard let first = lengths.first, let last = lengths.last else {
       throw .wrongElementCount(

@@ -111,7 +111,7 @@ extension Kernels {
   let sums: UnsafeMutablePointer<Double>
 
   func run(_ range: Range<Int>) {
-    let (step, partner) = layout == .half ? (1, pairs) : (2, 1)
+    let (step, partner) = layout == .halves ? (1, pairs) : (2, 1)
     for chunk in range {
       let sums = unsafe sums + chunk * pairs
       unsafe sums.update(repeating: 0, count: pairs)

@@ -126,10 +126,7 @@ public final class PolarEmbedding: Sendable {
   /// Makes rows for the call's positions.
   private func reserve(_ shape: RotaryShape, _ place: PositionIDs) throws(EmbedError) {
     let maximum = Int(Int32.max) + 1
-    if try !place.check(batch: shape.batch, context: shape.context, maximum: maximum) {
-      throw place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
-    }
-    let highest = place.highestPosition(context: shape.context, in: 0..<shape.tokens)
-    try state.reserve(highest.map { $0 + 1 } ?? 0)
+    try place.requireBelow(maximum, batch: shape.batch, context: shape.context)
+    try state.reserve(place.length(context: shape.context, in: 0..<shape.tokens))
   }
 }

@@ -88,14 +88,14 @@ extension RotaryEmbedding {
     let plan = try Plan(
       kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4)
     guard let x = unsafe input.base, let y = unsafe output.base, vectors > 0 else { return }
-    // Backward twice is forward.
-    let direction: RotaryDirection = direction == turn ? .forward : .backward
     state.withRows { rows in
-      let pass = unsafe RotaryPass(
+      let call = unsafe RotaryCall(
         shape: shape, rows: rows, places: places, coordinates: coordinates,
-        blocks: axes?.blocks ?? 1, layout: layout, direction: direction, input: x,
-        output: UnsafeMutableRawPointer(mutating: y), type: input.type, tokens: tokens)
-      plan.backend.kernels.rotate(pass, plan)
+        blocks: axes?.blocks ?? 1, layout: layout,
+        // Backward twice is forward.
+        direction: direction == turn ? .forward : .backward, input: x,
+        output: UnsafeMutableRawPointer(mutating: y), type: input.type, tokens: tokens, plan: plan)
+      Threads.split(tokens.count, plan.threads, call)
     }
   }
 }
@@ -135,9 +135,7 @@ extension RotaryEmbedding {
   /// One more than the highest position.
   func length(_ place: PositionIDs, batch: Int, context: Int) throws(EmbedError) -> Int {
     let maximum = maximumPosition + 1
-    if try !place.check(batch: batch, context: context, maximum: maximum) {
-      throw place.overflow(batch: batch, context: context, maximum: maximum)
-    }
+    try place.requireBelow(maximum, batch: batch, context: context)
     if let decay, decay.center > 0 {
       // Before the center queries shrink and keys grow.
       let lowest = decay.center - decay.reach(rotaryDim: rotaryDim)
@@ -147,19 +145,17 @@ extension RotaryEmbedding {
           expected: "at most the decay's reach, \(decay.reach(rotaryDim: rotaryDim))")
       }
     }
-    return place.highestPosition(context: context, in: 0..<batch * context).map { $0 + 1 } ?? 0
+    return place.length(context: context, in: 0..<batch * context)
   }
 }
 
 extension PositionIDs {
-  /// The highest position of the tokens `range` of a checked batch, nil where there are none.
-  func highestPosition(context: Int, in range: Range<Int>) -> Int? {
-    var highest: Int?
+  /// One more than the highest position of the tokens `range` of a checked batch.
+  package func length(context: Int, in range: Range<Int>) -> Int {
+    var length = 0
     withPlaces(context: context) { places in
-      places.forEachRun(context: context, in: range) { _, count, position in
-        highest = max(highest ?? 0, position + count - 1)
-      }
+      length = places.bounds(context: context, in: range).map { $0.upperBound + 1 } ?? 0
     }
-    return highest
+    return length
   }
 }

@@ -17,8 +17,7 @@ extension RotaryEmbedding {
     _ = try elementCount("tokens", batch, context)
     _ = try length(place, batch: batch, context: context)
     return place.sequences(batch: batch, context: context).map { tokens in
-      let highest = place.highestPosition(context: context, in: tokens)
-      return scaling.scale(length: highest.map { $0 + 1 } ?? 0)
+      scaling.scale(length: place.length(context: context, in: tokens))
     }
   }
 
@@ -95,8 +94,7 @@ extension RotaryEmbedding {
     var states: [RotaryState] = []
     for (scale, tokens) in zip(scales, sequences) {
       let state = try state(scale, role)
-      let highest = place.highestPosition(context: shape.context, in: tokens)
-      try state.reserve(highest.map { $0 + 1 } ?? 0)
+      try state.reserve(place.length(context: shape.context, in: tokens))
       states.append(state)
     }
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in

@@ -51,7 +51,7 @@ public final class RotaryEmbedding: Sendable {
   /// - Throws: `invalidSize` for an odd dim or one outside its range, `invalidValue` for a base that
   ///   is not finite and above 0, what the scheme throws, `outOfMemory`.
   public init(
-    headDim: Int, rotaryDim: Int? = nil, base: Double = 10_000, layout: RotaryLayout = .half,
+    headDim: Int, rotaryDim: Int? = nil, base: Double = 10_000, layout: RotaryLayout = .halves,
     turn: RotaryDirection = .forward, scaling: any RotaryScaling = NoScaling(),
     axes: RotaryAxes? = nil, decay: XPosDecay? = nil,
     tableBytes: Int = 256 << 20

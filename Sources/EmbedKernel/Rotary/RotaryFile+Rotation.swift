@@ -221,14 +221,14 @@ extension RotaryFile {
         throw .invalidField(
           field: prefix + "rope_interleave", found: value.summary, expected: "true or false")
       }
-      return isInterleaved ? .interleaved : .half
+      return isInterleaved ? .interleaved : .halves
     }
     guard !isUnknown else {
       throw .invalidField(
         field: prefix + "model_type", found: members["model_type"]?.summary ?? "null",
         expected: unknownType("is given its layout of pairs"))
     }
-    return model.string("pairs") == "interleaved" ? .interleaved : .half
+    return model.string("pairs") == "interleaved" ? .interleaved : .halves
   }
 
   func unknownType(_ condition: String) -> String {

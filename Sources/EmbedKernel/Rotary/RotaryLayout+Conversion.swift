@@ -24,7 +24,7 @@ extension RotaryLayout {
       guard i < dim, self != target else { return i }
       // Both layouts number pairs alike; find the pair and its element, then where the source has it.
       return switch target {
-      case .half: 2 * (i % pairs) + i / pairs
+      case .halves: 2 * (i % pairs) + i / pairs
       case .interleaved: i / 2 + (i % 2) * pairs
       }
     }

@@ -7,7 +7,7 @@
 /// `RotaryLayout.convertProjection(_:heads:headDim:rotaryDim:rowLength:to:into:)`.
 public enum RotaryLayout: String, CaseIterable, Sendable {
   /// Element i with element i + rotaryDim/2: Llama as Hugging Face stores it, Qwen, GPT-NeoX.
-  case half
+  case halves = "half"
   /// Element 2i with element 2i + 1: the paper's form, GPT-J, Cohere, GLM, Llama as Meta stores it.
   case interleaved
 }

@@ -7,41 +7,33 @@
 // other backends' by a rounding.
 
 internal import CBLASCalls
+internal import CMicrokernels
 
 extension OpenBLASKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
-  static func rotate(_ tile: RotaryTile, _ plan: Plan) {
-    guard tile.type == .float32 else { return NativeKernels.rotate(tile, plan) }
-    if !tile.isInPlace { copy(tile) }
-    let output = unsafe tile.output.assumingMemoryBound(to: Float.self)
-    // Rows of the inner loop share their cosines: they are the vector.
-    for token in 0..<tile.outer.count {
-      unsafe rotate(
-        output + token * tile.outer.elements, 0..<tile.pairs, tile.layout, tile.partner,
-        tile.inner, cosines: tile.cosines(token, 0), tile)
-    }
-  }
-
-  /// Rotates the pairs `range` of some rows by one row of cosines and sines.
-  private static func rotate(
-    _ y: UnsafeMutablePointer<Float>, _ range: Range<Int>, _ layout: RotaryLayout,
-    _ partner: Int, _ vector: RotaryTile.Loop, cosines: UnsafePointer<Float>, _ tile: RotaryTile
-  ) {
+  static func rotate(_ tile: ek_rotary_tile, _ plan: Plan) {
+    guard unsafe tile.type == EK_F32 else { return unsafe NativeKernels.rotate(tile, plan) }
+    if unsafe !tile.isInPlace { unsafe copy(tile) }
     // BLAS turns the other way.
-    let sign: Float = tile.direction == .backward ? 1 : -1
-    for pair in range {
-      let at = pair - range.lowerBound
-      let (first, second) = layout == .half ? (at, at + partner) : (2 * at, 2 * at + 1)
-      unsafe rotate(
-        y + first, y + second, vector, cosine: cosines[pair],
-        sine: sign * cosines[tile.sines + pair])
+    let sign: Float = unsafe tile.inverse ? 1 : -1
+    let (step, partner) = unsafe tile.neighbours ? (2, 1) : (1, tile.partner)
+    for token in unsafe 0..<tile.outer.count {
+      let output = unsafe tile.output.assumingMemoryBound(to: Float.self) + tile.element(token, 0)
+      let cosines = unsafe tile.cosines(token, 0)
+      for pair in unsafe 0..<tile.pairs {
+        let first = unsafe output + step * pair
+        // Rows of the inner loop share their cosines: they are the vector.
+        unsafe rotate(
+          first, first + partner, tile.inner, cosine: cosines[pair],
+          sine: sign * cosines[tile.sines + pair])
+      }
     }
   }
 
   /// BLAS counts in 32 bits: heads are few, but a stride may be longer.
   private static func rotate(
     _ a: UnsafeMutablePointer<Float>, _ b: UnsafeMutablePointer<Float>,
-    _ vector: RotaryTile.Loop, cosine: Float, sine: Float
+    _ vector: ek_rotary_loop, cosine: Float, sine: Float
   ) {
     if let count = Int32(exactly: vector.count), let stride = Int32(exactly: vector.elements) {
       unsafe ek_blas_srot(count, a, stride, b, stride, cosine, sine)
@@ -52,25 +44,20 @@ extension OpenBLASKernels {
     }
   }
 
-  private static func copy(_ tile: RotaryTile) {
-    forEachRow(tile) { at in
-      // The half layout's second elements are apart, the interleaved one's follow.
-      copy(tile, at, tile.pairs)
-      copy(tile, at + (tile.layout == .half ? tile.partner : tile.pairs), tile.pairs)
-      copy(tile, at + tile.restStart, tile.rest)
+  private static func copy(_ tile: ek_rotary_tile) {
+    for o in unsafe 0..<tile.outer.count {
+      for i in unsafe 0..<tile.inner.count {
+        let at = unsafe tile.element(o, i)
+        // The second elements of halves are apart, those of neighbours follow.
+        unsafe copy(tile, at, tile.pairs)
+        unsafe copy(tile, at + (tile.neighbours ? tile.pairs : tile.partner), tile.pairs)
+        unsafe copy(tile, at + tile.rest_at, tile.rest)
+      }
     }
   }
 
-  private static func copy(_ tile: RotaryTile, _ element: Int, _ count: Int) {
-    let size = tile.type.byteCount
-    unsafe (tile.output + element * size)
-      .copyMemory(from: tile.input + element * size, byteCount: count * size)
-  }
-
-  @inline(__always)
-  private static func forEachRow(_ tile: RotaryTile, _ body: (Int) -> Void) {
-    for o in 0..<tile.outer.count {
-      for i in 0..<tile.inner.count { body(tile.element(o, i)) }
-    }
+  private static func copy(_ tile: ek_rotary_tile, _ element: Int, _ count: Int) {
+    unsafe (tile.output + element * 4).copyMemory(
+      from: tile.input + element * 4, byteCount: count * 4)
   }
 }

@@ -1,38 +1,31 @@
-// Rotation by the pure Swift backend: 16 pairs a step in the half layout, 8 in the interleaved one.
+// Rotation by the pure Swift backend: 16 pairs a step in the layout of halves, 8 in the interleaved one.
 // Two-byte elements go to C's portable kernels.
 //
 // Bytes a row: D*4 read, D*4 written; the row of cosines and sines comes from cache.
 
+internal import CMicrokernels
+
 extension SIMDKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)
-  @inline(__always)
-  static func rotate(_ tile: RotaryTile, _ plan: Plan) {
-    guard tile.type == .float32 else { return NativeKernels.rotate(tile, plan) }
-    rotateFloats(tile)
-    guard tile.rest > 0, !tile.isInPlace else { return }
-    for o in 0..<tile.outer.count {
-      for i in 0..<tile.inner.count {
-        let at = (tile.element(o, i) &+ tile.restStart) &* 4
-        unsafe (tile.output + at).copyMemory(from: tile.input + at, byteCount: tile.rest &* 4)
-      }
-    }
-  }
-
-  @inline(__always)
-  private static func rotateFloats(_ tile: RotaryTile) {
-    let sign: Float = tile.direction == .backward ? -1 : 1
-    let input = unsafe tile.input.assumingMemoryBound(to: Float.self)
-    let output = unsafe tile.output.assumingMemoryBound(to: Float.self)
-    for o in 0..<tile.outer.count {
-      for i in 0..<tile.inner.count {
-        let (at, cosines) = unsafe (tile.element(o, i), tile.cosines(o, i))
+  static func rotate(_ tile: ek_rotary_tile, _ plan: Plan) {
+    guard unsafe tile.type == EK_F32 else { return unsafe NativeKernels.rotate(tile, plan) }
+    let sign: Float = unsafe tile.inverse ? -1 : 1
+    let rest = unsafe tile.isInPlace ? 0 : tile.rest
+    for o in unsafe 0..<tile.outer.count {
+      for i in unsafe 0..<tile.inner.count {
+        let at = unsafe tile.element(o, i) &* 4
+        let (x, y, cosines) = unsafe (tile.input + at, tile.output + at, tile.cosines(o, i))
         let row = unsafe Row(
-          x: input + at, y: output + at, cosines: cosines, sines: cosines + tile.sines, sign: sign,
-          pairs: tile.pairs)
-        switch tile.layout {
-        case .half: row.rotateHalves(tile.partner)
-        case .interleaved: row.rotateNeighbours()
+          x: x.assumingMemoryBound(to: Float.self), y: y.assumingMemoryBound(to: Float.self),
+          cosines: cosines, sines: cosines + tile.sines, sign: sign, pairs: tile.pairs)
+        if unsafe tile.neighbours {
+          row.rotateNeighbours()
+        } else {
+          unsafe row.rotateHalves(tile.partner)
         }
+        guard rest > 0 else { continue }
+        unsafe (y + tile.rest_at &* 4).copyMemory(
+          from: x + tile.rest_at &* 4, byteCount: rest &* 4)
       }
     }
   }

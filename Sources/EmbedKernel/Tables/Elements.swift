@@ -146,9 +146,9 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
 /// A call's argument as the checks see it.
 @usableFromInline
 @safe package struct Elements {
-  let base: UnsafeRawPointer?
-  let count: Int
-  let type: ElementType
+  package let base: UnsafeRawPointer?
+  package let count: Int
+  package let type: ElementType
 
   /// Elements from memory of `type`.
   @inlinable
@@ -163,6 +163,11 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
     unsafe self.base = base
     self.count = count
     self.type = type
+  }
+
+  /// The elements of a `.float32` memory.
+  package var floats: UnsafeBufferPointer<Float> {
+    unsafe UnsafeBufferPointer(start: base?.assumingMemoryBound(to: Float.self), count: count)
   }
 
   var memory: Memory { unsafe Memory(base, count &* type.byteCount) }

@@ -96,7 +96,7 @@ import Testing
     try layer.save(
       to: path, type: type,
       metadata: [
-        CheckpointMetadata.rotaryLayout: RotaryLayout.half.rawValue
+        CheckpointMetadata.rotaryLayout: RotaryLayout.halves.rawValue
       ])
     let header = try SafetensorsHeader(contentsOf: path)
     #expect(header.metadata["embedkernel.rotary_layout"] == "half")

@@ -11,7 +11,7 @@ import Testing
   init() throws { folder = try TemporaryFolder() }
 
   private func permuted<Element>(_ rows: [Element], rowLength: Int) throws -> [Element] {
-    let permutation = try RotaryLayout.interleaved.permutation(to: .half, headDim: headDim)
+    let permutation = try RotaryLayout.interleaved.permutation(to: .halves, headDim: headDim)
     return (0..<rows.count / rowLength).flatMap { row in
       let from = row / headDim * headDim + permutation[row % headDim]
       return rows[from * rowLength..<(from + 1) * rowLength]
@@ -62,13 +62,13 @@ import Testing
     #expect(try RotaryLayout(recordedIn: source) == .interleaved)
     let target = folder.path("half.safetensors")
     let names = try RotaryLayout.convertCheckpoint(
-      source, to: .half, headDim: headDim, into: target)
+      source, to: .halves, headDim: headDim, into: target)
     let prefix = "layers.0.self_attn."
     #expect(
       Set(names)
         == Set(
           ["q_proj.weight", "k_proj.weight", "k_proj.bias", "q_norm.weight"].map { prefix + $0 }))
-    #expect(try RotaryLayout(recordedIn: target) == .half)
+    #expect(try RotaryLayout(recordedIn: target) == .halves)
     let file = try Safetensors(contentsOf: target)
     #expect(file.header.metadata["format"] == "pt")
     #expect(
@@ -97,7 +97,7 @@ import Testing
       let source = try write("in.safetensors", metadata: metadata)
       do throws(SafetensorsError) {
         try RotaryLayout.convertCheckpoint(
-          source, from: given, to: .half, headDim: headDim, into: target)
+          source, from: given, to: .halves, headDim: headDim, into: target)
       } catch {
         return error
       }
@@ -122,14 +122,14 @@ import Testing
     #expect(tensor.contains("k_proj") || tensor.contains("q_norm"))
     #expect(found.first == 8)
     #expect(try folder.contents == ["in.safetensors"], "nothing is written")
-    #expect(try error([key: "half"], .half) == nil)
+    #expect(try error([key: "half"], .halves) == nil)
     #expect(try RotaryLayout(recordedIn: write("plain.safetensors", metadata: [:])) == nil)
     guard
       case .missingTensor? = #expect(
         throws: SafetensorsError.self,
         performing: {
           try RotaryLayout.convertCheckpoint(
-            target, to: .half, headDim: 8, endings: ["wq"], into: target)
+            target, to: .halves, headDim: 8, endings: ["wq"], into: target)
         })
     else {
       Issue.record("a checkpoint without projections was taken")

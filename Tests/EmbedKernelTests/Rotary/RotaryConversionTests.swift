@@ -9,7 +9,7 @@ import Testing
     let (heads, inputs) = (3, 5)
     let weights = drawn(heads * headDim * inputs, seed: 1)
     for layout in RotaryLayout.allCases {
-      let other: RotaryLayout = layout == .half ? .interleaved : .half
+      let other: RotaryLayout = layout == .halves ? .interleaved : .halves
       func convert(_ w: [Float], _ from: RotaryLayout, _ to: RotaryLayout, _ row: Int) throws
         -> [Float]
       {
@@ -42,11 +42,11 @@ import Testing
 
   @Test func permutationIsThePublishedOne() throws {
     #expect(
-      try RotaryLayout.interleaved.permutation(to: .half, headDim: 8) == [0, 2, 4, 6, 1, 3, 5, 7])
+      try RotaryLayout.interleaved.permutation(to: .halves, headDim: 8) == [0, 2, 4, 6, 1, 3, 5, 7])
     #expect(
-      try RotaryLayout.half.permutation(to: .interleaved, headDim: 8) == [0, 4, 1, 5, 2, 6, 3, 7])
+      try RotaryLayout.halves.permutation(to: .interleaved, headDim: 8) == [0, 4, 1, 5, 2, 6, 3, 7])
     #expect(
-      try RotaryLayout.half.permutation(to: .interleaved, headDim: 6, rotaryDim: 4)
+      try RotaryLayout.halves.permutation(to: .interleaved, headDim: 6, rotaryDim: 4)
         == [0, 2, 1, 3, 4, 5])
   }
 

@@ -105,7 +105,7 @@ import Testing
       json:
         #"{"model_type": "gpt_neox", "hidden_size": 64, "num_attention_heads": 2, "rotary_pct": 0.25, "rotary_emb_base": 5000}"#
     )
-    #expect((neox.rotaryDim, neox.base, neox.layout) == (8, 5_000, .half))
+    #expect((neox.rotaryDim, neox.base, neox.layout) == (8, 5_000, .halves))
     let qwen = try RotaryConfiguration(
       json: #"{"head_dim": 32, "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]}}"#)
     #expect(qwen.axes == .sections([4, 6, 6]))

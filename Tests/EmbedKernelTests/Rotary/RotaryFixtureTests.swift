@@ -182,7 +182,7 @@ import Testing
     let x: [Float] = [1, 2, 3, 4]
     let expected: [RotaryLayout: [Double]] = [
       .interleaved: [-1.14264, 1.92208, 2.95985, 4.02980],
-      .half: [-1.98411, 1.95990, 2.46238, 4.01980],
+      .halves: [-1.98411, 1.95990, 2.46238, 4.01980],
     ]
     for (layout, expected) in expected {
       let y = try RotaryEmbedding(headDim: 4, layout: layout)

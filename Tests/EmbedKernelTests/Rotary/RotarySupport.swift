@@ -25,8 +25,8 @@ func reference(
           let angle = Double(positions[b * shape.context + t]) * angles.radians[pair]
           let c = cos(angle) * angles.attentionFactor
           let s = sin(angle) * angles.attentionFactor * (direction == .forward ? 1 : -1)
-          let first = row + (embedding.layout == .half ? pair : 2 * pair)
-          let second = first + (embedding.layout == .half ? pairs : 1)
+          let first = row + (embedding.layout == .halves ? pair : 2 * pair)
+          let second = first + (embedding.layout == .halves ? pairs : 1)
           let (a, b) = (Double(x[first]), Double(x[second]))
           (y[first], y[second]) = (a * c - b * s, b * c + a * s)
         }

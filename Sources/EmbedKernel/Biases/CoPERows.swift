@@ -4,6 +4,8 @@
 // P positions, d head dim; gates g = sigmoid(logits), p_ij = sum of g_ik over keys k >= j that are of
 // the query's document.
 
+internal import CMicrokernels
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)
@@ -12,101 +14,65 @@
   internal import Darwin
 #endif
 
-/// A checked call: rows of logits `[rows, keys]`, a query's vector each.
-@safe struct CoPEPass {
+/// The rows `[rows, keys]` of a checked call, a query's vector each.
+@safe struct CoPERows {
+  let call: AttentionCall
+  let queries: UnsafePointer<Float>
   let table: UnsafePointer<Float>
   let positions: Int
   let dim: Int
-  let shape: AttentionShape
-  let queryPlaces: Places
-  let keyPlaces: Places
-  let queries: UnsafePointer<Float>
-  let logits: UnsafeMutableRawPointer
-  let element: ElementType
-  let plan: Plan
 
-  var keys: Int { shape.keys }
-  var rowCount: Int { shape.batch * shape.heads * shape.queries }
+  /// The rows of a call; nil where it has no vectors.
+  init?(_ call: AttentionCall, _ cope: CoPE) {
+    guard let queries = unsafe call.vectors.queries?.baseAddress else { return nil }
+    self.call = call
+    unsafe self.queries = queries
+    unsafe table = UnsafePointer(cope.table.unsafeBuffer.baseAddress.unsafelyUnwrapped)
+    positions = cope.table.rows
+    dim = cope.table.dim
+  }
+
+  var count: Int { call.shape.batch * call.shape.heads * call.shape.queries }
 
   /// The rows whose products fit the scratch together. They follow from the shape alone, so that threads,
   /// which take whole blocks, change no bit.
   var blockRows: Int { max(1, min(32, RelativeProducts.Scratch.count / positions)) }
-  var blockCount: Int { (rowCount + blockRows - 1) / blockRows }
-
-  /// Checks a call; nil where there are no logits.
-  init?(
-    _ kernels: Kernels, _ cope: CoPE, _ queryVectors: UnsafeBufferPointer<Float>,
-    _ logits: Elements, _ shape: AttentionShape,
-    _ queries: (ids: PositionIDs, places: Places), _ keys: (ids: PositionIDs, places: Places)
-  ) throws(EmbedError) {
-    let count = try shape.check()
-    guard logits.count == count else {
-      throw .wrongElementCount(
-        argument: "logits", expected: count, shape: shape.dimensions, actual: logits.count)
-    }
-    let rows = try elementCount("query vectors", shape.batch, shape.heads, shape.queries)
-    let expected = try elementCount("query vectors", rows, cope.table.dim)
-    guard queryVectors.count == expected else {
-      throw .wrongElementCount(
-        argument: "query vectors", expected: expected,
-        shape: [shape.batch, shape.heads, shape.queries, cope.table.dim],
-        actual: queryVectors.count)
-    }
-    let bytes = count * logits.type.byteCount
-    let written = unsafe Memory(logits.base, bytes)
-    if written.overlaps(unsafe Memory(queryVectors.baseAddress, queryVectors.count * 4)) {
-      throw .overlappingMemory(argument: "query vectors")
-    }
-    _ = try BiasPlaces(
-      heads: nil, positions: nil, name: "CoPE", shape, queries.ids, keys.ids, queries.places,
-      keys.places)
-    plan = try Plan(
-      kernels, outputBytes: bytes, rows: rows, dim: max(1, shape.keys))
-    guard count > 0, let base = unsafe logits.base, let vectors = queryVectors.baseAddress else {
-      return nil
-    }
-    unsafe table = UnsafePointer(cope.table.storage.base)
-    positions = cope.table.rows
-    dim = cope.table.dim
-    self.shape = shape
-    queryPlaces = queries.places
-    keyPlaces = keys.places
-    unsafe self.queries = vectors
-    unsafe self.logits = UnsafeMutableRawPointer(mutating: base)
-    element = logits.type
-  }
+  var blockCount: Int { (count + blockRows - 1) / blockRows }
 
   /// The address of row `row` of the logits.
   func row(_ row: Int) -> UnsafeMutableRawPointer {
-    unsafe logits + row * keys * element.byteCount
+    unsafe call.logits + row * call.shape.keys * call.element.byteCount
   }
 
-  /// products[r, p] = queries[first + r] · table[p]
+  /// Rows of vectors `x` against rows of `entries`, by way of `products`.
   @inline(__always)
-  func fillProducts(_ products: UnsafeMutablePointer<Float>, _ first: Int, _ count: Int) {
-    unsafe plan.products(
-      ProductTile(
-        x: UnsafeMutablePointer(mutating: queries) + first * dim, xStride: dim, rows: count,
-        table: UnsafeMutablePointer(mutating: table), tableStride: dim, entries: positions,
-        dim: dim, products: products, stride: positions, scale: 1))
+  func tile(
+    _ x: UnsafePointer<Float>, _ first: Int, _ count: Int, _ entries: UnsafePointer<Float>,
+    _ products: UnsafeMutablePointer<Float>
+  ) -> ek_product_tile {
+    unsafe ek_product_tile(
+      x: UnsafeMutablePointer(mutating: x) + first * dim, x_stride: dim, rows: count,
+      table: UnsafeMutablePointer(mutating: entries), table_stride: dim, entries: positions,
+      dim: dim, products: products, stride: positions, scale: 1)
   }
 
   /// Calls `body` for the stretches of keys that row `row` counts: those of its document, without
   /// padding. A packed document is one stretch; left padding leaves one too.
   @inline(__always)
   func forEachSpan(_ row: Int, _ body: (Range<Int>) -> Void) {
+    let shape = call.shape
     let (lane, column) = row.quotientAndRemainder(dividingBy: shape.queries)
     let batchRow = lane / shape.heads
-    if case .sequential = queryPlaces, case .sequential = keyPlaces { return body(0..<keys) }
-    queryPlaces.forEachStretch(
+    if call.queries.isSequential && call.keys.isSequential { return body(0..<shape.keys) }
+    call.queries.forEachStretch(
       row: batchRow, context: shape.queries, columns: column..<column + 1
     ) { query in
       guard query.group != Stretch.padding else { return }
-      var (first, end) = (keys, 0)
-      keyPlaces.forEachStretch(row: batchRow, context: shape.keys, columns: 0..<keys) { stretch in
-        guard stretch.group == query.group else { return }
-        first = min(first, stretch.column)
-        end = max(end, stretch.column + stretch.count)
+      var (first, end) = (shape.keys, 0)
+      call.keys.forEachStretch(row: batchRow, context: shape.keys, columns: 0..<shape.keys) {
+        guard $0.group == query.group else { return }
+        first = min(first, $0.column)
+        end = max(end, $0.column + $0.count)
       }
       if first < end { body(first..<end) }
     }
@@ -140,12 +106,12 @@
 
 /// The forward pass.
 struct CoPEForward: ParallelWork {
-  let pass: CoPEPass
+  let rows: CoPERows
 
-  func run(_ range: Range<Int>) { Body(pass: pass, range: range).run(pass.element, .float32) }
+  func run(_ range: Range<Int>) { Body(rows: rows, range: range).run(rows.call.element, .float32) }
 
   private struct Body: TypedBody {
-    let pass: CoPEPass
+    let rows: CoPERows
     let range: Range<Int>
 
     func run<Element: SIMDElement, Other: SIMDElement>(
@@ -156,18 +122,19 @@ struct CoPEForward: ParallelWork {
       let products = unsafe span.withUnsafeMutableBufferPointer {
         unsafe $0.baseAddress.unsafelyUnwrapped
       }
-      let (positions, size) = (pass.positions, MemoryLayout<Element>.size)
-      let blockRows = pass.blockRows
-      let end = min(pass.rowCount, range.upperBound * blockRows)
+      let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
+      let blockRows = rows.blockRows
+      let end = min(rows.count, range.upperBound * blockRows)
       var first = range.lowerBound * blockRows
       while first < end {
         let count = min(blockRows, end - first)
-        unsafe pass.fillProducts(products, first, count)
+        unsafe rows.call.plan.products(
+          rows.tile(rows.queries, first, count, rows.table, products))
         for row in 0..<count {
           let mine = unsafe products + row * positions
-          let logits = unsafe pass.row(first + row)
-          pass.forEachSpan(first + row) { span in
-            pass.forEachLogit(element, first + row, span) { key, place, share, _ in
+          let logits = unsafe rows.row(first + row)
+          rows.forEachSpan(first + row) { span in
+            rows.forEachLogit(element, first + row, span) { key, place, share, _ in
               let (low, high) = unsafe (mine[place], mine[min(place + 1, positions - 1)])
               let address = unsafe logits + key &* size
               unsafe Element.store(
@@ -183,13 +150,13 @@ struct CoPEForward: ParallelWork {
 
 /// The backward pass, row by row.
 @safe struct CoPEGradient {
-  let pass: CoPEPass
+  let rows: CoPERows
   /// Of the logits, of their type.
   let gradient: UnsafeMutableRawPointer
   let toQueries: UnsafeMutablePointer<Float>
   let toTable: UnsafeMutablePointer<Float>
 
-  func run() { Body(work: self).run(pass.element, .float32) }
+  func run() { Body(work: self).run(rows.call.element, .float32) }
 
   private struct Body: TypedBody {
     let work: CoPEGradient
@@ -197,8 +164,8 @@ struct CoPEForward: ParallelWork {
     func run<Element: SIMDElement, Other: SIMDElement>(
       _ element: Element.Type, _ other: Other.Type
     ) {
-      for row in 0..<work.pass.rowCount {
-        work.pass.forEachSpan(row) { work.add(element, row, $0) }
+      for row in 0..<work.rows.count {
+        work.rows.forEachSpan(row) { work.add(element, row, $0) }
       }
     }
   }
@@ -211,24 +178,16 @@ struct CoPEForward: ParallelWork {
     let sums = unsafe span.withUnsafeMutableBufferPointer {
       unsafe $0.baseAddress.unsafelyUnwrapped
     }
-    let (positions, dim, size) = (pass.positions, pass.dim, MemoryLayout<Element>.size)
-    let mine = unsafe gradient + row * pass.keys * size
+    let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
+    let mine = unsafe gradient + row * rows.call.shape.keys * size
     // The gradient of each whole position's product, while the logits' own still stands.
-    pass.forEachLogit(element, row, keys) { key, place, share, _ in
+    rows.forEachLogit(element, row, keys) { key, place, share, _ in
       let g = unsafe Element.load(mine + key &* size)
       unsafe sums[place] += g * (1 - share)
       unsafe sums[min(place + 1, positions - 1)] += g * share
     }
-    let tile = unsafe ProductTile(
-      x: toQueries + row * dim, xStride: dim, rows: 1,
-      table: UnsafeMutablePointer(mutating: pass.table), tableStride: dim, entries: positions,
-      dim: dim, products: sums, stride: positions, scale: 1)
-    pass.plan.combine(tile)
-    let outer = unsafe ProductTile(
-      x: UnsafeMutablePointer(mutating: pass.queries) + row * dim, xStride: dim, rows: 1,
-      table: toTable, tableStride: dim, entries: positions, dim: dim, products: sums,
-      stride: positions, scale: 1)
-    pass.plan.outer(outer)
+    unsafe rows.call.plan.combine(rows.tile(toQueries, row, 1, rows.table, sums))
+    unsafe rows.call.plan.outer(rows.tile(rows.queries, row, 1, toTable, sums))
     unsafe passThroughGates(element, row, keys, mine, sums)
   }
 
@@ -237,16 +196,16 @@ struct CoPEForward: ParallelWork {
     _ element: Element.Type, _ row: Int, _ keys: Range<Int>, _ mine: UnsafeMutableRawPointer,
     _ products: UnsafeMutablePointer<Float>
   ) {
-    let (positions, size) = (pass.positions, MemoryLayout<Element>.size)
-    unsafe pass.fillProducts(products, row, 1)
-    let logits = unsafe pass.row(row)
+    let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
+    unsafe rows.call.plan.products(rows.tile(rows.queries, row, 1, rows.table, products))
+    let logits = unsafe rows.row(row)
     // First the slope of each position, kept where the logits' gradient is, then its running sum.
     // Summing from the first key needs each position again, so the count runs down from its total.
     var total = 0.0
-    for key in keys.reversed() { unsafe total += CoPEPass.gate(Element.load(logits + key * size)) }
+    for key in keys.reversed() { unsafe total += CoPERows.gate(Element.load(logits + key * size)) }
     var (position, running) = (total, 0.0)
     for key in keys {
-      let gate = unsafe CoPEPass.gate(Element.load(logits + key * size))
+      let gate = unsafe CoPERows.gate(Element.load(logits + key * size))
       let g = unsafe Element.load(mine + key * size)
       if position < Double(positions - 1) {
         let place = Int(saturating: max(0, position))

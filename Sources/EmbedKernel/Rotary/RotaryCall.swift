@@ -1,0 +1,155 @@
+// One rotary call, checked, and its walk over the tensor: runs of tokens at consecutive positions
+// become tiles whose rows of cosines and sines are the table's; other rows are computed on the way.
+//
+// B batch, H heads, T context, D head dim, P pairs.
+
+internal import CMicrokernels
+
+/// A checked call on one tensor.
+@safe struct RotaryCall {
+  let shape: RotaryShape
+  let rows: RotaryRows
+  let places: Places
+  /// Positions `[axes, batch, context]` instead of `places`.
+  let coordinates: UnsafePointer<Int32>?
+  /// The parts of a head within which pairs lie.
+  let blocks: Int
+  let layout: RotaryLayout
+  let direction: RotaryDirection
+  let input: UnsafeRawPointer
+  let output: UnsafeMutableRawPointer
+  /// What both hold.
+  let type: ElementType
+  /// The tokens to rotate, counted over the batch.
+  let tokens: Range<Int>
+  let plan: Plan
+
+  /// The pairs of a block.
+  private var pairs: Int { rows.pairs / blocks }
+
+  /// Whether to write past the cache, as is only possible where vectors of the output lie on lines of
+  /// the cache: those of 16 elements of a row in the layout of halves, of 16 pairs in the other.
+  private var isStreaming: Bool {
+    guard plan.traffic.streaming, unsafe UnsafeRawPointer(output) != input else { return false }
+    let line = 64 / type.byteCount
+    let areBlocksAligned =
+      layout == .halves ? pairs.isMultiple(of: 16) : blocks == 1 || (2 * pairs).isMultiple(of: line)
+    return unsafe UInt(bitPattern: output) % 64 == 0 && shape.headDim.isMultiple(of: line)
+      && areBlocksAligned
+  }
+}
+
+/// Heads walked side by side: of 1, 2, 3, 4 and 6, four measured fastest (one thread, 25 MB: 1.31 ms
+/// against 1.76 with one).
+private let headsTogether = 4
+
+/// Pairs of a row that is computed on the stack, at most.
+private let slice = 256
+
+extension RotaryCall: ParallelWork {
+  /// Rotates the tokens `part` of the call's.
+  @inline(__always)
+  func run(_ part: Range<Int>) {
+    let first = tokens.lowerBound
+    let range = first + part.lowerBound..<first + part.upperBound
+    // What all tiles of the part share.
+    var tile = unsafe ek_rotary_tile(
+      input: input, output: output, type: type.code, rows: rows.table, sines: 0,
+      outer: ek_rotary_loop(count: 1, elements: shape.tokenStride, rows: 2 * rows.pairs),
+      inner: ek_rotary_loop(count: 1, elements: shape.headStride, rows: 0), pairs: 0,
+      partner: pairs, rest_at: 0, rest: 0, neighbours: layout == .interleaved,
+      inverse: direction == .backward, streaming: isStreaming)
+    if let coordinates = unsafe coordinates {
+      for token in range {
+        unsafe rotate(token, &tile) { pairs, row in
+          unsafe rows.compute(pairs, coordinates + token, stride: shape.tokens, into: row)
+        }
+      }
+      return
+    }
+    places.forEachRun(context: shape.context, in: range) { token, count, position in
+      let known = min(count, max(rows.tableRows - position, 0))
+      if known > 0 {
+        let row = unsafe rows.table + position * 2 * rows.pairs
+        unsafe tile.sines = rows.pairs
+        unsafe tile.outer.count = known
+        for block in 0..<blocks {
+          let first = block * pairs
+          unsafe rotate(token, first..<first + pairs, row + first, &tile)
+        }
+      }
+      for i in known..<max(count, known) {
+        unsafe rotate(token + i, &tile) { pairs, row in
+          unsafe rows.compute(pairs, position + i, into: row)
+        }
+      }
+    }
+  }
+
+  /// Rotates one token by rows that `compute` puts on the stack.
+  private func rotate(
+    _ token: Int, _ tile: inout ek_rotary_tile,
+    _ compute: (Range<Int>, UnsafeMutablePointer<Float>) -> Void
+  ) {
+    var scratch = InlineArray<512, Float>(repeating: 0)
+    var span = scratch.mutableSpan
+    let row = unsafe span.withUnsafeMutableBufferPointer {
+      unsafe $0.baseAddress.unsafelyUnwrapped
+    }
+    unsafe tile.outer.count = 1
+    for block in 0..<blocks {
+      var first = block * pairs
+      while first < (block + 1) * pairs {
+        let range = first..<min(first + slice, (block + 1) * pairs)
+        unsafe compute(range, row)
+        unsafe tile.sines = range.count
+        unsafe rotate(token, range, row, &tile)
+        first = range.upperBound
+      }
+    }
+  }
+
+  /// Rotates the pairs `range`, within a block, of the tile's tokens from `token` on in all heads.
+  @inline(__always)
+  private func rotate(
+    _ token: Int, _ range: Range<Int>, _ row: UnsafePointer<Float>, _ tile: inout ek_rotary_tile
+  ) {
+    let block = range.lowerBound / pairs
+    let offset =
+      2 * block * pairs + (range.lowerBound - block * pairs) * (layout == .halves ? 1 : 2)
+    let first = shape.vector(token: token, head: 0) + offset
+    let isLast = range.upperBound == rows.pairs
+    unsafe tile.rows = row
+    unsafe tile.pairs = range.count
+    unsafe tile.rest_at = 2 * rows.pairs - offset
+    unsafe tile.rest = isLast ? shape.headDim - 2 * rows.pairs : 0
+    // Heads of a token share its row. Where a head's tokens lie together, a few heads are walked side
+    // by side: a table that outgrows L1 is then read from L2 once for all of them.
+    let together = shape.isHeadsFirst ? headsTogether : shape.heads
+    var head = 0
+    while head < shape.heads {
+      let at = (first + head * shape.headStride) * type.byteCount
+      unsafe tile.input = input + at
+      unsafe tile.output = output + at
+      unsafe tile.inner.count = min(together, shape.heads - head)
+      unsafe plan.backend.kernels.rotate(tile, plan)
+      head += together
+    }
+  }
+}
+
+extension ek_rotary_tile {
+  var isInPlace: Bool { unsafe UnsafeRawPointer(output) == input }
+
+  /// How far row (`outer`, `inner`) is from the first, in elements.
+  @inline(__always)
+  func element(_ outer: Int, _ inner: Int) -> Int {
+    unsafe outer &* self.outer.elements &+ inner &* self.inner.elements
+  }
+
+  /// The cosines of that row.
+  @inline(__always)
+  func cosines(_ outer: Int, _ inner: Int) -> UnsafePointer<Float> {
+    unsafe rows + (outer &* self.outer.rows &+ inner &* self.inner.rows)
+  }
+}
