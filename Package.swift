@@ -17,6 +17,7 @@ let package = Package(
   platforms: [.macOS(.v26)],
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
+    .library(name: "EmbedSchemes", targets: ["EmbedSchemes"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
@@ -30,6 +31,9 @@ let package = Package(
       name: "EmbedKernel",
       dependencies: ["CBLASCalls", "CMicrokernels", "CThreadPool", "CZlib"],
       swiftSettings: strict),
+    // Positions of research papers, on the protocols that are open to users.
+    .target(
+      name: "EmbedSchemes", dependencies: ["EmbedKernel", "CMicrokernels"], swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
@@ -46,7 +50,7 @@ let package = Package(
     // where file names ignore case, Sources/embedkernel is Sources/EmbedKernel.
     .target(
       name: "EmbedCommand",
-      dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "CBLASCalls"],
+      dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedData", "EmbedTraining", "CBLASCalls"],
       swiftSettings: strict),
     .executableTarget(
       name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),
@@ -98,7 +102,8 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/Support/AllocationCounter"),
     .target(name: "TuningOff", path: "Tests/Support/TuningOff"),
     .executableTarget(
-      name: "AllocationProbe", dependencies: ["EmbedKernel", "EmbedTraining", "AllocationCounter"],
+      name: "AllocationProbe",
+      dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedTraining", "AllocationCounter"],
       path: "Tests/Support/AllocationProbe", swiftSettings: strict),
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/Support/SaveProbe",
@@ -110,7 +115,8 @@ let package = Package(
       dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "EmbedCommand", "CFuzzDriver"],
       path: "Tests/Support/FuzzProbe", exclude: ["Corpus"], swiftSettings: strict),
     .executableTarget(
-      name: "RaceProbe", dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining"],
+      name: "RaceProbe",
+      dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedData", "EmbedTraining"],
       path: "Tests/Support/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
@@ -118,6 +124,10 @@ let package = Package(
         "EmbedKernel", "EmbedData", "ReferenceKernels", "AllocationProbe", "SaveProbe",
         "TestSupport", "TuningOff",
       ],
+      exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedSchemesTests",
+      dependencies: ["EmbedSchemes", "EmbedKernel", "TestSupport", "TuningOff"],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedDifferentiableTests",
@@ -143,8 +153,8 @@ let package = Package(
     .testTarget(
       name: "EmbedCommandTests",
       dependencies: [
-        "CommandEntry", "EmbedCommand", "EmbedKernel", "EmbedData", "EmbedTraining", "TestSupport",
-        "TuningOff",
+        "CommandEntry", "EmbedCommand", "EmbedKernel", "EmbedSchemes", "EmbedData", "EmbedTraining",
+        "TestSupport", "TuningOff",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,6 +1,7 @@
 // `positions` and `plot` with every attention bias, as a shell sees them.
 
 import EmbedKernel
+import EmbedSchemes
 import TestSupport
 import Testing
 

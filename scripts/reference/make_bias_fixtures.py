@@ -8,7 +8,7 @@ floats.
     .venv/bin/pip install --no-deps nemo-toolkit==1.23.0
     .venv/bin/python scripts/reference/make_bias_fixtures.py
 
-Tests/EmbedKernelTests/Fixtures/biases/biases.json gets, computed in float64 from inputs that are
+Tests/EmbedSchemesTests/Fixtures/biases/biases.json gets, computed in float64 from inputs that are
 exact in float32:
 
 alibiSlopes    heads -> slopes, BLOOM's
@@ -40,7 +40,7 @@ from transformers.models.wav2vec2_bert import modeling_wav2vec2_bert
 from transformers.models.xlnet import XLNetConfig, modeling_xlnet
 from x_transformers import x_transformers as xt
 
-OUTPUT = Path(__file__).resolve().parents[2] / "Tests/EmbedKernelTests/Fixtures/biases/biases.json"
+OUTPUT = Path(__file__).resolve().parents[2] / "Tests/EmbedSchemesTests/Fixtures/biases/biases.json"
 SEED = 20_240_607
 BATCH, HEADS, QUERIES, KEYS, DIM = 2, 3, 7, 7, 8
 generator = torch.Generator().manual_seed(SEED)

@@ -1,6 +1,7 @@
 // Attention biases that positions alone decide, for the command: the bias [heads, T, T].
 
 internal import EmbedKernel
+internal import EmbedSchemes
 
 extension PositionScheme {
   private static func bias(

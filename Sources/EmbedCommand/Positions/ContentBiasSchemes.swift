@@ -2,6 +2,7 @@
 // of those, and give the bias [batch, heads, queries, keys].
 
 internal import EmbedKernel
+internal import EmbedSchemes
 
 /// The vectors of a call, and its sizes.
 private struct Vectors {

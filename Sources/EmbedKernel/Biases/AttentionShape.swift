@@ -25,7 +25,7 @@ public struct AttentionShape: Hashable, Sendable {
   }
 
   /// The dimensions in memory order.
-  var dimensions: [Int] { [batch, heads, queries, keys] }
+  public var dimensions: [Int] { [batch, heads, queries, keys] }
 
   /// Checks the sizes and that their product can be addressed.
   ///

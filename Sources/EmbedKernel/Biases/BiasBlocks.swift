@@ -6,7 +6,7 @@
 // once when the block is done, so every scheme works on every element type.
 
 /// The blocks of a call, which are pieces of work for any thread.
-@safe struct BiasBlocks {
+@safe package struct BiasBlocks {
   let call: AttentionCall
   let bias: any AttentionBias
   /// The bias lays the causal mask, and writes where it would add.
@@ -26,7 +26,7 @@
   private var blocksOfHead: Int { (call.shape.queries &+ Self.rows &- 1) / Self.rows }
 
   /// Rows of a block: enough to use a table's row again while it is in L1.
-  static let rows = 32
+  package static let rows = 32
   /// Columns of a block of two-byte logits.
   static let columns = 512
   /// The floats of such a block, 64 KiB.
@@ -35,7 +35,7 @@
 
 extension BiasBlocks: ParallelWork {
   /// Does the blocks `range` of `[batch * heads]` times the blocks of a head.
-  func run(_ range: Range<Int>) {
+  package func run(_ range: Range<Int>) {
     withScratch { blocks in
       for block in range {
         let (lane, place) = block.quotientAndRemainder(dividingBy: blocksOfHead)

@@ -8,11 +8,11 @@ internal import Synchronization
 /// The entry of key - query = delta stands at index `past + delta`, so entries rise with the key.
 /// Growing publishes a larger table; the smaller ones live on for readers that still hold them, at
 /// most as much memory again.
-@safe final class ReachTable<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
+@safe package final class ReachTable<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
   /// The table of one reach.
-  @safe final class Snapshot: @unchecked Sendable {
-    let reach: BiasReach
-    let values: AlignedBuffer<Element>
+  @safe package final class Snapshot: @unchecked Sendable {
+    package let reach: BiasReach
+    package let values: AlignedBuffer<Element>
 
     /// The same for readers, in memory of its own.
     fileprivate let view: UnsafeMutablePointer<View>
@@ -31,24 +31,24 @@ internal import Synchronization
   }
 
   /// What a reader needs of a table: plain values, so that reading counts no references.
-  @safe struct View {
-    let reach: BiasReach
+  @safe package struct View {
+    package let reach: BiasReach
     /// Elements from one row to the next.
-    let rowStride: Int
+    package let rowStride: Int
     /// The entry of delta 0 in row 0.
-    let first: UnsafeMutablePointer<Element>
+    package let first: UnsafeMutablePointer<Element>
 
     /// The entry of delta 0 in row `row`.
     @inline(__always)
-    func origin(_ row: Int = 0) -> UnsafeMutablePointer<Element> {
+    package func origin(_ row: Int = 0) -> UnsafeMutablePointer<Element> {
       unsafe first + row &* rowStride
     }
   }
 
-  typealias Fill = @Sendable (Snapshot) throws(EmbedError) -> Void
+  package typealias Fill = @Sendable (Snapshot) throws(EmbedError) -> Void
 
   /// The longest distance a table is grown to, unless a scheme says otherwise.
-  static var longest: Int { 1 << 24 }
+  package static var longest: Int { 1 << 24 }
 
   private let rows: Int
   private let width: Int
@@ -57,7 +57,7 @@ internal import Synchronization
   private let snapshots = Guarded<[Snapshot]>([])
 
   /// A table of nothing yet, whose `rows` rows `fill` writes.
-  init(rows: Int, width: Int = 1, _ fill: @escaping Fill) {
+  package init(rows: Int, width: Int = 1, _ fill: @escaping Fill) {
     self.rows = rows
     self.width = width
     self.fill = fill
@@ -65,14 +65,14 @@ internal import Synchronization
 
   /// The newest table; `cover(_:)` has made one.
   @inline(__always)
-  var newest: View {
+  package var newest: View {
     let address = current.load(ordering: .acquiring)
     return unsafe UnsafePointer<View>(bitPattern: address).unsafelyUnwrapped.pointee
   }
 
   /// Makes the table cover `reach`. Allocates and locks only where it did not.
   @inline(__always)
-  func cover(_ reach: BiasReach) throws(EmbedError) {
+  package func cover(_ reach: BiasReach) throws(EmbedError) {
     if current.load(ordering: .acquiring) != 0, newest.reach.covers(reach) { return }
     try grow(reach)
   }
@@ -95,7 +95,7 @@ internal import Synchronization
 
   /// Writes the newest table again, after what it is made from has changed. No other thread may use
   /// the table meanwhile.
-  func refresh() throws(EmbedError) {
+  package func refresh() throws(EmbedError) {
     try snapshots.withLock { (list) throws(EmbedError) in
       if let snapshot = list.last { try fill(snapshot) }
     }

@@ -105,7 +105,7 @@ public final class T5Bias: TrainedDistanceBias {
 
   /// The weight of the distance's bucket.
   public func value(head: Int, distance: Int) -> Double {
-    Double(weights.element(buckets.bucket(distance), head))
+    Double(weights[buckets.bucket(distance), head])
   }
 
   /// Adds to the bucket's weight.

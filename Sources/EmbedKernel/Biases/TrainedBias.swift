@@ -126,9 +126,6 @@ extension Kernels {
 }
 
 extension EmbeddingTable<Float> {
-  /// One number of a scheme's parameters.
-  package func element(_ row: Int, _ column: Int) -> Float {
-    precondition(row >= 0 && row < rows && column >= 0 && column < dim, "index out of bounds")
-    return unsafe unsafeBuffer[row * dim + column]
-  }
+  /// A copy of the elements.
+  package var values: [Float] { unsafe Array(unsafeBuffer) }
 }

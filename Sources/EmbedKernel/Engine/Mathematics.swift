@@ -8,10 +8,10 @@
   private import Darwin
 #endif
 
-func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
-func logarithm(_ value: Double) -> Double { log(value) }
-func exponential(_ value: Double) -> Double { exp(value) }
-func cosine(_ angle: Double) -> Double { cos(angle) }
-func sine(_ angle: Double) -> Double { sin(angle) }
+package func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+package func logarithm(_ value: Double) -> Double { log(value) }
+package func exponential(_ value: Double) -> Double { exp(value) }
+package func cosine(_ angle: Double) -> Double { cos(angle) }
+package func sine(_ angle: Double) -> Double { sin(angle) }
 /// ln(1 + value), exact for small values.
-func logarithmOfOnePlus(_ value: Double) -> Double { log1p(value) }
+package func logarithmOfOnePlus(_ value: Double) -> Double { log1p(value) }

@@ -1,7 +1,7 @@
 // Elements of a type to and from floats in memory, one at a time: for passes that go row by row.
 
 /// An element type that Swift code can load and store.
-protocol SIMDElement: TableElement {
+package protocol SIMDElement: TableElement {
   /// The element at `address`, which need not be aligned.
   static func load(_ address: UnsafeRawPointer) -> Float
   /// Writes an element, rounded.
@@ -9,25 +9,25 @@ protocol SIMDElement: TableElement {
 }
 
 extension Float: SIMDElement {
-  @inline(__always)
-  static func load(_ address: UnsafeRawPointer) -> Float {
+  @inlinable @inline(__always)
+  package static func load(_ address: UnsafeRawPointer) -> Float {
     unsafe address.loadUnaligned(as: Float.self)
   }
 
-  @inline(__always)
-  static func store(_ value: Float, _ address: UnsafeMutableRawPointer) {
+  @inlinable @inline(__always)
+  package static func store(_ value: Float, _ address: UnsafeMutableRawPointer) {
     unsafe address.storeBytes(of: value, as: Float.self)
   }
 }
 
 extension SIMDElement where Self: HalfPrecision {
-  @inline(__always)
-  static func load(_ address: UnsafeRawPointer) -> Float {
+  @inlinable @inline(__always)
+  package static func load(_ address: UnsafeRawPointer) -> Float {
     Self(bitPattern: unsafe address.loadUnaligned(as: UInt16.self)).float
   }
 
-  @inline(__always)
-  static func store(_ value: Float, _ address: UnsafeMutableRawPointer) {
+  @inlinable @inline(__always)
+  package static func store(_ value: Float, _ address: UnsafeMutableRawPointer) {
     unsafe address.storeBytes(of: Self(value).bitPattern, as: UInt16.self)
   }
 }
@@ -36,14 +36,14 @@ extension BFloat16: SIMDElement {}
 extension Half: SIMDElement {}
 
 /// Code that is compiled for each pair of element types.
-protocol TypedBody {
+package protocol TypedBody {
   func run<Input: SIMDElement, Output: SIMDElement>(_ input: Input.Type, _ output: Output.Type)
 }
 
 extension TypedBody {
   /// Runs the code of two types known at run time.
   @inline(__always)
-  func run(_ input: ElementType, _ output: ElementType) {
+  package func run(_ input: ElementType, _ output: ElementType) {
     switch (input, output) {
     case (.float32, .float32): run(Float.self, Float.self)
     case (.float32, .float16): run(Float.self, Half.self)

@@ -7,7 +7,7 @@ internal import Synchronization
 /// Work on `0..<count` that any thread may do a part of, as a plain value.
 ///
 /// A value rather than a closure: handing a closure to another thread allocates.
-protocol ParallelWork {
+package protocol ParallelWork {
   /// Does the part `range`; parts write disjoint memory.
   func run(_ range: Range<Int>)
 }
@@ -21,7 +21,7 @@ package enum Threads {
   /// There are more parts than threads, and each thread takes the next part when it is free: a
   /// helper that wakes late, by tens of microseconds, takes fewer. Allocates nothing.
   @inline(__always)
-  static func split<Work: ParallelWork>(_ count: Int, _ threads: Int, _ work: Work) {
+  package static func split<Work: ParallelWork>(_ count: Int, _ threads: Int, _ work: Work) {
     let threads = min(threads, count)
     guard threads > 1 else { return work.run(0..<count) }
     unsafe withUnsafePointer(to: work) { work in

@@ -90,7 +90,7 @@ internal import CBLASCalls
     return pieces
   }
 
-  func run(_ range: Range<Int>) { for piece in range { run(piece) } }
+  package func run(_ range: Range<Int>) { for piece in range { run(piece) } }
 
   private func run(_ piece: Int) {
     let byRows = c.rows >= c.columns

@@ -67,7 +67,7 @@ extension AbsolutePositions {
 
 extension SinusoidLayout {
   /// Radians per place of each sine.
-  func frequencies(dim: Int, base: Double) -> [Double] {
+  package func frequencies(dim: Int, base: Double) -> [Double] {
     switch self {
     case .interleaved:
       (0..<(dim + 1) / 2).map { pow(base, -2 * Double($0) / Double(dim)) }

@@ -3,11 +3,11 @@
 
 extension RotaryEmbedding {
   @usableFromInline
-  func check(_ count: Int, _ shape: RotaryShape, _ argument: String) throws(EmbedError) {
+  package func check(_ count: Int, _ shape: RotaryShape, _ argument: String) throws(EmbedError) {
     try Self.check(count, shape, headDim: headDim, argument)
   }
 
-  static func check(
+  package static func check(
     _ count: Int, _ shape: RotaryShape, headDim: Int, _ argument: String
   ) throws(EmbedError) {
     let expected = try shape.check(headDim: headDim)

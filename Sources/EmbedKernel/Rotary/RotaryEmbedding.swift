@@ -115,7 +115,7 @@ public final class RotaryEmbedding: Sendable {
   /// The positions that rows are kept for, in the table of the trained scale.
   package var tableRows: Int { trained.rowCount }
 
-  var pairs: Int { rotaryDim / 2 }
+  package var pairs: Int { rotaryDim / 2 }
 
   private var parts: Parts { Parts(rotaryDim, base, scaling, axes, decay, tableBytes) }
 

@@ -113,7 +113,7 @@ public enum RotaryScalings {
 }
 
 /// A scheme's number, if it is finite and above 0.
-func requirePositive(_ argument: String, _ value: Double) throws(EmbedError) {
+package func requirePositive(_ argument: String, _ value: Double) throws(EmbedError) {
   guard value.isFinite, value > 0 else {
     throw .invalidValue(argument: argument, value: value, expected: "a finite number above 0")
   }

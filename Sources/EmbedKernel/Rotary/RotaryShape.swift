@@ -69,7 +69,7 @@ public struct RotaryShape: Hashable, Sendable {
   }
 
   var isHeadsFirst: Bool { order == .headsFirst }
-  var tokens: Int { batch &* context }
+  package var tokens: Int { batch &* context }
   var elements: Int { batch &* heads &* context &* headDim }
   /// Elements between a token's vectors of consecutive heads, and a head's of consecutive tokens.
   var headStride: Int { isHeadsFirst ? context &* headDim : headDim }
@@ -78,7 +78,7 @@ public struct RotaryShape: Hashable, Sendable {
 
   /// Where the vector of a head of token `token`, counted over the batch, begins.
   @inline(__always)
-  func vector(token: Int, head: Int) -> Int {
+  package func vector(token: Int, head: Int) -> Int {
     let (sequence, column) = token.quotientAndRemainder(dividingBy: context)
     return sequence &* sequenceStride &+ column &* tokenStride &+ head &* headStride
   }
@@ -101,5 +101,15 @@ public struct RotaryShape: Hashable, Sendable {
 
   private func invalid(_ argument: String, _ value: Int, _ expected: String) -> EmbedError {
     .invalidSize(argument: argument, value: value, expected: expected)
+  }
+}
+
+extension Kernels {
+  /// The threads of a call on a tensor of `shape`.
+  package func threads(_ shape: RotaryShape) throws(EmbedError) -> Int {
+    let vectors = shape.tokens &* shape.heads
+    return try Plan(
+      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1)
+    ).threads
   }
 }

@@ -12,7 +12,7 @@
 internal import Synchronization
 
 /// One set of angles and the rows computed so far.
-@safe final class RotaryState: Sendable {
+@safe package final class RotaryState: Sendable {
   let pairs: Int
   let frequencies: AlignedBuffer<Double>
   /// Empty for none.
@@ -30,7 +30,7 @@ internal import Synchronization
   /// - Parameters:
   ///   - growth: ln of each pair's growth a position, or nil.
   ///   - tableBytes: The most memory for the table in use.
-  init(
+  package init(
     _ angles: RotaryFrequencies, growth: [Double]? = nil, center: Int = 0, axes: [UInt8]? = nil,
     tableBytes: Int
   ) throws(EmbedError) {
@@ -50,7 +50,7 @@ internal import Synchronization
   /// Calls `body` with the rows there are, without a lock. This is the only way to them, and it
   /// holds this state until `body` returns: rows are pointers into it, so none may leave `body`.
   @inline(__always)
-  func withRows<Result, Failure: Error>(
+  package func withRows<Result, Failure: Error>(
     _ body: (RotaryRows) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try withExtendedLifetime(self) { () throws(Failure) in try body(rows) }
@@ -78,7 +78,7 @@ internal import Synchronization
   }
 
   /// Makes the table hold the positions `0..<count`, as far as the limit allows.
-  func reserve(_ count: Int) throws(EmbedError) {
+  package func reserve(_ count: Int) throws(EmbedError) {
     let wanted = min(count, limit)
     guard rowCount < wanted else { return }
     try tables.withLock { (tables) throws(EmbedError) in
@@ -102,7 +102,7 @@ internal import Synchronization
 }
 
 /// A row's source as plain pointers, valid for a call.
-@safe struct RotaryRows {
+@safe package struct RotaryRows {
   /// Rows of 2P floats: cosines, then sines.
   let table: UnsafePointer<Float>
   let tableRows: Int
@@ -127,7 +127,7 @@ internal import Synchronization
 
   /// The same from the table where it has the position.
   @inline(__always)
-  func known(_ pair: Int, _ position: Int) -> (cosine: Float, sine: Float) {
+  package func known(_ pair: Int, _ position: Int) -> (cosine: Float, sine: Float) {
     guard position < tableRows else { return element(pair, position) }
     let row = unsafe table + position * 2 * pairs
     return unsafe (row[pair], row[pairs + pair])
@@ -167,7 +167,7 @@ final class RotaryTable: Sendable {
 
 extension AlignedBuffer {
   /// A copy of `elements`.
-  init(copying elements: [Element]) throws(EmbedError) {
+  package init(copying elements: [Element]) throws(EmbedError) {
     try self.init(count: elements.count)
     unsafe _ = unsafeBuffer.initialize(fromContentsOf: elements)
   }

@@ -14,7 +14,7 @@
 /// The address is a multiple of 64 bytes; from 2 MiB on it is a multiple of 2 MiB, and the kernel
 /// is asked to back it with huge pages.
 @safe public struct AlignedBuffer<Element: BitwiseCopyable>: ~Copyable {
-  @usableFromInline let base: UnsafeMutablePointer<Element>
+  @usableFromInline package let base: UnsafeMutablePointer<Element>
 
   /// The number of elements.
   public let count: Int

@@ -19,7 +19,7 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   /// The number of elements in a row.
   public let dim: Int
 
-  let storage: AlignedBuffer<Element>
+  package let storage: AlignedBuffer<Element>
 
   /// The optimisers that leave rows behind. Entered while a writer has the table to itself.
   var ledgers: [RowLedger] = []

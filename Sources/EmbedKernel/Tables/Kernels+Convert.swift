@@ -29,7 +29,7 @@ extension Kernels {
   }
 
   @usableFromInline
-  func convert(
+  package func convert(
     _ input: UnsafeRawBufferPointer, _ inputType: ElementType, _ inputCount: Int,
     _ output: UnsafeMutableRawBufferPointer, _ outputType: ElementType, _ outputCount: Int
   ) throws(EmbedError) {

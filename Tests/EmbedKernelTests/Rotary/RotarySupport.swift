@@ -142,16 +142,6 @@ enum RotaryFixtures {
   }
 
   struct Learned: Decodable, Sendable {
-    struct LeRoPE: Decodable, Sendable {
-      let shape: [Int]
-      let alpha, input, outputGradient: [Float]
-      let expected, inputGradient, alphaGradient: [Double]
-    }
-    struct PoPE: Decodable, Sendable {
-      let shape: [Int]
-      let phases, input, queryOutputGradient, keyOutputGradient: [Float]
-      let queries, keys, queryInputGradient, keyInputGradient, phaseGradient: [Double]
-    }
     struct XPos: Decodable, Sendable {
       let shape: [Int]
       let center: Int
@@ -160,8 +150,6 @@ enum RotaryFixtures {
       let outputGradient: [Float]
       let queryInputGradient, keyInputGradient: [Double]
     }
-    let lerope: LeRoPE
-    let pope: PoPE
     let xpos: XPos
   }
 

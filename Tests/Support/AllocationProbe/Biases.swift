@@ -2,6 +2,7 @@
 // backward.
 
 import EmbedKernel
+import EmbedSchemes
 
 extension AllocationProbe {
   static func probeBiases() throws {

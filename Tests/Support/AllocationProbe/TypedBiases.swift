@@ -2,6 +2,7 @@
 // they are warm.
 
 import EmbedKernel
+import EmbedSchemes
 
 extension AllocationProbe {
   static func probeTypedBiases<Element: TableElement>(_ type: Element.Type) throws {

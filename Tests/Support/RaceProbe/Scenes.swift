@@ -2,6 +2,7 @@
 
 import EmbedData
 import EmbedKernel
+import EmbedSchemes
 import EmbedTraining
 
 let scenes: [Scene] = [

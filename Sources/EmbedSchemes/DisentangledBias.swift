@@ -4,6 +4,8 @@
 //
 // S span, d head dim, H heads, n = query position - key position.
 
+public import EmbedKernel
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)

@@ -3,6 +3,8 @@
 //
 // D elements of a head, 2D of its output: D cosines, D sines.
 
+internal import EmbedKernel
+
 /// The turn by each key's phase; empty for queries.
 struct PhaseTurns: ~Copyable {
   static let range = -2 * Double.pi...0
@@ -26,7 +28,7 @@ struct PhaseTurns: ~Copyable {
 }
 
 /// What both directions share.
-@safe struct PolarPass {
+@safe struct PolarCall {
   let shape: RotaryShape
   let places: Places
   let rows: RotaryRows
@@ -75,16 +77,16 @@ private func softplus(_ x: Double) -> Double {
 
 /// output[j], output[D + j] = softplus(input[j]) * cosine, sine
 @safe struct PolarForward: ParallelWork {
-  let pass: PolarPass
+  let call: PolarCall
   let input: UnsafePointer<Float>
   let output: UnsafeMutablePointer<Float>
 
   func run(_ range: Range<Int>) {
-    let dim = pass.shape.headDim
-    pass.eachVector(range) { vector, head, position in
+    let dim = call.shape.headDim
+    call.eachVector(range) { vector, head, position in
       for j in 0..<dim {
         let size = softplus(unsafe Double(input[vector + j]))
-        let (cosine, sine) = pass.turn(head, j, position)
+        let (cosine, sine) = call.turn(head, j, position)
         unsafe output[2 * vector + j] = Float(size * cosine)
         unsafe output[2 * vector + dim + j] = Float(size * sine)
       }
@@ -94,7 +96,7 @@ private func softplus(_ x: Double) -> Double {
 
 /// Its backward; the phases' gradients are summed a chunk.
 @safe struct PolarBackward: ParallelWork {
-  let pass: PolarPass
+  let call: PolarCall
   let input: UnsafePointer<Float>
   let outputGradient: UnsafePointer<Float>
   let inputGradient: UnsafeMutablePointer<Float>
@@ -103,15 +105,15 @@ private func softplus(_ x: Double) -> Double {
   let sums: UnsafeMutablePointer<Double>?
 
   func run(_ range: Range<Int>) {
-    let dim = pass.shape.headDim
-    let width = pass.shape.heads * dim
+    let dim = call.shape.headDim
+    let width = call.shape.heads * dim
     for chunk in range {
       let sums = unsafe sums.map { unsafe $0 + chunk * width }
       unsafe sums?.update(repeating: 0, count: width)
-      pass.eachVector(chunks.range(chunk)) { vector, head, position in
+      call.eachVector(chunks.range(chunk)) { vector, head, position in
         for j in 0..<dim {
           let value = unsafe Double(input[vector + j])
-          let (cosine, sine) = pass.turn(head, j, position)
+          let (cosine, sine) = call.turn(head, j, position)
           let along = unsafe Double(outputGradient[2 * vector + j])
           let across = unsafe Double(outputGradient[2 * vector + dim + j])
           // The slope of softplus is the logistic function.

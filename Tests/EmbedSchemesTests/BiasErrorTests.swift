@@ -1,6 +1,7 @@
 // What is wrong with a call on attention logits, and that nothing was written.
 
 import EmbedKernel
+import EmbedSchemes
 import Testing
 
 @Suite struct BiasErrorTests {

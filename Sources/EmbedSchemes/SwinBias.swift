@@ -4,6 +4,8 @@
 //
 // A window of M rows and N columns; position p is row p / N, column p % N.
 
+public import EmbedKernel
+
 /// A trained number for each difference in two dimensions and each head.
 ///
 /// For a query, the keys of one row of the window take consecutive numbers, so a row of logits is
@@ -68,7 +70,7 @@
     let (qy, qx) = query.quotientAndRemainder(dividingBy: columns)
     let (ky, kx) = key.quotientAndRemainder(dividingBy: columns)
     let row = (qy - ky + rows - 1) * (2 * columns - 1) + qx - kx + columns - 1
-    return Double(weights.element(row, head))
+    return Double(weights[row, head])
   }
 
   /// Calls `body(column, count, place)` for the stretches of a row's keys in one row of the window:

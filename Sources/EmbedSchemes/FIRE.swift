@@ -8,6 +8,8 @@
 // The network is linear between the W places where one of its units starts or stops, so a bias costs
 // one product and sum, not W of them, and its gradient two sums.
 
+public import EmbedKernel
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)
@@ -83,9 +85,9 @@
   ///
   /// - Throws: `invalidValue` for a parameter that is not finite, or c of 0.
   public func refresh() throws(EmbedError) {
-    for i in 0..<parameterCount where !parameters.element(0, i).isFinite {
+    for i in 0..<parameterCount where !parameters[0, i].isFinite {
       throw .invalidValue(
-        argument: "FIRE's parameter \(i)", value: Double(parameters.element(0, i)),
+        argument: "FIRE's parameter \(i)", value: Double(parameters[0, i]),
         expected: "a finite number")
     }
     guard c > 0 else {
@@ -113,7 +115,7 @@
     }
   }
 
-  private func parameter(_ i: Int) -> Double { Double(parameters.element(0, i)) }
+  private func parameter(_ i: Int) -> Double { Double(parameters[0, i]) }
   private func w1(_ w: Int) -> Double { parameter(w) }
   private func b1(_ w: Int) -> Double { parameter(width + w) }
   private func w2(_ head: Int, _ w: Int) -> Double { parameter((2 + head) * width + w) }

@@ -2,6 +2,7 @@
 // distance, and a height for each key.
 
 internal import CMicrokernels
+public import EmbedKernel
 
 extension TransformerXLBias {
   private typealias KeyHeights = InlineArray<512, Float>
@@ -111,7 +112,7 @@ extension TransformerXLBias {
       let weight = unsafe Float(scale) * byDistance[place]
       for i in 0..<dim {
         unsafe v[i] += weight * projected[delta * dim + i]
-        let ofRow = unsafe ofRows[place * dim + i] + weight * positionBias.element(head, i)
+        let ofRow = unsafe ofRows[place * dim + i] + weight * positionBias[head, i]
         guard ofRow != 0 else { continue }
         for m in 0..<model { unsafe w[i * model + m] += ofRow * source[delta * model + m] }
       }

@@ -4,6 +4,8 @@
 //
 // R profiles (rank), E extent, n = query position - key position.
 
+public import EmbedKernel
+
 /// The bias c_i · bank[n] for 0 <= n < extent, and 0 elsewhere, with c = W h the mixing weights.
 ///
 /// The weights come from a projection of the hidden states, which is the model's; they are the

@@ -3,6 +3,8 @@
 //
 // k clip, d head dim, delta = key position - query position.
 
+public import EmbedKernel
+
 /// The addition of sum over j of w_ij · a[clip(delta, -k, k) + k] to the attention's output, a
 /// trained and shared by all heads.
 ///

@@ -2,6 +2,7 @@
 // widened numbers: what differs is one rounding.
 
 import EmbedKernel
+import EmbedSchemes
 import TestSupport
 import Testing
 

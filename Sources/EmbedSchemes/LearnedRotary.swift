@@ -3,6 +3,8 @@
 //
 // B batch, H heads, T context, P pairs.
 
+public import EmbedKernel
+
 /// A rotary embedding whose frequencies are trained.
 public final class LearnedRotary: Sendable {
   /// The logarithms alpha, shape `[1, pairs]`; zeros rotate as the embedding without them does.
@@ -89,16 +91,6 @@ public final class LearnedRotary: Sendable {
   }
 }
 
-extension Kernels {
-  /// The threads of a call on a tensor of `shape`.
-  func threads(_ shape: RotaryShape) throws(EmbedError) -> Int {
-    let vectors = shape.tokens &* shape.heads
-    return try Plan(
-      self, outputBytes: shape.elements &* 4, rows: vectors, dim: max(shape.headDim, 1)
-    ).threads
-  }
-}
-
 /// For each chunk and pair: the sum over tokens and heads of position * (a * db - b * da).
 @safe private struct TurnSums: ParallelWork {
   let input: UnsafePointer<Float>
@@ -131,31 +123,5 @@ extension Kernels {
         }
       }
     }
-  }
-}
-
-extension EmbeddingTable<Float> {
-  /// A copy of the elements.
-  var values: [Float] { unsafe Array(unsafeBuffer) }
-}
-
-/// Angles as they are given.
-public struct FixedFrequencies: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names: [String] = []
-  private let angles: RotaryFrequencies
-
-  /// - Parameter angles: One a pair.
-  public init(_ angles: RotaryFrequencies) { self.angles = angles }
-
-  /// - Throws: Always: no configuration holds frequencies.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    throw fields.fault("rope_type", "fixed frequencies", "a scheme that a configuration can name")
-  }
-
-  /// The angles under a scale.
-  public func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies
-  {
-    angles
   }
 }

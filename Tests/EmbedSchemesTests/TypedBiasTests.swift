@@ -2,6 +2,7 @@
 // floats and to Double formulas.
 
 import EmbedKernel
+import EmbedSchemes
 import TestSupport
 import Testing
 

@@ -4,6 +4,8 @@
 //
 // k clip, d head dim, delta = key position - query position.
 
+public import EmbedKernel
+
 /// The bias scale · q_i · a[clip(delta, -k, k) + k], a trained and shared by all heads.
 @safe public final class ShawKeys: TrainedBias {
   /// The longest distance with a vector of its own.

@@ -2,6 +2,7 @@
 // and mask, and to what must not change them.
 
 import EmbedKernel
+import EmbedSchemes
 import TestSupport
 import Testing
 

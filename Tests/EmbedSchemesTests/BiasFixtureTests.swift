@@ -1,6 +1,7 @@
 // The biases against Hugging Face transformers, x-transformers, NVIDIA NeMo and PyTorch's autograd.
 
 import EmbedKernel
+import EmbedSchemes
 import Foundation
 import Testing
 

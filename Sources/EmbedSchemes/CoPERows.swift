@@ -5,6 +5,7 @@
 // the query's document.
 
 internal import CMicrokernels
+internal import EmbedKernel
 
 #if canImport(Glibc)
   internal import Glibc

@@ -4,6 +4,8 @@
 //
 // H heads, n = |query position - key position|.
 
+public import EmbedKernel
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)
@@ -50,8 +52,8 @@ public final class KERPLE: TrainedDistanceBias {
   public var parameterCount: Int { 2 * parameters.dim }
 
   private func limited(_ head: Int) -> (p: Double, a: Double) {
-    let p = max(0.01, Double(parameters.element(0, head)))
-    return (kernel == .power ? min(2, p) : p, max(0.01, Double(parameters.element(1, head))))
+    let p = max(0.01, Double(parameters[0, head]))
+    return (kernel == .power ? min(2, p) : p, max(0.01, Double(parameters[1, head])))
   }
 
   /// The kernel at the distance's magnitude.

@@ -4,6 +4,8 @@
 //
 // B batch, H heads, T context, D head dim. Outputs have 2D floats a head: D cosines, D sines.
 
+public import EmbedKernel
+
 /// Polar positions with a learned phase for each head and element.
 public final class PolarEmbedding: Sendable {
   /// The number of floats of a head's vector before positions are added, D.
@@ -53,8 +55,8 @@ public final class PolarEmbedding: Sendable {
     else { return }
     state.withRows { rows in
       place.withPlaces(context: shape.context) { places in
-        let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
-        unsafe Threads.split(shape.tokens, threads, PolarForward(pass: pass, input: x, output: y))
+        let call = unsafe PolarCall(shape: shape, places: places, rows: rows, turns: turns.values)
+        unsafe Threads.split(shape.tokens, threads, PolarForward(call: call, input: x, output: y))
       }
     }
     withExtendedLifetime(turns) {}
@@ -94,9 +96,9 @@ public final class PolarEmbedding: Sendable {
     else { return }
     state.withRows { rows in
       place.withPlaces(context: shape.context) { places in
-        let pass = unsafe PolarPass(shape: shape, places: places, rows: rows, turns: turns.values)
+        let call = unsafe PolarCall(shape: shape, places: places, rows: rows, turns: turns.values)
         let work = unsafe PolarBackward(
-          pass: pass, input: x, outputGradient: dy, inputGradient: dx, chunks: chunks,
+          call: call, input: x, outputGradient: dy, inputGradient: dx, chunks: chunks,
           sums: role == .keys ? sums.base : nil)
         Threads.split(chunks.count, threads, work)
       }

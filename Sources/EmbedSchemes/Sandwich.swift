@@ -4,6 +4,8 @@
 //
 // d sinusoid dim, H heads, n = query position - key position.
 
+public import EmbedKernel
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)

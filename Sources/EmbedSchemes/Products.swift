@@ -1,23 +1,24 @@
 // Small matrix products for biases that read vectors: a block's vectors against rows of a table, in C
 // for every backend: instruction sets sum in different orders, so their bits differ.
 
-package import CMicrokernels
+internal import CMicrokernels
+internal import EmbedKernel
 
 extension Plan {
   /// products = scale · x · tableᵀ
-  package func products(_ tile: ek_product_tile) {
+  func products(_ tile: ek_product_tile) {
     var tile = unsafe tile
     unsafe kernels.pointee.products_f32.unsafelyUnwrapped(&tile)
   }
 
   /// x += scale · products · table
-  package func combine(_ tile: ek_product_tile) {
+  func combine(_ tile: ek_product_tile) {
     var tile = unsafe tile
     unsafe kernels.pointee.combine_f32.unsafelyUnwrapped(&tile)
   }
 
   /// table += scale · productsᵀ · x
-  package func outer(_ tile: ek_product_tile) {
+  func outer(_ tile: ek_product_tile) {
     var tile = unsafe tile
     unsafe kernels.pointee.outer_f32.unsafelyUnwrapped(&tile)
   }

@@ -1,6 +1,7 @@
 // Every fault of a scheme's parameters and of the gradients' sizes, by what the error says.
 
 import EmbedKernel
+import EmbedSchemes
 import Testing
 
 @Suite struct BiasParameterErrorTests {

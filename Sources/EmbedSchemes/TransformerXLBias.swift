@@ -4,6 +4,8 @@
 //
 // H heads, d head dim, M model dim, n = query position - key position, R_n the sinusoid of n.
 
+public import EmbedKernel
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)
@@ -89,8 +91,8 @@
         // v · W R = (transpose of W v) · R
         var turned = [Double](repeating: 0, count: model)
         for i in 0..<dim {
-          let v = Double(positionBias.element(head, i)) * scale
-          for m in 0..<model { turned[m] += v * Double(projection.element(head * dim + i, m)) }
+          let v = Double(positionBias[head, i]) * scale
+          for m in 0..<model { turned[m] += v * Double(projection[head * dim + i, m]) }
         }
         for place in 0..<snapshot.reach.count {
           var sum = 0.0

@@ -2,6 +2,8 @@
 // into chunks by their number alone, each chunk sums for itself, and the chunks' sums are added in
 // order.
 
+internal import EmbedKernel
+
 /// The tokens of a call in chunks.
 struct TokenChunks {
   let tokens: Int

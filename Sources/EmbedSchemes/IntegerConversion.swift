@@ -1,0 +1,1 @@
+../EmbedKernel/Tables/IntegerConversion.swift
