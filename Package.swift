@@ -29,11 +29,11 @@ let package = Package(
     // MARK: Libraries
     .target(
       name: "EmbedKernel",
-      dependencies: ["CBLASCalls", "CMicrokernels", "CThreadPool", "CZlib"],
+      dependencies: ["CBLASCalls", "CKernels", "CThreadPool", "CZlib"],
       swiftSettings: strict),
     // Positions of research papers, on the protocols that are open to users.
     .target(
-      name: "EmbedSchemes", dependencies: ["EmbedKernel", "CMicrokernels"], swiftSettings: strict),
+      name: "EmbedSchemes", dependencies: ["EmbedKernel", "CKernels"], swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
@@ -42,7 +42,7 @@ let package = Package(
     // A small GPT that embeds the rest, and its training.
     .target(
       name: "EmbedTraining",
-      dependencies: ["EmbedKernel", "EmbedData", "CTransformer"],
+      dependencies: ["EmbedKernel", "EmbedData", "CKernels"],
       swiftSettings: strict),
 
     // MARK: Command
@@ -56,13 +56,12 @@ let package = Package(
       name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),
 
     // MARK: C
-    .target(name: "CMicrokernels"),
+    .target(name: "CKernels"),
     // Opens OpenBLAS and LAPACKE when it needs them, so nothing is linked.
     .target(
       name: "CBLASCalls", dependencies: ["COpenBLAS"],
       linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "CThreadPool"),
-    .target(name: "CTransformer"),
     // Headers alone, where Debian has them for every compiler: with a pkg-config name it would be linked.
     .systemLibrary(
       name: "COpenBLAS",
@@ -146,7 +145,7 @@ let package = Package(
     .testTarget(
       name: "EmbedTrainingTests",
       dependencies: [
-        "EmbedTraining", "EmbedKernel", "EmbedData", "CTransformer", "CBLASCalls",
+        "EmbedTraining", "EmbedKernel", "EmbedData", "CKernels", "CBLASCalls",
         "ReferenceKernels", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),

@@ -4,7 +4,7 @@
 // P positions, d head dim; gates g = sigmoid(logits), p_ij = sum of g_ik over keys k >= j that are of
 // the query's document.
 
-internal import CMicrokernels
+internal import CKernels
 internal import EmbedKernel
 
 #if canImport(Glibc)

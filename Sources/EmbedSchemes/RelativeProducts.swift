@@ -4,7 +4,7 @@
 //
 // m queries of a block, r rows of the table, d head dim, delta = key position - query position.
 
-internal import CMicrokernels
+internal import CKernels
 internal import EmbedKernel
 
 /// Which row of a table each delta takes: rising or falling with delta, none outside a range.

@@ -1,7 +1,7 @@
 // Transformer-XL's term block by block: products with the projected rows, a height for each
 // distance, and a height for each key.
 
-internal import CMicrokernels
+internal import CKernels
 public import EmbedKernel
 
 extension TransformerXLBias {

@@ -1,7 +1,7 @@
 // Every instruction set reaches every C kernel through the environment, and threads change no bit on any.
 // The environment is read once a process, so each set has a child.
 
-import CTransformer
+import CKernels
 import EmbedKernel
 import EmbedTraining
 import Foundation
@@ -63,17 +63,17 @@ import Testing
   @Test(.enabled(if: InstructionSet.avx2.isAvailable))
   func theTransformersKernelsAreTheNamedOnes() async {
     await #expect(processExitsWith: .success) {
-      try InstructionSetTests.expectKernels(.plain, ET_PLAIN)
+      try InstructionSetTests.expectKernels(.plain, EK_PLAIN)
     }
     await #expect(processExitsWith: .success) {
-      try InstructionSetTests.expectKernels(.avx2, ET_AVX2)
+      try InstructionSetTests.expectKernels(.avx2, EK_AVX2)
     }
   }
 
-  private static func expectKernels(_ set: InstructionSet, _ code: et_instruction_set) throws {
+  private static func expectKernels(_ set: InstructionSet, _ code: ek_instruction_set) throws {
     unsafe setenv("EMBEDKERNEL_INSTRUCTION_SET", set.rawValue, 1)
     _ = try results()
-    let isInForce = unsafe et_operations_in_force() == et_operations_for(code)
+    let isInForce = unsafe RowKernels.table == ek_kernels_for(code)
     try #require(isInForce)
   }
 

@@ -1,34 +1,32 @@
 // The row operations of each instruction set that this CPU has, over guarded rows of seeded samples.
 
-import CTransformer
+import CKernels
+import EmbedTraining
 
 /// An instruction set's operations, or those that the library chooses.
 enum RowSet: CaseIterable, Sendable {
   case chosen
   case plain
+  case neon
   case avx2
   case avx512
+  case avx512bf16
 
   /// Those that this CPU has.
-  static let available = allCases.filter { unsafe $0 == .chosen || $0.table != nil }
+  static let available = allCases.filter { unsafe $0.table != nil }
 
-  private var table: UnsafePointer<et_operations>? {
+  private var table: UnsafePointer<ek_kernels>? {
     switch self {
-    case .chosen: nil
-    case .plain: unsafe et_operations_for(ET_PLAIN)
-    case .avx2: unsafe et_operations_for(ET_AVX2)
-    case .avx512: unsafe et_operations_for(ET_AVX512)
+    case .chosen: unsafe RowKernels.table
+    case .plain: unsafe ek_kernels_for(EK_PLAIN)
+    case .neon: unsafe ek_kernels_for(EK_NEON)
+    case .avx2: unsafe ek_kernels_for(EK_AVX2)
+    case .avx512: unsafe ek_kernels_for(EK_AVX512)
+    case .avx512bf16: unsafe ek_kernels_for(EK_AVX512_BF16)
     }
   }
 
-  var operations: et_operations {
-    if let table = unsafe table { return unsafe table.pointee }
-    return unsafe et_operations(
-      layer_norm: et_layer_norm, layer_norm_backward: et_layer_norm_backward, gelu: et_gelu,
-      gelu_backward: et_gelu_backward, softmax: et_softmax, softmax_backward: et_softmax_backward,
-      cross_entropy: et_cross_entropy, cross_entropy_gradient: et_cross_entropy_gradient,
-      fill_rows: et_fill_rows, add_row: et_add_row, sum_columns: et_sum_columns)
-  }
+  var operations: ek_kernels { unsafe table.unsafelyUnwrapped.pointee }
 }
 
 /// Floats between two guards, off the alignment of vectors.

@@ -1,7 +1,7 @@
 // Each row operation of each instruction set against plain loops in Double, with bounds from counting
 // roundings; nothing is written outside the rows.
 
-import CTransformer
+import CKernels
 import Foundation
 import ReferenceKernels
 import Testing

@@ -6,7 +6,7 @@
 // more often are read again.
 // N tokens, D dim. Bytes with uniform ids: N*D*4 read, N*D*4 written, and the position rows.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// A call split over threads.
 @safe struct BackwardWork<Backend: BackendKernels>: ParallelWork {

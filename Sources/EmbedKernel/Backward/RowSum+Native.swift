@@ -1,12 +1,12 @@
-// Sums of gathered rows of the native backend: the C microkernels of the best instruction set.
+// Sums of gathered rows of the native backend: the C kernels of the best instruction set.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension NativeKernels {
   @inline(__always)
   static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {
     unsafe withUnsafePointer(to: sum) {
-      unsafe plan.kernels.pointee.sum_rows_f32.unsafelyUnwrapped($0)
+      unsafe plan.kernels.pointee.sum_rows($0)
     }
   }
 }

@@ -9,7 +9,7 @@
 // absolute values. Trees and compensated sums are not BLAS's; the Swift backend does them.
 
 internal import CBLASCalls
-internal import CMicrokernels
+internal import CKernels
 
 extension OpenBLASKernels {
   static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {

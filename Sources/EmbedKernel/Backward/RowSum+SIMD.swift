@@ -3,7 +3,7 @@
 //
 // Bytes: each listed row read once, D*4; the output written once, D*4, and read where it is added to.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension SIMDKernels {
   static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {

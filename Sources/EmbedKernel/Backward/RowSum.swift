@@ -1,7 +1,7 @@
 // The one operation that backward is made of: a sum of gathered rows, written once, with each row
 // optionally passed on alone to where a row that occurs once belongs. Its record is C's, `ek_row_sum`.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension ek_row_sum {
   /// output[:] = sum of rows[indices[i], :] for i in 0..<count, left to right; what else is wanted is

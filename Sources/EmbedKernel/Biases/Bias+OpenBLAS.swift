@@ -2,7 +2,7 @@
 // BLAS computes with floats alone: two-byte logits go to C's portable kernels.
 
 internal import CBLASCalls
-internal import CMicrokernels
+internal import CKernels
 
 extension OpenBLASKernels: DistanceKernels {
   static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {

@@ -1,6 +1,6 @@
 // Biases by distance in pure Swift: 16 floats a step. Two-byte logits go to C's portable kernels.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension SIMDKernels: DistanceKernels {
   static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {

@@ -1,7 +1,7 @@
 // Biases by distance as backends compute them: add or sum along diagonals. The C record is the one
 // that all backends take; two-byte logits go to C's kernels whatever the backend.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// A backend's kernels for biases. All give the same bits.
 protocol DistanceKernels {

@@ -3,7 +3,7 @@
 // of any element type. Nothing there grows with the context, so a tile of 64 by 64 costs little more
 // than its additions.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// A distance bias as a table of floats `[heads, distances]`, added row by row: in a row of logits
 /// the keys are one after another and so are the distances, so each row is one vector addition

@@ -1,6 +1,6 @@
 // Forward pass in C by the plan's instruction set: fused gather and add, one pass over the output.
 
-internal import CMicrokernels
+internal import CKernels
 
 enum NativeKernels: BackendKernels {
   static func embed(_ call: EmbedCall, _ plan: Plan) {
@@ -21,12 +21,12 @@ private struct NativeEmbed: ParallelWork {
     walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { _, tile in
       if call.isFloat {
         unsafe withUnsafePointer(to: tile) {
-          unsafe kernels.pointee.embed_f32.unsafelyUnwrapped($0)
+          unsafe kernels.pointee.embed_f32($0)
         }
       } else {
-        var tile = ek_typed_tile(
+        var tile = ek_element_tile(
           rows: tile, input: call.input.code, output: call.written.code)
-        unsafe kernels.pointee.embed_typed.unsafelyUnwrapped(&tile)
+        unsafe kernels.pointee.embed_elements(&tile)
       }
     }
   }

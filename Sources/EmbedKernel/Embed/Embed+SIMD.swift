@@ -2,7 +2,7 @@
 //
 // Bytes a row: D*4 read from the token table, D*4 from a cached position row, D*4 written.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// Fused gather and add in Swift, one pass over the output.
 enum SIMDKernels: BackendKernels {

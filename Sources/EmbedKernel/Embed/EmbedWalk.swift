@@ -2,7 +2,7 @@
 // so where all sequences share them a walk may go position by position with the sequences inside:
 // a position row is read from memory once and from L1 by every other sequence.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// The way to cut a call; it depends on shape and positions alone.
 @safe struct EmbedWalk {

@@ -2,7 +2,7 @@
 // backends know no layer. A new backend is a type with this protocol, its parts beside the operations,
 // and a line in `Backend`.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// A kernel implementation.
 public enum Backend: String, CaseIterable, Sendable {

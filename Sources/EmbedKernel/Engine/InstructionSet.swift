@@ -1,6 +1,6 @@
-// Which C microkernels the native backend can run.
+// Which C kernels the native backend can run.
 
-internal import CMicrokernels
+package import CKernels
 
 /// An instruction set that the native backend has kernels for.
 public enum InstructionSet: String, CaseIterable, Sendable {
@@ -37,7 +37,8 @@ public enum InstructionSet: String, CaseIterable, Sendable {
   /// What the environment says, read once.
   static let environment = EnvironmentChoice<InstructionSet>("EMBEDKERNEL_INSTRUCTION_SET")
 
-  var kernels: UnsafePointer<ek_kernels>? { unsafe ek_kernels_for(code) }
+  /// Its kernels, or nil where this build or this CPU lacks it.
+  package var kernels: UnsafePointer<ek_kernels>? { unsafe ek_kernels_for(code) }
 
   private var code: ek_instruction_set {
     switch self {

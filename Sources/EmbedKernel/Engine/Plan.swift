@@ -1,6 +1,6 @@
 // What `auto` takes: backend, threads and kind of traffic, from the size of the call.
 
-package import CMicrokernels
+package import CKernels
 
 /// How one call runs.
 @safe package struct Plan {
@@ -84,14 +84,16 @@ package import CMicrokernels
 
   private init() {
     let backend = EnvironmentChoice<Backend>("EMBEDKERNEL_BACKEND")
-    let set = InstructionSet.environment
-    let kernels = unsafe (set.value ?? .best).kernels
-    let unavailable = unsafe kernels == nil ? set.value : nil
     self.backend = backend.value
-    unsafe self.kernels = kernels ?? ek_kernels_for(EK_PLAIN)
-    let isChosen = set.value != nil || !InstructionSet.avx512.isAvailable
-    unsafe inCacheKernels = isChosen ? self.kernels : ek_kernels_for(EK_AVX2) ?? self.kernels
-    error = backend.error ?? set.error ?? unavailable.map { .unavailableInstructionSet($0) }
+    do throws(EmbedError) {
+      unsafe kernels = try InstructionSet.ofProcess.kernels.unsafelyUnwrapped
+      error = backend.error
+    } catch {
+      unsafe kernels = plainKernels
+      self.error = backend.error ?? error
+    }
+    let isChosen = InstructionSet.environment.value != nil || !InstructionSet.avx512.isAvailable
+    unsafe inCacheKernels = isChosen ? kernels : ek_kernels_for(EK_AVX2) ?? kernels
   }
 }
 

@@ -1,6 +1,6 @@
 // The fused layer in C, for every backend: the same walk as the plain forward's.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension NormalizeCall {
   /// Runs the call by the plan's C kernels.
@@ -36,7 +36,7 @@ private struct NativeNormalize: ParallelWork {
     let byPosition = plan.traffic.prefetchRows > 0
     walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { first, rows in
       var tile = unsafe call.record(rows, first, gathered: gathered)
-      unsafe plan.kernels.pointee.normalize_f32.unsafelyUnwrapped(&tile)
+      unsafe plan.kernels.pointee.normalize(&tile)
     }
   }
 }
@@ -69,7 +69,7 @@ private struct NativeNormalizeGradient: ParallelWork {
           gradient: call.gradient + first * call.forward.dim,
           gamma: layout.gamma.map { unsafe sums + $0 }, beta: layout.beta.map { unsafe sums + $0 },
           segments: layout.segments.map { unsafe sums + $0 })
-        unsafe plan.kernels.pointee.normalize_gradient_f32.unsafelyUnwrapped(&tile)
+        unsafe plan.kernels.pointee.normalize_gradient(&tile)
       }
     }
   }

@@ -3,7 +3,7 @@
 //
 // B batch, H heads, T context, D head dim, P pairs.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// A checked call on one tensor.
 @safe struct RotaryCall {

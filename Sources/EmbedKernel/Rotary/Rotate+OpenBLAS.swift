@@ -7,7 +7,7 @@
 // other backends' by a rounding.
 
 internal import CBLASCalls
-internal import CMicrokernels
+internal import CKernels
 
 extension OpenBLASKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)

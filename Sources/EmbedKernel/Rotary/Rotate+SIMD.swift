@@ -3,7 +3,7 @@
 //
 // Bytes a row: D*4 read, D*4 written; the row of cosines and sines comes from cache.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension SIMDKernels {
   /// for n in the nest: pairs (a, b) of row n become (a*c - b*s, b*c + a*s)

@@ -1,6 +1,6 @@
 // Adagrad (Duchi, Hazan and Singer, 2011): steps shrink with the sum of squared gradients.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension UpdateRule {
   /// Adagrad, as PyTorch's; keeps a number for each element, `sum`.

@@ -1,6 +1,6 @@
 // Adam (Kingma and Ba, 2015), and what it shares with AdamW.
 
-internal import CMicrokernels
+internal import CKernels
 
 #if canImport(Glibc)
   internal import Glibc

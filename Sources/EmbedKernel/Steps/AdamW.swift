@@ -1,7 +1,7 @@
 // AdamW (Loshchilov and Hutter, 2019): Adam with weight decay apart from the gradient; dense, lazy
 // (touched rows only) and exact-lazy (the same as dense, with the traffic of lazy).
 
-internal import CMicrokernels
+internal import CKernels
 
 extension UpdateRule {
   /// AdamW, as PyTorch's; keeps two numbers for each element, `exp_avg` and `exp_avg_sq`.

@@ -1,6 +1,6 @@
 // LAMB (You et al., 2020) with a trust ratio for each row of the table.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension UpdateRule {
   /// LAMB with a trust ratio for each row, so that a rare token's row takes steps in proportion to

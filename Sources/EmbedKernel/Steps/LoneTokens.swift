@@ -4,7 +4,7 @@
 //
 // B batch, T context, N = B*T tokens, D dim. Without it the output gradient is read twice.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// Which tokens have their row alone, the groups of the others, and the sums of positions; memory that
 /// steps reuse.

@@ -15,7 +15,7 @@
 // term by term. The sums of all gaps that end at a step follow from each other in one walk, and terms
 // fall by r a step, so after `terms` steps they are over and only the decay of p goes on.
 
-internal import CMicrokernels
+internal import CKernels
 
 #if canImport(Glibc)
   internal import Glibc

@@ -1,6 +1,6 @@
 // Stochastic gradient descent with momentum.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension UpdateRule {
   /// Which direction momentum takes.

@@ -6,7 +6,7 @@
 //
 // B batch, T context, N = B*T tokens, D dim.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// Steps an input layer's tables, by gradients that backward made or by the output gradient itself.
 ///

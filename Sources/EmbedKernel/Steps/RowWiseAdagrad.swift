@@ -1,7 +1,7 @@
 // Row-wise Adagrad: one sum of squares for each row, as recommendation models use it to halve the
 // memory and traffic of Adagrad.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension UpdateRule {
   /// Row-wise Adagrad, as FBGEMM's `EXACT_ROWWISE_ADAGRAD`; keeps a number for each row, `sum`.

@@ -1,6 +1,6 @@
 // Stochastic gradient descent.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension UpdateRule {
   /// Stochastic gradient descent, as PyTorch's `SGD`; keeps no state.

@@ -3,7 +3,7 @@
 //
 // V rows, D dim. Bytes of the table and its masters: 4*V*D, 6*V*D and 2*V*D.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// How new values get into a table of bfloat16.
 public enum BFloat16Updates: Sendable {

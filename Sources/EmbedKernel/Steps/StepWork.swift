@@ -3,7 +3,7 @@
 //
 // R listed rows, V table rows, D dim.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// The step of a table's rows.
 @safe struct StepWork: ParallelWork {
@@ -145,7 +145,7 @@ internal import CMicrokernels
 extension Plan {
   /// Steps the rows of a tile.
   func step(_ tile: ek_step_tile, _ kernel: ek_step) {
-    unsafe withUnsafePointer(to: tile) { unsafe ek_run_step(kernels.pointee.steps, kernel, $0) }
+    unsafe withUnsafePointer(to: tile) { unsafe ek_run_step(kernels, kernel, $0) }
   }
 }
 

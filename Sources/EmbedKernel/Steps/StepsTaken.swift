@@ -1,6 +1,6 @@
 // Which steps each row of exact-lazy AdamW has taken, and bringing rows up to date.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// The steps that rows have taken, by state row, and room for what listed rows owe.
 @safe struct StepsTaken {

@@ -3,7 +3,7 @@
 //
 // V table rows, R rows that are behind, D dim.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// How many rows are brought up to date at a time.
 let rowsOfCatchUp = 2_048

@@ -3,7 +3,7 @@
 //
 // B batch, T context, N = B*T tokens, D dim.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// Where rows that are read go.
 @safe struct RowReading {

@@ -1,6 +1,6 @@
 // The forms of gradient that a table steps by: listed rows, dense, and the output gradient itself.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension TableOptimizer {
   /// Steps by a row-sparse gradient.

@@ -2,7 +2,7 @@
 //
 // V table rows, S rows with state, R rows with a gradient, D dim.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// Steps one table by its gradient and keeps the state for it.
 ///

@@ -1,7 +1,7 @@
 // An optimiser as a value: its name, its numbers, what state it keeps and its C kernel. A new optimiser
 // is a C function and a factory of `UpdateRule`, with a line where each is listed.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// How an optimiser turns gradients into steps.
 ///

@@ -1,6 +1,6 @@
 // Elements from one type to another: exact to Float, rounded from it.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension Kernels {
   /// Converts each element; `output[i]` is the number nearest to `input[i]`, ties to even.
@@ -123,7 +123,7 @@ extension Plan {
     if inputType == outputType {
       unsafe to.copyMemory(from: from, byteCount: count * inputType.byteCount)
     } else {
-      unsafe kernels.pointee.convert.unsafelyUnwrapped(
+      unsafe kernels.pointee.convert(
         from, inputType.code, to, outputType.code, count)
     }
   }

@@ -1,7 +1,7 @@
 // What a table or an output may hold. Arithmetic is in Float whatever the storage, and an output
 // element is rounded once, to nearest even.
 
-internal import CMicrokernels
+internal import CKernels
 
 /// How elements are stored.
 public enum ElementType: String, CaseIterable, Sendable {

@@ -3,7 +3,7 @@
 //
 // B batch, H heads, T context, d head dim, D = H*d.
 
-internal import CTransformer
+internal import CKernels
 internal import EmbedKernel
 
 /// The sizes and the data of attention.
@@ -102,7 +102,7 @@ internal import EmbedKernel
         queries.rows(tile), keys.rows(0..<keyCount).transposed, scale: rows.scale,
         unsafe bias == nil ? .overwrite : .accumulate, part)
       for query in tile {
-        unsafe et_softmax(
+        unsafe RowKernels.table.pointee.softmax(
           probabilities.base + query * context, rows.visible(query), keyCount)
       }
       MatrixProduct.multiplyTile(part, values.rows(0..<keyCount), .overwrite, outputs.rows(tile))
@@ -162,7 +162,7 @@ internal import EmbedKernel
         part.transposed, outputGradient, writing, valueGradient.rows(0..<keyCount))
       for query in tile {
         let row = unsafe scratch + (query - tile.lowerBound) * context
-        unsafe et_softmax_backward(
+        unsafe RowKernels.table.pointee.softmax_backward(
           probabilities.base + query * context, row, rows.visible(query), keyCount)
         if let biasGradient = unsafe biasGradient {
           let sum = unsafe biasGradient + (head * context + query) * context

@@ -1,8 +1,8 @@
-// The row operations of CTransformer, each split over threads.
+// The row operations in C, each split over threads.
 //
 // N rows, D dim.
 
-internal import CTransformer
+internal import CKernels
 internal import EmbedKernel
 
 /// A normalisation's parameters and what its forward keeps for its backward.
@@ -23,7 +23,7 @@ internal import EmbedKernel
 
   func run(_ range: Range<Int>) {
     let start = range.lowerBound
-    unsafe et_layer_norm(
+    unsafe RowKernels.table.pointee.layer_norm(
       input + start * dim, norm.gamma, norm.beta, output + start * dim, norm.mean + start,
       norm.rstd + start, range.count, dim, GPTConfiguration.epsilon)
   }
@@ -49,7 +49,7 @@ internal import EmbedKernel
       let count = (chunk + 1) * rows / Self.chunks - start
       let sum = unsafe sums + chunk * 2 * dim
       unsafe sum.update(repeating: 0, count: 2 * dim)
-      unsafe et_layer_norm_backward(
+      unsafe RowKernels.table.pointee.layer_norm_backward(
         gradient + start * dim, input + start * dim, norm.gamma, norm.mean + start,
         norm.rstd + start, inputGradient + start * dim, sum, sum + dim, count, dim)
     }
@@ -65,8 +65,8 @@ internal import EmbedKernel
       unsafe gamma.update(repeating: 0, count: dim)
       unsafe beta.update(repeating: 0, count: dim)
     }
-    unsafe et_sum_columns(sums, 2 * dim, gamma, Self.chunks, dim)
-    unsafe et_sum_columns(sums + dim, 2 * dim, beta, Self.chunks, dim)
+    unsafe RowKernels.table.pointee.sum_columns(sums, 2 * dim, gamma, Self.chunks, dim)
+    unsafe RowKernels.table.pointee.sum_columns(sums + dim, 2 * dim, beta, Self.chunks, dim)
   }
 }
 
@@ -78,7 +78,7 @@ internal import EmbedKernel
 
   func run(_ range: Range<Int>) {
     let start = range.lowerBound * dim
-    unsafe et_gelu(input + start, output + start, range.count * dim)
+    unsafe RowKernels.table.pointee.gelu(input + start, output + start, range.count * dim)
   }
 }
 
@@ -90,7 +90,8 @@ internal import EmbedKernel
 
   func run(_ range: Range<Int>) {
     let start = range.lowerBound * dim
-    unsafe et_gelu_backward(input + start, gradient + start, range.count * dim)
+    unsafe RowKernels.table.pointee.gelu_backward(
+      input + start, gradient + start, range.count * dim)
   }
 }
 
@@ -105,9 +106,9 @@ internal import EmbedKernel
   func run(_ range: Range<Int>) {
     let start = range.lowerBound * dim
     if let input = unsafe input {
-      unsafe et_add_row(input + start, bias, output + start, range.count, dim)
+      unsafe RowKernels.table.pointee.add_row(input + start, bias, output + start, range.count, dim)
     } else {
-      unsafe et_fill_rows(bias, output + start, range.count, dim)
+      unsafe RowKernels.table.pointee.fill_rows(bias, output + start, range.count, dim)
     }
   }
 }
@@ -129,7 +130,7 @@ internal import EmbedKernel
     let start = range.lowerBound * Self.unit
     let columns = min(dim, range.upperBound * Self.unit) - start
     if writing == .overwrite { unsafe (sums + start).update(repeating: 0, count: columns) }
-    unsafe et_sum_columns(rows + start, dim, sums + start, count, columns)
+    unsafe RowKernels.table.pointee.sum_columns(rows + start, dim, sums + start, count, columns)
   }
 }
 
@@ -147,9 +148,10 @@ internal import EmbedKernel
       let logits = unsafe logits + row * vocabulary
       let target = unsafe Int(targets[row])
       if let scale {
-        unsafe losses[row] = et_cross_entropy_gradient(logits, vocabulary, target, scale)
+        unsafe losses[row] = RowKernels.table.pointee.cross_entropy_gradient(
+          logits, vocabulary, target, scale)
       } else {
-        unsafe losses[row] = et_cross_entropy(logits, vocabulary, target)
+        unsafe losses[row] = RowKernels.table.pointee.cross_entropy(logits, vocabulary, target)
       }
     }
   }

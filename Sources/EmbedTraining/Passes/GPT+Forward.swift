@@ -1,6 +1,6 @@
 // The forward pass: ids to normalised hidden states, block by block.
 
-internal import CTransformer
+internal import CKernels
 internal import EmbedKernel
 
 extension GPT {

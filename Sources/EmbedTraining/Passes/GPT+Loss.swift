@@ -1,6 +1,6 @@
 // What callers ask of a forward pass: losses, hidden states, logits.
 
-internal import CTransformer
+internal import CKernels
 public import EmbedKernel
 
 extension GPT {

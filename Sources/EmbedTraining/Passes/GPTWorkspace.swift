@@ -51,7 +51,7 @@ public final class GPTWorkspace {
     where value < 1 {
       throw .invalidSize(argument: name, value: value, expected: "1 or more")
     }
-    try RowKernels.choose()
+    try RowKernels.check()
     let sizes = model.configuration
     let tokens = try elementCount("tokens", batch, context)
     let threads = min(threads ?? Threads.available, 256)
