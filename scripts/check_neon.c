@@ -1,7 +1,7 @@
-// Holds all instruction sets that this machine has against the plain one, bit for bit, on random rows of
-// awkward lengths, and prints a digest of all results, for machines to be held against each other.
-// Products and a transformer's rows are not compared: sets may differ there. Built and run by
-// scripts/check-neon.
+// Holds all instruction sets that this machine has against the plain one, bit for bit, on random
+// rows of awkward lengths, and prints a digest of all results, for machines to be held against each
+// other. Products and a transformer's rows are not compared: sets may differ there. Built and run
+// by scripts/check-neon.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +36,16 @@ static void compare(const char *kernel, size_t dim, size_t count) {
 }
 
 static ek_embed_tile nest(size_t dim, float *to) {
-  return (ek_embed_tile){.tokens = tokens, .positions = positions, .ids = ids, .output = to,
-                         .outer = {T, 1, 1}, .inner = {B, T, 0}, .dim = dim, .prefetch_rows = 2,
-                         .scale = 1.5f, .id_bytes = 4};
+  return (ek_embed_tile){.tokens = tokens,
+                         .positions = positions,
+                         .ids = ids,
+                         .output = to,
+                         .outer = {T, 1, 1},
+                         .inner = {B, T, 0},
+                         .dim = dim,
+                         .prefetch_rows = 2,
+                         .scale = 1.5f,
+                         .id_bytes = 4};
 }
 
 /// Compares `set` with the plain one.
@@ -79,17 +86,24 @@ static void check(const ek_kernels *set) {
       ek_normalize_tile tile[2];
       for (int s = 0; s < 2; s++) {
         tile[s] = (ek_normalize_tile){
-            .rows = nest(dim, out[s]), .segments = segments, .segment_ids = segment_ids,
-            .gamma = gamma_row, .beta = beta_row, .epsilon = 1e-5f, .kind = variant % 3,
+            .rows = nest(dim, out[s]),
+            .segments = segments,
+            .segment_ids = segment_ids,
+            .gamma = gamma_row,
+            .beta = beta_row,
+            .epsilon = 1e-5f,
+            .kind = variant % 3,
             .dropout = {.key = 5, .threshold = variant < 3 ? 0 : 1u << 30, .scale = 4 / 3.0f}};
         sets[s]->normalize(&tile[s]);
       }
       compare("normalize", dim, N * dim);
       for (int s = 0; s < 2; s++) {
         memset(sums, 0, sizeof sums);
-        ek_normalize_gradient_tile backward = {
-            .forward = tile[s], .gradient = gradient, .gamma = sums, .beta = sums + dim,
-            .segments = sums + 2 * dim};
+        ek_normalize_gradient_tile backward = {.forward = tile[s],
+                                               .gradient = gradient,
+                                               .gamma = sums,
+                                               .beta = sums + dim,
+                                               .segments = sums + 2 * dim};
         sets[s]->normalize_gradient(&backward);
         memcpy(out[s] + (N - 4) * dim, sums, 4 * dim * sizeof(float));
       }
@@ -99,9 +113,16 @@ static void check(const ek_kernels *set) {
     for (int variant = 0; variant < 4; variant++) {
       for (int s = 0; s < 2; s++) {
         memcpy(out[s], gradient, 4 * dim * sizeof(float));
-        ek_row_sum sum = {.rows = gradient, .indices = rows, .output = out[s], .count = 9,
-                          .stride = dim, .width = dim, .leaf = variant == 1 ? 2 : 9,
-                          .factor = 0.7f, .pass_factor = 0.3f, .compensated = variant == 2,
+        ek_row_sum sum = {.rows = gradient,
+                          .indices = rows,
+                          .output = out[s],
+                          .count = 9,
+                          .stride = dim,
+                          .width = dim,
+                          .leaf = variant == 1 ? 2 : 9,
+                          .factor = 0.7f,
+                          .pass_factor = 0.3f,
+                          .compensated = variant == 2,
                           .accumulate = variant > 0,
                           .destinations = variant == 3 ? destinations : NULL,
                           .passed = out[s] + dim};
@@ -114,12 +135,21 @@ static void check(const ek_kernels *set) {
       const ek_element type = (ek_element)(variant / 4);
       if (pairs == 0) continue;
       for (int s = 0; s < 2; s++) {
-        ek_rotary_tile tile = {
-            .input = gradient, .output = out[s], .type = type, .rows = tokens, .sines = pairs,
-            .outer = {1, 0, 0}, .inner = {T, dim, 2 * pairs}, .pairs = pairs, .partner = pairs,
-            .rest_at = 2 * pairs, .rest = dim - 2 * pairs, .neighbours = variant % 2,
-            .inverse = variant % 4 > 1};
-        // Any bits are 16-bit elements, but for NaNs, whose bits are free: exponents are made smaller.
+        ek_rotary_tile tile = {.input = gradient,
+                               .output = out[s],
+                               .type = type,
+                               .rows = tokens,
+                               .sines = pairs,
+                               .outer = {1, 0, 0},
+                               .inner = {T, dim, 2 * pairs},
+                               .pairs = pairs,
+                               .partner = pairs,
+                               .rest_at = 2 * pairs,
+                               .rest = dim - 2 * pairs,
+                               .neighbours = variant % 2,
+                               .inverse = variant % 4 > 1};
+        // Any bits are 16-bit elements, but for NaNs, whose bits are free: exponents are made
+        // smaller.
         static uint16_t elements[N * MOST];
         for (size_t i = 0; i < T * dim; i++) elements[i] = (uint16_t)(i * 40503) & 0xBBFF;
         if (type != EK_F32) tile.input = elements;
@@ -130,8 +160,12 @@ static void check(const ek_kernels *set) {
     for (int visible = 1; visible < 3; visible++) {
       for (int s = 0; s < 2; s++) {
         memcpy(out[s], gradient, N * dim * sizeof(float));
-        ek_distance_tile tile = {.logits = out[s], .table = positions + T, .rows = T,
-                                 .columns = dim, .stride = dim, .visible = visible == 1 ? 2 : dim};
+        ek_distance_tile tile = {.logits = out[s],
+                                 .table = positions + T,
+                                 .rows = T,
+                                 .columns = dim,
+                                 .stride = dim,
+                                 .visible = visible == 1 ? 2 : dim};
         sets[s]->add_by_distance(&tile);
         memset(out[s] + T * dim, 0, (dim + T) * sizeof(float));
         tile.logits = gradient, tile.table = out[s] + T * dim + T;

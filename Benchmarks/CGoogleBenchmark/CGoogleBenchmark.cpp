@@ -97,27 +97,21 @@ void gb_pause_timing(gb_state *state) { in(state).PauseTiming(); }
 
 void gb_resume_timing(gb_state *state) { in(state).ResumeTiming(); }
 
-void gb_set_iteration_time(gb_state *state, double seconds) {
-  in(state).SetIterationTime(seconds);
-}
+void gb_set_iteration_time(gb_state *state, double seconds) { in(state).SetIterationTime(seconds); }
 
 void gb_skip_with_error(gb_state *state, const char *message) { in(state).SkipWithError(message); }
 
 bool gb_error_occurred(const gb_state *state) { return in(state).error_occurred(); }
 
-void gb_set_bytes_processed(gb_state *state, int64_t bytes) {
-  in(state).SetBytesProcessed(bytes);
-}
+void gb_set_bytes_processed(gb_state *state, int64_t bytes) { in(state).SetBytesProcessed(bytes); }
 
-void gb_set_items_processed(gb_state *state, int64_t items) {
-  in(state).SetItemsProcessed(items);
-}
+void gb_set_items_processed(gb_state *state, int64_t items) { in(state).SetItemsProcessed(items); }
 
 void gb_set_label(gb_state *state, const char *label) { in(state).SetLabel(label); }
 
 void gb_set_counter(gb_state *state, const char *name, double value, int flags) {
-  const auto step = (flags & GB_COUNTER_BYTES) ? benchmark::Counter::kIs1024
-                                               : benchmark::Counter::kIs1000;
+  const auto step =
+      (flags & GB_COUNTER_BYTES) ? benchmark::Counter::kIs1024 : benchmark::Counter::kIs1000;
   in(state).counters[name] = benchmark::Counter(value, counter_flags(flags), step);
 }
 

@@ -52,20 +52,21 @@ void crl_add(float *y, const float *x, size_t count) {
   }
 }
 
-#define ADD_BF16                                                              \
-  for (size_t i = 0; i < count; i++) {                                        \
-    uint32_t a = (uint32_t)y[i] << 16, b = (uint32_t)x[i] << 16, bits;        \
-    float left, right, sum;                                                   \
-    memcpy(&left, &a, 4);                                                     \
-    memcpy(&right, &b, 4);                                                    \
-    sum = left + right;                                                       \
-    memcpy(&bits, &sum, 4);                                                   \
-    y[i] = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);              \
+#define ADD_BF16                                                       \
+  for (size_t i = 0; i < count; i++) {                                 \
+    uint32_t a = (uint32_t)y[i] << 16, b = (uint32_t)x[i] << 16, bits; \
+    float left, right, sum;                                            \
+    memcpy(&left, &a, 4);                                              \
+    memcpy(&right, &b, 4);                                             \
+    sum = left + right;                                                \
+    memcpy(&bits, &sum, 4);                                            \
+    y[i] = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);       \
   }
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f,avx512bw"))) static void add_bf16_avx512(
-    uint16_t *restrict y, const uint16_t *restrict x, size_t count) {
+__attribute__((target("avx512f,avx512bw"))) static void add_bf16_avx512(uint16_t *restrict y,
+                                                                        const uint16_t *restrict x,
+                                                                        size_t count) {
   ADD_BF16
 }
 

@@ -19,7 +19,8 @@ static void gather_plain(const crl_backward *work, size_t first, size_t last) {
   const size_t dim = work->dim, ahead = rows_ahead(dim);
   for (size_t i = first; i < last; i++) {
     const float *from = work->gradient + (size_t)work->order[i] * dim;
-    const float *next = i + ahead < last ? work->gradient + (size_t)work->order[i + ahead] * dim : from;
+    const float *next =
+        i + ahead < last ? work->gradient + (size_t)work->order[i + ahead] * dim : from;
     float *restrict to = work->output + i * dim;
     for (size_t d = 0; d < dim; d += 16) __builtin_prefetch(next + d, 0, 2);
     for (size_t d = 0; d < dim; d++) to[d] = from[d];
@@ -27,12 +28,13 @@ static void gather_plain(const crl_backward *work, size_t first, size_t last) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) static void gather_avx512(
-    const crl_backward *work, size_t first, size_t last) {
+__attribute__((target("avx512f"))) static void gather_avx512(const crl_backward *work, size_t first,
+                                                             size_t last) {
   const size_t dim = work->dim, ahead = rows_ahead(dim);
   for (size_t i = first; i < last; i++) {
     const float *from = work->gradient + (size_t)work->order[i] * dim;
-    const float *next = i + ahead < last ? work->gradient + (size_t)work->order[i + ahead] * dim : from;
+    const float *next =
+        i + ahead < last ? work->gradient + (size_t)work->order[i + ahead] * dim : from;
     float *to = work->output + i * dim;
     size_t d = 0;
     for (; d < dim && ((uintptr_t)(to + d) & 63) != 0; d++) to[d] = from[d];
@@ -59,8 +61,8 @@ void crl_gather_sorted(const crl_backward *work, size_t first, size_t last) {
 // MARK: Add in batch order
 
 // The rows `first..<last` of the output, so that threads never share one.
-static inline __attribute__((always_inline)) void index_add(
-    const crl_backward *work, size_t first, size_t last) {
+static inline __attribute__((always_inline)) void index_add(const crl_backward *work, size_t first,
+                                                            size_t last) {
   const size_t dim = work->dim, ahead = rows_ahead(dim);
   for (size_t n = 0; n < work->tokens; n++) {
     const size_t row = (size_t)work->ids[n];
@@ -80,8 +82,8 @@ static inline __attribute__((always_inline)) void index_add(
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void index_add_avx2(
-    const crl_backward *work, size_t first, size_t last) {
+__attribute__((target("avx2"))) static void index_add_avx2(const crl_backward *work, size_t first,
+                                                           size_t last) {
   index_add(work, first, last);
 }
 #endif

@@ -15,8 +15,8 @@ static size_t floats_to_alignment(const float *pointer, size_t count) {
   return floats < count ? floats : count;
 }
 
-__attribute__((target("avx512f"))) static void copy_avx512(
-    float *destination, const float *source, size_t count) {
+__attribute__((target("avx512f"))) static void copy_avx512(float *destination, const float *source,
+                                                           size_t count) {
   size_t i = floats_to_alignment(destination, count);
   memcpy(destination, source, i * sizeof(float));
   for (; i + 64 <= count; i += 64) {
@@ -30,8 +30,8 @@ __attribute__((target("avx512f"))) static void copy_avx512(
   _mm_sfence();
 }
 
-__attribute__((target("avx2"))) static void copy_avx2(
-    float *destination, const float *source, size_t count) {
+__attribute__((target("avx2"))) static void copy_avx2(float *destination, const float *source,
+                                                      size_t count) {
   size_t i = floats_to_alignment(destination, count);
   memcpy(destination, source, i * sizeof(float));
   for (; i + 32 <= count; i += 32) {

@@ -46,8 +46,8 @@ void crl_embed_plain(const crl_embedding *work) {
 // MARK: Streaming
 
 // The token row at position `t` of sample `b`.
-static inline __attribute__((always_inline)) const float *token_row(
-    const crl_embedding *work, size_t t, size_t b) {
+static inline __attribute__((always_inline)) const float *token_row(const crl_embedding *work,
+                                                                    size_t t, size_t b) {
   return work->tokens + (size_t)work->ids[b * work->context + t] * work->dim;
 }
 
@@ -87,8 +87,9 @@ static void prefetching(const crl_embedding *work, size_t first, size_t last) {
 #if defined(__x86_64__)
 // One row, prefetching the row at `next` line by line in between. The vector loop starts where
 // the output is aligned to 64 bytes, as non-temporal stores demand.
-__attribute__((target("avx512f"))) static inline void row_avx512(
-    float *output, const float *token, const float *position, const float *next, size_t dim) {
+__attribute__((target("avx512f"))) static inline void row_avx512(float *output, const float *token,
+                                                                 const float *position,
+                                                                 const float *next, size_t dim) {
   size_t d = 0;
   while (d < dim && ((uintptr_t)(output + d) & 63) != 0) {
     output[d] = token[d] + position[d];
@@ -108,8 +109,8 @@ __attribute__((target("avx512f"))) static inline void row_avx512(
   }
 }
 
-__attribute__((target("avx512f"))) static void streaming_avx512(
-    const crl_embedding *work, size_t first, size_t last) {
+__attribute__((target("avx512f"))) static void streaming_avx512(const crl_embedding *work,
+                                                                size_t first, size_t last) {
   const size_t dim = work->dim, ahead = rows_ahead(dim);
   size_t next_t = first + ahead / work->batch, next_b = ahead % work->batch;
   for (size_t t = first; t < last; t++) {

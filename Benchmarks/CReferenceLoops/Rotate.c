@@ -4,29 +4,29 @@
 
 #include "CReferenceLoops.h"
 
-#define ROTATE(name, attributes)                                                               \
-  attributes static void name(const crl_rotation *w, size_t first, size_t last) {              \
-    const size_t pairs = w->head_dim / 2;                                                      \
-    for (size_t head = first; head < last; head++) {                                           \
-      for (size_t t = 0; t < w->context; t++) {                                                \
-        const float *x = w->input + (head * w->context + t) * w->head_dim;                     \
-        float *y = w->output + (head * w->context + t) * w->head_dim;                          \
-        const float *c = w->rows + t * w->head_dim, *s = c + pairs;                            \
-        if (w->interleaved) {                                                                  \
-          _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < pairs; i++) {  \
-            const float a = x[2 * i], b = x[2 * i + 1];                                        \
-            y[2 * i] = a * c[i] - b * s[i];                                                    \
-            y[2 * i + 1] = b * c[i] + a * s[i];                                                \
-          }                                                                                    \
-        } else {                                                                               \
-          _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < pairs; i++) {  \
-            const float a = x[i], b = x[pairs + i];                                            \
-            y[i] = a * c[i] - b * s[i];                                                        \
-            y[pairs + i] = b * c[i] + a * s[i];                                                \
-          }                                                                                    \
-        }                                                                                      \
-      }                                                                                        \
-    }                                                                                          \
+#define ROTATE(name, attributes)                                                              \
+  attributes static void name(const crl_rotation *w, size_t first, size_t last) {             \
+    const size_t pairs = w->head_dim / 2;                                                     \
+    for (size_t head = first; head < last; head++) {                                          \
+      for (size_t t = 0; t < w->context; t++) {                                               \
+        const float *x = w->input + (head * w->context + t) * w->head_dim;                    \
+        float *y = w->output + (head * w->context + t) * w->head_dim;                         \
+        const float *c = w->rows + t * w->head_dim, *s = c + pairs;                           \
+        if (w->interleaved) {                                                                 \
+          _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < pairs; i++) { \
+            const float a = x[2 * i], b = x[2 * i + 1];                                       \
+            y[2 * i] = a * c[i] - b * s[i];                                                   \
+            y[2 * i + 1] = b * c[i] + a * s[i];                                               \
+          }                                                                                   \
+        } else {                                                                              \
+          _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < pairs; i++) { \
+            const float a = x[i], b = x[pairs + i];                                           \
+            y[i] = a * c[i] - b * s[i];                                                       \
+            y[pairs + i] = b * c[i] + a * s[i];                                               \
+          }                                                                                   \
+        }                                                                                     \
+      }                                                                                       \
+    }                                                                                         \
   }
 
 ROTATE(rotate_plain, )

@@ -1,6 +1,6 @@
-// Bars for optimiser steps in C: the output gradient's rows of each table row summed in batch order,
-// and the row stepped at once, by SGD or by Adam without its corrections.
-// R table rows, D dim. The groups are given, so their cost is not in the bar.
+// Bars for optimiser steps in C: the output gradient's rows of each table row summed in batch
+// order, and the row stepped at once, by SGD or by Adam without its corrections. R table rows, D
+// dim. The groups are given, so their cost is not in the bar.
 
 #include "CReferenceLoops.h"
 
@@ -78,8 +78,10 @@ INLINE void rows(const crl_step *work, size_t first, size_t last, int adam) {
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) static void rows_avx512(const crl_step *work, size_t first,
                                                            size_t last) {
-  if (work->first) rows(work, first, last, 1);
-  else rows(work, first, last, 0);
+  if (work->first)
+    rows(work, first, last, 1);
+  else
+    rows(work, first, last, 0);
 }
 #endif
 
@@ -90,6 +92,8 @@ void crl_step_rows(const crl_step *work, size_t first, size_t last) {
     return;
   }
 #endif
-  if (work->first) rows(work, first, last, 1);
-  else rows(work, first, last, 0);
+  if (work->first)
+    rows(work, first, last, 1);
+  else
+    rows(work, first, last, 0);
 }

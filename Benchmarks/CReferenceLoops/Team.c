@@ -223,8 +223,10 @@ static size_t first_group(const crl_step *work, size_t part, size_t threads) {
   size_t low = 0, high = work->count;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if ((size_t)work->offsets[middle] < target) low = middle + 1;
-    else high = middle;
+    if ((size_t)work->offsets[middle] < target)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return low;
 }

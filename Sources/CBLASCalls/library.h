@@ -1,5 +1,5 @@
-// The addresses that open.c finds and routines.c calls, of the types that OpenBLAS's and LAPACKE's own headers
-// give them.
+// The addresses that open.c finds and routines.c calls, of the types that OpenBLAS's and LAPACKE's
+// own headers give them.
 #ifndef EMBEDKERNEL_CBLASCALLS_LIBRARY_H
 #define EMBEDKERNEL_CBLASCALLS_LIBRARY_H
 
@@ -7,19 +7,19 @@
 #include <lapacke.h>
 
 /// X(member, symbol)
-#define BLAS_ROUTINES(X)                                                  \
-  X(configuration, openblas_get_config)                                   \
-  X(core, openblas_get_corename)                                          \
-  X(threading, openblas_get_parallel)                                     \
-  X(threads, openblas_get_num_threads)                                    \
-  X(set_threads, openblas_set_num_threads)                                \
-  X(scopy, cblas_scopy)                                                   \
-  X(sscal, cblas_sscal)                                                   \
-  X(saxpy, cblas_saxpy)                                                   \
-  X(srot, cblas_srot)                                                     \
-  X(sgemv, cblas_sgemv)                                                   \
-  X(dgemv, cblas_dgemv)                                                   \
-  X(sgemm, cblas_sgemm)                                                   \
+#define BLAS_ROUTINES(X)                   \
+  X(configuration, openblas_get_config)    \
+  X(core, openblas_get_corename)           \
+  X(threading, openblas_get_parallel)      \
+  X(threads, openblas_get_num_threads)     \
+  X(set_threads, openblas_set_num_threads) \
+  X(scopy, cblas_scopy)                    \
+  X(sscal, cblas_sscal)                    \
+  X(saxpy, cblas_saxpy)                    \
+  X(srot, cblas_srot)                      \
+  X(sgemv, cblas_sgemv)                    \
+  X(dgemv, cblas_dgemv)                    \
+  X(sgemm, cblas_sgemm)                    \
   X(dsyrk, cblas_dsyrk)
 
 #define LAPACK_ROUTINES(X)  \

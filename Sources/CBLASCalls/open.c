@@ -1,6 +1,7 @@
 // Finding OpenBLAS and LAPACKE when a routine is needed.
 //
-// Debian has LAPACK's C interface in a library of its own; builds from OpenBLAS's sources bring it along.
+// Debian has LAPACK's C interface in a library of its own; builds from OpenBLAS's sources bring it
+// along.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,9 +19,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Atomic(const blas_library *) library;
 
 #if defined(__APPLE__)
-static const char *const blas_names[] = {
-    "libopenblas.0.dylib", "libopenblas.dylib", "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
-    "/usr/local/opt/openblas/lib/libopenblas.dylib", NULL};
+static const char *const blas_names[] = {"libopenblas.0.dylib", "libopenblas.dylib",
+                                         "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
+                                         "/usr/local/opt/openblas/lib/libopenblas.dylib", NULL};
 static const char *const lapack_names[] = {NULL};
 #else
 static const char *const blas_names[] = {"libopenblas.so.0", "libopenblas.so", NULL};

@@ -10,10 +10,10 @@ static _Atomic(observer *) watching;
 
 void ek_blas_observe(observer *next) { atomic_store(&watching, next); }
 
-#define TELL(...)                                                                 \
-  do {                                                                            \
-    observer *told = atomic_load_explicit(&watching, memory_order_acquire);       \
-    if (__builtin_expect(told != NULL, 0)) told(&(ek_blas_call){__VA_ARGS__});    \
+#define TELL(...)                                                              \
+  do {                                                                         \
+    observer *told = atomic_load_explicit(&watching, memory_order_acquire);    \
+    if (__builtin_expect(told != NULL, 0)) told(&(ek_blas_call){__VA_ARGS__}); \
   } while (0)
 
 // MARK: The library
@@ -58,8 +58,8 @@ void ek_blas_sgemv(bool transposed, int32_t rows, int32_t columns, float alpha, 
                    int32_t y_stride) {
   TELL("sgemv", .transposed = {transposed}, .sizes = {rows, columns},
        .strides = {a_stride, x_stride, y_stride}, .factors = {alpha, beta}, .target = y);
-  blas()->sgemv(CblasRowMajor, order(transposed), rows, columns, alpha, a, a_stride, x, x_stride, beta,
-                y, y_stride);
+  blas()->sgemv(CblasRowMajor, order(transposed), rows, columns, alpha, a, a_stride, x, x_stride,
+                beta, y, y_stride);
 }
 
 void ek_blas_dgemv(bool transposed, int32_t rows, int32_t columns, double alpha, const double *a,
@@ -67,8 +67,8 @@ void ek_blas_dgemv(bool transposed, int32_t rows, int32_t columns, double alpha,
                    int32_t y_stride) {
   TELL("dgemv", .transposed = {transposed}, .sizes = {rows, columns},
        .strides = {a_stride, x_stride, y_stride}, .factors = {alpha, beta}, .target = y);
-  blas()->dgemv(CblasRowMajor, order(transposed), rows, columns, alpha, a, a_stride, x, x_stride, beta,
-                y, y_stride);
+  blas()->dgemv(CblasRowMajor, order(transposed), rows, columns, alpha, a, a_stride, x, x_stride,
+                beta, y, y_stride);
 }
 
 void ek_blas_sgemm(bool a_transposed, bool b_transposed, int32_t m, int32_t n, int32_t k,
@@ -76,8 +76,8 @@ void ek_blas_sgemm(bool a_transposed, bool b_transposed, int32_t m, int32_t n, i
                    float beta, float *c, int32_t c_stride) {
   TELL("sgemm", .transposed = {a_transposed, b_transposed}, .sizes = {m, n, k},
        .strides = {a_stride, b_stride, c_stride}, .factors = {alpha, beta}, .target = c);
-  blas()->sgemm(CblasRowMajor, order(a_transposed), order(b_transposed), m, n, k, alpha, a, a_stride, b,
-                b_stride, beta, c, c_stride);
+  blas()->sgemm(CblasRowMajor, order(a_transposed), order(b_transposed), m, n, k, alpha, a,
+                a_stride, b, b_stride, beta, c, c_stride);
 }
 
 void ek_blas_dsyrk_lower(int32_t n, int32_t k, double alpha, const double *a, int32_t a_stride,

@@ -1,5 +1,5 @@
-// Adding and summing a table along the diagonals of a tile of logits: rows whose table entries move back
-// by one. Logits of 16 bits are widened, added to as floats and rounded once.
+// Adding and summing a table along the diagonals of a tile of logits: rows whose table entries move
+// back by one. Logits of 16 bits are widened, added to as floats and rounded once.
 //
 // Bytes a logit: 4 read and 4 written, or 2 and 2; the table's row stays in cache.
 #ifndef EMBEDKERNEL_DISTANCE_H

@@ -1,6 +1,6 @@
-// Adding a table along the diagonals of a tile of floats, AVX2: four rows together. A load of the table
-// is seldom aligned and half of them would cross a line; here the entries of three rows are those of the
-// first one moved by one, two and three lanes, which costs no load.
+// Adding a table along the diagonals of a tile of floats, AVX2: four rows together. A load of the
+// table is seldom aligned and half of them would cross a line; here the entries of three rows are
+// those of the first one moved by one, two and three lanes, which costs no load.
 #include "distance.h"
 
 /// y[:] += the entries that begin `moved` lanes before `high`.
@@ -13,8 +13,8 @@
 /// Four rows of `count` floats, a multiple of 32, that take entries each one before the last's.
 EK_INLINE void add_four_rows(float *y, size_t stride, const float *table, size_t count) {
   // The three entries before the table's: no more of them need to exist.
-  __m256i low = _mm256_maskload_epi32((const int *)(table - 8),
-                                      _mm256_setr_epi32(0, 0, 0, 0, 0, -1, -1, -1));
+  __m256i low =
+      _mm256_maskload_epi32((const int *)(table - 8), _mm256_setr_epi32(0, 0, 0, 0, 0, -1, -1, -1));
   for (size_t i = 0; i < count; i += 32, y += 32) {
     __m256i high[4], middle[4];
     for (size_t k = 0; k < 4; k++) {

@@ -1,7 +1,7 @@
 // Elements of any type, widened to floats and rounded from them: 32 a step, two vectors.
 //
-// With `split` the two vectors hold the even elements and the odd ones, which are neighbours in 32 bits:
-// bfloat16 then takes shifts and no shuffle. Both ends of a kernel agree on it.
+// With `split` the two vectors hold the even elements and the odd ones, which are neighbours in 32
+// bits: bfloat16 then takes shifts and no shuffle. Both ends of a kernel agree on it.
 #ifndef EMBEDKERNEL_ELEMENT_H
 #define EMBEDKERNEL_ELEMENT_H
 
@@ -26,8 +26,8 @@ EK_INLINE bits16 load16(const uint16_t *from, size_t count) {
 }
 
 EK_INLINE two_bits16 join16(bits16 low, bits16 high) {
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-                                 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+                                 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
 }
 
 EK_INLINE size_t bytes_of(ek_element type) { return type == EK_F32 ? 4 : 2; }
@@ -37,11 +37,9 @@ EK_INLINE size_t bytes_of(ek_element type) { return type == EK_F32 ? 4 : 2; }
 #if EK_WIDTH > 4 || defined(__aarch64__)
 typedef _Float16 float16s __attribute__((ext_vector_type(16)));
 
-EK_INLINE vec from_f16(bits16 elements) {
-  return __builtin_convertvector((float16s)elements, vec);
-}
+EK_INLINE vec from_f16(bits16 elements) { return __builtin_convertvector((float16s)elements, vec); }
 
-EK_INLINE bits16 to_f16(vec value) { return (bits16)__builtin_convertvector(value, float16s); }
+EK_INLINE bits16 to_f16(vec value) { return (bits16) __builtin_convertvector(value, float16s); }
 #else
 // By integer arithmetic, where the machine has no such conversion; not inlined, for it is long.
 __attribute__((noinline)) static vec from_f16(bits16 elements) {
@@ -134,15 +132,14 @@ EK_INLINE two load_two(const void *from, ek_element type, bool split, size_t cou
     const bits16 high = count > lanes ? load_end16((const uint16_t *)next, count - lanes, 0) : 0;
     return widen_pairs((bits)join16(low, high), type);
   }
-  if (count == 2 * lanes)
-    return (two){load_one(from, type, lanes), load_one(next, type, lanes)};
+  if (count == 2 * lanes) return (two){load_one(from, type, lanes), load_one(next, type, lanes)};
   if (count < lanes) return (two){load_one(from, type, count), 0};
   return (two){load_one(from, type, lanes),
                count == lanes ? 0 : load_one(next, type, count - lanes)};
 }
 
-/// Writes the first `count` elements of 16; past the cache with `streaming`, where `to` is aligned to them if
-/// they are all 16.
+/// Writes the first `count` elements of 16; past the cache with `streaming`, where `to` is aligned
+/// to them if they are all 16.
 EK_INLINE void store_one(void *to, vec value, ek_element type, size_t count, bool streaming) {
   if (type == EK_F32) return put(to, value, count, streaming);
   const bits16 elements = narrow(value, type);

@@ -1,5 +1,6 @@
-// Rounding to bfloat16, AVX512_BF16: its conversion rounds 32 elements at once, where AVX-512F alone
-// takes ten instructions. It takes subnormal numbers for zeros: lanes with such take the long way.
+// Rounding to bfloat16, AVX512_BF16: its conversion rounds 32 elements at once, where AVX-512F
+// alone takes ten instructions. It takes subnormal numbers for zeros: lanes with such take the long
+// way.
 
 /// What the instruction gives for normal numbers and zeros, for subnormal ones: none is a NaN.
 EK_INLINE bits16 subnormal_to_bf16(vec value) {

@@ -1,8 +1,8 @@
-// Gather, add and convert, for tables and outputs of any element type. Arithmetic is in floats, each
-// operation rounded on its own, and rounded to the output's type once.
+// Gather, add and convert, for tables and outputs of any element type. Arithmetic is in floats,
+// each operation rounded on its own, and rounded to the output's type once.
 //
-// Bytes a row of floats: D*4 read from the token table, D*4 from a cached position row, D*4 written; of
-// 16-bit elements half as many.
+// Bytes a row of floats: D*4 read from the token table, D*4 from a cached position row, D*4
+// written; of 16-bit elements half as many.
 #ifndef EMBEDKERNEL_EMBED_H
 #define EMBEDKERNEL_EMBED_H
 
@@ -51,8 +51,8 @@ EK_INLINE void embed_row(const char *token, const char *position, const char *so
   });
 }
 
-/// The rows of a nest. The prefetched row is some rows on in visiting order, across the ends of inner
-/// loops; near the end of the nest it is the row itself, which costs nothing.
+/// The rows of a nest. The prefetched row is some rows on in visiting order, across the ends of
+/// inner loops; near the end of the nest it is the row itself, which costs nothing.
 EK_INLINE void embed_nest(const ek_embed_tile *tile, embedding e) {
   // A copy that nothing else can point to, so that its fields stay in registers.
   const ek_embed_tile nest = *tile;
@@ -99,15 +99,22 @@ EK_INLINE void embed_types(const ek_embed_tile *tile, ek_element input, ek_eleme
 
 static void embed_f32(const ek_embed_tile *tile) { embed_types(tile, EK_F32, EK_F32); }
 
-/// Runs `act(input, output)` for the types that `in` and `out` are, which differ, both known when compiling.
-#define EK_OF_TYPES(in, out, act)                                  \
-  do {                                                             \
-    if (in == EK_F32 && out == EK_F16) act(EK_F32, EK_F16);        \
-    else if (in == EK_F32 && out == EK_BF16) act(EK_F32, EK_BF16); \
-    else if (in == EK_F16 && out == EK_F32) act(EK_F16, EK_F32);   \
-    else if (in == EK_F16 && out == EK_BF16) act(EK_F16, EK_BF16); \
-    else if (in == EK_BF16 && out == EK_F32) act(EK_BF16, EK_F32); \
-    else if (in == EK_BF16 && out == EK_F16) act(EK_BF16, EK_F16); \
+/// Runs `act(input, output)` for the types that `in` and `out` are, which differ, both known when
+/// compiling.
+#define EK_OF_TYPES(in, out, act)            \
+  do {                                       \
+    if (in == EK_F32 && out == EK_F16)       \
+      act(EK_F32, EK_F16);                   \
+    else if (in == EK_F32 && out == EK_BF16) \
+      act(EK_F32, EK_BF16);                  \
+    else if (in == EK_F16 && out == EK_F32)  \
+      act(EK_F16, EK_F32);                   \
+    else if (in == EK_F16 && out == EK_BF16) \
+      act(EK_F16, EK_BF16);                  \
+    else if (in == EK_BF16 && out == EK_F32) \
+      act(EK_BF16, EK_F32);                  \
+    else if (in == EK_BF16 && out == EK_F16) \
+      act(EK_BF16, EK_F16);                  \
   } while (0)
 
 static void embed_elements(const ek_element_tile *tile) {

@@ -1,7 +1,7 @@
 // Powers on vectors, for softmax and GELU.
 //
-// z = n + r with a whole n and |r| <= 1/2; a polynomial of degree 6 gives 2^r within 2e-8 of itself,
-// so that what is left is rounding: about 1e-7 relative in all.
+// z = n + r with a whole n and |r| <= 1/2; a polynomial of degree 6 gives 2^r within 2e-8 of
+// itself, so that what is left is rounding: about 1e-7 relative in all.
 #ifndef EMBEDKERNEL_EXPONENTIAL_H
 #define EMBEDKERNEL_EXPONENTIAL_H
 
@@ -13,7 +13,8 @@
 #define EK_LOG2_E 1.44269502f
 #define EK_LOG2_E_REST 1.92596303e-08f
 
-/// Adding this to a float within +-2^21 rounds it to a whole number, whose bits are then the lowest.
+/// Adding this to a float within +-2^21 rounds it to a whole number, whose bits are then the
+/// lowest.
 #define EK_TO_WHOLE 0x1.8p23f
 
 /// 2^(n + r) for a whole n = shifted - EK_TO_WHOLE within +-126 and |r| <= 1/2.

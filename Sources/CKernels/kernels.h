@@ -1,5 +1,5 @@
-// All kernels, and the table of them, for the instruction set of the file that includes this, inside
-// a `#pragma clang attribute push` that allows its instructions, after defining
+// All kernels, and the table of them, for the instruction set of the file that includes this,
+// inside a `#pragma clang attribute push` that allows its instructions, after defining
 //
 //   EK_WIDTH, EK_REGISTERS   floats of a register, and how many the set has
 //   EK_HAS_BF16              where it converts to bfloat16
@@ -24,26 +24,20 @@
 
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 
-#define EK_KERNELS                                                                        \
-  .embed_f32 = embed_f32, .embed_elements = embed_elements, .convert = convert,           \
-  .sum_rows = sum_rows, .rotate = rotate, .normalize = normalize,                         \
-  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,           \
-  .sum_by_distance = sum_by_distance, .products = products, .combine = combine,           \
-  .outer = outer,                                                                         \
-  .step =                                                                                 \
-      {                                                                                   \
-          [EK_STEP_SGD] = step_sgd,                                                       \
-          [EK_STEP_MOMENTUM] = step_momentum,                                             \
-          [EK_STEP_ADAGRAD] = step_adagrad,                                               \
-          [EK_STEP_ROW_WISE_ADAGRAD] = step_row_wise_adagrad,                             \
-          [EK_STEP_ADAM] = step_adam,                                                     \
-          [EK_STEP_LAMB] = step_lamb,                                                     \
-          [EK_STEP_CATCH_UP] = step_catch_up,                                             \
-          [EK_STEP_CATCH_UP_ALL] = step_catch_up_all,                                     \
-          [EK_STEP_READ] = step_read,                                                     \
-  },                                                                                      \
-  .layer_norm = layer_norm, .layer_norm_backward = layer_norm_backward, .gelu = gelu,     \
-  .gelu_backward = gelu_backward, .softmax = softmax,                                     \
-  .softmax_backward = softmax_backward, .cross_entropy = cross_entropy,                   \
-  .cross_entropy_gradient = cross_entropy_gradient, .fill_rows = fill_rows,               \
-  .add_row = add_row, .sum_columns = sum_columns
+#define EK_KERNELS                                                                                \
+  .embed_f32 = embed_f32, .embed_elements = embed_elements, .convert = convert,                   \
+  .sum_rows = sum_rows, .rotate = rotate, .normalize = normalize,                                 \
+  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,                   \
+  .sum_by_distance = sum_by_distance, .products = products, .combine = combine, .outer = outer,   \
+  .step =                                                                                         \
+      {                                                                                           \
+          [EK_STEP_SGD] = step_sgd,           [EK_STEP_MOMENTUM] = step_momentum,                 \
+          [EK_STEP_ADAGRAD] = step_adagrad,   [EK_STEP_ROW_WISE_ADAGRAD] = step_row_wise_adagrad, \
+          [EK_STEP_ADAM] = step_adam,         [EK_STEP_LAMB] = step_lamb,                         \
+          [EK_STEP_CATCH_UP] = step_catch_up, [EK_STEP_CATCH_UP_ALL] = step_catch_up_all,         \
+          [EK_STEP_READ] = step_read,                                                             \
+  },                                                                                              \
+  .layer_norm = layer_norm, .layer_norm_backward = layer_norm_backward, .gelu = gelu,             \
+  .gelu_backward = gelu_backward, .softmax = softmax, .softmax_backward = softmax_backward,       \
+  .cross_entropy = cross_entropy, .cross_entropy_gradient = cross_entropy_gradient,               \
+  .fill_rows = fill_rows, .add_row = add_row, .sum_columns = sum_columns

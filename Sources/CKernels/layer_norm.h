@@ -14,9 +14,9 @@ static void layer_norm(const float *x, const float *gamma, const float *beta, fl
   for (size_t r = 0; r < rows; r++, x += dim, out += dim) {
     const float m = EK_SUM(dim, i, n, load(x + i, n, 0)) / (float)dim;
     const float squares = EK_SUM(dim, i, n, ({
-      vec d = load(x + i, n, m) - m;
-      d * d;
-    }));
+                                   vec d = load(x + i, n, m) - m;
+                                   d *d;
+                                 }));
     const float s = 1 / __builtin_sqrtf(squares / (float)dim + epsilon);
     EK_EACH(dim, i, n, {
       vec normal = (load(x + i, n, 0) - m) * s;

@@ -23,7 +23,8 @@ EK_INLINE visit arrive(const ek_normalize_tile *tile, size_t n, size_t place, cu
   at.s.token = nest->ids ? token_row(nest, n) : nest->tokens + n * dim;
   at.s.scale = nest->scale;
   if (form.from == TWO_ROWS || nest->positions) at.s.position = position_row(nest, place);
-  if (form.from == ANY_SUM && tile->segments) at.s.segment = tile->segments + segment_of(tile, n) * dim;
+  if (form.from == ANY_SUM && tile->segments)
+    at.s.segment = tile->segments + segment_of(tile, n) * dim;
   if (nest->prefetch_rows && ahead->outer < nest->outer.count) {
     at.soon = nest->ids ? token_row(nest, ahead->token) : nest->tokens + ahead->token * dim;
     *ahead = next_token(nest, *ahead);
@@ -77,8 +78,7 @@ EK_INLINE void walk_backward(const ek_normalize_gradient_tile *tile, row_form fo
         prefetch(tile->gradient + ahead.token * dim, dim * sizeof(float));
       visit at = arrive(forward, n, place, &ahead, form);
       at.s.x = stored;
-      float *segment =
-          tile->segments ? tile->segments + segment_of(forward, n) * dim : NULL;
+      float *segment = tile->segments ? tile->segments + segment_of(forward, n) * dim : NULL;
       backward_row(tile, &at, tile->gradient + n * dim, segment, form);
       n += nest->inner.tokens;
       place += nest->inner.positions;
@@ -86,16 +86,16 @@ EK_INLINE void walk_backward(const ek_normalize_gradient_tile *tile, row_form fo
   }
 }
 
-EK_INLINE void walk_form(const ek_normalize_tile *tile,
-                         const ek_normalize_gradient_tile *backward, row_form form) {
+EK_INLINE void walk_form(const ek_normalize_tile *tile, const ek_normalize_gradient_tile *backward,
+                         row_form form) {
   if (backward)
     walk_backward(backward, form);
   else
     walk_forward(tile, form);
 }
 
-EK_INLINE void walk_kinds(const ek_normalize_tile *tile,
-                          const ek_normalize_gradient_tile *backward, row_form form) {
+EK_INLINE void walk_kinds(const ek_normalize_tile *tile, const ek_normalize_gradient_tile *backward,
+                          row_form form) {
   switch (tile->kind) {
     case EK_LAYER_NORM: walk_form(tile, backward, (form.kind = EK_LAYER_NORM, form)); break;
     case EK_RMS_NORM: walk_form(tile, backward, (form.kind = EK_RMS_NORM, form)); break;
@@ -104,8 +104,7 @@ EK_INLINE void walk_kinds(const ek_normalize_tile *tile,
 }
 
 /// Forms that are common get loops of their own; the others share.
-EK_INLINE void walk_any(const ek_normalize_tile *tile,
-                        const ek_normalize_gradient_tile *backward) {
+EK_INLINE void walk_any(const ek_normalize_tile *tile, const ek_normalize_gradient_tile *backward) {
   const bool two_rows = tile->rows.positions && !tile->segments && tile->rows.scale == 1;
   const bool drops = tile->dropout.threshold != 0;
   if (tile->rows.dim > longest_stored) {

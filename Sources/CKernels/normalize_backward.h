@@ -75,16 +75,20 @@ EK_INLINE void backward_row(const ek_normalize_gradient_tile *tile, const visit 
   const size_t dim = forward->rows.dim;
   const row_form after = later(form);
   const bool streaming = forward->rows.streaming && (uintptr_t)at->out % sizeof(vec) == 0;
-  slope_row r = {.s = &at->s, .gradient = gradient, .out = at->out, .segment = segment,
-                 .row = measure_row(forward, &at->s, at->soon, form), .streaming = streaming};
+  slope_row r = {.s = &at->s,
+                 .gradient = gradient,
+                 .out = at->out,
+                 .segment = segment,
+                 .row = measure_row(forward, &at->s, at->soon, form),
+                 .streaming = streaming};
   bits words[group / lanes] = {0, 0, 0, 0};
   if (form.kind != EK_NO_NORM) {
     vec sum_h[parts] = {0, 0}, sum_hx[parts] = {0, 0};
     EK_EACH_STEP(group, dim, i, count, {
       if (form.drops) draw(forward, at->n, i, words);
-      EK_EACH_PART(count, k, n, part,
-                   slope_sums(tile, &r, i + k, n, words[k / lanes], &sum_h[part], &sum_hx[part],
-                              after));
+      EK_EACH_PART(
+          count, k, n, part,
+          slope_sums(tile, &r, i + k, n, words[k / lanes], &sum_h[part], &sum_hx[part], after));
     });
     if (form.kind == EK_LAYER_NORM) r.mean_h = sum_of(sum_h) / (float)dim;
     r.mean_hx = sum_of(sum_hx) / (float)dim;

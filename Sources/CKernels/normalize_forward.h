@@ -71,8 +71,7 @@ EK_INLINE void forward_passes(const ek_normalize_tile *call, const visit *writes
     for (size_t k = 0; k < group / lanes; k++) {
       const size_t at = i + k * lanes;
       // The loads first: one that lies a multiple of 4 KiB from a store before it waits for that.
-      if (second)
-        square_vector(&squared.s, at, lanes, mean, &squares_acc[k % parts], after);
+      if (second) square_vector(&squared.s, at, lanes, mean, &squares_acc[k % parts], after);
       if (first) sum_vector(&summed.s, at, lanes, &acc[k % parts], form);
       if (writes) {
         vec y = finished(&tile, &written, head + at, lanes, after);
@@ -95,8 +94,8 @@ EK_INLINE void forward_passes(const ek_normalize_tile *call, const visit *writes
 
 /// Fewer than three rows, at the ends of a walk: one function for every form.
 __attribute__((noinline)) static void forward_ends(const ek_normalize_tile *tile,
-                                                   const visit *writes, visit *squares,
-                                                   visit *sums, row_form form) {
+                                                   const visit *writes, visit *squares, visit *sums,
+                                                   row_form form) {
   forward_passes(tile, writes, squares, sums, form);
 }
 

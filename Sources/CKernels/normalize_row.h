@@ -15,8 +15,8 @@ enum {
   longest_stored = 2048,  ///< The longest row whose x is stored: three of them fit in a 32 KiB L1.
 };
 
-/// Where x comes from: three rows of which one at least is there, and once it is summed, `x`, which has
-/// room for whole vectors.
+/// Where x comes from: three rows of which one at least is there, and once it is summed, `x`, which
+/// has room for whole vectors.
 typedef struct source {
   const float *token, *position, *segment;
   float scale;
@@ -62,20 +62,20 @@ EK_INLINE void add_lanes(vec *acc, vec value, size_t n) {
   *acc = n == lanes ? sum : first_lanes(n) ? sum : *acc;
 }
 
-/// Runs a step for each vector of a row, as `EK_EACH`, and for the part of a sum that it is added to: a
-/// constant in each copy of the step, so that sums stay in registers.
-#define EK_EACH_PART(size, at, count, part, ...)                          \
-  EK_EACH_STEP(parts *lanes, size, both_, count_, {                       \
-    {                                                                     \
-      enum { part = 0 };                                                  \
-      const size_t at = both_, count = count_ < lanes ? count_ : lanes;   \
-      __VA_ARGS__;                                                        \
-    }                                                                     \
-    if (count_ > lanes) {                                                 \
-      enum { part = 1 };                                                  \
-      const size_t at = both_ + lanes, count = count_ - lanes;            \
-      __VA_ARGS__;                                                        \
-    }                                                                     \
+/// Runs a step for each vector of a row, as `EK_EACH`, and for the part of a sum that it is added
+/// to: a constant in each copy of the step, so that sums stay in registers.
+#define EK_EACH_PART(size, at, count, part, ...)                        \
+  EK_EACH_STEP(parts *lanes, size, both_, count_, {                     \
+    {                                                                   \
+      enum { part = 0 };                                                \
+      const size_t at = both_, count = count_ < lanes ? count_ : lanes; \
+      __VA_ARGS__;                                                      \
+    }                                                                   \
+    if (count_ > lanes) {                                               \
+      enum { part = 1 };                                                \
+      const size_t at = both_ + lanes, count = count_ - lanes;          \
+      __VA_ARGS__;                                                      \
+    }                                                                   \
   })
 
 EK_INLINE float sum_of(const vec acc[parts]) {

@@ -19,8 +19,8 @@ EK_INLINE void multiply(words a, uint32_t by, words *high, words *low) {
   *low = (words)((even & lower) | (odd << 32));
 }
 
-/// words[k] = word k of blocks first, first + 1, ... first + 15. Not inlined: it is long, and called
-/// from many places.
+/// words[k] = word k of blocks first, first + 1, ... first + 15. Not inlined: it is long, and
+/// called from many places.
 __attribute__((noinline)) static void philox(uint64_t first, uint64_t stream, uint64_t key,
                                              bits result[4]) {
   const uint32_t numbers[lanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

@@ -1,5 +1,5 @@
-// Small matrix products. They are sums in an order of their own, so products are fused into sums where the
-// set has such an instruction, and sets may differ in the last places.
+// Small matrix products. They are sums in an order of their own, so products are fused into sums
+// where the set has such an instruction, and sets may differ in the last places.
 //
 // Vectors are of a register's width, since eight sums are kept in registers.
 #ifndef EMBEDKERNEL_PRODUCT_H
@@ -73,8 +73,8 @@ static void products(const ek_product_tile *tile) {
   dots(&t, r, 0, t.rows - r, t.entries);
 }
 
-/// y += scale * sum over n of w[n * w_step] * rows[n * step], by 2 vectors of columns, whose sums stay in
-/// registers over all rows.
+/// y += scale * sum over n of w[n * w_step] * rows[n * step], by 2 vectors of columns, whose sums
+/// stay in registers over all rows.
 static void mix(float *y, const float *w, size_t w_step, const float *rows, size_t step,
                 size_t count, size_t dim, float scale) {
   size_t i = 0;

@@ -1,7 +1,7 @@
 // Rotation of pairs of elements of any type, in floats, each product and sum rounded on its own.
 //
-// Bytes a row: D*4 read and D*4 written, half as many of 16-bit elements; the row of cosines and sines
-// comes from cache.
+// Bytes a row: D*4 read and D*4 written, half as many of 16-bit elements; the row of cosines and
+// sines comes from cache.
 #ifndef EMBEDKERNEL_ROTATE_H
 #define EMBEDKERNEL_ROTATE_H
 

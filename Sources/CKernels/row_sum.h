@@ -1,6 +1,7 @@
 // Sums of gathered rows. A block of columns is summed over all rows in registers and written once.
 //
-// Bytes: each listed row read once, D*4; the output written once, D*4, and read where it is added to.
+// Bytes: each listed row read once, D*4; the output written once, D*4, and read where it is added
+// to.
 //
 // The order of additions is part of the contract, and no product is fused into a sum, so every
 // instruction set gives the same bits.
@@ -46,8 +47,8 @@ EK_INLINE void prefetch_sum(const ek_row_sum *s, size_t column, size_t vectors) 
 }
 
 /// sum = rows first..<last, left to right; passes each row on where the call asks for it.
-EK_INLINE void add_up(const ek_row_sum *s, size_t first, size_t last, size_t column,
-                         size_t vectors, size_t count, vec *sum) {
+EK_INLINE void add_up(const ek_row_sum *s, size_t first, size_t last, size_t column, size_t vectors,
+                      size_t count, vec *sum) {
   for (size_t row = first; row < last; row++) {
     size_t index = row_index(s, row);
     const float *from = s->rows + index * s->stride + column;
@@ -69,7 +70,7 @@ EK_INLINE void add_up(const ek_row_sum *s, size_t first, size_t last, size_t col
 /// Leaves of `leaf` rows, added up as a tree of adjacent pairs: what is on the stack at level k is
 /// the sum of 2^k leaves.
 EK_INLINE void add_tree(const ek_row_sum *s, size_t column, size_t vectors, size_t count,
-                       vec *sum) {
+                        vec *sum) {
   vec stack[levels][block_vectors];
   size_t leaves = 0;
   for (size_t first = 0; first < s->count; first += s->leaf, leaves++) {
@@ -89,7 +90,7 @@ EK_INLINE void add_tree(const ek_row_sum *s, size_t column, size_t vectors, size
 
 /// Left to right, with the rounding error of every addition (Knuth's TwoSum) summed beside.
 EK_INLINE void add_compensated(const ek_row_sum *s, size_t column, size_t vectors, size_t count,
-                              vec *sum, vec *correction) {
+                               vec *sum, vec *correction) {
   for (size_t v = 0; v < vectors; v++) sum[v] = correction[v] = (vec){0};
   for (size_t row = 0; row < s->count; row++) {
     size_t at = row_index(s, row) * s->stride + column;
@@ -129,7 +130,7 @@ EK_INLINE void sum_block(const ek_row_sum *s, size_t column, size_t vectors, siz
 /// One row at a time added to the output, which stays in cache: the same sums as by blocks. Rows of
 /// sequences lie so evenly that blocks of several of them would share the cache's sets.
 EK_INLINE void sum_one_row(const ek_row_sum *s, size_t row, size_t column, size_t vectors,
-                          size_t count) {
+                           size_t count) {
   size_t index = row_index(s, row);
   const float *from = s->rows + index * s->stride + column;
   float *to = s->output + column, *pass = NULL;

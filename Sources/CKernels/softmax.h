@@ -18,10 +18,10 @@ EK_INLINE float largest_of(const float *row, size_t size) {
 /// row = e^(row - most), whose sum is returned.
 EK_INLINE float put_powers(float *row, size_t size, float most) {
   return EK_SUM(size, i, n, ({
-    vec power = exponential(load(row + i, n, -INFINITY) - most);
-    store(row + i, power, n);
-    power;
-  }));
+                  vec power = exponential(load(row + i, n, -INFINITY) - most);
+                  store(row + i, power, n);
+                  power;
+                }));
 }
 
 EK_INLINE void scale(float *row, size_t size, float factor) {

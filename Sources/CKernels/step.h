@@ -19,16 +19,16 @@ enum {
 };
 
 /// A stretch of a row: parameters, state and gradient.
-#define EK_STRETCH                                                                        \
-  float *restrict p, float *restrict a, float *restrict b, int8_t *restrict low,         \
+#define EK_STRETCH                                                               \
+  float *restrict p, float *restrict a, float *restrict b, int8_t *restrict low, \
       const float *restrict g, size_t n
 
 /// Steps a stretch. `factor` is what `step_settle` gave for the row.
 typedef void (*step_update)(EK_STRETCH, const ek_step_tile *tile, float factor,
-                          const ek_missed_steps *missed);
+                            const ek_missed_steps *missed);
 /// Adds a stretch to a row's two sums, before anything of the row is updated.
 typedef void (*step_measure)(EK_STRETCH, const ek_step_tile *tile, float *restrict sum1,
-                           float *restrict sum2);
+                             float *restrict sum2);
 /// Makes a row's factor of its sums.
 typedef float (*step_settle)(float sum1, float sum2, float *row_state, const ek_step_tile *tile);
 
@@ -40,8 +40,9 @@ EK_INLINE float tree_sum(float *lanes) {
   return lanes[0];
 }
 
-/// sum[:n] = columns `c..<c + n` of the rows, added in order. Four rows at a time spare loads and stores
-/// of the sum, and do not change the order. For each row one to come is prefetched: `ahead` of them.
+/// sum[:n] = columns `c..<c + n` of the rows, added in order. Four rows at a time spare loads and
+/// stores of the sum, and do not change the order. For each row one to come is prefetched: `ahead`
+/// of them.
 EK_INLINE void sum_members(float *restrict sum, const float *gradient, const int32_t *members,
                            size_t count, const int32_t *ahead, size_t ahead_count, size_t dim,
                            size_t c, size_t n) {
@@ -102,15 +103,14 @@ EK_INLINE const float *gradient_of(const ek_step_tile *t, size_t k, size_t row, 
   return sum;
 }
 
-/// The gradient row to prefetch beside row k, or NULL: row k + prefetch_rows, and where gradients are
-/// still to be summed the member so many places on, as each member is read once.
+/// The gradient row to prefetch beside row k, or NULL: row k + prefetch_rows, and where gradients
+/// are still to be summed the member so many places on, as each member is read once.
 EK_INLINE const float *gradient_soon(const ek_step_tile *t, size_t k, size_t row) {
   switch (t->form) {
     case EK_BY_INDEX: return t->gradient + (k + t->prefetch_rows) * t->dim;
     case EK_BY_ROW: return t->gradient + row * t->dim;
     case EK_ZERO: return NULL;
-    case EK_PASSED:
-      return t->gradient + ek_walk_at(&t->walk, k + t->prefetch_rows).token * t->dim;
+    case EK_PASSED: return t->gradient + ek_walk_at(&t->walk, k + t->prefetch_rows).token * t->dim;
     case EK_GROUPED: {
       size_t at = (size_t)t->offsets[k] + t->prefetch_rows;
       if (t->offsets[k + 1] - t->offsets[k] > 1 || at >= (size_t)t->offsets[t->end]) return NULL;
@@ -174,7 +174,7 @@ EK_INLINE void pass_on(const pass_target *to, size_t i, const float *restrict g,
 /// Steps rows begin..<end. `update`, `measure` and `settle` are constants where this is inlined;
 /// `measure` and `settle` are NULL for optimisers without sums along a row.
 EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_measure measure,
-                            step_settle settle) {
+                         step_settle settle) {
   // A copy that nothing else can point to, so that its fields stay in registers.
   const ek_step_tile t = *tile;
   _Alignas(64) float sum[step_chunk], wide[step_chunk];
@@ -202,8 +202,8 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
         float *p = at.p ? at.p + c : widen_row(wide, at.rounded + c, n);
         measure(p, at.a ? at.a + c : NULL, at.b ? at.b + c : NULL, NULL, g, n, &t, sum1, sum2);
       }
-      factor = settle(tree_sum(sum1), tree_sum(sum2),
-                      t.row_state ? t.row_state + at.slot : NULL, &t);
+      factor =
+          settle(tree_sum(sum1), tree_sum(sum2), t.row_state ? t.row_state + at.slot : NULL, &t);
     }
     for (size_t c = 0; c < t.dim; c += step_chunk) {
       size_t n = t.dim - c < step_chunk ? t.dim - c : step_chunk, i = 0;

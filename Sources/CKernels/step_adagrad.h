@@ -57,6 +57,8 @@ EK_INLINE void row_wise(EK_STRETCH, const ek_step_tile *tile, float factor,
 }
 
 static void step_adagrad(const ek_step_tile *tile) { step_rows(tile, adagrad, NULL, NULL); }
-static void step_row_wise_adagrad(const ek_step_tile *tile) { step_rows(tile, row_wise, squares, scaled_rate); }
+static void step_row_wise_adagrad(const ek_step_tile *tile) {
+  step_rows(tile, row_wise, squares, scaled_rate);
+}
 
 #endif

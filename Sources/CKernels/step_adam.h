@@ -1,7 +1,7 @@
 // Adam and AdamW, and the steps with zero gradient that a row of exact-lazy AdamW has missed.
 //
-// Bytes a row: D*4 read of the gradient, D*4 read and written of the table and of both moments; with
-// a residual D more read and written.
+// Bytes a row: D*4 read of the gradient, D*4 read and written of the table and of both moments;
+// with a residual D more read and written.
 #ifndef EMBEDKERNEL_STEP_ADAM_H
 #define EMBEDKERNEL_STEP_ADAM_H
 
@@ -164,8 +164,8 @@ EK_INLINE void adam(EK_STRETCH, const ek_step_tile *tile, float factor,
 }
 
 /// out[:n] = x[:n] + position[:n], or without a position x alone.
-EK_INLINE void write_row(float *restrict out, const float *restrict x, const float *restrict position,
-                         size_t n, bool streaming) {
+EK_INLINE void write_row(float *restrict out, const float *restrict x,
+                         const float *restrict position, size_t n, bool streaming) {
   if (streaming) {
     for (size_t i = 0; i < n; i += 16) {
       vec value = load(x + i, lanes, 0);
@@ -194,8 +194,8 @@ EK_INLINE void read_block(float *restrict x, EK_STRETCH, const ek_step_tile *til
 ///
 ///     output[token, :] = scale * row + positions[place of token, :]
 ///
-/// Bytes a row: D*4 read of both moments, D*4 read and written of the table and D of the residual, D*4
-/// written for each token.
+/// Bytes a row: D*4 read of both moments, D*4 read and written of the table and D of the residual,
+/// D*4 written for each token.
 static void step_read(const ek_step_tile *tile) {
   const ek_step_tile t = *tile;
   _Alignas(64) float x[step_chunk];
@@ -241,6 +241,8 @@ static void step_read(const ek_step_tile *tile) {
 
 static void step_adam(const ek_step_tile *tile) { step_rows(tile, adam, NULL, NULL); }
 static void step_catch_up(const ek_step_tile *tile) { step_rows(tile, catch_up, NULL, NULL); }
-static void step_catch_up_all(const ek_step_tile *tile) { step_rows(tile, catch_up_all, NULL, NULL); }
+static void step_catch_up_all(const ek_step_tile *tile) {
+  step_rows(tile, catch_up_all, NULL, NULL);
+}
 
 #endif

@@ -1,5 +1,5 @@
-// Between rows in bfloat16 and the floats that steps compute with: widened exactly, rounded to nearest
-// even, or rounded up or down by the random bits that `Kernels.roundStochastically` takes.
+// Between rows in bfloat16 and the floats that steps compute with: widened exactly, rounded to
+// nearest even, or rounded up or down by the random bits that `Kernels.roundStochastically` takes.
 #ifndef EMBEDKERNEL_STEP_ROUNDING_H
 #define EMBEDKERNEL_STEP_ROUNDING_H
 
@@ -32,7 +32,7 @@ EK_INLINE uint16_t round_bf16(uint32_t word, uint32_t up) {
 
 /// Rounds a chunk of a row whose first element stands at `place` of the table.
 EK_INLINE void round_row(const ek_step_tile *t, uint16_t *restrict row, const float *restrict p,
-                        uint64_t place, size_t n) {
+                         uint64_t place, size_t n) {
   if (t->rounding == EK_ROUNDED_TO_NEAREST) {
     for (size_t i = 0; i < n; i++) {
       uint32_t word = float_bits(p[i]);
@@ -40,8 +40,8 @@ EK_INLINE void round_row(const ek_step_tile *t, uint16_t *restrict row, const fl
     }
     return;
   }
-  // Whole blocks around the chunk, which may begin within one: eight elements a block, two a word, the
-  // lower half first.
+  // Whole blocks around the chunk, which may begin within one: eight elements a block, two a word,
+  // the lower half first.
   uint32_t pairs[step_chunk / 2 + 2 * 4 * lanes];
   uint16_t noise[2 * (step_chunk / 2 + 2 * 4 * lanes)];
   const uint64_t first = place / 8;

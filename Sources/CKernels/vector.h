@@ -1,8 +1,9 @@
-// Vectors of 16 floats by the compiler's vector extension, the one dialect that every kernel is written
-// in: a set whose file allows AVX-512 gets one register a vector, AVX2 two, others four.
+// Vectors of 16 floats by the compiler's vector extension, the one dialect that every kernel is
+// written in: a set whose file allows AVX-512 gets one register a vector, AVX2 two, others four.
 //
-// Everything is inlined into the kernels, so that no vector is in fact passed by value. Whether a product
-// and a sum are fused is each kernel's choice, a pragma at the head of its file; nothing here has both.
+// Everything is inlined into the kernels, so that no vector is in fact passed by value. Whether a
+// product and a sum are fused is each kernel's choice, a pragma at the head of its file; nothing
+// here has both.
 #ifndef EMBEDKERNEL_VECTOR_H
 #define EMBEDKERNEL_VECTOR_H
 
@@ -23,7 +24,8 @@
 enum {
   lanes = 16,
   ways = 4,  ///< Accumulators of a sum whose order is free.
-  /// Vectors that fill half the registers, or a quarter where there are many: sums of a block of columns.
+  /// Vectors that fill half the registers, or a quarter where there are many: sums of a block of
+  /// columns.
   block_vectors = EK_REGISTERS * EK_WIDTH / 32 < 8 ? EK_REGISTERS * EK_WIDTH / 32 : 8,
 };
 
@@ -43,9 +45,9 @@ EK_INLINE vec keep(vec value, size_t count, float rest) {
   return first_lanes(count) ? value : (vec)rest;
 }
 
-/// Defines how the end of a row is loaded, less than 16 elements, with `rest` in the other lanes: by pieces of
-/// 8, 4, 2 and 1, as a call of memcpy takes longer.
-#define EK_LOAD_END(load_end, vector, element) \
+/// Defines how the end of a row is loaded, less than 16 elements, with `rest` in the other lanes:
+/// by pieces of 8, 4, 2 and 1, as a call of memcpy takes longer.
+#define EK_LOAD_END(load_end, vector, element)                                 \
   EK_INLINE vector load_end(const element *from, size_t count, element rest) { \
     vector all = rest;                                                         \
     __typeof__(all.lo) eight = rest;                                           \
@@ -73,24 +75,24 @@ EK_INLINE vec keep(vec value, size_t count, float rest) {
   }
 
 /// Defines how it is stored.
-#define EK_STORE_END(store_end, vector, element) \
-  EK_INLINE void store_end(element *to, vector value, size_t count) {          \
-    __typeof__(value.lo) eight = value.lo;                                     \
-    if (count & 8) {                                                           \
-      memcpy(to, &eight, sizeof eight);                                        \
-      eight = value.hi;                                                        \
-    }                                                                          \
-    __typeof__(eight.lo) four = eight.lo;                                      \
-    if (count & 4) {                                                           \
-      memcpy(to + (count & 8), &four, sizeof four);                            \
-      four = eight.hi;                                                         \
-    }                                                                          \
-    __typeof__(four.lo) two = four.lo;                                         \
-    if (count & 2) {                                                           \
-      memcpy(to + (count & 12), &two, sizeof two);                             \
-      two = four.hi;                                                           \
-    }                                                                          \
-    if (count & 1) to[count & 14] = two.x;                                     \
+#define EK_STORE_END(store_end, vector, element)                      \
+  EK_INLINE void store_end(element *to, vector value, size_t count) { \
+    __typeof__(value.lo) eight = value.lo;                            \
+    if (count & 8) {                                                  \
+      memcpy(to, &eight, sizeof eight);                               \
+      eight = value.hi;                                               \
+    }                                                                 \
+    __typeof__(eight.lo) four = eight.lo;                             \
+    if (count & 4) {                                                  \
+      memcpy(to + (count & 8), &four, sizeof four);                   \
+      four = eight.hi;                                                \
+    }                                                                 \
+    __typeof__(four.lo) two = four.lo;                                \
+    if (count & 2) {                                                  \
+      memcpy(to + (count & 12), &two, sizeof two);                    \
+      two = four.hi;                                                  \
+    }                                                                 \
+    if (count & 1) to[count & 14] = two.x;                            \
   }
 
 #if EK_WIDTH == 16
@@ -122,7 +124,8 @@ EK_INLINE void store(float *to, vec value, size_t count) {
     store_end(to, value, count);
 }
 
-/// The same, past the cache with `streaming`: `to` is then aligned to the vector where that is whole.
+/// The same, past the cache with `streaming`: `to` is then aligned to the vector where that is
+/// whole.
 EK_INLINE void put(float *to, vec value, size_t count, bool streaming) {
   if (streaming && count == lanes)
     __builtin_nontemporal_store(value, (vec *)(void *)to);
@@ -154,20 +157,20 @@ EK_INLINE void prefetch(const void *from, size_t bytes) {
     combine(two_.x, two_.y);                                     \
   })
 
-/// Runs a step for `at` and `count` over a row of `size`: `count` elements from `at` on, `step` of them
-/// but at the end.
-#define EK_EACH_STEP(step, size, at, count, ...)          \
-  do {                                                    \
+/// Runs a step for `at` and `count` over a row of `size`: `count` elements from `at` on, `step` of
+/// them but at the end.
+#define EK_EACH_STEP(step, size, at, count, ...)                   \
+  do {                                                             \
     const size_t size_ = (size), whole_ = size_ / (step) * (step); \
-    size_t at = 0;                                        \
-    for (; at < whole_; at += (step)) {                   \
-      const size_t count = (step);                        \
-      __VA_ARGS__;                                        \
-    }                                                     \
-    if (at < size_) {                                     \
-      const size_t count = size_ % (step);                \
-      __VA_ARGS__;                                        \
-    }                                                     \
+    size_t at = 0;                                                 \
+    for (; at < whole_; at += (step)) {                            \
+      const size_t count = (step);                                 \
+      __VA_ARGS__;                                                 \
+    }                                                              \
+    if (at < size_) {                                              \
+      const size_t count = size_ % (step);                         \
+      __VA_ARGS__;                                                 \
+    }                                                              \
   } while (0)
 
 /// The same by single vectors, and by two.

@@ -55,7 +55,8 @@ typedef struct {
   size_t rows;
 } crl_backward;
 
-/// `output[i, :] = gradient[order[i], :]` for `i` in `first..<last`, prefetched and past the caches.
+/// `output[i, :] = gradient[order[i], :]` for `i` in `first..<last`, prefetched and past the
+/// caches.
 void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
 
 /// `output[ids[n], :] += gradient[n, :]` for the ids in `first..<last`, one token after another,
@@ -63,7 +64,8 @@ void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
 void crl_index_add(const crl_backward *work, size_t first, size_t last);
 
 /// A batch's tokens grouped by table row, and a table to step by their gradients: rows (R), offsets
-/// (R + 1), tokens (N), gradient (N, D); dims up to 4096. With moments the step is Adam's, else SGD's.
+/// (R + 1), tokens (N), gradient (N, D); dims up to 4096. With moments the step is Adam's, else
+/// SGD's.
 typedef struct {
   float *table;
   float *first;
@@ -116,8 +118,7 @@ void crl_rotate_team(crl_team *team, size_t threads, const crl_rotation *work);
 void crl_embed_streaming_team(crl_team *team, const crl_embedding *work);
 
 /// `crl_copy_streaming`, split evenly over the team.
-void crl_copy_streaming_team(crl_team *team, float *destination, const float *source,
-                             size_t count);
+void crl_copy_streaming_team(crl_team *team, float *destination, const float *source, size_t count);
 
 /// `memcpy`, split evenly over the team.
 void crl_copy_memcpy_team(crl_team *team, float *destination, const float *source, size_t count);

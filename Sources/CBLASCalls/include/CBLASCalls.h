@@ -1,6 +1,6 @@
-// The routines of OpenBLAS and LAPACK that EmbedKernel calls, all in one place. The libraries are opened
-// at the first call rather than with the program: OpenBLAS starts its threads as soon as it is loaded,
-// and most programs embed without a product.
+// The routines of OpenBLAS and LAPACK that EmbedKernel calls, all in one place. The libraries are
+// opened at the first call rather than with the program: OpenBLAS starts its threads as soon as it
+// is loaded, and most programs embed without a product.
 //
 // Sizes, strides and arithmetic are BLAS's own, in 32-bit integers; matrices are row-major.
 #ifndef EMBEDKERNEL_CBLASCALLS_H
@@ -13,8 +13,8 @@
 extern "C" {
 #endif
 
-/// Opens the libraries, once for the process, and says what went wrong: NULL where nothing did. Every
-/// other function here needs that; without it they end the process.
+/// Opens the libraries, once for the process, and says what went wrong: NULL where nothing did.
+/// Every other function here needs that; without it they end the process.
 const char *ek_blas_open(void);
 
 // MARK: The library

@@ -17,8 +17,9 @@ typedef enum ek_gradient_form {
   EK_PASSED,    ///< The row of a walk's k-th token, which is also added to the sum of its position.
 } ek_gradient_form;
 
-/// The tokens of a batch (B, T) in blocks of neighbouring positions, each block sequence by sequence:
-/// the sums of a block's positions stay in cache, and each stretch of a sequence is read in order.
+/// The tokens of a batch (B, T) in blocks of neighbouring positions, each block sequence by
+/// sequence: the sums of a block's positions stay in cache, and each stretch of a sequence is read
+/// in order.
 typedef struct ek_walk {
   size_t batch, context;
   size_t width;  ///< Positions of a block; the last may have fewer.
@@ -46,7 +47,7 @@ typedef struct ek_step_scalars {
   float first_rate;      ///< 1 - beta1, or the momentum.
   float second_rate;     ///< 1 - beta2.
   float epsilon;
-  float correction;      ///< Brings the moments' ratio to its size: sqrt(1 - beta2^t) / (1 - beta1^t).
+  float correction;  ///< Brings the moments' ratio to its size: sqrt(1 - beta2^t) / (1 - beta1^t).
   bool nesterov;
 } ek_step_scalars;
 
@@ -56,14 +57,14 @@ typedef struct ek_step_scalars {
 ///
 /// stands for all of them, but where 0 < second < floor: there the terms are summed one by one.
 typedef struct ek_missed_steps {
-  double keep;                       ///< The share of the parameter that decay leaves.
-  double first_lead, second_lead;    ///< Decay of the moments before `from`.
+  double keep;                     ///< The share of the parameter that decay leaves.
+  double first_lead, second_lead;  ///< Decay of the moments before `from`.
   int64_t from, to;
   float loss, sum, epsilon, floor;
-  /// Decay of the moments to `to`, `whole * moment + part * moment`: for a short gap 1 and what decay
-  /// takes, as a factor close to 1 would be rounded too far from 1.
+  /// Decay of the moments to `to`, `whole * moment + part * moment`: for a short gap 1 and what
+  /// decay takes, as a factor close to 1 would be rounded too far from 1.
   float first_whole, first_part, second_whole, second_part;
-  bool moments_decay;                ///< Whether they do at all.
+  bool moments_decay;  ///< Whether they do at all.
 } ek_missed_steps;
 
 /// The numbers of the last steps, at `step & mask`.
@@ -72,7 +73,7 @@ typedef struct ek_step_history {
   const double *epsilon;  ///< epsilon * sqrt(1 - beta2^t)
   const double *loss;     ///< rate * weight decay
   int64_t mask;
-  int64_t longest;        ///< After so many steps the moments' ratio is as good as zero.
+  int64_t longest;  ///< After so many steps the moments' ratio is as good as zero.
   double first_beta, second_beta;
 } ek_step_history;
 
@@ -85,18 +86,18 @@ typedef enum ek_step_rounding {
 
 /// Rows `begin..<end` of a list, to be stepped.
 typedef struct ek_step_tile {
-  float *table;            ///< (V, D); NULL where `rounded` is all there is.
-  uint16_t *rounded;       ///< (V, D) in bfloat16, or NULL.
+  float *table;       ///< (V, D); NULL where `rounded` is all there is.
+  uint16_t *rounded;  ///< (V, D) in bfloat16, or NULL.
   ek_step_rounding rounding;
-  uint64_t seed, stream;   ///< Of random rounding: the key of Philox, and the step.
-  float *first, *second;   ///< State of the rows' elements (S, D); NULL where there is none.
-  float *row_state;        ///< State of the rows (S).
-  int8_t *residual;        ///< What rounding took from the table, in 1/64 of the last place (S, D);
-                           ///< NULL: it is lost.
-  const int32_t *rows;     ///< Table rows; NULL: the k-th is k.
-  const int32_t *slots;    ///< The state row of each table row (V), negative for a frozen row; NULL:
-                           ///< the state row is the table row.
-  int64_t frozen;          ///< A row that is left alone, or -1.
+  uint64_t seed, stream;  ///< Of random rounding: the key of Philox, and the step.
+  float *first, *second;  ///< State of the rows' elements (S, D); NULL where there is none.
+  float *row_state;       ///< State of the rows (S).
+  int8_t *residual;       ///< What rounding took from the table, in 1/64 of the last place (S, D);
+                          ///< NULL: it is lost.
+  const int32_t *rows;    ///< Table rows; NULL: the k-th is k.
+  const int32_t *slots;   ///< The state row of each table row (V), negative for a frozen row; NULL:
+                          ///< the state row is the table row.
+  int64_t frozen;         ///< A row that is left alone, or -1.
   const float *gradient;
   const int32_t *offsets, *members;
   ek_walk walk;                   ///< Of EK_PASSED.
@@ -106,12 +107,12 @@ typedef struct ek_step_tile {
   ek_step_history history;
   ek_gradient_form form;
   size_t begin, end, dim;
-  size_t prefetch_rows;    ///< How many rows ahead to prefetch; 0 for data that is in cache.
+  size_t prefetch_rows;  ///< How many rows ahead to prefetch; 0 for data that is in cache.
   ek_step_scalars scalars;
-  float *output;            ///< Of EK_STEP_READ: (B*T, D).
-  const float *positions;   ///< Added to it (T, D), or NULL.
-  float scale;              ///< Multiplies the rows first.
-  bool streaming;           ///< Whether it is written past the cache; it and D are then aligned.
+  float *output;           ///< Of EK_STEP_READ: (B*T, D).
+  const float *positions;  ///< Added to it (T, D), or NULL.
+  float scale;             ///< Multiplies the rows first.
+  bool streaming;          ///< Whether it is written past the cache; it and D are then aligned.
 } ek_step_tile;
 
 /// The table row of the k-th row of a tile, or -1 where none is stepped.
@@ -134,9 +135,9 @@ typedef enum ek_step {
   EK_STEP_ROW_WISE_ADAGRAD,
   EK_STEP_ADAM,
   EK_STEP_LAMB,
-  EK_STEP_CATCH_UP,          ///< Parameters only.
-  EK_STEP_CATCH_UP_ALL,      ///< Parameters and moments.
-  EK_STEP_READ,              ///< Parameters only, passed on to the output.
+  EK_STEP_CATCH_UP,      ///< Parameters only.
+  EK_STEP_CATCH_UP_ALL,  ///< Parameters and moments.
+  EK_STEP_READ,          ///< Parameters only, passed on to the output.
   EK_STEPS,
 } ek_step;
 

@@ -1,5 +1,5 @@
-// What the embedding layer's kernels work on: rows gathered, summed, rotated and normalised, biases by
-// distance, and small products.
+// What the embedding layer's kernels work on: rows gathered, summed, rotated and normalised, biases
+// by distance, and small products.
 //
 // Dimension letters: V vocabulary, B batch, T context, D dim, N = B*T tokens.
 #ifndef EMBEDKERNEL_CKERNEL_TILES_H
@@ -55,8 +55,8 @@ typedef struct ek_rotary_loop {
 
 /// A nest of two loops over rows of which `pairs` pairs are rotated, visited outer then inner.
 typedef struct ek_rotary_tile {
-  const void *input;   ///< Elements of `type`.
-  void *output;        ///< The same; disjoint from `input`, or the same address.
+  const void *input;  ///< Elements of `type`.
+  void *output;       ///< The same; disjoint from `input`, or the same address.
   ek_element type;
   const float *rows;  ///< Cosines of the first row; its sines are `sines` floats on.
   size_t sines;
@@ -72,32 +72,34 @@ typedef struct ek_rotary_tile {
 
 /// A sum of gathered rows, and optionally each of them passed on alone.
 typedef struct EK_SAFE ek_row_sum {
-  const float *rows;             ///< Row r is at `rows + r * stride`.
-  const float *corrections;      ///< Laid out like `rows`; summed into the correction. NULL: none.
-  const int32_t *indices;        ///< The rows, `count` of them; NULL: 0..<count.
-  const int32_t *ahead;          ///< Rows to prefetch, one a row summed, `ahead_count` of them.
-  const int32_t *destinations;   ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
-  const float *ahead_output;     ///< The output row of a call to come, to prefetch; NULL: none.
-  float *passed;                 ///< Where rows are passed on to.
-  float *output;                 ///< One row.
-  float *correction_output;      ///< One row; NULL: the correction is added to the sum.
-  size_t count;                  ///< 1 or more.
-  size_t index_step;             ///< How far apart indices are if evenly spaced, else 0; a hint.
+  const float *rows;         ///< Row r is at `rows + r * stride`.
+  const float *corrections;  ///< Laid out like `rows`; summed into the correction. NULL: none.
+  const int32_t *indices;    ///< The rows, `count` of them; NULL: 0..<count.
+  const int32_t *ahead;      ///< Rows to prefetch, one a row summed, `ahead_count` of them.
+  const int32_t
+      *destinations;          ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
+  const float *ahead_output;  ///< The output row of a call to come, to prefetch; NULL: none.
+  float *passed;              ///< Where rows are passed on to.
+  float *output;              ///< One row.
+  float *correction_output;   ///< One row; NULL: the correction is added to the sum.
+  size_t count;               ///< 1 or more.
+  size_t index_step;          ///< How far apart indices are if evenly spaced, else 0; a hint.
   size_t ahead_count;
-  size_t stride;                 ///< Floats from row to row, of `passed` too.
-  size_t width;                  ///< Floats of a row.
-  size_t leaf;                   ///< Rows added left to right before leaves are added as a tree; the
-                                 ///< largest number for a sum left to right.
-  float factor;                  ///< Multiplies the sum, rounded before it is added to the output.
-  float pass_factor;             ///< Multiplies a row passed on.
-  bool compensated;              ///< Sum the rounding errors too, left to right; `leaf` is not used.
-  bool accumulate;               ///< Add to the output instead of overwriting it.
-  bool streaming;                ///< Write past the cache; rows are multiples of 64 bytes, aligned.
-  bool pass_accumulate;          ///< The same for the rows passed on.
+  size_t stride;         ///< Floats from row to row, of `passed` too.
+  size_t width;          ///< Floats of a row.
+  size_t leaf;           ///< Rows added left to right before leaves are added as a tree; the
+                         ///< largest number for a sum left to right.
+  float factor;          ///< Multiplies the sum, rounded before it is added to the output.
+  float pass_factor;     ///< Multiplies a row passed on.
+  bool compensated;      ///< Sum the rounding errors too, left to right; `leaf` is not used.
+  bool accumulate;       ///< Add to the output instead of overwriting it.
+  bool streaming;        ///< Write past the cache; rows are multiples of 64 bytes, aligned.
+  bool pass_accumulate;  ///< The same for the rows passed on.
   bool pass_streaming;
 } ek_row_sum;
 
-/// A tile of any element types: the pointers of `rows` address tables of `input` and an output of `output`.
+/// A tile of any element types: the pointers of `rows` address tables of `input` and an output of
+/// `output`.
 typedef struct ek_element_tile {
   ek_embed_tile rows;
   ek_element input, output;
@@ -131,8 +133,8 @@ typedef struct ek_dropout {
 /// lane l adds lane l + 16, l + 8, l + 4, l + 2, l + 1. Two passes: the mean, then the squares of
 /// the differences from it. Every instruction set gives the same bits.
 typedef struct ek_normalize_tile {
-  ek_embed_tile rows;     ///< Without `ids`, `tokens` holds x of the first token, a row a token.
-  const float *segments;  ///< Segment table; NULL adds none.
+  ek_embed_tile rows;       ///< Without `ids`, `tokens` holds x of the first token, a row a token.
+  const float *segments;    ///< Segment table; NULL adds none.
   const void *segment_ids;  ///< Of the first token, `rows.id_bytes` wide; NULL: all are 0.
   const float *gamma;       ///< (D); not read without normalisation.
   const float *beta;        ///< (D); NULL adds none.
@@ -155,13 +157,14 @@ typedef struct ek_normalize_gradient_tile {
 ///
 /// Logit (r, j) belongs to entry table[j - r]: keys one after another, queries one after another.
 typedef struct ek_distance_tile {
-  void *logits;       ///< First logit, of type `element`.
-  float *table;       ///< Entry of the first logit.
+  void *logits;  ///< First logit, of type `element`.
+  float *table;  ///< Entry of the first logit.
   size_t rows, columns;
-  size_t stride;      ///< Logits from one row to the next.
-  ptrdiff_t visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
-  bool overwrite;     ///< Write rather than add.
-  ek_element element; ///< How a logit is stored; table entries are floats.
+  size_t stride;  ///< Logits from one row to the next.
+  ptrdiff_t
+      visible;  ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
+  bool overwrite;      ///< Write rather than add.
+  ek_element element;  ///< How a logit is stored; table entries are floats.
 } ek_distance_tile;
 
 /// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).

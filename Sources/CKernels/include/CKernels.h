@@ -38,8 +38,8 @@ typedef struct ek_kernels {
   /// for n in the nest, i < pairs, (a, b) pair i of input row n, (c, s) of its cos/sin row:
   ///   output pair = (a*c - b*s, b*c + a*s), products and sums each rounded
   ///
-  /// 16-bit elements are widened, rotated in fp32 and rounded once. Traffic per row: its bytes read and
-  /// written; cos/sin rows stay in cache.
+  /// 16-bit elements are widened, rotated in fp32 and rounded once. Traffic per row: its bytes read
+  /// and written; cos/sin rows stay in cache.
   void (*rotate)(const ek_rotary_tile *tile);
 
   /// `embed_f32` with segments, normalisation and dropout; as much traffic.
@@ -51,8 +51,8 @@ typedef struct ek_kernels {
 
   /// for r in rows, j in columns seen: logits[r, j] += table[j - r]; the others: -infinity
   ///
-  /// 16-bit logits are widened, and rounded once. Traffic: a logit read and written, and the table's
-  /// row, which stays in cache.
+  /// 16-bit logits are widened, and rounded once. Traffic: a logit read and written, and the
+  /// table's row, which stays in cache.
   void (*add_by_distance)(const ek_distance_tile *tile);
 
   /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]
@@ -68,9 +68,10 @@ typedef struct ek_kernels {
   /// The optimisers' steps of a table.
   void (*_Nonnull step[EK_STEPS])(const ek_step_tile *tile);
 
-  // MARK: A transformer's rows, beside matrix products. Rows are contiguous floats; sums over a row are in
-  // the vectors' order, so results are the same from run to run on one CPU and may differ in the last
-  // places between sets, as products are fused into sums where the set has such an instruction.
+  // MARK: A transformer's rows, beside matrix products. Rows are contiguous floats; sums over a row
+  // are in the vectors' order, so results are the same from run to run on one CPU and may differ in
+  // the last places between sets, as products are fused into sums where the set has such an
+  // instruction.
 
   /// out[r, :] = (x[r, :] - mean) * rstd * gamma + beta, and keeps mean[r] and rstd[r].
   void (*layer_norm)(const float *x, const float *gamma, const float *beta, float *out, float *mean,
@@ -121,11 +122,12 @@ typedef enum ek_instruction_set {
   EK_NEON,         ///< AArch64.
   EK_AVX2,         ///< With F16C and FMA, which every CPU with AVX2 so far has.
   EK_AVX512,       ///< AVX-512F.
-  EK_AVX512_BF16,  ///< With AVX-512's conversion to bfloat16, and its extensions for words and classes.
+  EK_AVX512_BF16,  ///< With AVX-512's conversion to bfloat16, and its extensions for words and
+                   ///< classes.
 } ek_instruction_set;
 
-/// The kernels of `set`, or NULL where this build or this CPU lacks it: the one place where a set is
-/// found.
+/// The kernels of `set`, or NULL where this build or this CPU lacks it: the one place where a set
+/// is found.
 const ek_kernels *_Nullable ek_kernels_for(ek_instruction_set set);
 
 /// Makes this thread's streaming stores visible before whatever it stores next.

@@ -23,7 +23,9 @@ static void add(void) { atomic_fetch_add_explicit(&count, 1, memory_order_relaxe
 void *malloc(size_t size) { return add(), __libc_malloc(size); }
 void *calloc(size_t n, size_t size) { return add(), __libc_calloc(n, size); }
 void *realloc(void *p, size_t size) { return add(), __libc_realloc(p, size); }
-void *aligned_alloc(size_t alignment, size_t size) { return add(), __libc_memalign(alignment, size); }
+void *aligned_alloc(size_t alignment, size_t size) {
+  return add(), __libc_memalign(alignment, size);
+}
 void *memalign(size_t alignment, size_t size) { return add(), __libc_memalign(alignment, size); }
 int posix_memalign(void **out, size_t alignment, size_t size) {
   add();
