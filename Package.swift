@@ -18,6 +18,8 @@ let package = Package(
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedSchemes", targets: ["EmbedSchemes"]),
+    .library(name: "EmbedModels", targets: ["EmbedModels"]),
+    .library(name: "EmbedFiles", targets: ["EmbedFiles"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
@@ -27,17 +29,21 @@ let package = Package(
   ],
   targets: [
     // MARK: Libraries
+    // Files and their formats, which the others build on.
+    .target(name: "EmbedFiles", dependencies: ["CThreadPool", "CZlib"], swiftSettings: strict),
     .target(
       name: "EmbedKernel",
-      dependencies: ["CBLASCalls", "CKernels", "CThreadPool", "CZlib"],
+      dependencies: ["EmbedFiles", "CBLASCalls", "CKernels", "CThreadPool"],
       swiftSettings: strict),
     // Positions of research papers, on the protocols that are open to users.
     .target(
       name: "EmbedSchemes", dependencies: ["EmbedKernel", "CKernels"], swiftSettings: strict),
+    // What published models' files say.
+    .target(name: "EmbedModels", dependencies: ["EmbedKernel"], swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
-    .target(name: "EmbedData", dependencies: ["CPCRE2", "CThreadPool"], swiftSettings: strict),
+    .target(name: "EmbedData", dependencies: ["EmbedFiles", "CPCRE2"], swiftSettings: strict),
 
     // A small GPT that embeds the rest, and its training.
     .target(
@@ -50,7 +56,9 @@ let package = Package(
     // where file names ignore case, Sources/embedkernel is Sources/EmbedKernel.
     .target(
       name: "EmbedCommand",
-      dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedData", "EmbedTraining", "CBLASCalls"],
+      dependencies: [
+        "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData", "EmbedTraining", "CBLASCalls",
+      ],
       swiftSettings: strict),
     .executableTarget(
       name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),
@@ -105,22 +113,33 @@ let package = Package(
       dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedTraining", "AllocationCounter"],
       path: "Tests/Support/AllocationProbe", swiftSettings: strict),
     .executableTarget(
-      name: "SaveProbe", dependencies: ["EmbedKernel"], path: "Tests/Support/SaveProbe",
+      name: "SaveProbe", dependencies: ["EmbedFiles"], path: "Tests/Support/SaveProbe",
       swiftSettings: strict),
     // What scripts/fuzz runs, and scripts/test-races.
     .target(name: "CFuzzDriver", path: "Tests/Support/CFuzzDriver"),
     .executableTarget(
       name: "FuzzProbe",
-      dependencies: ["EmbedKernel", "EmbedData", "EmbedTraining", "EmbedCommand", "CFuzzDriver"],
+      dependencies: [
+        "EmbedKernel", "EmbedModels", "EmbedData", "EmbedTraining", "EmbedCommand", "CFuzzDriver",
+      ],
       path: "Tests/Support/FuzzProbe", exclude: ["Corpus"], swiftSettings: strict),
     .executableTarget(
       name: "RaceProbe",
-      dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedData", "EmbedTraining"],
+      dependencies: [
+        "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData", "EmbedTraining",
+      ],
       path: "Tests/Support/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedFilesTests", dependencies: ["EmbedFiles", "SaveProbe", "TestSupport"],
+      exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedModelsTests",
+      dependencies: ["EmbedModels", "EmbedKernel", "TestSupport", "TuningOff"],
+      exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [
-        "EmbedKernel", "EmbedData", "ReferenceKernels", "AllocationProbe", "SaveProbe",
+        "EmbedKernel", "EmbedModels", "EmbedData", "ReferenceKernels", "AllocationProbe",
         "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
@@ -152,7 +171,8 @@ let package = Package(
     .testTarget(
       name: "EmbedCommandTests",
       dependencies: [
-        "CommandEntry", "EmbedCommand", "EmbedKernel", "EmbedSchemes", "EmbedData", "EmbedTraining",
+        "CommandEntry", "EmbedCommand", "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData",
+        "EmbedTraining",
         "TestSupport", "TuningOff",
       ],
       swiftSettings: strict),

@@ -3,13 +3,14 @@
 // make_safetensors_fixtures.py and make_safetensors_headers.py.
 
 import EmbedKernel
+import EmbedModels
 import Foundation
 import TestSupport
 import Testing
 
 @Suite struct ForeignFilesTests {
   private static let fixtures = URL(filePath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "EmbedKernelTests/Fixtures")
+    .deletingLastPathComponent().appending(path: "EmbedFilesTests/Fixtures")
 
   private let folder: TemporaryFolder
 

@@ -1,6 +1,7 @@
 // `spectrum` on tables whose values are known, from both kinds of file.
 
 import EmbedKernel
+import EmbedModels
 import Foundation
 import TestSupport
 import Testing

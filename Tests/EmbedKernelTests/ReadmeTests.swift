@@ -3,6 +3,7 @@
 
 import EmbedData
 import EmbedKernel
+import EmbedModels
 import Foundation
 import TestSupport
 import Testing

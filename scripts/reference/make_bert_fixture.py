@@ -4,7 +4,7 @@
     scripts/setup-data --weights
     python scripts/reference/make_bert_fixture.py
 
-The weights (all-MiniLM-L6-v2) stay in the cache. Tests/EmbedKernelTests/Fixtures/bert/ gets
+The weights (all-MiniLM-L6-v2) stay in the cache. Tests/EmbedModelsTests/Fixtures/bert/ gets
 
 small.safetensors     the few table rows that `case.json`'s ids need, under BERT's names
 case.json             ids, segments, expected rows, epsilon, for those rows (ids renumbered)
@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
-FOLDER = Path(__file__).resolve().parents[2] / "Tests/EmbedKernelTests/Fixtures/bert"
+FOLDER = Path(__file__).resolve().parents[2] / "Tests/EmbedModelsTests/Fixtures/bert"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "embedkernel"
 WEIGHTS = CACHE / "minilm/model.safetensors"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -17,7 +17,7 @@ import ml_dtypes  # NumPy's bfloat16, as JAX has it.
 import numpy as np
 from numpy.lib import format as npy
 
-FIXTURES = Path(__file__).resolve().parents[2] / "Tests/EmbedKernelTests/Fixtures/npy"
+FIXTURES = Path(__file__).resolve().parents[2] / "Tests/EmbedFilesTests/Fixtures/npy"
 # What the command's tests embed and step, as other programs write it.
 ARRAYS = FIXTURES.parent / "arrays"
 

@@ -4,11 +4,14 @@
     python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/python scripts/reference/make_rotary_fixtures.py
 
-Tests/EmbedKernelTests/Fixtures/rotary/ gets:
+Tests/EmbedModelsTests/Fixtures/rotary/ gets:
 
 scalings.json   frequencies of Hugging Face's rope types: `config` is the text of a config.json,
                 `layerType` and `length` (of the sequence) may be null; `frequencies` and `factor`
                 are what transformers computes
+
+Tests/EmbedKernelTests/Fixtures/rotary/ gets:
+
 rotations.json  rotated tensors [batch, heads, context, headDim] by the models' own functions
 learned.json    LeRoPE (transformers) and PoPE (x-transformers) with gradients by autograd, and xPos
                 (torchscale)
@@ -42,7 +45,7 @@ from transformers.models.mistral_large4 import modeling_mistral_large4
 from transformers.models.qwen2_vl import modeling_qwen2_vl
 from transformers.models.qwen3_vl import modeling_qwen3_vl
 
-FIXTURES = Path(__file__).resolve().parents[2] / "Tests/EmbedKernelTests/Fixtures/rotary"
+TESTS = Path(__file__).resolve().parents[2] / "Tests"
 SEED = 20_240_608
 GENERATOR = torch.Generator().manual_seed(SEED)
 
@@ -82,9 +85,10 @@ def listed(tensor):
     return tensor.detach().double().flatten().tolist()
 
 
-def write(name, content):
-    FIXTURES.mkdir(parents=True, exist_ok=True)
-    (FIXTURES / name).write_text(json.dumps(content) + "\n")
+def write(name, content, target="EmbedKernelTests"):
+    folder = TESTS / target / "Fixtures/rotary"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content) + "\n")
 
 
 # Scalings
@@ -499,6 +503,7 @@ def main():
     write(
         "scalings.json",
         {"madeBy": made_by, "cases": [scaling(name, *case) for name, case in SCALINGS.items()]},
+        "EmbedModelsTests",
     )
     write("rotations.json", {"madeBy": made_by, "cases": list(rotations())})
     write(

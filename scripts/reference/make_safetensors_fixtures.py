@@ -21,7 +21,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-FIXTURES = Path(__file__).resolve().parents[2] / "Tests/EmbedKernelTests/Fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "Tests/EmbedFilesTests/Fixtures"
 MADE_BY = {
     "python": platform.python_version(),
     "numpy": np.__version__,

@@ -19,7 +19,7 @@ import safetensors
 
 PATH = (
     Path(__file__).resolve().parents[2]
-    / "Tests/EmbedKernelTests/Fixtures/safetensors-headers/headers.json"
+    / "Tests/EmbedFilesTests/Fixtures/safetensors-headers/headers.json"
 )
 KNOWN = {
     "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,

@@ -1,6 +1,7 @@
 // What becomes of each tensor: its name, type and shape in the output, checked before anything is read.
 
 internal import EmbedKernel
+internal import EmbedModels
 
 /// A tensor of the output.
 struct TargetTensor {
@@ -100,14 +101,15 @@ struct ConvertPlan {
   }
 
   /// What the source calls the parts of an input embedding.
-  private static func scheme(of source: ConvertSource) throws(SafetensorsError) -> EmbeddingNames {
+  private static func scheme(of source: ConvertSource) throws(ModelError) -> EmbeddingNames {
     if source.path.hasSuffix(".safetensors") { return try EmbeddingNames(ofModelAt: source.path) }
     if let scheme = EmbeddingNames.known.first(where: { source.index(of: $0.tokens) != nil }) {
       return scheme
     }
-    throw .missingTensor(
-      path: source.path, expected: EmbeddingNames.known.flatMap(\.tokens),
-      found: source.tensors.compactMap(\.name))
+    throw .safetensors(
+      .missingTensor(
+        path: source.path, expected: EmbeddingNames.known.flatMap(\.tokens),
+        found: source.tensors.compactMap(\.name)))
   }
 
   // MARK: Sizes

@@ -1,6 +1,7 @@
 // Rotary positions for the command: from a model's config.json, or from a base and a scaling.
 
 internal import EmbedKernel
+internal import EmbedModels
 
 enum RotaryOptions {
   static let context = Option("context", .integer("T", in: 1...1 << 24), "Positions", default: 64)

@@ -2,6 +2,7 @@
 // of rotary pairs.
 
 internal import EmbedKernel
+internal import EmbedModels
 
 /// Converts a file.
 enum Convert: Subcommand {

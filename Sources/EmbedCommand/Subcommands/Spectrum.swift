@@ -1,6 +1,7 @@
 // `spectrum`: the singular values of a table, and how alike its rows are.
 
 internal import EmbedKernel
+internal import EmbedModels
 
 /// Computes the singular values of a table in a file.
 enum Spectrum: Subcommand {

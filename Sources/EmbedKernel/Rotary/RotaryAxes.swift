@@ -49,7 +49,7 @@ public enum RotaryAxes: Hashable, Sendable {
   /// The coordinate of each of `pairs` pairs.
   ///
   /// - Throws: `invalidSize` where the sections do not add up or the pairs do not divide.
-  func coordinates(pairs: Int) throws(EmbedError) -> [UInt8] {
+  package func coordinates(pairs: Int) throws(EmbedError) -> [UInt8] {
     switch self {
     case .sections(let sections):
       try check(sections, pairs: pairs)

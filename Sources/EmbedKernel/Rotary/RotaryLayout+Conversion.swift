@@ -54,7 +54,7 @@ extension RotaryLayout {
 
   /// The same on bytes.
   @usableFromInline
-  func convertRows(
+  package func convertRows(
     _ weights: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer,
     _ counts: (weights: Int, output: Int), elementBytes: Int, heads: Int, headDim: Int,
     rotaryDim: Int?, rowLength: Int, to target: RotaryLayout
@@ -82,18 +82,5 @@ extension RotaryLayout {
           from: from + (head * headDim + permutation[row]) * bytes, byteCount: bytes)
       }
     }
-  }
-
-  /// What a checkpoint's metadata says under `CheckpointMetadata.rotaryLayout`.
-  ///
-  /// - Throws: `invalidField` for another value than a layout's name; nil where nothing is said.
-  public init?(metadata value: String?) throws(EmbedError) {
-    guard let value else { return nil }
-    guard let layout = RotaryLayout(rawValue: value) else {
-      throw .invalidField(
-        field: CheckpointMetadata.rotaryLayout, found: "\"\(value)\"",
-        expected: "half or interleaved")
-    }
-    self = layout
   }
 }

@@ -1,5 +1,4 @@
-// How a rotary scheme sets the angle of each pair: the protocol, and the list of schemes. A new
-// scheme is one file with a type of this protocol and one line in `RotaryScalings.all`.
+// How a rotary scheme sets the angle of each pair. A new scheme is one file with a type of this protocol.
 //
 // P pairs, r = 2P rotated elements of a head, L the length the model was trained with.
 
@@ -52,18 +51,6 @@ public enum RotaryScale: Hashable, Sendable {
 
 /// A way to set the angle of each pair.
 public protocol RotaryScaling: Sendable {
-  /// The scheme's names in a configuration's `rope_type`, the usual one first.
-  static var names: [String] { get }
-
-  /// Whether a configuration's partial rotary factor leaves the rotary dim that of the whole head;
-  /// by default false.
-  static var keepsWholeHead: Bool { get }
-
-  /// Reads the scheme's fields from a configuration.
-  ///
-  /// - Throws: `invalidField`, naming what is missing or out of range.
-  init(_ fields: RotaryFields) throws(EmbedError)
-
   /// The angles under a scale.
   ///
   /// - Throws: `EmbedError` where the scheme's numbers do not fit the geometry.
@@ -76,40 +63,8 @@ public protocol RotaryScaling: Sendable {
 }
 
 extension RotaryScaling {
-  /// All pairs of the head are there, turning or not.
-  public static var keepsWholeHead: Bool { false }
   /// The scale for a sequence of `length` tokens.
   public func scale(length: Int) -> RotaryScale { .trained }
-}
-
-/// The schemes that a configuration can name.
-public enum RotaryScalings {
-  /// One line a scheme.
-  public static let all: [any RotaryScaling.Type] = [
-    NoScaling.self,
-    LinearScaling.self,
-    NTKScaling.self,
-    DynamicNTKScaling.self,
-    NTKByPartsScaling.self,
-    YaRNScaling.self,
-    LongRoPEScaling.self,
-    Llama3Scaling.self,
-    ProportionalScaling.self,
-  ]
-
-  /// The scheme that a configuration calls `name`.
-  ///
-  /// - Throws: `invalidField` with the names there are.
-  public static func named(
-    _ name: String, field: String = "rope_type"
-  ) throws(EmbedError) -> any RotaryScaling.Type {
-    guard let found = all.first(where: { $0.names.contains(name) }) else {
-      throw .invalidField(
-        field: field, found: "\"\(name)\"",
-        expected: "one of " + all.flatMap { $0.names }.joined(separator: ", "))
-    }
-    return found
-  }
 }
 
 /// A scheme's number, if it is finite and above 0.

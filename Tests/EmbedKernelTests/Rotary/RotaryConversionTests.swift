@@ -50,14 +50,6 @@ import Testing
         == [0, 2, 1, 3, 4, 5])
   }
 
-  @Test func metadataNamesTheLayout() throws {
-    for layout in RotaryLayout.allCases {
-      #expect(try RotaryLayout(metadata: layout.rawValue) == layout)
-    }
-    #expect(try RotaryLayout(metadata: nil) == nil)
-    #expect(throws: EmbedError.self) { try RotaryLayout(metadata: "neox") }
-  }
-
   @Test func staleCachesAreFlaggedAndRescaled() throws {
     let scaling = try DynamicNTKScaling(factor: 2, trainedLength: 16)
     let embedding = try RotaryEmbedding(headDim: 32, scaling: scaling)

@@ -5,19 +5,6 @@ import EmbedKernel
 import Testing
 
 @Suite struct RotaryFixtureTests {
-  @Test(arguments: try RotaryFixtures.scalings())
-  func frequenciesAreThoseOfTransformers(_ fixture: RotaryFixtures.Scaling) throws {
-    let embedding = try RotaryEmbedding(
-      RotaryConfiguration(json: fixture.config, layerType: fixture.layerType))
-    let scale = embedding.scaling.scale(length: fixture.length ?? 1)
-    let angles = try embedding.frequencies(under: scale)
-    #expect(angles.radians.count == fixture.frequencies.count)
-    for (pair, (actual, expected)) in zip(angles.radians, fixture.frequencies).enumerated() {
-      #expect(abs(actual - expected) <= 1e-12 * expected, "pair \(pair): \(actual), \(expected)")
-    }
-    #expect(abs(angles.attentionFactor - fixture.factor) <= 1e-12)
-  }
-
   @Test(arguments: try RotaryFixtures.rotations())
   func rotationsAreThoseOfTheModels(_ fixture: RotaryFixtures.Rotation) throws {
     let axes: RotaryAxes? =

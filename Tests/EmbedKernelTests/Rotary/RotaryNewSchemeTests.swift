@@ -6,11 +6,7 @@ import Testing
 
 /// The documentation's example, with a second set of angles past a length.
 private struct HalvedScaling: RotaryScaling {
-  static let names = ["halved"]
   let factor: Double
-
-  init(factor: Double) { self.factor = factor }
-  init(_ fields: RotaryFields) throws(EmbedError) { factor = try fields.positive("factor") }
 
   func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies {
     let divisor = scale == .extended ? 2 * factor : 2
@@ -22,9 +18,6 @@ private struct HalvedScaling: RotaryScaling {
 
 /// One angle too few.
 private struct ShortScaling: RotaryScaling {
-  static let names = ["short"]
-  init() {}
-  init(_ fields: RotaryFields) {}
   func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies {
     RotaryFrequencies(Array(geometry.frequencies.dropFirst()))
   }
@@ -32,9 +25,6 @@ private struct ShortScaling: RotaryScaling {
 
 /// An angle that is no number.
 private struct BrokenScaling: RotaryScaling {
-  static let names = ["broken"]
-  init() {}
-  init(_ fields: RotaryFields) {}
   func frequencies(_ geometry: RotaryGeometry, under scale: RotaryScale) -> RotaryFrequencies {
     RotaryFrequencies(geometry.frequencies.map { _ in .nan })
   }

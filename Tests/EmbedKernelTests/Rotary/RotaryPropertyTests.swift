@@ -219,4 +219,19 @@ import Testing
     }
     #expect(wrong == 0)
   }
+
+  /// A model that turns by the negative angle: forward is the other's backward.
+  @Test func theOtherWay() throws {
+    let shape = RotaryShape(batch: 1, heads: 2, context: 5, headDim: 8)
+    let x = drawn(80, seed: 4)
+    let (usual, other) = (
+      try RotaryEmbedding(headDim: 8), try RotaryEmbedding(headDim: 8, turn: .backward)
+    )
+    for kernels in exactWays {
+      let turned = try other.rotated(x, shape, using: kernels)
+      #expect(try turned == usual.rotated(x, shape, .backward, using: kernels))
+      let back = try other.rotated(x, shape, .backward, using: kernels)
+      #expect(try back == usual.rotated(x, shape, using: kernels))
+    }
+  }
 }

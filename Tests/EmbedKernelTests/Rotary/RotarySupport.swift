@@ -105,16 +105,6 @@ let exactWays: [Kernels] =
   } + [1, 3].map { Kernels(backend: .simd, threads: $0) }
 
 enum RotaryFixtures {
-  struct Scaling: Decodable, Sendable, CustomTestStringConvertible {
-    let name: String
-    let config: String
-    let layerType: String?
-    let length: Int?
-    let frequencies: [Double]
-    let factor: Double
-    var testDescription: String { name }
-  }
-
   struct Rotation: Decodable, Sendable, CustomTestStringConvertible {
     let name: String
     let headDim: Int
@@ -126,19 +116,6 @@ enum RotaryFixtures {
     let input: [Float]
     let expected: [Double]
     var testDescription: String { name }
-  }
-
-  struct Sweep: Decodable, Sendable, CustomTestStringConvertible {
-    let name: String
-    let config: String
-    let layerType: String?
-    let pairs: Int
-    /// Radians a position of pair 1 and of the last.
-    let second, last: Double
-    /// At position 7: pair 0's cosine and the last pair's sine.
-    let cosine, sine: Double
-    let layout: String?
-    var testDescription: String { "\(name), \(layerType ?? "all layers")" }
   }
 
   struct Learned: Decodable, Sendable {
@@ -168,15 +145,9 @@ enum RotaryFixtures {
 
   private struct Cases<Case: Decodable>: Decodable { let cases: [Case] }
 
-  static func scalings() throws -> [Scaling] {
-    try decode(Cases<Scaling>.self, "scalings.json").cases
-  }
-
   static func rotations() throws -> [Rotation] {
     try decode(Cases<Rotation>.self, "rotations.json").cases
   }
-
-  static func sweep() throws -> [Sweep] { try decode(Cases<Sweep>.self, "sweep.json").cases }
 
   static func mlx() throws -> [MLX] { try decode(Cases<MLX>.self, "mlx.json").cases }
 

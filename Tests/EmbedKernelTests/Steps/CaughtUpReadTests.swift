@@ -3,6 +3,7 @@
 
 import Dispatch
 import EmbedKernel
+import EmbedModels
 import TestSupport
 import Testing
 

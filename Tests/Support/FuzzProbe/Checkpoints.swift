@@ -1,6 +1,8 @@
 // Reading arrays and tensors: each way to read a file must give the same as the others.
 
+import EmbedFiles
 import EmbedKernel
+import EmbedModels
 
 /// Every element of a `.npy` file, copied and mapped.
 func readArray(_ path: String) throws {

@@ -2,6 +2,7 @@
 
 import EmbedCommand
 import EmbedKernel
+import EmbedModels
 import EmbedTraining
 
 /// A JSON value and all within it.

@@ -3,6 +3,7 @@
 import EmbedData
 import EmbedKernel
 import EmbedSchemes
+import EmbedModels
 import EmbedTraining
 
 let scenes: [Scene] = [

@@ -5,21 +5,21 @@
 // Save n, counting from FIRST, holds 200 rows of 4,096 floats all equal to n, and n in its texts.
 // It prints a line when the first save is done.
 
-import EmbedKernel
+import EmbedFiles
 import Foundation
 
 @main enum SaveProbe {
   static func main() throws {
     guard CommandLine.arguments.count == 3, let first = Int(CommandLine.arguments[2]) else {
-      throw EmbedError.invalidSize(
-        argument: "arguments", value: CommandLine.arguments.count - 1, expected: "2")
+      fatalError("SaveProbe PATH FIRST")
     }
-    let table = try EmbeddingTable<Float>(rows: 200, dim: 4_096)
-    let weights = try EmbeddingWeights(tokens: table)
+    let table = SafetensorsTensor("model.embed_tokens.weight", .float32, shape: [200, 4_096])
     for save in first... {
-      unsafe table.unsafeBuffer.update(repeating: Float(save))
-      try weights.save(
-        to: CommandLine.arguments[1], names: .llama, metadata: ["save": "\(save)"])
+      let rows = [Float](repeating: Float(save), count: 200 * 4_096)
+      var writer = try SafetensorsWriter(
+        CommandLine.arguments[1], tensors: [table], metadata: ["save": "\(save)"])
+      try writer.write(table.name, rows.span)
+      try writer.commit()
       // Not by `print`, which keeps what goes to a pipe.
       if save == first { try FileHandle.standardOutput.write(contentsOf: Data("saved\n".utf8)) }
     }

@@ -6,9 +6,6 @@
 ///
 /// HunYuan's files give a fixed `alpha` instead: NTK-aware with that factor at any length.
 public struct DynamicNTKScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["dynamic"]
-
   /// How many times the trained length is meant to fit.
   public let factor: Double
   /// The trained length L.
@@ -28,18 +25,11 @@ public struct DynamicNTKScaling: RotaryScaling {
     alpha = nil
   }
 
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    if fields.isOwn("alpha"), let alpha = try fields.notNegative("alpha"), alpha > 0 {
-      // Transformers passes over the factor then.
-      self.alpha = alpha
-      factor = 1
-      trainedLength = .max
-      return
-    }
-    alpha = nil
-    factor = try fields.positive("factor")
-    trainedLength = try fields.maximumPositions()
+  /// HunYuan's: NTK-aware with one factor, above 0, at any length.
+  package init(alpha: Double) {
+    self.alpha = alpha
+    factor = 1
+    trainedLength = .max
   }
 
   /// The scale for a sequence of `length` tokens.

@@ -3,9 +3,6 @@
 
 /// base^(-2i/r) / factor: `factor` times as many positions within the trained angles.
 public struct LinearScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["linear"]
-
   /// How many times the trained length is meant to fit.
   public let factor: Double
 
@@ -13,11 +10,6 @@ public struct LinearScaling: RotaryScaling {
   public init(factor: Double) throws(EmbedError) {
     try requirePositive("factor", factor)
     self.factor = factor
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    factor = try fields.positive("factor")
   }
 
   /// The angles under a scale.

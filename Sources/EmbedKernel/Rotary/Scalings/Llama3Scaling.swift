@@ -3,9 +3,6 @@
 
 /// Keeps wavelengths below L/high, divides those above L/low by the factor.
 public struct Llama3Scaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["llama3"]
-
   /// How many times the trained length is meant to fit.
   public let factor: Double
   /// Wavelengths above L/low are divided by the factor.
@@ -34,18 +31,6 @@ public struct Llama3Scaling: RotaryScaling {
     self.lowFrequencyFactor = lowFrequencyFactor
     self.highFrequencyFactor = highFrequencyFactor
     self.trainedLength = trainedLength
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    let low = try fields.positive("low_freq_factor")
-    let high = try fields.positive("high_freq_factor")
-    guard high >= low else {
-      throw fields.fault("high_freq_factor", "\(high)", "at least low_freq_factor, \(low)")
-    }
-    try self.init(
-      factor: fields.positive("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
-      trainedLength: Double(fields.originalMaximumPositions()))
   }
 
   /// The angles under a scale.

@@ -3,9 +3,6 @@
 
 /// base^(-2i/r) / f[i], f by whether the sequence is longer than the trained length.
 public struct LongRoPEScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["longrope", "su"]
-
   /// Divisors within the trained length, one a pair.
   public let shortFactors: [Double]
   /// Divisors beyond it, one a pair.
@@ -16,7 +13,7 @@ public struct LongRoPEScaling: RotaryScaling {
   public let attentionFactor: Double
   /// Whether the file's scheme is known within the trained length alone: Phi-3.5-MoE's, whose own
   /// code and transformers take different divisors beyond it.
-  private var isTrainedLengthOnly = false
+  package var isTrainedLengthOnly = false
 
   /// - Parameters:
   ///   - shortFactors: One a pair, for sequences of at most `trainedLength` tokens.
@@ -44,31 +41,6 @@ public struct LongRoPEScaling: RotaryScaling {
     self.attentionFactor =
       attentionFactor
       ?? (factor <= 1 ? 1 : (1 + logarithm(factor) / logarithm(Double(trainedLength))).squareRoot())
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    let trained = try fields.originalMaximumPositions()
-    if fields.isOwn("short_mscale") || fields.isOwn("long_mscale") {
-      // Phi-3.5-MoE: a scale of its own for either set of divisors.
-      _ = try fields.positive("long_mscale")
-      try self.init(
-        shortFactors: fields.positives("short_factor", count: fields.geometry.rotaryDim / 2),
-        longFactors: fields.positives("long_factor", count: fields.geometry.rotaryDim / 2),
-        trainedLength: trained, factor: 1, attentionFactor: fields.positive("short_mscale"))
-      isTrainedLengthOnly = true
-      return
-    }
-    let given = try fields.number("factor") == nil ? nil : try fields.positive("factor")
-    let attention = try fields.notNegative("attention_factor")
-    var factor = given ?? 1
-    if given == nil, attention == nil {
-      factor = Double(try fields.maximumPositions()) / Double(trained)
-    }
-    try self.init(
-      shortFactors: fields.positives("short_factor", count: fields.geometry.rotaryDim / 2),
-      longFactors: fields.positives("long_factor", count: fields.geometry.rotaryDim / 2),
-      trainedLength: trained, factor: factor, attentionFactor: attention)
   }
 
   /// The scale for a sequence of `length` tokens.

@@ -3,9 +3,6 @@
 
 /// Blends base^(-2i/r) and base^(-2i/r)/factor by a ramp between two pairs.
 public struct NTKByPartsScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["ntk-by-parts"]
-
   /// How many times the trained length is meant to fit.
   public let factor: Double
   /// The trained length L.
@@ -39,20 +36,6 @@ public struct NTKByPartsScaling: RotaryScaling {
     self.fastTurns = fastTurns
     self.slowTurns = slowTurns
     self.ramp = ramp
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    trainedLength = Double(try fields.originalMaximumPositions())
-    // Hugging Face takes an explicit null as the ratio of the two lengths.
-    factor =
-      try fields.isNull("factor")
-      ? Double(fields.maximumPositions()) / trainedLength : fields.positive("factor")
-    let (fast, slow) = (try fields.number("beta_fast"), try fields.number("beta_slow"))
-    // Hugging Face takes 0 as the default too.
-    fastTurns = fast == nil || fast == 0 ? 32 : try fields.positive("beta_fast")
-    slowTurns = slow == nil || slow == 0 ? 1 : try fields.positive("beta_slow")
-    ramp = try fields.bool("truncate") ?? true ? .wholePairs : .exact
   }
 
   /// The pairs at which the ramp starts and ends.

@@ -3,9 +3,6 @@
 
 /// (base * factor^(r/(r-2)))^(-2i/r).
 public struct NTKScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["ntk"]
-
   /// How much slower the slowest pair turns.
   public let factor: Double
 
@@ -13,11 +10,6 @@ public struct NTKScaling: RotaryScaling {
   public init(factor: Double) throws(EmbedError) {
     try requirePositive("factor", factor)
     self.factor = factor
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    factor = try fields.positive("factor")
   }
 
   /// The angles under a scale.

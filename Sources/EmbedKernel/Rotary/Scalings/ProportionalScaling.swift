@@ -5,11 +5,6 @@
 ///
 /// Other than with a smaller rotary dim, pairs and exponents are those of the whole head.
 public struct ProportionalScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["proportional"]
-  /// All pairs of the head are there, turning or not.
-  public static let keepsWholeHead = true
-
   /// The part of the head's pairs that turn, 0...1.
   public let proportion: Double
   /// How many times the trained length is meant to fit.
@@ -24,13 +19,6 @@ public struct ProportionalScaling: RotaryScaling {
     try requirePositive("factor", factor)
     self.proportion = proportion
     self.factor = factor
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    let proportion = try fields.partialRotaryFactor()
-    let factor = try fields.number("factor") == nil ? 1 : try fields.positive("factor")
-    try self.init(proportion: proportion, factor: factor)
   }
 
   /// The angles under a scale.

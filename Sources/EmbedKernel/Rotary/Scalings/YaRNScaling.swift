@@ -3,9 +3,6 @@
 
 /// NTK-by-parts with an attention factor.
 public struct YaRNScaling: RotaryScaling {
-  /// What a configuration calls it.
-  public static let names = ["yarn"]
-
   /// How angles are set.
   public let parts: NTKByPartsScaling
   /// Multiplies cosines and sines.
@@ -30,14 +27,6 @@ public struct YaRNScaling: RotaryScaling {
     self.parts = parts
     self.attentionFactor =
       attentionFactor ?? scales.map { inferred($0.queries) / inferred($0.allDim) } ?? inferred(1)
-  }
-
-  /// Reads the scheme's fields.
-  public init(_ fields: RotaryFields) throws(EmbedError) {
-    let (m, all) = (try fields.number("mscale") ?? 0, try fields.number("mscale_all_dim") ?? 0)
-    try self.init(
-      NTKByPartsScaling(fields), attentionFactor: fields.notNegative("attention_factor"),
-      scales: m != 0 && all != 0 ? (m, all) : nil)
   }
 
   /// The angles under a scale.

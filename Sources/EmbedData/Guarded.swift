@@ -1,1 +1,0 @@
-../EmbedKernel/Engine/Guarded.swift

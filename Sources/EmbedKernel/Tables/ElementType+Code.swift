@@ -1,0 +1,13 @@
+// The element types as the C kernels name them.
+
+internal import CMicrokernels
+
+extension ElementType {
+  var code: ek_element {
+    switch self {
+    case .float32: EK_F32
+    case .float16: EK_F16
+    case .bfloat16: EK_BF16
+    }
+  }
+}
