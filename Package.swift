@@ -30,25 +30,28 @@ let package = Package(
   targets: [
     // MARK: Libraries
     // Files and their formats, which the others build on.
-    .target(name: "EmbedFiles", dependencies: ["CThreadPool", "CZlib"], swiftSettings: strict),
+    .target(
+      name: "EmbedFiles", dependencies: ["CSystem", "CThreadPool", "CZlib"], swiftSettings: strict),
     .target(
       name: "EmbedKernel",
-      dependencies: ["EmbedFiles", "CBLASCalls", "CKernels", "CThreadPool"],
+      dependencies: ["EmbedFiles", "CBLASCalls", "CKernels", "CSystem", "CThreadPool"],
       swiftSettings: strict),
     // Positions of research papers, on the protocols that are open to users.
     .target(
-      name: "EmbedSchemes", dependencies: ["EmbedKernel", "CKernels"], swiftSettings: strict),
+      name: "EmbedSchemes", dependencies: ["EmbedKernel", "CKernels", "CSystem"],
+      swiftSettings: strict),
     // What published models' files say.
     .target(name: "EmbedModels", dependencies: ["EmbedKernel"], swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
-    .target(name: "EmbedData", dependencies: ["EmbedFiles", "CPCRE2"], swiftSettings: strict),
+    .target(
+      name: "EmbedData", dependencies: ["EmbedFiles", "CPCRE2", "CSystem"], swiftSettings: strict),
 
     // A small GPT that embeds the rest, and its training.
     .target(
       name: "EmbedTraining",
-      dependencies: ["EmbedKernel", "EmbedData", "CKernels"],
+      dependencies: ["EmbedKernel", "EmbedData", "CKernels", "CSystem"],
       swiftSettings: strict),
 
     // MARK: Command
@@ -58,10 +61,11 @@ let package = Package(
       name: "EmbedCommand",
       dependencies: [
         "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData", "EmbedTraining", "CBLASCalls",
+        "CSystem",
       ],
       swiftSettings: strict),
     .executableTarget(
-      name: "CommandEntry", dependencies: ["EmbedCommand"], swiftSettings: strict),
+      name: "CommandEntry", dependencies: ["EmbedCommand", "CSystem"], swiftSettings: strict),
 
     // MARK: C
     .target(name: "CKernels"),
@@ -69,6 +73,9 @@ let package = Package(
     .target(
       name: "CBLASCalls", dependencies: ["COpenBLAS"],
       linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+    // The C library by one name on every system.
+    .target(
+      name: "CSystem", linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
     .target(name: "CThreadPool"),
     // Headers alone, where Debian has them for every compiler: with a pkg-config name it would be linked.
     .systemLibrary(
@@ -126,7 +133,7 @@ let package = Package(
     .executableTarget(
       name: "RaceProbe",
       dependencies: [
-        "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData", "EmbedTraining",
+        "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData", "EmbedTraining", "CSystem",
       ],
       path: "Tests/Support/RaceProbe", exclude: ["suppressions.txt"], swiftSettings: strict),
     .testTarget(

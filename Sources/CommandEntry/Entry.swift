@@ -1,13 +1,7 @@
 // The program `embedkernel`: what the library EmbedCommand does with the words it is called by. The
 // rest is a library, so that tests and the fuzzer can link it.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 internal import EmbedCommand
 
 @main enum Entry {

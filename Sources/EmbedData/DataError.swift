@@ -1,12 +1,12 @@
 // The one error type of this library. Every case carries the facts that a message needs to be acted
 // upon: the path, the line or byte position, the offending value, and what was expected.
 
+@_exported public import EmbedFiles
+
 /// What can be wrong with text, vocabularies, token files and loader settings.
-public enum DataError: Error, Equatable, Sendable {
-  /// The operating system refused `operation` on `path`; `code` is its `errno`.
-  case system(operation: String, path: String, code: Int32)
-  /// What is at `path` cannot be read to an end.
-  case unsuitableFile(path: String, reason: String)
+public enum DataError: FileWrappingError, Equatable, Sendable {
+  /// The file system refused.
+  case file(FileError)
   /// The file at `path` holds no bytes.
   case emptyFile(path: String)
   /// The size of a token file is not a multiple of its token width.
@@ -52,10 +52,8 @@ extension DataError: CustomStringConvertible {
   /// A sentence with all of the facts, for people.
   public var description: String {
     switch self {
-    case .system(let operation, let path, let code):
-      "cannot \(operation) '\(path)': \(path.isEmpty ? "the path is empty" : errorText(code))"
-    case .unsuitableFile(let path, let reason):
-      "'\(path)' \(reason)"
+    case .file(let error):
+      error.description
     case .emptyFile(let path):
       "\(path) is empty"
     case .partialToken(let path, let bytes, let width):

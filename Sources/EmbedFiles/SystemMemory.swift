@@ -2,13 +2,7 @@
 // at their word; the standard library ends it where an array gets none. So a size that comes from a
 // file or an option is checked here before memory is taken for it.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 package enum SystemMemory {
   /// The bytes of memory of the machine, or of the control group this process is in; all there can be
@@ -20,7 +14,7 @@ package enum SystemMemory {
     let machine = pages > 0 && size > 0 && !overflow ? bytes : .max
     #if os(Linux)
       let limits = ["memory.max", "memory/memory.limit_in_bytes"].compactMap {
-        text("/sys/fs/cgroup/" + $0).flatMap { Int($0.prefix { $0.isNumber }) }
+        TextFile.ofSystem("/sys/fs/cgroup/" + $0).flatMap { Int($0.prefix { $0.isNumber }) }
       }
       return limits.reduce(machine) { $1 > 0 ? min($0, $1) : $0 }
     #else
@@ -33,29 +27,16 @@ package enum SystemMemory {
   /// Sizes of less than 64 MiB are only held against `bytes`, which costs nothing; for larger ones the
   /// system is asked, some 50 microseconds.
   package static func has(_ bytes: Int) -> Bool {
-    bytes <= Self.bytes && (bytes < large || bytes <= available && isMapped(bytes))
+    bytes <= Self.bytes && (bytes < large || bytes <= available && cs_has_address_space(bytes))
   }
 
   /// From here on the system is asked whether it can give so much.
   package static let large = 64 << 20
 
-  /// Whether the process may have that much address space, which `ulimit -v` bounds.
-  private static func isMapped(_ bytes: Int) -> Bool {
-    #if canImport(Darwin)
-      let anonymous = MAP_ANON
-    #else
-      let anonymous = MAP_ANONYMOUS
-    #endif
-    let pages = unsafe mmap(nil, bytes, PROT_NONE, MAP_PRIVATE | anonymous, -1, 0)
-    guard unsafe pages != MAP_FAILED else { return false }
-    _ = unsafe munmap(pages, bytes)
-    return true
-  }
-
   /// What the system could give without ending a process for it.
   private static var available: Int {
     #if os(Linux)
-      guard let text = text("/proc/meminfo") else { return .max }
+      guard let text = TextFile.ofSystem("/proc/meminfo") else { return .max }
       var kilobytes = 0
       for line in text.split(separator: "\n") {
         let words = line.split(separator: " ")
@@ -69,15 +50,4 @@ package enum SystemMemory {
       return .max
     #endif
   }
-
-  #if os(Linux)
-    /// The beginning of a file of the system's, which tells no size in advance.
-    private static func text(_ path: String) -> String? {
-      guard let file = unsafe fopen(path, "re") else { return nil }
-      defer { unsafe _ = fclose(file) }
-      var bytes = [UInt8](repeating: 0, count: 4 << 10)
-      let count = unsafe fread(&bytes, 1, bytes.count, file)
-      return String(decoding: bytes[..<count], as: UTF8.self)
-    }
-  #endif
 }

@@ -5,6 +5,7 @@
 //
 // P positions, d head dim; gates g = sigmoid(logits), p_ij = sum of g_ik over keys k >= j.
 
+internal import CSystem
 public import EmbedKernel
 
 /// The bias q_i · e[p_ij], p_ij at most P - 1, e interpolated between whole positions.

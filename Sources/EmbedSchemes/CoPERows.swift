@@ -5,15 +5,8 @@
 // the query's document.
 
 internal import CKernels
+internal import CSystem
 internal import EmbedKernel
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The rows `[rows, keys]` of a checked call, a query's vector each.
 @safe struct CoPERows {

@@ -4,15 +4,8 @@
 //
 // S span, d head dim, H heads, n = query position - key position.
 
+internal import CSystem
 public import EmbedKernel
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The bias scale · (q_i · K[r] + k_j · Q[r]), r = clip(bucket(n) + S, 0, 2S - 1).
 ///

@@ -8,15 +8,8 @@
 // The network is linear between the W places where one of its units starts or stops, so a bias costs
 // one product and sum, not W of them, and its gradient two sums.
 
+internal import CSystem
 public import EmbedKernel
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The bias w2·relu(w1·x + b1) + b2. A key after its query is taken at distance 0: FIRE is for causal
 /// attention.

@@ -1,1 +1,1 @@
-../EmbedKernel/Tables/IntegerConversion.swift
+../EmbedFiles/IntegerConversion.swift

@@ -4,15 +4,8 @@
 //
 // H heads, n = |query position - key position|.
 
+internal import CSystem
 public import EmbedKernel
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The bias -p·ln(1 + a·n), or -a·n^p, with p and a trained for each head.
 public final class KERPLE: TrainedDistanceBias {

@@ -4,15 +4,8 @@
 //
 // d sinusoid dim, H heads, n = query position - key position.
 
+internal import CSystem
 public import EmbedKernel
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The bias (sum of cos(n·f_k) for k in 1...d/2, minus d/2) / (8·h/H), heads h counted from 1,
 /// frequencies f_k = base^(-2k/d). Nothing is trained.

@@ -4,15 +4,8 @@
 //
 // H heads, d head dim, M model dim, n = query position - key position, R_n the sinusoid of n.
 
+internal import CSystem
 public import EmbedKernel
-
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
 
 /// The bias scale · (u · k_j + (q_i + v) · W R_n): with the logits' own scale · q_i · k_j this makes
 /// scale · ((q_i + u) · k_j + (q_i + v) · W R_n).

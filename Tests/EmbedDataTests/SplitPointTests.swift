@@ -114,11 +114,13 @@ import Testing
     #expect(try bytes(of: target) == Array("before".utf8))
     #expect(try folder.contents == ["old.bin", "text"])
     #expect(
-      throws: DataError.system(operation: "open", path: folder.url.path + "/none", code: ENOENT)
+      throws: DataError.file(
+        .system(operation: "open", path: folder.url.path + "/none", code: ENOENT))
     ) {
       try TokenFile.write(tokenizing: folder.url.path + "/none", with: tokenizer, to: target)
     }
-    #expect(throws: DataError.system(operation: "read", path: folder.url.path, code: EISDIR)) {
+    #expect(throws: DataError.file(.system(operation: "read", path: folder.url.path, code: EISDIR)))
+    {
       try TokenFile.write(tokenizing: folder.url.path, with: tokenizer, to: target)
     }
     #expect(

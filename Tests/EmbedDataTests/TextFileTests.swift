@@ -16,7 +16,8 @@ import Testing
   }
 
   @Test func namesAFileThatIsNotThere() {
-    #expect(throws: DataError.system(operation: "open", path: "/absent/text", code: ENOENT)) {
+    #expect(throws: DataError.file(.system(operation: "open", path: "/absent/text", code: ENOENT)))
+    {
       try ByteTokenizer().encode(file: "/absent/text")
     }
   }

@@ -76,7 +76,7 @@ import Testing
     }
     try writer.finish()
     #expect(try bytes(of: path) == [1, 0, 2, 0, 3, 0])
-    #expect(throws: DataError.system(operation: "write", path: path, code: EBADF)) {
+    #expect(throws: DataError.file(.system(operation: "write", path: path, code: EBADF))) {
       try writer.finish()
     }
   }
@@ -90,8 +90,9 @@ import Testing
     #expect(try folder.contents == [])
     let inside = folder.url.path + "/none/ids.bin"
     #expect(
-      throws: DataError.system(
-        operation: "create", path: inside + ".partial-\(getpid())", code: ENOENT)
+      throws: DataError.file(
+        .system(
+          operation: "create", path: inside, code: ENOENT))
     ) { _ = try TokenFileWriter(path: inside, width: .uint16) }
   }
 
@@ -117,10 +118,10 @@ import Testing
       _ = try TokenFile(path: empty, width: .uint16)
     }
     let none = folder.url.path + "/none.bin"
-    #expect(throws: DataError.system(operation: "open", path: none, code: ENOENT)) {
+    #expect(throws: DataError.file(.system(operation: "open", path: none, code: ENOENT))) {
       _ = try TokenFile(path: none, width: .uint16)
     }
-    #expect(throws: DataError.system(operation: "read", path: folder.url.path, code: EISDIR)) {
+    #expect(throws: DataError.file(.notRegularFile(path: folder.url.path))) {
       _ = try TokenFile(path: folder.url.path, width: .uint16)
     }
   }

@@ -131,7 +131,7 @@ import Testing
     let broken = try folder.file("encoder.json", Array("{\"".utf8) + [0xC3] + Array("\": 1}".utf8))
     #expect(
       throws: DataError.malformedVocabulary(
-        path: broken, line: 1, reason: "a token that is not UTF-8")
+        path: broken, line: 1, reason: "expected a key in UTF-8, found the byte 195")
     ) { try BytePairTokenizer(encoder: broken, merges: broken) }
   }
 
@@ -209,7 +209,7 @@ import Testing
       "a JSON object is read by the name encoder.json or vocab.json, beside its merges")
     for name in ["none", "none/vocab.json", "merges.txt"] {
       let missing = folder.path(name)
-      #expect(throws: DataError.system(operation: "open", path: missing, code: ENOENT)) {
+      #expect(throws: DataError.file(.system(operation: "open", path: missing, code: ENOENT))) {
         try BytePairTokenizer(vocabulary: missing)
       }
     }

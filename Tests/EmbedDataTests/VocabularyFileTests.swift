@@ -12,18 +12,20 @@ import Testing
       ("", "line 1: expected '{', found the end of the file"),
       ("[]", "line 1: expected '{', found '['"),
       ("{\n\"a\" 1}", "line 2: expected ':', found '1'"),
-      ("{\"a\": -1}", "line 1: expected an id, found '-'"),
+      ("{\"a\": -1}", "line 1: expected a number of zero or more, found '-'"),
       ("{\"a\": 1.5}", "line 1: expected '}', found '.'"),
-      ("{\"a\": 1,\n\n}", "line 3: expected a token, found '}'"),
-      ("{\"a\": 99999999999999999999}", "line 1: an id over 9223372036854775807"),
-      ("{\"a", "line 1: a token without its closing quote"),
-      ("{\"a\nb\": 1}", "line 1: a control character in a token"),
-      ("{\"\\q\": 1}", "line 1: an unknown escape"),
+      ("{\"a\": 1,\n\n}", "line 3: expected a key in quotes, found '}'"),
+      (
+        "{\"a\": 99999999999999999999}", "line 1: expected a number that fits in 63 bits, found '9'"
+      ),
+      ("{\"a", "line 1: expected a key with a closing quote, found the end of the file"),
+      ("{\"a\nb\": 1}", "line 1: expected no control character, found the byte 10"),
+      ("{\"\\q\": 1}", "line 1: expected a known escape, found 'q'"),
       ("{\"\\u12G4\": 1}", "line 1: expected four hexadecimal digits, found 'G'"),
-      ("{\"\\ud800x\": 1}", "line 1: an unpaired surrogate"),
-      ("{\"\\ud800\\u0041\": 1}", "line 1: an unpaired surrogate"),
-      ("{\"\\", "line 1: an unknown escape"),
-      ("{} {}", "line 1: text after the closing brace"),
+      ("{\"\\ud800x\": 1}", "line 1: expected no unpaired surrogate, found 'x'"),
+      ("{\"\\ud800\\u0041\": 1}", "line 1: expected a low surrogate before this, found '\"'"),
+      ("{\"\\", "line 1: expected a known escape, found the end of the file"),
+      ("{} {}", "line 1: expected nothing but spaces after the object, found '{'"),
       ("{}", "line 1: no token from here to the end of the file"),
       ("{\"\": 1}", "line 1: no token from here to the end of the file"),
       ("{\"a\": 1,\n\"b\": 1}", "line 2: the token 'b' with the id 1 repeats an id"),
@@ -110,9 +112,9 @@ import Testing
     let folder = try TemporaryFolder()
     let missing = folder.url.path + "/none"
     let error = #expect(throws: DataError.self) { try BytePairTokenizer(ranks: missing) }
-    #expect(error == .system(operation: "open", path: missing, code: ENOENT))
+    #expect(error == .file(.system(operation: "open", path: missing, code: ENOENT)))
     #expect(error?.description == "cannot open '\(missing)': No such file or directory")
-    #expect(throws: DataError.system(operation: "read", path: folder.url.path, code: EISDIR)) {
+    #expect(throws: DataError.file(.notRegularFile(path: folder.url.path))) {
       try BytePairTokenizer(ranks: folder.url.path)
     }
   }

@@ -45,7 +45,7 @@ struct Vocabulary {
       return
     }
     let files = ["encoder.json", "vocab.bpe"].map { Self.cache + "/gpt2/" + $0 }
-    if let missing = files.first(where: { fileSize($0) == nil }) {
+    if let missing = files.first(where: { Folders.fileSize($0) == nil }) {
       guard kind == nil else {
         throw CommandError.data(
           "GPT-2's vocabulary is not here: no file '\(missing)'. Run scripts/setup-data to fetch it, "

@@ -4,13 +4,7 @@
 // The child writes a line when a routine begins and one when it ends; a routine that never ends is the
 // one that crashed or hangs.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 internal import EmbedKernel
 
 enum BLASReport {
@@ -86,7 +80,7 @@ enum BLASReport {
     unsafe words.append(nil)
     defer { unsafe words.forEach { unsafe free($0) } }
     var process: pid_t = 0
-    let code = unsafe posix_spawnp(&process, path, &actions, nil, &words, environ)
+    let code = unsafe posix_spawnp(&process, path, &actions, nil, &words, cs_environment())
     close(ends[1])
     guard code == 0 else {
       close(ends[0])
@@ -96,7 +90,7 @@ enum BLASReport {
     close(ends[0])
     if !isWhole { kill(process, SIGKILL) }
     var status: CInt = 0
-    while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
+    while unsafe waitpid(process, &status, 0) < 0, cs_error() == EINTR {}
     if !isWhole { return (output, "did not end within \(secondsToWait) s") }
     let signal = status & 0x7F
     if signal != 0 {
@@ -114,15 +108,9 @@ enum BLASReport {
     while ContinuousClock.now < end {
       var wanted = pollfd(fd: file, events: Int16(POLLIN), revents: 0)
       guard unsafe poll(&wanted, 1, 200) > 0 else { continue }
-      #if canImport(Glibc)
-        let count = unsafe Glibc.read(file, &buffer, buffer.count)
-      #elseif canImport(Musl)
-        let count = unsafe Musl.read(file, &buffer, buffer.count)
-      #else
-        let count = unsafe Darwin.read(file, &buffer, buffer.count)
-      #endif
+      let count = unsafe cs_read_some(file, &buffer, buffer.count)
       if count == 0 { return (String(decoding: bytes, as: UTF8.self), true) }
-      if count > 0 { bytes += buffer[..<count] } else if errno != EINTR { break }
+      if count > 0 { bytes += buffer[..<count] } else if cs_error() != EINTR { break }
     }
     return (String(decoding: bytes, as: UTF8.self), false)
   }

@@ -1,12 +1,6 @@
 // The machine's CPU and caches, as the operating system tells them.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 internal import EmbedKernel
 
 /// Facts about this machine.
@@ -136,17 +130,9 @@ package enum Machine {
       return String(text)
     }
 
-    /// The text of a file of the system's, which tells no size in advance.
+    /// The text of a file of the system's.
     private static func read(_ path: String) -> String? {
-      guard let file = unsafe fopen(path, "r") else { return nil }
-      defer { unsafe _ = fclose(file) }
-      var text: [UInt8] = []
-      var part = [UInt8](repeating: 0, count: 1 << 14)
-      while true {
-        let count = unsafe fread(&part, 1, part.count, file)
-        if count == 0 { return String(decoding: text, as: UTF8.self) }
-        text += part[..<count]
-      }
+      TextFile.ofSystem(path, limit: 1 << 20)
     }
   #endif
 }

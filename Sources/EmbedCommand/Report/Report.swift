@@ -1,13 +1,7 @@
 // Where words for people go: standard output, or standard error while standard output may be the
 // output file.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 internal import EmbedKernel
 
 /// A stream for a report.
@@ -45,30 +39,9 @@ enum Report {
 ///
 /// - Returns: 0, or the code of what went wrong.
 func writeFully(_ text: String, to file: CInt) -> CInt {
-  var bytes = Array(text.utf8)[...]
-  while !bytes.isEmpty {
-    let count = unsafe bytes.withUnsafeBytes { unsafe write(file, $0.baseAddress, $0.count) }
-    if count > 0 {
-      bytes = bytes.dropFirst(count)
-    } else if count == 0 {
-      return EIO
-    } else if errno != EINTR {
-      return errno
-    }
+  let bytes = Array(text.utf8)
+  let isWritten = unsafe bytes.withUnsafeBytes {
+    unsafe cs_write(file, $0.baseAddress, $0.count, -1)
   }
-  return 0
-}
-
-/// The size of a regular file; nil for pipes, devices and what cannot be looked at.
-func fileSize(_ path: String) -> Int? {
-  var status = stat()
-  guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
-  return Int(status.st_size)
-}
-
-/// An environment variable, nil where it is unset or empty.
-func environment(_ name: String) -> String? {
-  guard let value = unsafe getenv(name) else { return nil }
-  let text = unsafe String(cString: value)
-  return text.isEmpty ? nil : text
+  return isWritten ? 0 : cs_error()
 }

@@ -112,7 +112,7 @@ enum Demo: Subcommand {
       let cache = Vocabulary.shakespeare
       let limit = batch * context + 1
       let ids: [Int32]
-      if let path = path ?? (fileSize(cache) == nil ? nil : cache) {
+      if let path = path ?? (Folders.fileSize(cache) == nil ? nil : cache) {
         title = "'\(path)'"
         ids = try tokenizer.encode(file: path, limit: limit)
       } else {

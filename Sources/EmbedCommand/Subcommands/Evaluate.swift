@@ -4,13 +4,7 @@ internal import EmbedData
 internal import EmbedKernel
 internal import EmbedTraining
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// Evaluates a model.
 enum Evaluate: Subcommand {

@@ -60,7 +60,7 @@ enum Spectrum: Subcommand {
     _ path: String, _ arguments: Arguments
   ) throws -> EmbeddingTable<Float> {
     let name = try arguments[tensor]
-    if path.hasSuffix(".safetensors") || path.hasSuffix(".json") || isFolder(path) {
+    if path.hasSuffix(".safetensors") || path.hasSuffix(".json") || Folders.isFolder(path) {
       let model = try SafetensorsModel(contentsOf: path)
       return try model.table(try name ?? positions(of: model))
     }

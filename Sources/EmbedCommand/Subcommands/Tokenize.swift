@@ -40,7 +40,7 @@ enum Tokenize: Subcommand {
     let summary = try TokenFile.write(
       tokenizing: source, with: vocabulary.tokenizer, special: special, to: target,
       width: arguments[width],
-      progress: ProgressBar(label: "Tokenizing", total: fileSize(source)))
+      progress: ProgressBar(label: "Tokenizing", total: Folders.fileSize(source)))
     let seconds = (clock.now - start) / .seconds(1)
 
     var table = Table(.left, .left, indent: 0)

@@ -72,7 +72,7 @@ enum Train: Subcommand {
     let steps: Int? =
       if arguments.has(TrainOptions.steps) { try arguments[TrainOptions.steps] } else { nil }
     let threads = try arguments[TrainOptions.threads]
-    guard fileSize(folder.checkpoint) != nil else {
+    guard Folders.fileSize(folder.checkpoint) != nil else {
       throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
     }
     // Before the checkpoint is read, which another run may be about to replace.

@@ -3,13 +3,7 @@
 
 internal import EmbedKernel
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// A file open for appending, closed when the value goes.
 struct AppendedFile: ~Copyable {
@@ -19,19 +13,18 @@ struct AppendedFile: ~Copyable {
   /// Opens the file at `path`, which is made where there is none.
   init(_ path: String) throws(FileError) {
     // Without O_NONBLOCK, opening a pipe would wait for its reader before it can be refused.
-    descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o666)
+    descriptor = unsafe cs_open(
+      path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o666)
     self.path = path
-    guard descriptor >= 0 else { throw .system(operation: "open", path: path, code: errno) }
-    guard fileSize(path) != nil else { throw .notRegularFile(path: path) }
+    guard descriptor >= 0 else { throw .last("open", path) }
+    guard Folders.fileSize(path) != nil else { throw .notRegularFile(path: path) }
   }
 
   deinit { _ = close(descriptor) }
 
   /// Cuts off what comes after the first `length` bytes.
   func cut(to length: Int) throws(FileError) {
-    guard ftruncate(descriptor, off_t(length)) == 0 else {
-      throw .system(operation: "cut", path: path, code: errno)
-    }
+    guard ftruncate(descriptor, off_t(length)) == 0 else { throw .last("cut", path) }
   }
 
   /// Adds text to the end.
@@ -42,8 +35,6 @@ struct AppendedFile: ~Copyable {
 
   /// Forces the file to the disk.
   func synchronise() throws(FileError) {
-    guard fsync(descriptor) == 0 else {
-      throw .system(operation: "synchronise", path: path, code: errno)
-    }
+    guard fsync(descriptor) == 0 else { throw .last("synchronise", path) }
   }
 }

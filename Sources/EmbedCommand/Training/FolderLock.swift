@@ -4,13 +4,7 @@
 
 internal import EmbedKernel
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// A folder that no other process may lock while the value lives.
 final class FolderLock {
@@ -23,12 +17,10 @@ final class FolderLock {
     guard !path.utf8.contains(0) else {
       throw FileError.system(operation: "open the folder", path: path, code: EINVAL)
     }
-    descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw FileError.system(operation: "open the folder", path: path, code: errno)
-    }
+    descriptor = unsafe cs_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    guard descriptor >= 0 else { throw FileError.last("open the folder", path) }
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-      let code = errno
+      let code = cs_error()
       if code == EINTR { continue }
       guard code != EWOULDBLOCK else {
         throw CommandError.data(

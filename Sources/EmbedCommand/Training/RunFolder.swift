@@ -2,13 +2,7 @@
 
 internal import EmbedKernel
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// A run's folder.
 struct RunFolder {
@@ -50,7 +44,7 @@ struct RunFolder {
   ///
   /// - Throws: `CommandError` where a run is in it, or under way.
   func checkFree() throws {
-    guard isFolder(path) else { return }
+    guard Folders.isFolder(path) else { return }
     _ = try lock()
     try checkEmpty()
   }
@@ -69,12 +63,6 @@ struct RunFolder {
 func exists(_ path: String) -> Bool {
   var status = stat()
   return unsafe lstat(path, &status) == 0
-}
-
-/// Whether there is a folder at `path`.
-func isFolder(_ path: String) -> Bool {
-  var status = stat()
-  return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
 }
 
 /// The path from the root, as far as the system knows it.

@@ -15,7 +15,7 @@ struct RunText {
 
   /// Reads and tokenizes the text at `path`, which must be a file that can be read again.
   init(_ path: String, _ vocabulary: Vocabulary) throws {
-    guard fileSize(path) != nil || !exists(path) || isFolder(path) else {
+    guard Folders.fileSize(path) != nil || !exists(path) || Folders.isFolder(path) else {
       throw FileError.notRegularFile(path: path)
     }
     self.path = absolutePath(path)
@@ -30,7 +30,7 @@ struct RunText {
   static func path(_ arguments: Arguments, _ option: Option<String?>) throws(CommandError) -> String
   {
     if let path = try arguments[option] { return path }
-    guard fileSize(Vocabulary.shakespeare) != nil else {
+    guard Folders.fileSize(Vocabulary.shakespeare) != nil else {
       throw .data(
         "no text: scripts/setup-data fetches Shakespeare's plays to '\(Vocabulary.shakespeare)'; "
           + "or name a text by --\(option.name)")

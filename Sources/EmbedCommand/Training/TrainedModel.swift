@@ -35,9 +35,11 @@ struct TrainedModel {
   }
 
   private static func file(_ place: String) throws(CommandError) -> String {
-    guard isFolder(place) else { return place }
+    guard Folders.isFolder(place) else { return place }
     let folder = RunFolder(place)
-    guard let path = [folder.checkpoint, folder.model].first(where: { fileSize($0) != nil }) else {
+    guard
+      let path = [folder.checkpoint, folder.model].first(where: { Folders.fileSize($0) != nil })
+    else {
       throw .data("'\(place)' holds neither checkpoint.safetensors nor model.safetensors")
     }
     return path

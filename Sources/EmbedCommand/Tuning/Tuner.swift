@@ -5,13 +5,7 @@
 internal import EmbedData
 internal import EmbedKernel
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// Finds this machine's tuning.
 struct Tuner {

@@ -17,8 +17,7 @@ extension BytePairTokenizer {
   }
 
   convenience init(encoder: VocabularyText, merges: VocabularyText) throws(DataError) {
-    var reader = FlatJSONReader(encoder)
-    let members = try reader.members()
+    let members = try readEncoder(encoder)
     let alphabet = ByteAlphabet()
     var all = TokenCollector(path: encoder.path)
     var decoded: [[UInt8]?] = []
@@ -120,9 +119,4 @@ private struct SpecialCollector {
     }
     byName[name] = Int32(id)
   }
-}
-
-extension FlatJSONMember {
-  /// The key as people read it.
-  fileprivate var text: String { String(decoding: key, as: UTF8.self) }
 }

@@ -4,8 +4,6 @@
 // piece that is a token is looked up whole; the rest merge pair by pair. The tables are immutable
 // and shared; each call takes a workspace of its own from a pool, so threads don't wait on another.
 
-internal import EmbedFiles
-
 /// A byte-level byte-pair encoding with GPT-2's text pattern.
 ///
 /// It gives the ids that OpenAI's tiktoken gives for the same vocabulary, and decodes them to the

@@ -1,13 +1,7 @@
 // Finds the names of special tokens in text. Few tokens, rare in text: a table of first bytes skips
 // to the candidates, and the longest name that fits there wins.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
 
 /// The special tokens of a vocabulary.
 struct SpecialTokens: Sendable {

@@ -3,14 +3,6 @@
 // Pairs go by their names, which may have a prefix, as in `gpt2-vocab.json`: `encoder.json` with
 // `vocab.bpe` as OpenAI calls them, `vocab.json` with `merges.txt` as Hugging Face does.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
-
 extension BytePairTokenizer {
   /// Reads the vocabulary at `path`, in either published form.
   ///
@@ -41,11 +33,11 @@ private enum VocabularyFiles {
     "encoder.json with vocab.bpe, vocab.json with merges.txt, or a rank file, .tiktoken"
 
   init(_ path: String) throws(DataError) {
-    self = try isFolder(path) ? Self.inFolder(path) : Self.ofFile(path)
+    self = try Folders.isFolder(path) ? Self.inFolder(path) : Self.ofFile(path)
   }
 
   private static func inFolder(_ path: String) throws(DataError) -> VocabularyFiles {
-    let names = try folderContents(path)
+    let names = try DataError.wrapping(try Folders.names(in: path))
     var found: [(names: String, files: (first: String, merges: String?))] = []
     var lonely: [String] = []
     for name in names {
@@ -97,40 +89,10 @@ private enum VocabularyFiles {
     _ partner: String, beside path: String
   ) throws(DataError) -> String {
     // What is wrong with the file that was named comes first.
-    _ = try FileDescriptor(reading: path).size()
-    guard fileExists(partner) else {
+    _ = try DataError.wrapping(try InputFile(path))
+    guard Folders.exists(partner) else {
       throw .noVocabulary(path: path, reason: "'\(partner)' is not beside it")
     }
     return partner
   }
-}
-
-private func isFolder(_ path: String) -> Bool {
-  var status = stat()
-  return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-}
-
-private func fileExists(_ path: String) -> Bool {
-  var status = stat()
-  return unsafe stat(path, &status) == 0
-}
-
-/// The names in a folder, sorted.
-private func folderContents(_ path: String) throws(DataError) -> [String] {
-  guard let folder = unsafe opendir(path) else {
-    throw .system(operation: "open", path: path, code: errno)
-  }
-  defer { unsafe closedir(folder) }
-  var names: [String] = []
-  while let entry = unsafe readdir(folder) {
-    let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-      unsafe name.withMemoryRebound(
-        to: CChar.self, capacity: MemoryLayout.size(ofValue: entry.pointee.d_name)
-      ) {
-        unsafe String(cString: $0)
-      }
-    }
-    names.append(name)
-  }
-  return names.sorted()
 }

@@ -14,7 +14,7 @@ struct VocabularyText {
   ///
   /// - Throws: `malformedVocabulary` for a text in UTF-16; what reading throws.
   init(_ path: String) throws(DataError) {
-    let file = try readFile(path, limit: Self.largestFile)
+    let file = try Self.bytes(path)
     self.path = path
     if file.starts(with: [0xEF, 0xBB, 0xBF]) {
       bytes = file.dropFirst(3)
@@ -24,6 +24,14 @@ struct VocabularyText {
     } else {
       bytes = file[...]
     }
+  }
+
+  private static func bytes(_ path: String) throws(DataError) -> [UInt8] {
+    let file = try DataError.wrapping(try InputFile(path))
+    guard file.byteCount <= largestFile else {
+      throw .fileTooLarge(path: path, limit: largestFile)
+    }
+    return try DataError.wrapping(try file.bytes(at: 0, count: file.byteCount))
   }
 
   /// The lines, which end in a line feed, a carriage return, or both.

@@ -1,13 +1,7 @@
 // One line on standard error that tells how far long work has come, how fast it goes and when it
 // ends. Only on a terminal that can redraw a line: elsewhere it is silent, so logs stay clean.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
 
 /// A progress line for work of a known or unknown length.
 ///
@@ -61,7 +55,7 @@ public final class ProgressBar {
     self.first = first
     style = Style(
       isTerminal: isatty(2) == 1, term: environment("TERM"), noColor: environment("NO_COLOR"),
-      columns: terminalColumns())
+      columns: Int(cs_terminal_columns(2)))
   }
 
   /// Whether updates are drawn; else a log may tell of what they would have shown.
@@ -152,17 +146,6 @@ public final class ProgressBar {
     let texts = parts.map { $0 < 10 ? "0\($0)" : "\($0)" }
     return parts[0] > 0 ? texts.joined(separator: ":") : texts[1...].joined(separator: ":")
   }
-}
-
-private func environment(_ name: String) -> String? {
-  guard let value = unsafe getenv(name) else { return nil }
-  return unsafe String(cString: value)
-}
-
-private func terminalColumns() -> Int {
-  var size = winsize()
-  guard unsafe ioctl(2, UInt(TIOCGWINSZ), &size) == 0 else { return 0 }
-  return Int(size.ws_col)
 }
 
 private func writeToStandardError(_ text: String) {

@@ -2,11 +2,11 @@
 // `splitPoint` finds. A part in which it finds none grows until it does.
 
 /// A text file cut into parts.
-struct TextParts {
+struct TextParts: ~Copyable {
   /// Where the current part starts in the file; its end once there are no more.
   private(set) var offset = 0
 
-  private let file: FileDescriptor
+  private var file: InputStream
   private let partSize: Int
   private var buffer: [UInt8] = []
   /// The current part is the first `length` bytes of the buffer.
@@ -17,9 +17,8 @@ struct TextParts {
     guard partSize > 0 else {
       throw .invalidSetting(name: "partSize", value: partSize, requirement: "at least 1")
     }
-    file = try FileDescriptor(reading: path)
     // Refuses folders before anything is written.
-    _ = try file.size()
+    file = try DataError.wrapping(try InputStream(path))
     self.partSize = partSize
   }
 
@@ -38,7 +37,8 @@ struct TextParts {
     while true {
       if !isAtEnd, buffer.count < wanted {
         let missing = wanted - buffer.count
-        isAtEnd = try file.read(missing, appendingTo: &buffer) < missing
+        isAtEnd =
+          try DataError.wrapping(try file.read(missing, appendingTo: &buffer)) < missing
       }
       length = isAtEnd ? buffer.count : tokenizer.splitPoint(in: buffer.span)
       if length > 0 { return true }

@@ -2,14 +2,6 @@
 // integers, the `.bin` files that GPT training code reads. Mapped, not read: only the pages in use
 // are in memory, so a file may be larger than it.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
-
 /// The element type of a token file.
 public enum TokenWidth: Int, Sendable, CaseIterable {
   /// Two bytes: ids up to 65,535.
@@ -22,14 +14,6 @@ public enum TokenWidth: Int, Sendable, CaseIterable {
 
   /// The largest id that can be written and read back.
   public var largestID: Int64 { self == .uint16 ? 0xFFFF : Int64(Int32.max) }
-}
-
-/// How a file is about to be read, as advice to the system's page cache.
-public enum AccessPattern: Sendable {
-  /// From start to end: read ahead further.
-  case sequential
-  /// Anywhere: don't read ahead.
-  case random
 }
 
 /// A memory-mapped, read-only file of token ids.
@@ -45,52 +29,34 @@ public final class TokenFile: @unchecked Sendable {
   /// How many tokens it holds, at least 1.
   public let count: Int
 
-  private let base: UnsafeRawPointer
+  private let memory: MappedMemory
+  private var base: UnsafeMutableRawPointer { unsafe memory.bytes.baseAddress.unsafelyUnwrapped }
 
   /// Maps the file at `path`; reads none of it.
   ///
-  /// - Throws: ``DataError/system(operation:path:code:)`` when it can't be opened,
+  /// - Throws: ``DataError/file(_:)`` when it can't be opened,
   ///   ``DataError/emptyFile(path:)``, or ``DataError/partialToken(path:bytes:width:)``.
   public init(path: String, width: TokenWidth) throws(DataError) {
-    let file = try FileDescriptor(reading: path)
-    let bytes = try file.size()
+    let file = try DataError.wrapping(try InputFile(path))
+    let bytes = file.byteCount
     guard bytes > 0 else { throw .emptyFile(path: path) }
     guard bytes % width.rawValue == 0 else {
       throw .partialToken(path: path, bytes: bytes, width: width.rawValue)
     }
-    let address = unsafe mmap(nil, bytes, PROT_READ, MAP_SHARED, file.number, 0)
-    guard let address = unsafe address, unsafe address != MAP_FAILED else {
-      throw .system(operation: "map", path: path, code: errno)
-    }
+    memory = try DataError.wrapping(try MappedMemory(file, byteCount: bytes))
     self.path = path
     self.width = width
     count = bytes / width.rawValue
-    unsafe base = UnsafeRawPointer(address)
   }
-
-  deinit { unsafe munmap(UnsafeMutableRawPointer(mutating: base), count * width.rawValue) }
 
   /// Tells the system how the file will be read. Advice only: failure to take it is no error.
-  public func advise(_ pattern: AccessPattern) {
-    let advice =
-      switch pattern {
-      case .sequential: MADV_SEQUENTIAL
-      case .random: MADV_RANDOM
-      }
-    _ = unsafe madvise(
-      UnsafeMutableRawPointer(mutating: base), count * width.rawValue, Int32(advice))
-  }
+  public func advise(_ pattern: AccessPattern) { memory.advise(pattern) }
 
   /// Asks the system to bring a range of tokens into memory in the background. A range outside the
   /// file is cut to it.
   public func prefetch(_ range: Range<Int>) {
     let range = range.clamped(to: 0..<count)
-    if range.isEmpty { return }
-    // The system wants the address of a page; rounding down to 64 KiB suits every page size.
-    let start = range.lowerBound * width.rawValue & ~0xFFFF
-    let end = range.upperBound * width.rawValue
-    _ = unsafe madvise(
-      UnsafeMutableRawPointer(mutating: base + start), end - start, Int32(MADV_WILLNEED))
+    memory.prefetch(range.lowerBound * width.rawValue..<range.upperBound * width.rawValue)
   }
 
   /// Copies the tokens of `range` into the start of `output`, which may be longer.
@@ -157,10 +123,10 @@ public final class TokenFile: @unchecked Sendable {
     switch width {
     case .uint16:
       unsafe Int64(
-        UInt16(littleEndian: base.load(fromByteOffset: position * 2, as: UInt16.self)))
+        UInt16(littleEndian: memory.bytes.load(fromByteOffset: position * 2, as: UInt16.self)))
     case .uint32:
       unsafe Int64(
-        UInt32(littleEndian: base.load(fromByteOffset: position * 4, as: UInt32.self)))
+        UInt32(littleEndian: memory.bytes.load(fromByteOffset: position * 4, as: UInt32.self)))
     }
   }
 }

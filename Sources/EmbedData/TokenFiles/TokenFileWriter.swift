@@ -1,13 +1,7 @@
 // Writes a token file of any length in constant memory. The tokens go to a file beside the target,
 // which takes the target's name only when all are written: a reader never sees half a file.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
 
 /// A token file being written. Without ``finish()`` the target stays as it was.
 public final class TokenFileWriter {
@@ -20,30 +14,25 @@ public final class TokenFileWriter {
 
   private static let bufferedTokens = 1 << 16
 
-  /// Where they are written until ``finish()``; nil when the target is no regular file, such as a
-  /// pipe, which can't be replaced.
-  private let partial: String?
-  private var file: FileDescriptor?
+  /// Beside the target until ``finish()``; a target that is no regular file, such as a pipe, can't be
+  /// replaced and is written in place.
+  private var file: OutputFile
+  private var isFinished = false
   /// Tokens not yet written, little-endian, in the one that has the width.
   private var narrow: [UInt16] = []
   private var wide: [UInt32] = []
 
   /// Starts a file that will replace what is at `path`.
   ///
-  /// - Throws: ``DataError/system(operation:path:code:)`` when the folder can't be written to.
+  /// - Throws: ``DataError/file(_:)`` when the folder can't be written to.
   public init(path: String, width: TokenWidth) throws(DataError) {
     self.path = path
     self.width = width
-    partial = Self.isReplaceable(path) ? "\(path).partial-\(getpid())" : nil
-    file = try FileDescriptor(writing: partial ?? path)
+    file = try DataError.wrapping(try OutputFile(path))
     switch width {
     case .uint16: narrow.reserveCapacity(Self.bufferedTokens)
     case .uint32: wide.reserveCapacity(Self.bufferedTokens)
     }
-  }
-
-  deinit {
-    if file != nil, let partial { _ = unsafe unlink(partial) }
   }
 
   /// Appends tokens. Allocates nothing.
@@ -74,27 +63,22 @@ public final class TokenFileWriter {
   /// Writes what is buffered and puts the file in its place. Appending afterwards throws.
   public func finish() throws(DataError) {
     try flush()
-    file = nil
-    guard let partial else { return }
-    guard unsafe rename(partial, path) == 0 else {
-      let code = errno
-      _ = unsafe unlink(partial)
-      throw .system(operation: "rename \(partial) to", path: path, code: code)
-    }
+    try DataError.wrapping(try file.commit())
+    isFinished = true
   }
 
   private func flush() throws(DataError) {
-    guard let file else { throw .system(operation: "write", path: path, code: EBADF) }
-    try file.write(narrow)
-    try file.write(wide)
+    guard !isFinished else {
+      throw .file(.system(operation: "write", path: path, code: EBADF))
+    }
+    try write(narrow)
+    try write(wide)
     narrow.removeAll(keepingCapacity: true)
     wide.removeAll(keepingCapacity: true)
   }
 
-  /// Whether `path` is a regular file or nothing yet.
-  private static func isReplaceable(_ path: String) -> Bool {
-    var status = stat()
-    guard unsafe stat(path, &status) == 0 else { return true }
-    return status.st_mode & S_IFMT == S_IFREG
+  private func write(_ tokens: [some FixedWidthInteger & BitwiseCopyable]) throws(DataError) {
+    let span = tokens.span
+    do throws(FileError) { try unsafe file.write(span.bytes) } catch { throw .file(error) }
   }
 }

@@ -12,6 +12,3 @@ public enum FileAccess: Equatable, Sendable {
   /// of the element's size are copied instead.
   case mapped
 }
-
-/// How a `.npy` file's elements come into memory.
-public typealias NumPyAccess = FileAccess

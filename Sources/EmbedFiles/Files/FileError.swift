@@ -3,13 +3,7 @@
 // File formats (`NumPyError`) wrap it, so that a missing file and a malformed one are told apart
 // and both name the path.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
 
 /// A failed operation on a file.
 public enum FileError: Error, Equatable, Sendable {
@@ -23,6 +17,9 @@ public enum FileError: Error, Equatable, Sendable {
 
   /// The path names a folder, a pipe or a device where a plain file is needed.
   case notRegularFile(path: String)
+
+  /// What is at the path cannot be read to an end.
+  case unsuitable(path: String, reason: String)
 }
 
 extension FileError: CustomStringConvertible {
@@ -36,14 +33,16 @@ extension FileError: CustomStringConvertible {
       return "cannot \(operation) '\(path)': \(reason)"
     case .notRegularFile(let path):
       return "'\(path)' is not a regular file"
+    case .unsuitable(let path, let reason):
+      return "'\(path)' \(reason)"
     }
   }
 }
 
 extension FileError {
   /// The error that the calling thread's `errno` tells of; to be made before anything else runs.
-  static func last(_ operation: String, _ path: String) -> FileError {
-    .system(operation: operation, path: path, code: errno)
+  package static func last(_ operation: String, _ path: String) -> FileError {
+    .system(operation: operation, path: path, code: cs_error())
   }
 }
 

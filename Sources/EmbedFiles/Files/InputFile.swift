@@ -1,14 +1,8 @@
-// An open file to read: POSIX calls behind a handle that closes itself.
+// An open file to read: the system's calls behind a handle that closes itself.
 //
 // The library keeps clear of Foundation so that a program that links it stays small.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
 
 /// Bytes that a header is read from.
 package protocol ByteSource: ~Copyable {
@@ -24,24 +18,12 @@ package struct InputFile: ByteSource, ~Copyable {
   package let path: String
   /// Its size when it was opened.
   package let byteCount: Int
-  package let descriptor: CInt
+  let descriptor: CInt
 
   /// Opens the file at `path`.
   package init(_ path: String) throws(FileError) {
-    // C would cut the path at the zero and open another file.
-    guard !path.utf8.contains(0) else {
-      throw .system(operation: "open", path: path, code: EINVAL)
-    }
-    // Without O_NONBLOCK, opening a pipe would wait for its writer before it can be refused.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw .last("open", path) }
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else {
-      let error = FileError.last("examine", path)
-      _ = close(descriptor)
-      throw error
-    }
-    guard status.st_mode & S_IFMT == S_IFREG else {
+    let (descriptor, status) = try Self.open(path)
+    guard unsafe withUnsafePointer(to: status, { unsafe cs_is_regular($0) }) else {
       _ = close(descriptor)
       throw .notRegularFile(path: path)
     }
@@ -52,25 +34,31 @@ package struct InputFile: ByteSource, ~Copyable {
 
   deinit { _ = close(descriptor) }
 
-  /// Fills `bytes` from `offset` on; returns how many bytes there were before the end of the file.
-  @unsafe package func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int)
-    throws(FileError)
-    -> Int
-  {
-    var filled = 0
-    while filled < bytes.count {
-      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[filled...])
-      let count = unsafe pread(
-        descriptor, part.baseAddress, min(part.count, OutputFile.largestTransfer),
-        off_t(offset + filled))
-      if count == 0 { break }
-      if count > 0 {
-        filled += count
-      } else if errno != EINTR {
-        throw .last("read", path)
-      }
+  /// Opens whatever is at `path`, without waiting for what a pipe may bring.
+  static func open(_ path: String) throws(FileError) -> (descriptor: CInt, status: stat) {
+    // C would cut the path at the zero and open another file.
+    guard !path.utf8.contains(0) else {
+      throw .system(operation: "open", path: path, code: EINVAL)
     }
-    return filled
+    // Without O_NONBLOCK, opening a pipe would wait for its writer before it can be refused.
+    let descriptor = unsafe cs_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)
+    guard descriptor >= 0 else { throw .last("open", path) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      let error = FileError.last("examine", path)
+      _ = close(descriptor)
+      throw error
+    }
+    return (descriptor, status)
+  }
+
+  /// Fills `bytes` from `offset` on; returns how many bytes there were before the end of the file.
+  @unsafe package func read(
+    into bytes: UnsafeMutableRawBufferPointer, at offset: Int
+  ) throws(FileError) -> Int {
+    let count = unsafe cs_read(descriptor, bytes.baseAddress, bytes.count, off_t(offset))
+    guard count >= 0 else { throw .last("read", path) }
+    return count
   }
 
   /// The bytes from `offset` on: `count` of them, or fewer where the file ends first.

@@ -3,19 +3,18 @@
 // Fresh pages rather than the heap, because asking for too many is then an error and no trap, and
 // because whole pages can be advised to be huge.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
+
+/// How a file is about to be read, as advice to the system's page cache.
+public enum AccessPattern: Sendable {
+  /// From start to end: read ahead further.
+  case sequential
+  /// Anywhere: don't read ahead.
+  case random
+}
 
 /// Pages that go back to the system when the value goes. Page-aligned.
 @safe package struct MappedMemory: ~Copyable, @unchecked Sendable {
-  /// Memory from this size on is advised to be of huge pages: 2 MiB, one such page.
-  private static let hugePage = 1 << 21
-
   private let base: UnsafeMutableRawPointer?
   package let byteCount: Int
 
@@ -26,41 +25,39 @@
 
   /// Maps the first `byteCount` bytes of `file`, to be read only.
   package init(_ file: borrowing InputFile, byteCount: Int) throws(FileError) {
-    try self.init(
-      byteCount: byteCount, protection: PROT_READ, flags: MAP_PRIVATE,
-      descriptor: file.descriptor, path: file.path)
+    try self.init(byteCount: byteCount, descriptor: file.descriptor, path: file.path)
   }
 
   /// Zeroed pages, for the contents of `path`.
   package init(byteCount: Int, for path: String) throws(FileError) {
-    #if canImport(Darwin)
-      let anonymous = MAP_ANON
-    #else
-      let anonymous = MAP_ANONYMOUS
-    #endif
-    try self.init(
-      byteCount: byteCount, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | anonymous,
-      descriptor: -1, path: path)
-    #if os(Linux)
-      if byteCount >= Self.hugePage { _ = unsafe madvise(base, byteCount, MADV_HUGEPAGE) }
-    #endif
+    try self.init(byteCount: byteCount, descriptor: -1, path: path)
   }
 
-  private init(
-    byteCount: Int, protection: CInt, flags: CInt, descriptor: CInt, path: String
-  ) throws(FileError) {
+  private init(byteCount: Int, descriptor: CInt, path: String) throws(FileError) {
     self.byteCount = byteCount
     // The system refuses to map nothing.
     guard byteCount > 0 else {
       unsafe base = nil
       return
     }
-    let pages = unsafe mmap(nil, byteCount, protection, flags, descriptor, 0)
-    guard unsafe pages != MAP_FAILED else { throw .last("map", path) }
+    guard let pages = unsafe cs_map(byteCount, descriptor) else { throw .last("map", path) }
     unsafe base = pages
   }
 
   deinit {
     if let base = unsafe base { _ = unsafe munmap(base, byteCount) }
+  }
+
+  /// Tells the system how the pages will be read. Advice only: failure to take it is no error.
+  package func advise(_ pattern: AccessPattern) {
+    _ = unsafe madvise(base, byteCount, pattern == .sequential ? MADV_SEQUENTIAL : MADV_RANDOM)
+  }
+
+  /// Asks the system to bring a range of bytes, which is inside, into memory in the background.
+  package func prefetch(_ range: Range<Int>) {
+    guard let base = unsafe base, !range.isEmpty else { return }
+    // The system wants the address of a page; rounding down to 64 KiB suits every page size.
+    let start = range.lowerBound & ~0xFFFF
+    _ = unsafe madvise(base + start, range.upperBound - start, MADV_WILLNEED)
   }
 }

@@ -4,16 +4,10 @@
 // failed or killed writer; `commit(.durable)` forces file and folder to the disk (`fsync`) and so
 // guards against a power cut too.
 
-#if canImport(Darwin)
-  internal import Darwin
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Glibc
-#endif
+internal import CSystem
 
 /// What a finished file must survive.
-enum Durability {
+package enum Durability {
   /// The end of the process.
   case process
   /// The end of the machine's power.
@@ -25,10 +19,7 @@ enum Durability {
 ///
 /// A target that exists and is no regular file (a link such as `/dev/stdout`, a pipe, a device) is
 /// written in place, because a rename would replace the link or the device itself.
-struct OutputFile: ~Copyable {
-  /// Darwin refuses a transfer over 2 GiB and Linux cuts it short, so both are given less.
-  static let largestTransfer = 1 << 30
-
+package struct OutputFile: ~Copyable {
   /// How the names of temporary files begin.
   static let temporaryPrefix = ".embedkernel-"
 
@@ -39,7 +30,7 @@ struct OutputFile: ~Copyable {
 
   /// Starts a file that will be in the place of what is at `path`, following links to the file
   /// they name; refuses pipes and devices, which cannot be replaced whole.
-  init(replacing path: String) throws(FileError) {
+  package init(replacing path: String) throws(FileError) {
     guard !path.utf8.contains(0) else {
       throw .system(operation: "create", path: path, code: EINVAL)
     }
@@ -48,28 +39,29 @@ struct OutputFile: ~Copyable {
       try self.init(path)
       return
     }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegularFile(path: path) }
+    guard unsafe cs_is_regular(&status) else { throw .notRegularFile(path: path) }
     guard let resolved = unsafe realpath(path, nil) else { throw .last("resolve", path) }
     defer { unsafe free(resolved) }
     try self.init(unsafe String(cString: resolved))
   }
 
   /// Starts a file that will be at `path`.
-  init(_ path: String) throws(FileError) {
+  package init(_ path: String) throws(FileError) {
     guard !path.utf8.contains(0) else {
       throw .system(operation: "create", path: path, code: EINVAL)
     }
     var status = stat()
     let exists = unsafe lstat(path, &status) == 0
-    if exists && status.st_mode & S_IFMT != S_IFREG {
-      let descriptor = unsafe open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)
+    if exists, unsafe !cs_is_regular(&status) {
+      let descriptor = unsafe cs_open(path, O_WRONLY | O_TRUNC | O_CLOEXEC, 0)
       guard descriptor >= 0 else { throw .last("open", path) }
       self.init(path: path, temporaryPath: nil, descriptor: descriptor)
     } else {
       let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
       let suffix = String(UInt64.random(in: .min ... .max), radix: 16)
       let temporary = "\(directory)\(Self.temporaryPrefix)\(suffix)"
-      let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      let descriptor = unsafe cs_open(
+        temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       guard descriptor >= 0 else { throw .last("create", path) }
       // A file that is replaced keeps its permissions; failing that, the new one's will do.
       if exists { _ = fchmod(descriptor, status.st_mode & 0o7777) }
@@ -89,42 +81,18 @@ struct OutputFile: ~Copyable {
   }
 
   /// Appends `bytes`, straight from the caller's memory.
-  func write(_ bytes: RawSpan) throws(FileError) {
-    try unsafe bytes.withUnsafeBytes { (bytes) throws(FileError) in
-      var written = 0
-      while written < bytes.count {
-        let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[written...])
-        let count = unsafe posixWrite(
-          descriptor, part.baseAddress, min(part.count, Self.largestTransfer))
-        if count >= 0 {
-          written += count
-        } else if errno != EINTR {
-          throw .last("write", path)
-        }
-      }
-    }
-  }
+  package func write(_ bytes: RawSpan) throws(FileError) { try write(bytes, at: -1) }
 
-  /// Writes `bytes` at `offset`.
-  func write(_ bytes: RawSpan, at offset: Int) throws(FileError) {
-    try unsafe bytes.withUnsafeBytes { (bytes) throws(FileError) in
-      var written = 0
-      while written < bytes.count {
-        let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[written...])
-        let count = unsafe pwrite(
-          descriptor, part.baseAddress, min(part.count, Self.largestTransfer),
-          off_t(offset + written))
-        if count >= 0 {
-          written += count
-        } else if errno != EINTR {
-          throw .last("write", path)
-        }
-      }
+  /// Writes `bytes` at `offset`; below 0, where the last ones ended.
+  package func write(_ bytes: RawSpan, at offset: Int) throws(FileError) {
+    let isWritten = unsafe bytes.withUnsafeBytes { bytes in
+      unsafe cs_write(descriptor, bytes.baseAddress, bytes.count, off_t(offset))
     }
+    guard isWritten else { throw .last("write", path) }
   }
 
   /// Puts the finished file in the target's place.
-  mutating func commit(_ durability: Durability = .process) throws(FileError) {
+  package mutating func commit(_ durability: Durability = .process) throws(FileError) {
     if durability == .durable, fsync(descriptor) != 0 { throw .last("synchronise", path) }
     // Some file systems report a full disk only here.
     let result = close(descriptor)
@@ -140,15 +108,10 @@ struct OutputFile: ~Copyable {
   /// Forces the folder's entry for `path` to the disk.
   private static func synchroniseFolder(of path: String) throws(FileError) {
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    let descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let descriptor = unsafe cs_open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
     guard descriptor >= 0 else { throw .last("open", folder) }
     defer { _ = close(descriptor) }
     // Some file systems have nothing to synchronise for a folder and say so.
-    guard fsync(descriptor) == 0 || errno == EINVAL else { throw .last("synchronise", folder) }
+    guard fsync(descriptor) == 0 || cs_error() == EINVAL else { throw .last("synchronise", folder) }
   }
-}
-
-/// The system's `write`, which `OutputFile.write` hides inside that type.
-@unsafe private func posixWrite(_ file: CInt, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-  unsafe write(file, bytes, count)
 }

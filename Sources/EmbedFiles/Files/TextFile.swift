@@ -22,4 +22,13 @@ package enum TextFile {
     try unsafe file.write(span.bytes)
     try file.commit()
   }
+
+  /// The first `limit` bytes of a file of the system's, which tells no size in advance; nil where there
+  /// is none.
+  package static func ofSystem(_ path: String, limit: Int = 4 << 10) -> String? {
+    guard var stream = try? InputStream(path) else { return nil }
+    var bytes: [UInt8] = []
+    guard (try? stream.read(limit, appendingTo: &bytes)) != nil else { return nil }
+    return String(decoding: bytes, as: UTF8.self)
+  }
 }

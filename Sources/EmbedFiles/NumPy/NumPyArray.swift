@@ -30,7 +30,7 @@
   ///   than two dimensions above 1, big-endian, shorter or longer than its shape says, or of another
   ///   rank or element type.
   public init(
-    contentsOf path: String, rank: Int? = nil, access: NumPyAccess = .copied
+    contentsOf path: String, rank: Int? = nil, access: FileAccess = .copied
   ) throws(NumPyError) {
     let file = try NumPyError.wrapping(try InputFile(path))
     let header = try NumPyHeader(file)

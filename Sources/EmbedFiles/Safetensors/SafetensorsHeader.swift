@@ -79,8 +79,7 @@ extension SafetensorsHeader {
     guard text.count == Int(length) else {
       throw .truncatedHeader(path: path, expected: dataOffset, actual: 8 + text.count)
     }
-    var parser = SafetensorsHeaderParser(path: path, text: text, offset: 8)
-    try parser.parse()
+    let parser = try SafetensorsHeaderParser(path: path, text: text, offset: 8)
     tensors = try Self.checked(parser.entries, path: path)
     metadata = parser.metadata
     self.dataOffset = dataOffset

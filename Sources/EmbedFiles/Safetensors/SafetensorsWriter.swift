@@ -218,36 +218,16 @@ extension SafetensorsWriter {
     var members: [String] = []
     if !metadata.isEmpty {
       let texts = metadata.sorted { $0.key < $1.key }.map {
-        "\(quoted($0.key)):\(quoted($0.value))"
+        "\($0.key.json):\($0.value.json)"
       }
       members.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
     }
     for entry in entries {
       let shape = entry.shape.map(String.init).joined(separator: ",")
       members.append(
-        "\(quoted(entry.name)):{\"dtype\":\(quoted(entry.type.rawValue)),\"shape\":[\(shape)],"
+        "\(entry.name.json):{\"dtype\":\(entry.type.rawValue.json),\"shape\":[\(shape)],"
           + "\"data_offsets\":[\(entry.start),\(entry.end)]}")
     }
     return Array("{\(members.joined(separator: ","))}".utf8)
-  }
-
-  private static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\u{8}": result += "\\b"
-      case "\u{C}": result += "\\f"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case "\u{0}"..<"\u{20}":
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
   }
 }

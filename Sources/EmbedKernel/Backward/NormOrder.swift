@@ -1,12 +1,6 @@
 // p-norms of rows and gradients, summed in Double.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// The p of a p-norm: the p-th root of the sum of the p-th powers of magnitudes.
 public enum NormOrder: Hashable, Sendable {

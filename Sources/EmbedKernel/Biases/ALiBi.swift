@@ -3,13 +3,7 @@
 //
 // H heads, n = query position - key position.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// The bias -m·n, or -m·|n|, with a fixed slope m for each head.
 public struct ALiBi: DistanceBias {

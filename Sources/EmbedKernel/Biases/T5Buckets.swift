@@ -4,13 +4,7 @@
 //
 // Bucket borders are integers, found once in Double: no logarithm of a float decides a border.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// Which bucket each distance falls into.
 public struct DistanceBuckets: Sendable, Hashable {

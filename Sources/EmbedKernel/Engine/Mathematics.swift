@@ -1,12 +1,6 @@
 // The system's functions on Double under names that do not depend on the platform.
 
-#if canImport(Glibc)
-  private import Glibc
-#elseif canImport(Musl)
-  private import Musl
-#else
-  private import Darwin
-#endif
+private import CSystem
 
 package func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
 package func logarithm(_ value: Double) -> Double { log(value) }

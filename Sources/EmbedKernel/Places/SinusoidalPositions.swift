@@ -5,13 +5,7 @@
 // Angles are built in Double and rounded once: a place of 1,000,000 is as exact as place 1, where a
 // product in Float would be wrong in the third digit.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// Where the sines and cosines of a row stand, and how the frequencies fall.
 public enum SinusoidLayout: String, CaseIterable, Sendable {

@@ -2,13 +2,7 @@
 // AS 241: The Percentage Points of the Normal Distribution" (1988), accurate to 1e-15. Five draws
 // in six need only a polynomial, which is why it is preferred to Box-Muller here.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// The standard normal value below which a share (word + 1/2) / 2^32 of the distribution lies.
 ///

@@ -2,13 +2,7 @@
 
 internal import CKernels
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 extension UpdateRule {
   /// Where Adam's epsilon is added.

@@ -1,13 +1,7 @@
 // Learning-rate schedules. A rate is a function of the step's number alone, so that steps a row has
 // missed can be caught up with the rates of their time, and a saved run goes on with the same rates.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// The length of each step; the first step is number 1.
 public enum LearningRate: Hashable, Sendable {

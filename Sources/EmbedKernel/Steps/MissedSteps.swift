@@ -17,13 +17,7 @@
 
 internal import CKernels
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// The scalars of steps with zero gradient, for any row, up to the current step.
 @safe final class MissedSteps {

@@ -1,13 +1,7 @@
 // Memory for tables and outputs: aligned to a cache line, and to a huge page where one fits, so
 // that random rows of a large table cost fewer TLB misses.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// Owned, zeroed memory for `count` elements.
 ///
@@ -34,9 +28,7 @@
     var memory: UnsafeMutableRawPointer?
     guard unsafe posix_memalign(&memory, alignment, max(bytes, 1)) == 0, let memory = unsafe memory
     else { throw .outOfMemory(bytes: bytes) }
-    #if os(Linux)
-      if bytes >= hugePage { unsafe _ = madvise(memory, bytes, MADV_HUGEPAGE) }
-    #endif
+    unsafe cs_advise_huge_pages(memory, bytes)
     unsafe memset(memory, 0, bytes)
     unsafe base = memory.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count

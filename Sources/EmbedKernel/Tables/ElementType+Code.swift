@@ -1,6 +1,6 @@
 // The element types as the C kernels name them.
 
-internal import CMicrokernels
+internal import CKernels
 
 extension ElementType {
   var code: ek_element {

@@ -121,7 +121,7 @@ public struct SafetensorsModel: Sendable {
     let bytes = try ModelError.wrapping(try file.bytes(at: 0, count: file.byteCount))
     let root: JSONValue
     do throws(JSONError) {
-      root = try JSONValue(parsing: bytes.span)
+      root = try JSONValue(parsing: bytes)
     } catch {
       throw .safetensors(
         .malformedHeader(path: path, offset: error.offset, expected: error.expected))

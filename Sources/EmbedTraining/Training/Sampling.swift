@@ -2,13 +2,7 @@
 
 internal import EmbedKernel
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// How the next token is drawn.
 public struct Sampling: Hashable, Sendable {

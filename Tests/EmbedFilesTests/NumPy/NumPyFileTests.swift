@@ -41,8 +41,8 @@ enum NumPyFixtures {
 }
 
 @Suite struct NumPyFileTests {
-  @Test(arguments: try NumPyFixtures.accepted(), [NumPyAccess.copied, .mapped])
-  func readsWhatNumPyWrote(file: NumPyFixtures.Accepted, access: NumPyAccess) throws {
+  @Test(arguments: try NumPyFixtures.accepted(), [FileAccess.copied, .mapped])
+  func readsWhatNumPyWrote(file: NumPyFixtures.Accepted, access: FileAccess) throws {
     switch file.type {
     case "float32": try check(file, access) { Float($0) }
     case "float64": try check(file, access) { Double($0) }
@@ -62,7 +62,7 @@ enum NumPyFixtures {
   }
 
   private func check<Element: NumPyElement & Equatable>(
-    _ file: NumPyFixtures.Accepted, _ access: NumPyAccess, _ value: (Int) -> Element
+    _ file: NumPyFixtures.Accepted, _ access: FileAccess, _ value: (Int) -> Element
   ) throws {
     let path = NumPyFixtures.path(file.name)
     let count = file.shape.reduce(1, *)
@@ -180,7 +180,7 @@ enum NumPyFixtures {
     }
     try bytes.write(to: URL(filePath: path))
     #expect(try NumPyHeader(contentsOf: path).isTransposed)
-    for access in [NumPyAccess.copied, .mapped] {
+    for access in [FileAccess.copied, .mapped] {
       let array = try NumPyArray<Int32>(contentsOf: path, rank: 2, access: access)
       let span = array.span
       #expect(span.indices.allSatisfy { span[$0] == Int32($0) })
@@ -192,7 +192,7 @@ enum NumPyFixtures {
     let path = folder.path("large.npy")
     let elements = (0..<1_000_000).map { Float($0) }
     try NumPyFile.write(elements.span, shape: [1_000, 1_000], to: path)
-    for access in [NumPyAccess.copied, .mapped] {
+    for access in [FileAccess.copied, .mapped] {
       let array = try NumPyArray<Float>(contentsOf: path, access: access)
       let (remainder, equal) = unsafe array.withUnsafeBufferPointer {
         unsafe (Int(bitPattern: $0.baseAddress) % 64, $0.elementsEqual(elements))

@@ -30,7 +30,7 @@ import Testing
   }
 
   private func bytes<Element: NumPyElement>(
-    _ type: Element.Type, _ path: String, _ access: NumPyAccess
+    _ type: Element.Type, _ path: String, _ access: FileAccess
   ) -> [UInt8]? {
     do throws(NumPyError) {
       let array = try NumPyArray<Element>(contentsOf: path, access: access)

@@ -22,7 +22,7 @@ private func readElements<Element: NumPyElement>(
   _ path: String, _ type: Element.Type
 ) throws -> Int {
   var sums: [UInt64] = []
-  for access in [NumPyAccess.copied, .mapped] {
+  for access in [FileAccess.copied, .mapped] {
     do throws(NumPyError) {
       let array = try NumPyArray<Element>(contentsOf: path, access: access)
       require(array.shape.reduce(1, *) == array.count, "a shape of another count")

@@ -15,7 +15,7 @@ func readJSON(_ bytes: [UInt8]) throws {
     default: 1
     }
   }
-  let value = try JSONValue(parsing: bytes.span)
+  let value = try JSONValue(parsing: bytes)
   require(visit(value) <= bytes.count, "more values than bytes")
 }
 

@@ -1,13 +1,7 @@
 // What a tuning is bound to: the CPU's model and how many CPUs the process may use. Another model
 // has other caches, and a process pinned to one CPU has no use for threads.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// A machine, as far as a tuning depends on it.
 package struct TunedMachine: Hashable, Sendable, CustomStringConvertible {
@@ -58,11 +52,7 @@ package struct CPUFacts: Sendable {
   package static var current: CPUFacts {
     #if os(Linux)
       // The first CPU's part is at the beginning; a machine may have hundreds.
-      guard let file = unsafe fopen("/proc/cpuinfo", "r") else { return CPUFacts() }
-      defer { unsafe _ = fclose(file) }
-      var bytes = [UInt8](repeating: 0, count: 4 << 10)
-      let count = unsafe fread(&bytes, 1, bytes.count, file)
-      return CPUFacts(parsing: String(decoding: bytes[..<count], as: UTF8.self))
+      return TextFile.ofSystem("/proc/cpuinfo").map(CPUFacts.init(parsing:)) ?? CPUFacts()
     #else
       let name = systemControl("machdep.cpu.brand_string")
       return CPUFacts(name: name, identity: name)

@@ -83,7 +83,7 @@ extension TuningFile {
   package init(parsing bytes: [UInt8], for machine: TunedMachine) throws(TuningFileError) {
     let json: JSONValue
     do throws(JSONError) {
-      json = try JSONValue(parsing: bytes.span)
+      json = try JSONValue(parsing: bytes)
     } catch {
       throw .malformed(error)
     }
@@ -128,26 +128,12 @@ extension TuningFile {
   /// The file's text.
   package var text: String {
     var members = [
-      ("format", "\(Self.format)"), ("cpu", Self.quoted(machine.cpu)),
+      ("format", "\(Self.format)"), ("cpu", machine.cpu.json),
       ("threads", "\(machine.threads)"),
     ]
     members += Self.limits.map { ($0.name, "\(tuning[keyPath: $0.path])") }
-    members += Self.backends.map { ($0.name, Self.quoted(tuning[keyPath: $0.path].rawValue)) }
+    members += Self.backends.map { ($0.name, tuning[keyPath: $0.path].rawValue.json) }
     return "{\n" + members.map { "  \"\($0.0)\": \($0.1)" }.joined(separator: ",\n") + "\n}\n"
-  }
-
-  private static func quoted(_ text: String) -> String {
-    var quoted = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"", "\\": quoted += "\\" + String(scalar)
-      case "\u{0}"..<" ":
-        let digits = String(scalar.value, radix: 16)
-        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: quoted.unicodeScalars.append(scalar)
-      }
-    }
-    return quoted + "\""
   }
 
   /// Makes the folder of a file that is to be written later.

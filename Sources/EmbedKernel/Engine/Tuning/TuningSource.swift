@@ -1,13 +1,7 @@
 // Which tuning this process takes, and why: decided once, from the environment and the user's cache
 // folder. Whatever is wrong with the file, the built-in tuning serves.
 
-#if canImport(Glibc)
-  internal import Glibc
-#elseif canImport(Musl)
-  internal import Musl
-#else
-  internal import Darwin
-#endif
+internal import CSystem
 
 /// A tuning and where it comes from.
 package struct TuningSource: Sendable {
@@ -34,7 +28,7 @@ package struct TuningSource: Sendable {
 
   /// What this process takes. The file is read at the first use.
   package static let ofProcess = TuningSource(
-    choice: environmentText(variable), cacheFolder: cacheFolder, machine: .current)
+    choice: environment(variable), cacheFolder: cacheFolder, machine: .current)
 
   /// Decides.
   ///
@@ -82,20 +76,13 @@ package struct TuningSource: Sendable {
   /// The user's cache folder of this project; nil where the environment names no home.
   package static var cacheFolder: String? {
     // The base directory specification has relative paths ignored.
-    if let folder = environmentText("XDG_CACHE_HOME"), folder.hasPrefix("/") {
+    if let folder = environment("XDG_CACHE_HOME"), folder.hasPrefix("/") {
       return folder + "/embedkernel"
     }
     #if os(macOS)
-      return environmentText("HOME").map { $0 + "/Library/Caches/embedkernel" }
+      return environment("HOME").map { $0 + "/Library/Caches/embedkernel" }
     #else
-      return environmentText("HOME").map { $0 + "/.cache/embedkernel" }
+      return environment("HOME").map { $0 + "/.cache/embedkernel" }
     #endif
   }
-}
-
-/// An environment variable, nil where it is unset or empty.
-private func environmentText(_ name: String) -> String? {
-  guard let value = unsafe getenv(name) else { return nil }
-  let text = unsafe String(cString: value)
-  return text.isEmpty ? nil : text
 }
