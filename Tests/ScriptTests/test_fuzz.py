@@ -10,7 +10,7 @@ from unittest import mock
 
 from test_reports import SCRIPTS, script
 
-PROBE = SCRIPTS.parent / "Tests" / "FuzzProbe"
+PROBE = SCRIPTS.parent / "Tests" / "Support" / "FuzzProbe"
 
 
 class Fuzz(unittest.TestCase):
