@@ -31,6 +31,11 @@ struct ConvertTarget {
     if format != .npy, tensors.contains(where: { $0.name == nil }) {
       throw CommandError.usage("--\(Convert.tensorName.name) is needed: '\(path)' has names")
     }
+    func forEach(_ write: (Int, RawSpan) throws -> Void) throws {
+      try source.forEach { index, bytes in
+        try converted(bytes, source.tensors[index], tensors[index]) { try write(index, $0) }
+      }
+    }
     switch format {
     case .safetensors:
       var writer = try SafetensorsWriter(
@@ -39,20 +44,13 @@ struct ConvertTarget {
           SafetensorsTensor($0.name ?? "", $0.type, shape: $0.shape, byteCount: $0.byteCount)
         },
         metadata: source.metadata)
-      try source.forEach { index, bytes in
-        try converted(bytes, source.tensors[index], tensors[index]) { bytes in
-          try writer.write(tensors[index].name ?? "", bytes: bytes)
-        }
+      try forEach { index, bytes in
+        try writer.write(tensors[index].name ?? "", bytes: bytes)
       }
       try writer.commit()
     case .npz:
       var writer = try NumPyArchiveWriter(path)
-      try source.forEach { index, bytes in
-        let tensor = tensors[index]
-        try converted(bytes, source.tensors[index], tensor) { bytes in
-          try write(bytes, tensor, to: &writer)
-        }
-      }
+      try forEach { index, bytes in try write(bytes, tensors[index], to: &writer) }
       try writer.commit()
     case .npy:
       guard tensors.count == 1 else {
@@ -61,11 +59,7 @@ struct ConvertTarget {
           "'\(source.path)': a .npy file holds one array; write '\(source.path):NAME'; there are "
             + names)
       }
-      try source.forEach { index, bytes in
-        try converted(bytes, source.tensors[index], tensors[index]) { bytes in
-          try write(bytes, tensors[index])
-        }
-      }
+      try forEach { index, bytes in try write(bytes, tensors[index]) }
     }
   }
 

@@ -127,19 +127,6 @@ struct ArrayFile {
     }
   }
 
-  /// The array as a table, where it is `[rows, dim]`.
-  func table() throws -> EmbeddingTable<Float> {
-    guard [.float32, .float16, .bfloat16].contains(elementType) else {
-      throw NumPyError.elementType(path: path, expected: .float32, found: elementType)
-    }
-    try require(rank: 2)
-    let table = try naming(path) { () throws(EmbedError) in
-      try EmbeddingTable<Float>(rows: shape[0], dim: shape[1])
-    }
-    try table.withMutableSpan { span in try read(into: &span) }
-    return table
-  }
-
   /// The floats in memory of their own.
   func floats(rank: Int) throws -> AlignedBuffer<Float> {
     try require(rank: rank)

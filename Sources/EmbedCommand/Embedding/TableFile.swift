@@ -20,14 +20,7 @@ protocol AnyTable {
 
 enum TableFile {
   /// Reads `FILE.npy`, `FILE.npz:NAME` or `FILE.safetensors:NAME`.
-  static func read(_ path: String) throws -> any AnyTable {
-    let file = try ArrayFile(path)
-    return switch file.elementType {
-    case .bfloat16: try file.table(of: BFloat16.self)
-    case .float16: try file.table(of: Half.self)
-    default: try file.table()
-    }
-  }
+  static func read(_ path: String) throws -> any AnyTable { try ArrayFile(path).table() }
 
   /// The same where rows must be of `dim` elements, as in what is named.
   static func read(_ path: String, rowsOf dim: Int, asIn other: String) throws -> any AnyTable {
@@ -41,10 +34,22 @@ enum TableFile {
 }
 
 extension ArrayFile {
-  /// The array as a table of its own element type, where it is `[rows, dim]`.
-  fileprivate func table<Element: TableElement & NumPyElement>(
+  /// The array as a table of its own element type, where it is `[rows, dim]` of floats.
+  func table() throws -> any AnyTable {
+    switch elementType {
+    case .bfloat16: try table(of: BFloat16.self)
+    case .float16: try table(of: Half.self)
+    default: try table(of: Float.self)
+    }
+  }
+
+  private func table<Element: TableElement & NumPyElement>(
     of type: Element.Type
   ) throws -> EmbeddingTable<Element> {
+    guard elementType == Element.numPyType else {
+      throw NumPyError.elementType(
+        path: path, expected: Element.numPyType, found: elementType)
+    }
     try require(rank: 2)
     let table = try naming(path) { () throws(EmbedError) in
       try EmbeddingTable<Element>(rows: shape[0], dim: shape[1])

@@ -64,13 +64,15 @@ enum Spectrum: Subcommand {
       let model = try SafetensorsModel(contentsOf: path)
       return try model.table(try name ?? positions(of: model))
     }
-    if path.hasSuffix(".npz"), let name { return try ArrayFile(path, name: name).table() }
+    if path.hasSuffix(".npz"), let name {
+      return try ArrayFile(path, name: name).table().floats()
+    }
     guard name == nil else {
       throw CommandError.usage(
         "--tensor names a tensor of a .safetensors file or an array of a .npz file, not of '\(path)'"
       )
     }
-    return try ArrayFile(path).table()
+    return try TableFile.read(path).floats()
   }
 
   /// The position table of a model, by whatever name; an error that says which tensors can be named
