@@ -30,7 +30,7 @@ public final class TokenFile: @unchecked Sendable {
   public let count: Int
 
   private let memory: MappedMemory
-  private var base: UnsafeMutableRawPointer { unsafe memory.bytes.baseAddress.unsafelyUnwrapped }
+  private let base: UnsafeRawPointer
 
   /// Maps the file at `path`; reads none of it.
   ///
@@ -43,7 +43,9 @@ public final class TokenFile: @unchecked Sendable {
     guard bytes % width.rawValue == 0 else {
       throw .partialToken(path: path, bytes: bytes, width: width.rawValue)
     }
-    memory = try DataError.wrapping(try MappedMemory(file, byteCount: bytes))
+    let memory = try DataError.wrapping(try MappedMemory(file, byteCount: bytes))
+    unsafe base = UnsafeRawPointer(memory.bytes.baseAddress.unsafelyUnwrapped)
+    self.memory = memory
     self.path = path
     self.width = width
     count = bytes / width.rawValue
@@ -123,10 +125,10 @@ public final class TokenFile: @unchecked Sendable {
     switch width {
     case .uint16:
       unsafe Int64(
-        UInt16(littleEndian: memory.bytes.load(fromByteOffset: position * 2, as: UInt16.self)))
+        UInt16(littleEndian: base.load(fromByteOffset: position * 2, as: UInt16.self)))
     case .uint32:
       unsafe Int64(
-        UInt32(littleEndian: memory.bytes.load(fromByteOffset: position * 4, as: UInt32.self)))
+        UInt32(littleEndian: base.load(fromByteOffset: position * 4, as: UInt32.self)))
     }
   }
 }

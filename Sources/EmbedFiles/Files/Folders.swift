@@ -1,4 +1,5 @@
-// Folders made on the way to a file, and swept of files that a killed process left unfinished.
+// Folders made on the way to a file, looked into, and swept of files that a killed process left
+// unfinished.
 
 internal import CSystem
 
