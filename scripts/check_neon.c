@@ -59,8 +59,8 @@ static void check(const ek_kernels *set) {
   for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
     const size_t dim = dims[d];
     for (int s = 0; s < 2; s++) {
-      ek_embed_tile tile = nest(dim, out[s] + 1);
-      sets[s]->embed_f32(&tile);
+      ek_element_tile tile = {.rows = nest(dim, out[s] + 1)};
+      sets[s]->embed(&tile);
     }
     compare("embed", dim, N * dim + 1);
     for (int pair = 0; pair < 9; pair++) {
@@ -75,9 +75,9 @@ static void check(const ek_kernels *set) {
         memset(out[s], 0, N * dim * sizeof(float));
         ek_element_tile tile = {.rows = nest(dim, out[s]), .input = input, .output = output};
         tile.rows.tokens = from, tile.rows.positions = places;
-        sets[s]->embed_elements(&tile);
+        sets[s]->embed(&tile);
       }
-      compare("embed_elements", dim, N * dim);
+      compare("embed of elements", dim, N * dim);
       for (int s = 0; s < 2 && input != output; s++)
         sets[s]->convert(from, input, out[s], output, V * dim);
       compare("convert", dim, N * dim);

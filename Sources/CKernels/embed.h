@@ -97,8 +97,6 @@ EK_INLINE void embed_types(const ek_embed_tile *tile, ek_element input, ek_eleme
     embed_traffic(tile, (embedding){input, output, true, true, CACHED});
 }
 
-static void embed_f32(const ek_embed_tile *tile) { embed_types(tile, EK_F32, EK_F32); }
-
 /// Runs `act(input, output)` for the types that `in` and `out` are, which differ, both known when
 /// compiling.
 #define EK_OF_TYPES(in, out, act)            \
@@ -117,12 +115,12 @@ static void embed_f32(const ek_embed_tile *tile) { embed_types(tile, EK_F32, EK_
       act(EK_BF16, EK_F16);                  \
   } while (0)
 
-static void embed_elements(const ek_element_tile *tile) {
+static void embed(const ek_element_tile *tile) {
 #define EK_ACT(input, output) embed_types(&tile->rows, input, output)
   if (tile->input != tile->output)
     EK_OF_TYPES(tile->input, tile->output, EK_ACT);
   else if (tile->input == EK_F32)
-    embed_f32(&tile->rows);
+    EK_ACT(EK_F32, EK_F32);
   else if (tile->input == EK_F16)
     EK_ACT(EK_F16, EK_F16);
   else

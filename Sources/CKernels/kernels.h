@@ -25,10 +25,10 @@
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 
 #define EK_KERNELS                                                                                \
-  .embed_f32 = embed_f32, .embed_elements = embed_elements, .convert = convert,                   \
-  .sum_rows = sum_rows, .rotate = rotate, .normalize = normalize,                                 \
-  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,                   \
-  .sum_by_distance = sum_by_distance, .products = products, .combine = combine, .outer = outer,   \
+  .embed = embed, .convert = convert, .sum_rows = sum_rows, .rotate = rotate,                     \
+  .normalize = normalize, .normalize_gradient = normalize_gradient,                               \
+  .add_by_distance = add_by_distance, .sum_by_distance = sum_by_distance, .products = products,   \
+  .combine = combine, .outer = outer,                                                             \
   .step =                                                                                         \
       {                                                                                           \
           [EK_STEP_SGD] = step_sgd,           [EK_STEP_MOMENTUM] = step_momentum,                 \

@@ -18,12 +18,10 @@ typedef struct ek_kernels {
 
   /// for n in the nest: output[n, :] = scale * tokens[ids[n], :] + positions[place(n), :]
   ///
-  /// Traffic per token: D*4 bytes read from the token table, D*4 written once, and the
-  /// position row, which the order of the nest keeps in cache.
-  void (*embed_f32)(const ek_embed_tile *tile);
-
-  /// The same for tables and output of any element type; those of 16 bits move half the bytes.
-  void (*embed_elements)(const ek_element_tile *tile);
+  /// Arithmetic is in floats, rounded to the output's elements once. Traffic per token: a row read
+  /// from the token table and one written once, and the position row, which the order of the nest
+  /// keeps in cache.
+  void (*embed)(const ek_element_tile *tile);
 
   /// to[i] = from[i], rounded where `output` is narrower; the types differ.
   void (*convert)(const void *from, ek_element input, void *to, ek_element output, size_t count);
@@ -42,7 +40,7 @@ typedef struct ek_kernels {
   /// and written; cos/sin rows stay in cache.
   void (*rotate)(const ek_rotary_tile *tile);
 
-  /// `embed_f32` with segments, normalisation and dropout; as much traffic.
+  /// `embed` of floats with segments, normalisation and dropout; as much traffic.
   void (*normalize)(const ek_normalize_tile *tile);
 
   /// Its backward. Traffic per token: D*4 bytes read from the token table, D*4 of the gradient,

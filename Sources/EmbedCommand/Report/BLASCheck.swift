@@ -6,16 +6,16 @@
 // exact in whatever order it is made: results must be equal, and no tolerance hides a fault.
 
 internal import CBLASCalls
-package import EmbedKernel
+internal import EmbedKernel
 
 /// A check of one routine.
 package struct BLASCheck: Sendable {
   /// The routine's name, such as `sgemm`.
   package let routine: String
   /// Tries every shape; what was tried, or the first that came out wrong.
-  package let run: @Sendable () throws(EmbedError) -> Outcome
+  let run: @Sendable () throws(EmbedError) -> Outcome
 
-  package enum Outcome: Equatable, Sendable {
+  enum Outcome: Equatable, Sendable {
     case right(cases: Int)
     case wrong(String)
   }

@@ -18,16 +18,9 @@ private struct NativeEmbed: ParallelWork {
     let (kernels, call) = unsafe (plan.kernels, walk.call)
     // Small rectangles are in cache whichever way they are walked: write them in order.
     let byPosition = plan.traffic.prefetchRows > 0
-    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { _, tile in
-      if call.isFloat {
-        unsafe withUnsafePointer(to: tile) {
-          unsafe kernels.pointee.embed_f32($0)
-        }
-      } else {
-        var tile = ek_element_tile(
-          rows: tile, input: call.input.code, output: call.written.code)
-        unsafe kernels.pointee.embed_elements(&tile)
-      }
+    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { _, rows in
+      var tile = ek_element_tile(rows: rows, input: call.input.code, output: call.written.code)
+      unsafe kernels.pointee.embed(&tile)
     }
   }
 }
