@@ -132,6 +132,23 @@ extension AttentionBias {
 }
 
 extension AttentionShape {
+  /// Checks the sizes and that their product can be addressed.
+  ///
+  /// - Returns: The number of logits.
+  fileprivate func check() throws(EmbedError) -> Int {
+    guard heads > 0 else {
+      throw .invalidSize(argument: "heads", value: heads, expected: "1 or more")
+    }
+    guard batch >= 0 else { throw invalid("batch", batch) }
+    guard queries >= 0 else { throw invalid("queries", queries) }
+    guard keys >= 0 else { throw invalid("keys", keys) }
+    return try elementCount("logits", elementCount("logits", batch, heads), queries, keys)
+  }
+
+  private func invalid(_ argument: String, _ value: Int) -> EmbedError {
+    .invalidSize(argument: argument, value: value, expected: "0 or more")
+  }
+
   /// How far keys stand from queries.
   fileprivate func reach(_ queries: Places, _ keys: Places) -> BiasReach {
     var reach = BiasReach(past: 0, future: 0)

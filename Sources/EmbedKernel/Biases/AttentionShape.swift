@@ -26,23 +26,6 @@ public struct AttentionShape: Hashable, Sendable {
 
   /// The dimensions in memory order.
   public var dimensions: [Int] { [batch, heads, queries, keys] }
-
-  /// Checks the sizes and that their product can be addressed.
-  ///
-  /// - Returns: The number of logits.
-  func check() throws(EmbedError) -> Int {
-    guard heads > 0 else {
-      throw .invalidSize(argument: "heads", value: heads, expected: "1 or more")
-    }
-    guard batch >= 0 else { throw invalid("batch", batch) }
-    guard queries >= 0 else { throw invalid("queries", queries) }
-    guard keys >= 0 else { throw invalid("keys", keys) }
-    return try elementCount("logits", elementCount("logits", batch, heads), queries, keys)
-  }
-
-  private func invalid(_ argument: String, _ value: Int) -> EmbedError {
-    .invalidSize(argument: argument, value: value, expected: "0 or more")
-  }
 }
 
 /// Which logits become minus infinity.

@@ -164,3 +164,14 @@ extension PositionIDs {
     }
   }
 }
+
+extension PositionIDs {
+  /// One more than the highest position of the tokens `range` of a checked batch.
+  package func length(context: Int, in range: Range<Int>) -> Int {
+    var length = 0
+    withPlaces(context: context) { places in
+      length = places.bounds(context: context, in: range).map { $0.upperBound + 1 } ?? 0
+    }
+    return length
+  }
+}

@@ -1,4 +1,4 @@
-// One rotary call, checked, and its walk over the tensor: runs of tokens at consecutive positions
+// One rotary call: sizes, memory and positions checked, and its walk over the tensor: runs of tokens at consecutive positions
 // become tiles whose rows of cosines and sines are the table's; other rows are computed on the way.
 //
 // B batch, H heads, T context, D head dim, P pairs.
@@ -36,6 +36,105 @@ internal import CKernels
       layout == .halves ? pairs.isMultiple(of: 16) : blocks == 1 || (2 * pairs).isMultiple(of: line)
     return unsafe UInt(bitPattern: output) % 64 == 0 && shape.headDim.isMultiple(of: line)
       && areBlocksAligned
+  }
+}
+
+extension RotaryEmbedding {
+  @usableFromInline
+  package func check(_ count: Int, _ shape: RotaryShape, _ argument: String) throws(EmbedError) {
+    try Self.check(count, shape, headDim: headDim, argument)
+  }
+
+  package static func check(
+    _ count: Int, _ shape: RotaryShape, headDim: Int, _ argument: String
+  ) throws(EmbedError) {
+    let expected = try shape.check(headDim: headDim)
+    guard count == expected else {
+      throw .wrongElementCount(
+        argument: argument, expected: expected, shape: shape.dimensions, actual: count)
+    }
+  }
+
+  func check(
+    _ input: Elements, _ output: Elements, _ shape: RotaryShape
+  ) throws(EmbedError) {
+    try check(input.count, shape, "input")
+    try check(output.count, shape, "output")
+    let (x, y) = unsafe (UInt(bitPattern: input.base), UInt(bitPattern: output.base))
+    let bytes = UInt(input.count * input.type.byteCount)
+    if x != y, bytes > 0, max(x, y) - min(x, y) < bytes {
+      throw .overlappingMemory(argument: "input")
+    }
+  }
+
+  @usableFromInline
+  func rotate(
+    _ input: Elements, _ shape: RotaryShape, _ place: PositionIDs, _ scale: RotaryScale?,
+    _ direction: RotaryDirection, _ role: RotaryRole, _ output: Elements, _ kernels: Kernels
+  ) throws(EmbedError) {
+    try check(input, output, shape)
+    let (batch, context) = (shape.batch, shape.context)
+    let state = try state(under: scale, role, place, batch: batch, context: context)
+    try place.withPlaces(context: context) { (places) throws(EmbedError) in
+      try unsafe run(
+        state, places, coordinates: nil, shape, 0..<shape.tokens, direction, input, output, kernels)
+    }
+  }
+
+  @usableFromInline
+  func rotate(
+    _ input: Elements, _ shape: RotaryShape,
+    coordinates positions: UnsafeBufferPointer<Int32>, _ direction: RotaryDirection,
+    _ role: RotaryRole, _ output: Elements, _ kernels: Kernels
+  ) throws(EmbedError) {
+    try check(input, output, shape)
+    let count = axes?.count ?? 1
+    let tokens = shape.tokens
+    let expected = try elementCount("coordinates", count, shape.batch, shape.context)
+    guard positions.count == expected else {
+      throw .wrongElementCount(
+        argument: "coordinates", expected: expected, shape: [count, shape.batch, shape.context],
+        actual: positions.count)
+    }
+    let limit = maximumPosition
+    var highest = -1
+    for i in 0..<positions.count {
+      let position = unsafe Int(positions[i])
+      guard position >= 0, position <= limit else {
+        let token = i % max(tokens, 1)
+        throw .positionOutOfRange(
+          position: position, batchRow: token / shape.context, index: token % shape.context,
+          maximum: limit + 1)
+      }
+      highest = max(highest, position)
+    }
+    let state = try state(scaling.scale(length: highest + 1), role)
+    try state.reserve(highest + 1)
+    try unsafe run(
+      state, .sequential(offset: 0), coordinates: positions.baseAddress, shape, 0..<tokens,
+      direction, input, output, kernels)
+  }
+
+  /// Rotates the tokens `tokens`, counted over the batch.
+  @inline(__always)
+  func run(
+    _ state: RotaryState, _ places: Places, coordinates: UnsafePointer<Int32>?,
+    _ shape: RotaryShape, _ tokens: Range<Int>, _ direction: RotaryDirection,
+    _ input: Elements, _ output: Elements, _ kernels: Kernels
+  ) throws(EmbedError) {
+    let (vectors, bytes) = (tokens.count &* shape.heads, headDim &* input.type.byteCount)
+    let plan = try Plan(
+      kernels, outputBytes: vectors &* bytes, rows: vectors, dim: (bytes &+ 3) / 4)
+    guard let x = unsafe input.base, let y = unsafe output.base, vectors > 0 else { return }
+    state.withRows { rows in
+      let call = unsafe RotaryCall(
+        shape: shape, rows: rows, places: places, coordinates: coordinates,
+        blocks: axes?.blocks ?? 1, layout: layout,
+        // Backward twice is forward.
+        direction: direction == turn ? .forward : .backward, input: x,
+        output: UnsafeMutableRawPointer(mutating: y), type: input.type, tokens: tokens, plan: plan)
+      Threads.split(tokens.count, plan.threads, call)
+    }
   }
 }
 
@@ -151,5 +250,12 @@ extension ek_rotary_tile {
   @inline(__always)
   func cosines(_ outer: Int, _ inner: Int) -> UnsafePointer<Float> {
     unsafe rows + (outer &* self.outer.rows &+ inner &* self.inner.rows)
+  }
+}
+
+extension NativeKernels {
+  static func rotate(_ tile: ek_rotary_tile, _ plan: Plan) {
+    var tile = unsafe tile
+    unsafe plan.kernels.pointee.rotate(&tile)
   }
 }

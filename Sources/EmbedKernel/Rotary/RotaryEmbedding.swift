@@ -89,7 +89,7 @@ public final class RotaryEmbedding: Sendable {
     self.axes = axes
     self.decay = decay
     self.tableBytes = tableBytes
-    let parts = Parts(rotaryDim, base, scaling, axes, decay, tableBytes)
+    let parts = RotaryParts(rotaryDim, base, scaling, axes, decay, tableBytes)
     trained = try parts.state(.trained, .queries)
     keys = decay == nil ? nil : try parts.state(.trained, .keys)
   }
@@ -117,7 +117,7 @@ public final class RotaryEmbedding: Sendable {
 
   package var pairs: Int { rotaryDim / 2 }
 
-  private var parts: Parts { Parts(rotaryDim, base, scaling, axes, decay, tableBytes) }
+  private var parts: RotaryParts { RotaryParts(rotaryDim, base, scaling, axes, decay, tableBytes) }
 
   /// The angles and tables of a scale: kept, except for those of a single length.
   @inline(__always)
@@ -148,58 +148,51 @@ public final class RotaryEmbedding: Sendable {
   }
 }
 
-/// What makes a state, as a value that exists before the embedding does.
-private struct Parts {
-  let rotaryDim: Int
-  let base: Double
-  let scaling: any RotaryScaling
-  let axes: RotaryAxes?
-  let decay: XPosDecay?
-  let tableBytes: Int
-
-  init(
-    _ rotaryDim: Int, _ base: Double, _ scaling: any RotaryScaling, _ axes: RotaryAxes?,
-    _ decay: XPosDecay?, _ tableBytes: Int
-  ) {
-    self.rotaryDim = rotaryDim
-    self.base = base
-    self.scaling = scaling
-    self.axes = axes
-    self.decay = decay
-    self.tableBytes = tableBytes
+extension RotaryEmbedding {
+  /// The highest position that can be: positions are 32-bit numbers, and xPos has a reach.
+  var maximumPosition: Int {
+    let largest = Int(Int32.max)
+    guard let decay else { return largest }
+    return min(largest, decay.center + decay.reach(rotaryDim: rotaryDim))
   }
 
-  func frequencies(_ scale: RotaryScale) throws(EmbedError) -> RotaryFrequencies {
-    var geometry = RotaryGeometry(rotaryDim: rotaryDim, base: base)
-    let repeats = axes.flatMap { $0.isAxial ? $0.count : nil } ?? 1
-    if repeats > 1 {
-      // Each coordinate has the frequencies of a head of its own.
-      guard rotaryDim.isMultiple(of: 2 * repeats) else {
+  /// The angles for a call, with rows for its positions as far as the table goes.
+  @inline(__always)
+  func state(
+    under scale: RotaryScale?, _ role: RotaryRole, _ place: PositionIDs, batch: Int, context: Int
+  ) throws(EmbedError) -> RotaryState {
+    // The usual call: the trained angles, and all positions in the table.
+    let first = try state(scale ?? .trained, role)
+    let isKnown: Bool
+    do throws(EmbedError) {
+      isKnown = try place.check(
+        batch: batch, context: context, maximum: min(first.rowCount, maximumPosition + 1))
+    } catch {
+      // Checked once more below, for an error that names the real limit.
+      isKnown = false
+    }
+    if isKnown, scale != nil || scaling.scale(length: first.rowCount) == .trained {
+      return first
+    }
+    let needed = try length(place, batch: batch, context: context)
+    let state = scale == nil ? try state(scaling.scale(length: needed), role) : first
+    try state.reserve(needed)
+    return state
+  }
+
+  /// One more than the highest position.
+  func length(_ place: PositionIDs, batch: Int, context: Int) throws(EmbedError) -> Int {
+    let maximum = maximumPosition + 1
+    try place.requireBelow(maximum, batch: batch, context: context)
+    if let decay, decay.center > 0 {
+      // Before the center queries shrink and keys grow.
+      let lowest = decay.center - decay.reach(rotaryDim: rotaryDim)
+      guard lowest <= 0 else {
         throw .invalidSize(
-          argument: "rotaryDim", value: rotaryDim,
-          expected: "a multiple of \(2 * repeats) with \(repeats) axes")
+          argument: "center", value: decay.center,
+          expected: "at most the decay's reach, \(decay.reach(rotaryDim: rotaryDim))")
       }
-      geometry.rotaryDim /= repeats
     }
-    var angles = try scaling.frequencies(geometry, under: scale)
-    guard angles.radians.count == geometry.rotaryDim / 2 else {
-      throw .wrongElementCount(
-        argument: "frequencies", expected: geometry.rotaryDim / 2,
-        shape: [geometry.rotaryDim / 2], actual: angles.radians.count)
-    }
-    for value in angles.radians + [angles.attentionFactor] where !value.isFinite {
-      throw .invalidValue(argument: "frequency", value: value, expected: "a finite number")
-    }
-    angles.radians = (0..<repeats).flatMap { _ in angles.radians }
-    return angles
-  }
-
-  func state(_ scale: RotaryScale, _ role: RotaryRole) throws(EmbedError) -> RotaryState {
-    let sign = role == .keys ? -1.0 : 1.0
-    return try RotaryState(
-      frequencies(scale), growth: decay?.logarithms(rotaryDim: rotaryDim).map { sign * $0 },
-      center: decay?.center ?? 0, axes: try axes?.coordinates(pairs: rotaryDim / 2),
-      // Angles of a single length are used for one call.
-      tableBytes: { if case .length = scale { 0 } else { tableBytes } }())
+    return place.length(context: context, in: 0..<batch * context)
   }
 }

@@ -154,6 +154,62 @@ internal import Synchronization
   }
 }
 
+/// What makes a state, as a value that exists before the embedding does.
+struct RotaryParts {
+  let rotaryDim: Int
+  let base: Double
+  let scaling: any RotaryScaling
+  let axes: RotaryAxes?
+  let decay: XPosDecay?
+  let tableBytes: Int
+
+  init(
+    _ rotaryDim: Int, _ base: Double, _ scaling: any RotaryScaling, _ axes: RotaryAxes?,
+    _ decay: XPosDecay?, _ tableBytes: Int
+  ) {
+    self.rotaryDim = rotaryDim
+    self.base = base
+    self.scaling = scaling
+    self.axes = axes
+    self.decay = decay
+    self.tableBytes = tableBytes
+  }
+
+  func frequencies(_ scale: RotaryScale) throws(EmbedError) -> RotaryFrequencies {
+    var geometry = RotaryGeometry(rotaryDim: rotaryDim, base: base)
+    let repeats = axes.flatMap { $0.isAxial ? $0.count : nil } ?? 1
+    if repeats > 1 {
+      // Each coordinate has the frequencies of a head of its own.
+      guard rotaryDim.isMultiple(of: 2 * repeats) else {
+        throw .invalidSize(
+          argument: "rotaryDim", value: rotaryDim,
+          expected: "a multiple of \(2 * repeats) with \(repeats) axes")
+      }
+      geometry.rotaryDim /= repeats
+    }
+    var angles = try scaling.frequencies(geometry, under: scale)
+    guard angles.radians.count == geometry.rotaryDim / 2 else {
+      throw .wrongElementCount(
+        argument: "frequencies", expected: geometry.rotaryDim / 2,
+        shape: [geometry.rotaryDim / 2], actual: angles.radians.count)
+    }
+    for value in angles.radians + [angles.attentionFactor] where !value.isFinite {
+      throw .invalidValue(argument: "frequency", value: value, expected: "a finite number")
+    }
+    angles.radians = (0..<repeats).flatMap { _ in angles.radians }
+    return angles
+  }
+
+  func state(_ scale: RotaryScale, _ role: RotaryRole) throws(EmbedError) -> RotaryState {
+    let sign = role == .keys ? -1.0 : 1.0
+    return try RotaryState(
+      frequencies(scale), growth: decay?.logarithms(rotaryDim: rotaryDim).map { sign * $0 },
+      center: decay?.center ?? 0, axes: try axes?.coordinates(pairs: rotaryDim / 2),
+      // Angles of a single length are used for one call.
+      tableBytes: { if case .length = scale { 0 } else { tableBytes } }())
+  }
+}
+
 /// Rows of the positions `0..<rows`; never changed once published.
 final class RotaryTable: Sendable {
   let rows: Int
