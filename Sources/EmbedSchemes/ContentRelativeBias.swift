@@ -34,8 +34,11 @@ public import EmbedKernel
   /// Zero: the bias depends on the query's vector.
   public func value(head: Int, query: Int, key: Int) -> Double { 0 }
 
-  /// Grows the index.
-  public func prepare(_ reach: BiasReach) throws(EmbedError) { try index.cover(reach) }
+  /// Grows the index, and brings rows that an optimiser left behind up to date.
+  public func prepare(_ reach: BiasReach) throws(EmbedError) {
+    unsafe _ = bank.unsafeBuffer
+    try index.cover(reach)
+  }
 
   private var products: RelativeProducts {
     unsafe RelativeProducts(

@@ -121,8 +121,11 @@ public import EmbedKernel
   /// Zero: the bias depends on vectors.
   public func value(head: Int, query: Int, key: Int) -> Double { 0 }
 
-  /// Grows the index.
-  public func prepare(_ reach: BiasReach) throws(EmbedError) { try index.cover(reach) }
+  /// Grows the index, and brings rows that an optimiser left behind up to date.
+  public func prepare(_ reach: BiasReach) throws(EmbedError) {
+    unsafe _ = (keyTable?.unsafeBuffer, queryTable?.unsafeBuffer)
+    try index.cover(reach)
+  }
 
   private func products(_ table: EmbeddingTable<Float>, _ head: Int) -> RelativeProducts {
     unsafe RelativeProducts(

@@ -117,8 +117,9 @@ public import EmbedKernel
   /// Zero: the bias depends on vectors.
   public func value(head: Int, query: Int, key: Int) -> Double { 0 }
 
-  /// Grows the tables.
+  /// Grows the tables, and brings rows that an optimiser left behind up to date.
   public func prepare(_ reach: BiasReach) throws(EmbedError) {
+    unsafe _ = (contentBias.unsafeBuffer, positionBias.unsafeBuffer, projection.unsafeBuffer)
     try rows.cover(reach)
     try heights.cover(reach)
   }
