@@ -1,5 +1,6 @@
-// One rotary call: sizes, memory and positions checked, and its walk over the tensor: runs of tokens at consecutive positions
-// become tiles whose rows of cosines and sines are the table's; other rows are computed on the way.
+// One rotary call: sizes, memory and positions checked, and its walk over the tensor. Runs of tokens
+// at consecutive positions become tiles whose rows of cosines and sines are the table's; other rows
+// are computed on the way.
 //
 // B batch, H heads, T context, D head dim, P pairs.
 
