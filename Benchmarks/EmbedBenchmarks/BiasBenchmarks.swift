@@ -3,7 +3,7 @@
 // B batch, H heads, Q queries, K keys.
 //
 // Names: `alibi/<backend>/f32/B1_H12_Q1024_K1024/threads:2`, `causal` where the mask is laid too,
-// `c_add` for the plain tensor. `bf16` and `f16` are two-byte logits with a table of floats, and
+// `c_add` for the plain tensor. `bf16` and `f16` are 16-bit logits with a table of floats, and
 // their plain tensor is one of bfloat16.
 
 internal import BenchmarkHarness

@@ -19,19 +19,19 @@ enum EmbedBenchmarks {
       }
     }
     let forward = ForwardBenchmarks(store: store)
-    let halfPrecision = HalfPrecisionBenchmarks(store)
+    let sixteenBit = SixteenBitBenchmarks(store)
     let backward = BackwardBenchmarks(store: store)
     let step = StepBenchmarks(store: store)
-    let halfPrecisionStep = HalfPrecisionStepBenchmarks(store: store)
+    let sixteenBitStep = SixteenBitStepBenchmarks(store: store)
     let normalize = NormalizeBenchmarks(store: store)
     let rotary = RotaryBenchmarks(store: store)
     let biases = BiasBenchmarks(store: store)
     let training = TrainingBenchmarks()
-    forEach([Workload.seed, Workload.gpt2]) { halfPrecision.register($0, threads: $1) }
+    forEach([Workload.seed, Workload.gpt2]) { sixteenBit.register($0, threads: $1) }
     forEach(Workload.all) { forward.register($0, threads: $1) }
     forEach(Workload.headline + Workload.backwardSweeps) { backward.register($0, threads: $1) }
     forEach(Workload.stepped) { step.register($0, threads: $1) }
-    forEach(Workload.stepped) { halfPrecisionStep.register($0, threads: $1) }
+    forEach(Workload.stepped) { sixteenBitStep.register($0, threads: $1) }
     forEach(Workload.headline) { normalize.register($0, threads: $1) }
     forEach(RotaryWorkload.all) { rotary.register($0, threads: $1) }
     forEach(BiasBenchmarks.shapes) { biases.register($0, threads: $1) }

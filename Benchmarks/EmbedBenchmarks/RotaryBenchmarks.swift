@@ -3,7 +3,7 @@
 //
 //   rope/<backend>/f32/B8_H12_T1024_D64/<layout>[/in_place]/threads:2
 //
-// and the same with bf16 and f16 for two-byte elements, beside a copy of as many bytes.
+// and the same with bf16 and f16 for 16-bit elements, beside a copy of as many bytes.
 //
 // Tensors rotate over several, so that none is in cache. See `scripts/bench ratios`.
 

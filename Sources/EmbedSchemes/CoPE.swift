@@ -54,7 +54,7 @@ extension Kernels {
       cope, unsafe Elements(UnsafeBufferPointer(written)), shape, queries, keys, vectors)
   }
 
-  /// The same for any element type: two-byte queries are widened to floats in the workspace,
+  /// The same for any element type: 16-bit queries are widened to floats in the workspace,
   /// logits one by one, and each is rounded once.
   @inlinable
   public func addCoPE<Element: TableElement>(

@@ -75,7 +75,7 @@ internal import EmbedKernel
   /// Calls `body` for the logits of `span` in row `row` from the last to the first, with the whole
   /// position, the share of the next one, and the gate. The count is kept in Double.
   @inline(__always)
-  func forEachLogit<Element: SIMDElement>(
+  func forEachLogit<Element: StoredElement>(
     _ type: Element.Type, _ row: Int, _ span: Range<Int>,
     _ body: (_ key: Int, _ place: Int, _ share: Float, _ gate: Double) -> Void
   ) {
@@ -104,11 +104,11 @@ struct CoPEForward: ParallelWork {
 
   func run(_ range: Range<Int>) { Body(rows: rows, range: range).run(rows.call.element, .float32) }
 
-  private struct Body: TypedBody {
+  private struct Body: ElementBody {
     let rows: CoPERows
     let range: Range<Int>
 
-    func run<Element: SIMDElement, Other: SIMDElement>(
+    func run<Element: StoredElement, Other: StoredElement>(
       _ element: Element.Type, _ other: Other.Type
     ) {
       var scratch = RelativeProducts.Scratch(repeating: 0)
@@ -152,10 +152,10 @@ struct CoPEForward: ParallelWork {
 
   func run() { Body(work: self).run(rows.call.element, .float32) }
 
-  private struct Body: TypedBody {
+  private struct Body: ElementBody {
     let work: CoPEGradient
 
-    func run<Element: SIMDElement, Other: SIMDElement>(
+    func run<Element: StoredElement, Other: StoredElement>(
       _ element: Element.Type, _ other: Other.Type
     ) {
       for row in 0..<work.rows.count {
@@ -164,7 +164,7 @@ struct CoPEForward: ParallelWork {
     }
   }
 
-  private func add<Element: SIMDElement>(
+  private func add<Element: StoredElement>(
     _ element: Element.Type, _ row: Int, _ keys: Range<Int>
   ) {
     var scratch = RelativeProducts.Scratch(repeating: 0)
@@ -186,7 +186,7 @@ struct CoPEForward: ParallelWork {
   }
 
   /// A gate moves the positions of its own key and of all before it.
-  private func passThroughGates<Element: SIMDElement>(
+  private func passThroughGates<Element: StoredElement>(
     _ element: Element.Type, _ row: Int, _ keys: Range<Int>, _ mine: UnsafeMutableRawPointer,
     _ products: UnsafeMutablePointer<Float>
   ) {

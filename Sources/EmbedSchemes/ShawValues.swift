@@ -51,7 +51,7 @@ extension Kernels {
   ///
   ///     output[b, h, i, :] += sum over j of weights[b, h, i, j] · table[clip(j - i, -k, k) + k, :]
   ///
-  /// Two-byte weights and outputs are widened, summed as floats, and rounded once.
+  /// 16-bit weights and outputs are widened, summed as floats, and rounded once.
   ///
   /// - Parameters:
   ///   - weights: Attention weights after softmax, shape `[batch, heads, queries, keys]`.

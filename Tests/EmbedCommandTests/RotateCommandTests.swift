@@ -1,4 +1,4 @@
-// `rotate` by several coordinates a token, with an offset for each sequence, and in two-byte elements.
+// `rotate` by several coordinates a token, with an offset for each sequence, and in 16-bit elements.
 
 import EmbedKernel
 import Foundation

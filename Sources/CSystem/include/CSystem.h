@@ -1,5 +1,5 @@
-// The C library for Swift, by one name on every system: its headers, and what Swift cannot import of
-// them (errno, calls with `...`, macros with casts) or would write out in each place.
+// The C library for Swift, by one name on every system: its headers, and what Swift cannot import
+// of them (errno, calls with `...`, macros with casts) or would write out in each place.
 #ifndef CSYSTEM_H
 #define CSYSTEM_H
 
@@ -52,8 +52,8 @@ static inline bool cs_is_device(const struct stat *status) {
   return S_ISBLK(status->st_mode) || S_ISCHR(status->st_mode);
 }
 
-/// Reads until `bytes` are full or the file ends, at `offset`, or below 0 where the file stands; goes
-/// on where a signal interrupts. Returns how many bytes, or -1.
+/// Reads until `bytes` are full or the file ends, at `offset`, or below 0 where the file stands;
+/// goes on where a signal interrupts. Returns how many bytes, or -1.
 ssize_t cs_read(int file, void *bytes, size_t count, off_t offset);
 
 /// Reads what there is, as the system's `read`.

@@ -12,7 +12,7 @@ enum Rotate: Subcommand {
     needed: "Q.npy")
   static let output = Option(
     "output", .array,
-    "Where the rotated ones go, the same shape and element type: two-byte elements are rotated in "
+    "Where the rotated ones go, the same shape and element type: 16-bit elements are rotated in "
       + "float32 and rounded once, to nearest even; bfloat16 is written as NumPy's '<V2'",
     needed: "OUT.npy")
   static let order = Option<HeadOrder>(

@@ -2,7 +2,7 @@
 // only: arithmetic is done in Float and rounded once.
 
 /// A number in bfloat16, as its bits.
-public struct BFloat16: HalfPrecision, Sendable {
+public struct BFloat16: SixteenBitElement, Sendable {
   /// Sign, 8 exponent bits, 7 bits of fraction.
   public let bitPattern: UInt16
 

@@ -2,7 +2,7 @@
 // are calls into the compiler's library, so the bits are converted here.
 
 /// A number in IEEE half precision, as its bits.
-public struct Half: HalfPrecision, Sendable {
+public struct Half: SixteenBitElement, Sendable {
   /// Sign, 5 exponent bits, 10 bits of fraction.
   public let bitPattern: UInt16
 

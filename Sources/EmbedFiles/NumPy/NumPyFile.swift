@@ -117,7 +117,7 @@ public enum NumPyFile {
   }
 }
 
-extension NumPyArray where Element: HalfPrecision {
+extension NumPyArray where Element: SixteenBitElement {
   /// Writes the elements as floats, which is exact; returns the shape.
   func widen(into floats: inout MutableSpan<Float>, path: String) throws(NumPyError) -> [Int] {
     guard count == floats.count else {

@@ -134,7 +134,7 @@ public struct SafetensorsWriter: ~Copyable {
     unwritten.remove(index)
   }
 
-  private func write<Element: HalfPrecision>(
+  private func write<Element: SixteenBitElement>(
     _ elements: Span<Float>, at entry: SafetensorsEntry, as type: Element.Type
   ) throws(SafetensorsError) {
     let block = 1 << 15

@@ -1,5 +1,5 @@
 // Biases by distance on OpenBLAS: a `cblas_saxpy` of the shifted table row for each row of logits.
-// BLAS computes with floats alone: two-byte logits go to C's portable kernels.
+// BLAS computes with floats alone: 16-bit logits go to C's portable kernels.
 
 internal import CBLASCalls
 internal import CKernels

@@ -1,4 +1,4 @@
-// Biases by distance in pure Swift: 16 floats a step. Two-byte logits go to C's portable kernels.
+// Biases by distance in pure Swift: 16 floats a step. 16-bit logits go to C's portable kernels.
 
 internal import CKernels
 

@@ -2,7 +2,7 @@
 // Masks are laid here, so no scheme knows of them; the distance table alone lays the causal one
 // itself, in the same pass over memory.
 //
-// Schemes compute with floats. Two-byte logits are widened to the stack block by block, and rounded
+// Schemes compute with floats. 16-bit logits are widened to the stack block by block, and rounded
 // once when the block is done, so every scheme works on every element type.
 
 /// The blocks of a call, which are pieces of work for any thread.
@@ -11,7 +11,7 @@
   let bias: any AttentionBias
   /// The bias lays the causal mask, and writes where it would add.
   let isFused: Bool
-  /// Floats of a block of two-byte logits, on the stack of the thread; nil for floats.
+  /// Floats of a block of 16-bit logits, on the stack of the thread; nil for floats.
   private(set) var scratch: UnsafeMutablePointer<Float>?
 
   init(_ call: AttentionCall, _ bias: any AttentionBias) {
@@ -27,7 +27,7 @@
 
   /// Rows of a block: enough to use a table's row again while it is in L1.
   package static let rows = 32
-  /// Columns of a block of two-byte logits.
+  /// Columns of a block of 16-bit logits.
   static let columns = 512
   /// The floats of such a block, 64 KiB.
   typealias Scratch = InlineArray<16384, Float>
@@ -140,7 +140,7 @@ extension BiasBlocks: ParallelWork {
     }
   }
 
-  /// Copies two-byte logits to floats, `columns` a row.
+  /// Copies 16-bit logits to floats, `columns` a row.
   func widen(
     _ lane: Int, _ queries: Stretch, _ keys: Stretch, to floats: UnsafeMutablePointer<Float>
   ) {

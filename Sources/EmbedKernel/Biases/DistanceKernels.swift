@@ -1,5 +1,5 @@
 // Biases by distance as backends compute them: add or sum along diagonals. The C record is the one
-// that all backends take; two-byte logits go to C's kernels whatever the backend.
+// that all backends take; 16-bit logits go to C's kernels whatever the backend.
 
 internal import CKernels
 
@@ -7,7 +7,7 @@ internal import CKernels
 protocol DistanceKernels {
   /// for r in rows, j in columns seen: logits[r, j] += table[j - r]; the others: -infinity
   ///
-  /// Two-byte logits are widened, added to as floats, and rounded once.
+  /// 16-bit logits are widened, added to as floats, and rounded once.
   static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan)
 
   /// for r in rows in order, j in columns seen: table[j - r] += logits[r, j]

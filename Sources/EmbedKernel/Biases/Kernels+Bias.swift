@@ -12,7 +12,7 @@ extension Kernels {
   /// The logits may be any tile of queries against keys: their positions say where they stand.
   /// Queries and keys of different packed documents get no bias, and are masked by `.documents`.
   /// Padding keys get none and are masked by `.padding`; rows of padding queries are left alone.
-  /// Two-byte logits are widened to floats, added to, and rounded once to nearest even. Bit for bit
+  /// 16-bit logits are widened to floats, added to, and rounded once to nearest even. Bit for bit
   /// the same for every backend and number of threads.
   ///
   /// - Parameters:
@@ -63,7 +63,7 @@ extension Kernels {
 
   /// Adds the gradient of a bias's parameters to `gradient`, from the gradient of the logits.
   ///
-  /// Two-byte gradients are widened and summed as floats.
+  /// 16-bit gradients are widened and summed as floats.
   ///
   /// - Parameters:
   ///   - logitsGradient: Shape `[batch, heads, queries, keys]`. What the mask hides is not read.

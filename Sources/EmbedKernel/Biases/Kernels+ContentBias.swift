@@ -25,8 +25,8 @@ extension Kernels {
 
   /// The same for vectors and logits of any element type.
   ///
-  /// Two-byte vectors are widened to floats in the workspace, `batch * heads * (queries + keys) *
-  /// headDim` of them; two-byte logits block by block on the stack, and rounded once.
+  /// 16-bit vectors are widened to floats in the workspace, `batch * heads * (queries + keys) *
+  /// headDim` of them; 16-bit logits block by block on the stack, and rounded once.
   @inlinable
   public func addBias<Element: TableElement>(
     _ bias: any AttentionBias, queryVectors: Span<Element>, keyVectors: Span<Element>,

@@ -65,7 +65,7 @@ extension TrainedBias {
   }
 }
 
-/// Memory that gradients of biases sum into, and that two-byte vectors of queries and keys are
+/// Memory that gradients of biases sum into, and that 16-bit vectors of queries and keys are
 /// widened to. Kept from call to call: it grows to the largest call seen and stays.
 public struct BiasWorkspace: ~Copyable {
   private var buffer: AlignedBuffer<Float>

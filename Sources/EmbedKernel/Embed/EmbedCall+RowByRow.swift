@@ -10,11 +10,12 @@ extension EmbedCall {
   }
 }
 
-private struct RowByRow: TypedBody {
+private struct RowByRow: ElementBody {
   let call: EmbedCall
   let range: Range<Int>
 
-  func run<Input: SIMDElement, Output: SIMDElement>(_ input: Input.Type, _ output: Output.Type) {
+  func run<Input: StoredElement, Output: StoredElement>(_ input: Input.Type, _ output: Output.Type)
+  {
     let last = call.shape.vocabulary - 1
     call.places.forEachRun(context: call.shape.context, in: range) { start, count, position in
       for token in start..<start + count {

@@ -1,4 +1,4 @@
-// The entrance: token rows gathered and positions added, from tables of floats or of two-byte elements
+// The entrance: token rows gathered and positions added, from tables of floats or of 16-bit elements
 // into outputs of either.
 
 extension Kernels {
@@ -7,7 +7,7 @@ extension Kernels {
   ///     for b in 0..<batch, t in 0..<context:
   ///       output[b, t, :] = round(scale * tokens[ids[b, t], :] + positions[place(b, t), :])
   ///
-  /// Two-byte elements are widened to floats, which is exact, multiplied and added as floats, and
+  /// 16-bit elements are widened to floats, which is exact, multiplied and added as floats, and
   /// rounded once to the output's type, to nearest even. Bit for bit the same for every backend and
   /// number of threads.
   ///

@@ -1,5 +1,5 @@
 // Applying the rotation to queries and keys: into other memory or in place, forward and backward,
-// in floats or two-byte elements.
+// in floats or 16-bit elements.
 
 extension RotaryEmbedding {
   /// Rotates each head's vector by its token's position.
@@ -7,7 +7,7 @@ extension RotaryEmbedding {
   ///     for every pair (a, b) of the first r elements, with angle = position * frequency:
   ///       output pair = (a * cos - b * sin, b * cos + a * sin) * attentionFactor
   ///
-  /// Two-byte elements are widened to floats, which is exact, rotated, and rounded once to nearest
+  /// 16-bit elements are widened to floats, which is exact, rotated, and rounded once to nearest
   /// even. All backends but OpenBLAS, whose `srot` fuses additions, give the same bits for every
   /// number of threads.
   ///

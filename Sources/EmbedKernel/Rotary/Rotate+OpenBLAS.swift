@@ -1,7 +1,7 @@
 // Rotation by the OpenBLAS backend: `cblas_srot`, a plane rotation of two strided vectors by one
 // angle. All heads of a token share a pair's angle, so a call rotates one pair of one token in all
 // heads: short vectors at long strides, a call for every H*8 bytes. BLAS computes with floats alone:
-// two-byte elements go to C's portable kernels.
+// 16-bit elements go to C's portable kernels.
 //
 // `srot` fuses its multiplications and additions where the CPU can, so results may differ from the
 // other backends' by a rounding.

@@ -1,5 +1,5 @@
 // Rotation by the pure Swift backend: 16 pairs a step in the layout of halves, 8 in the interleaved one.
-// Two-byte elements go to C's portable kernels.
+// 16-bit elements go to C's portable kernels.
 //
 // Bytes a row: D*4 read, D*4 written; the row of cosines and sines comes from cache.
 

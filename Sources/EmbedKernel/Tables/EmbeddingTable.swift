@@ -145,7 +145,7 @@ extension EmbeddingTable<Float> {
   }
 }
 
-extension EmbeddingTable where Element: HalfPrecision {
+extension EmbeddingTable where Element: SixteenBitElement {
   /// Rounds the elements of `table` to nearest even.
   public convenience init(rounding table: EmbeddingTable<Float>) throws(EmbedError) {
     try self.init(rows: table.rows, dim: table.dim)

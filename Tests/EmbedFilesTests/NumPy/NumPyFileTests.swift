@@ -150,7 +150,7 @@ enum NumPyFixtures {
   }
 
   @Test(arguments: ["float16-matrix.npy", "bfloat16-fortran-2x3.npy", "float32-fortran-3x5.npy"])
-  func widensHalfPrecision(name: String) throws {
+  func widensSixteenBits(name: String) throws {
     let path = NumPyFixtures.path(name)
     let shape = try NumPyHeader(contentsOf: path).shape
     var floats = [Float](repeating: .nan, count: shape[0] * shape[1])

@@ -1,4 +1,4 @@
-// Rotating two-byte elements: what the float rotation gives, rounded once, bit for bit by every
+// Rotating 16-bit elements: what the float rotation gives, rounded once, bit for bit by every
 // backend.
 
 import EmbedKernel
@@ -12,7 +12,7 @@ import Testing
     if type == .float16 { try check(c, Half.self) } else { try check(c, BFloat16.self) }
   }
 
-  private func check<Element: HalfPrecision>(
+  private func check<Element: SixteenBitElement>(
     _ c: RotaryPropertyTests.Case, _ type: Element.Type
   ) throws {
     let x = drawn(c.batch * c.heads * c.context * c.headDim, seed: 5).map { Element($0) }
@@ -76,7 +76,7 @@ import Testing
     }
   }
 
-  private func checkLarge<Element: HalfPrecision>(
+  private func checkLarge<Element: SixteenBitElement>(
     _ layout: RotaryLayout, _ type: Element.Type
   ) throws {
     let shape = RotaryShape(batch: 2, heads: 8, context: 4_200, headDim: 64)

@@ -1,4 +1,4 @@
-// What rotating queries allocates once it is warm, apart and in place, in floats and two-byte
+// What rotating queries allocates once it is warm, apart and in place, in floats and 16-bit
 // elements.
 
 import EmbedKernel

@@ -6,16 +6,16 @@ import EmbedSchemes
 import TestSupport
 import Testing
 
-@Suite struct TypedBiasTests {
+@Suite struct ElementBiasTests {
   /// Every backend and instruction set, on two threads.
   private static let kernels = BiasFixtureTests.kernels.filter { $0.threads == 2 }
 
-  /// Widens, so that a float call can be made of a two-byte one.
-  private func widened<Element: HalfPrecision>(_ values: [Element]) -> [Float] {
+  /// Widens, so that a float call can be made of a 16-bit one.
+  private func widened<Element: SixteenBitElement>(_ values: [Element]) -> [Float] {
     values.map(\.float)
   }
 
-  private func expectSame<Element: HalfPrecision>(
+  private func expectSame<Element: SixteenBitElement>(
     _ actual: [Element], _ expected: [Element], _ what: @autoclosure () -> String
   ) {
     guard actual.count == expected.count else {
@@ -34,7 +34,7 @@ import Testing
     try check(Half.self, scheme, place)
   }
 
-  private func check<Element: HalfPrecision>(
+  private func check<Element: SixteenBitElement>(
     _ type: Element.Type, _ scheme: BiasScheme, _ place: BiasPlacement
   ) throws {
     let shape = BiasPropertyTests.shape
@@ -72,7 +72,7 @@ import Testing
     try checkBound(Half.self, scheme, digits: 11)
   }
 
-  private func checkBound<Element: HalfPrecision>(
+  private func checkBound<Element: SixteenBitElement>(
     _ type: Element.Type, _ scheme: BiasScheme, digits: Int
   ) throws {
     let bias = try #require(try scheme.make(heads: 2) as? DistanceTable)
@@ -136,7 +136,7 @@ import Testing
     try checkGradient(Half.self)
   }
 
-  private func checkGradient<Element: HalfPrecision>(_ type: Element.Type) throws {
+  private func checkGradient<Element: SixteenBitElement>(_ type: Element.Type) throws {
     var random = SeededGenerator(seed: 23)
     let shape = AttentionShape(batch: 2, heads: 3, queries: 45, keys: 600)
     let upstream = (0..<2 * 3 * 45 * 600).map { _ in

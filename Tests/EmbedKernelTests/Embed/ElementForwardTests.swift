@@ -1,4 +1,4 @@
-// The forward pass on two-byte elements: every backend, instruction set, thread count and kind of
+// The forward pass on 16-bit elements: every backend, instruction set, thread count and kind of
 // traffic has the bits of plain loops that widen, add and round once.
 
 import EmbedKernel
@@ -6,7 +6,7 @@ import ReferenceKernels
 import TestSupport
 import Testing
 
-@Suite struct TypedForwardTests {
+@Suite struct ElementForwardTests {
   struct Case: Sendable, CustomStringConvertible {
     let dim: Int
     let place: PositionIDs?
@@ -200,7 +200,7 @@ extension Float: TestElement {
   fileprivate var bits: UInt32 { bitPattern }
 }
 
-extension HalfPrecision {
+extension SixteenBitElement {
   fileprivate init(rounding value: Float) { self.init(value) }
   fileprivate var widened: Float { float }
   fileprivate var bits: UInt32 { UInt32(bitPattern) }

@@ -1,11 +1,11 @@
-// Two-byte elements: every bit pattern, every tie, and the kernels' conversions against them.
+// 16-bit elements: every bit pattern, every tie, and the kernels' conversions against them.
 
 import EmbedKernel
 import TestSupport
 import Testing
 
-@Suite struct HalfPrecisionTests {
-  /// What the bits of a two-byte format stand for, by its definition in powers of two.
+@Suite struct SixteenBitTests {
+  /// What the bits of a 16-bit format stand for, by its definition in powers of two.
   private func value(_ bits: UInt16, exponentBits: Int) -> Double {
     let fractionBits = 15 - exponentBits
     let exponent = Int(bits >> UInt16(fractionBits)) & (1 << exponentBits - 1)
@@ -24,7 +24,7 @@ import Testing
     check(Half.self, exponentBits: 5)
   }
 
-  private func check<Element: HalfPrecision>(_ type: Element.Type, exponentBits: Int) {
+  private func check<Element: SixteenBitElement>(_ type: Element.Type, exponentBits: Int) {
     let infinity: UInt16 = (1 << UInt16(exponentBits) - 1) << UInt16(15 - exponentBits)
     var wrong = 0
     for bits in 0...UInt16.max {
@@ -61,7 +61,7 @@ import Testing
     #expect(Half((0x1p-25 as Float).nextUp).bitPattern == 1)
   }
 
-  private func checkTies<Element: HalfPrecision>(_ type: Element.Type, infinity: UInt16) {
+  private func checkTies<Element: SixteenBitElement>(_ type: Element.Type, infinity: UInt16) {
     var wrong = 0
     for bits in 0..<infinity - 1 {
       let (low, high) = (Element(bitPattern: bits), Element(bitPattern: bits + 1))
@@ -120,7 +120,7 @@ import Testing
     #expect(zip(halves, back).allSatisfy { BFloat16($0.float) == $1 })
   }
 
-  private func check<Element: HalfPrecision>(_ kernels: Kernels, _ type: Element.Type) throws {
+  private func check<Element: SixteenBitElement>(_ kernels: Kernels, _ type: Element.Type) throws {
     let floats = Self.floats
     var rounded = [Element](repeating: Element(0), count: floats.count)
     var span = rounded.mutableSpan

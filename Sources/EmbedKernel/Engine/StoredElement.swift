@@ -1,14 +1,14 @@
 // Elements of a type to and from floats in memory, one at a time: for passes that go row by row.
 
 /// An element type that Swift code can load and store.
-package protocol SIMDElement: TableElement {
+package protocol StoredElement: TableElement {
   /// The element at `address`, which need not be aligned.
   static func load(_ address: UnsafeRawPointer) -> Float
   /// Writes an element, rounded.
   static func store(_ value: Float, _ address: UnsafeMutableRawPointer)
 }
 
-extension Float: SIMDElement {
+extension Float: StoredElement {
   @inlinable @inline(__always)
   package static func load(_ address: UnsafeRawPointer) -> Float {
     unsafe address.loadUnaligned(as: Float.self)
@@ -20,7 +20,7 @@ extension Float: SIMDElement {
   }
 }
 
-extension SIMDElement where Self: HalfPrecision {
+extension StoredElement where Self: SixteenBitElement {
   @inlinable @inline(__always)
   package static func load(_ address: UnsafeRawPointer) -> Float {
     Self(bitPattern: unsafe address.loadUnaligned(as: UInt16.self)).float
@@ -32,15 +32,15 @@ extension SIMDElement where Self: HalfPrecision {
   }
 }
 
-extension BFloat16: SIMDElement {}
-extension Half: SIMDElement {}
+extension BFloat16: StoredElement {}
+extension Half: StoredElement {}
 
 /// Code that is compiled for each pair of element types.
-package protocol TypedBody {
-  func run<Input: SIMDElement, Output: SIMDElement>(_ input: Input.Type, _ output: Output.Type)
+package protocol ElementBody {
+  func run<Input: StoredElement, Output: StoredElement>(_ input: Input.Type, _ output: Output.Type)
 }
 
-extension TypedBody {
+extension ElementBody {
   /// Runs the code of two types known at run time.
   @inline(__always)
   package func run(_ input: ElementType, _ output: ElementType) {

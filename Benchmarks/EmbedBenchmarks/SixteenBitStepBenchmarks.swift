@@ -7,18 +7,18 @@ internal import BenchmarkHarness
 internal import EmbedKernel
 
 /// How new values get into the table.
-private enum HalfPrecisionStep: String, CaseIterable {
+private enum SixteenBitStep: String, CaseIterable {
   case fused
   case masters
 }
 
 /// A bfloat16 table with its optimiser.
-private final class HalfPrecisionStepFixture {
+private final class SixteenBitStepFixture {
   let forward: Fixture
   let optimizer: TableOptimizer
   var groups: RowGroups
 
-  init(_ forward: Fixture, _ rule: UpdateRule, _ form: HalfPrecisionStep) throws {
+  init(_ forward: Fixture, _ rule: UpdateRule, _ form: SixteenBitStep) throws {
     self.forward = forward
     let table = try EmbeddingTable<BFloat16>(rounding: forward.tokens)
     optimizer = try TableOptimizer(
@@ -40,12 +40,12 @@ private final class HalfPrecisionStepFixture {
   }
 }
 
-struct HalfPrecisionStepBenchmarks {
+struct SixteenBitStepBenchmarks {
   let store: FixtureStore
 
   func register(_ workload: Workload, threads: Int) {
     for rule in SteppedRule.all where ["sgd", "adamw-lazy"].contains(rule.name) {
-      for form in HalfPrecisionStep.allCases {
+      for form in SixteenBitStep.allCases {
         for (name, kernels) in Kernels.choices(threads) {
           register(rule, name, kernels, form, workload, threads)
         }
@@ -54,14 +54,14 @@ struct HalfPrecisionStepBenchmarks {
   }
 
   private func register(
-    _ rule: SteppedRule, _ name: String, _ kernels: Kernels, _ form: HalfPrecisionStep,
+    _ rule: SteppedRule, _ name: String, _ kernels: Kernels, _ form: SixteenBitStep,
     _ workload: Workload, _ threads: Int
   ) {
     Benchmark.register(
       "step/\(rule.name)/\(name)/bf16/\(workload.name)/\(form.rawValue)/threads:\(threads)",
       unit: workload.outputBytes < 1 << 20 ? .microsecond : .millisecond
     ) { state in
-      let fixture = try HalfPrecisionStepFixture(store.fixture(workload), rule.make(), form)
+      let fixture = try SixteenBitStepFixture(store.fixture(workload), rule.make(), form)
       OpenBLAS.setThreads(threads)
       let batches = unsafe fixture.forward.ids.count
       var call = 0

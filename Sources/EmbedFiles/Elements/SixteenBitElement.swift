@@ -2,7 +2,7 @@
 // output move, and so the time.
 
 /// A number stored in two bytes, computed with as a Float: `BFloat16` or `Half`.
-public protocol HalfPrecision: TableElement, Hashable {
+public protocol SixteenBitElement: TableElement, Hashable {
   /// The bits.
   var bitPattern: UInt16 { get }
 

@@ -1,21 +1,21 @@
-// The forward pass on two-byte tables into a two-byte output, named like the fp32 ones:
+// The forward pass on 16-bit tables into a 16-bit output, named like the fp32 ones:
 // `forward/native/bf16/V50257_B8_T1024_D768/threads:2`. The bytes reported are half of theirs. Also
 // the conversion of an output's worth of floats: `convert/native/bf16/...`.
 
 internal import BenchmarkHarness
 internal import EmbedKernel
 
-struct HalfPrecisionBenchmarks {
-  let store: HalfPrecisionStore
+struct SixteenBitBenchmarks {
+  let store: SixteenBitStore
 
-  init(_ store: FixtureStore) { self.store = HalfPrecisionStore(store) }
+  init(_ store: FixtureStore) { self.store = SixteenBitStore(store) }
 
   func register(_ workload: Workload, threads: Int) {
     register(BFloat16.self, workload, threads)
     register(Half.self, workload, threads)
   }
 
-  private func register<Element: HalfPrecision>(
+  private func register<Element: SixteenBitElement>(
     _ type: Element.Type, _ workload: Workload, _ threads: Int
   ) {
     let backends: [(String, Backend)] = [
@@ -65,7 +65,7 @@ struct HalfPrecisionBenchmarks {
 }
 
 /// A fixture's tables in two bytes, and an output.
-final class HalfPrecisionFixture<Element: HalfPrecision> {
+final class SixteenBitFixture<Element: SixteenBitElement> {
   let tokens: EmbeddingTable<Element>
   let positions: EmbeddingTable<Element>
   let output: AlignedBuffer<Element>
@@ -78,22 +78,22 @@ final class HalfPrecisionFixture<Element: HalfPrecision> {
 }
 
 /// The fixture made last of each type, which the benchmarks of a workload share.
-final class HalfPrecisionStore {
+final class SixteenBitStore {
   let floats: FixtureStore
   private var last: [ElementType: (workload: Workload, fixture: AnyObject)] = [:]
 
   init(_ floats: FixtureStore) { self.floats = floats }
 
-  func tables<Element: HalfPrecision>(
+  func tables<Element: SixteenBitElement>(
     _ fixture: Fixture, _ type: Element.Type
-  ) throws -> HalfPrecisionFixture<Element> {
+  ) throws -> SixteenBitFixture<Element> {
     if let (workload, made) = last[Element.elementType], workload == fixture.workload,
-      let made = made as? HalfPrecisionFixture<Element>
+      let made = made as? SixteenBitFixture<Element>
     {
       return made
     }
     last[Element.elementType] = nil
-    let made = try HalfPrecisionFixture<Element>(fixture)
+    let made = try SixteenBitFixture<Element>(fixture)
     last[Element.elementType] = (fixture.workload, made)
     return made
   }

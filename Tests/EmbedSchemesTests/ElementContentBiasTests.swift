@@ -31,19 +31,19 @@ enum ContentScheme: String, CaseIterable, Sendable {
   }
 }
 
-@Suite struct TypedContentBiasTests {
+@Suite struct ElementContentBiasTests {
   private static let shape = AttentionShape(batch: 2, heads: 2, queries: 21, keys: 23)
   private static let dim = 16
   private static let kernels = [Kernels.openBLAS, .simd, .native].map { $0.threads(2) }
 
-  private func draw<Element: HalfPrecision>(
+  private func draw<Element: SixteenBitElement>(
     _ count: Int, _ random: inout SeededGenerator
   ) -> [Element] {
     (0..<count).map { _ in Element(Float.random(in: -1...1, using: &random)) }
   }
 
   /// Within a rounding of the type, and of the sums' order.
-  private func expectRounded<Element: HalfPrecision>(
+  private func expectRounded<Element: SixteenBitElement>(
     _ actual: [Element], _ floats: [Float], _ what: @autoclosure () -> String
   ) {
     let digits = Element.elementType == .bfloat16 ? 8 : 11
@@ -61,7 +61,7 @@ enum ContentScheme: String, CaseIterable, Sendable {
     try check(Half.self, scheme)
   }
 
-  private func check<Element: HalfPrecision>(
+  private func check<Element: SixteenBitElement>(
     _ type: Element.Type, _ scheme: ContentScheme
   ) throws {
     let (shape, dim) = (Self.shape, Self.dim)
@@ -115,7 +115,7 @@ enum ContentScheme: String, CaseIterable, Sendable {
     try checkCoPE(Half.self)
   }
 
-  private func checkCoPE<Element: HalfPrecision>(_ type: Element.Type) throws {
+  private func checkCoPE<Element: SixteenBitElement>(_ type: Element.Type) throws {
     let (shape, dim) = (Self.shape, Self.dim)
     var random = SeededGenerator(seed: 37)
     let table: [Float] = (0..<5 * dim).map { _ in Float.random(in: -1...1, using: &random) }

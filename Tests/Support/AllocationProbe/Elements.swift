@@ -1,4 +1,4 @@
-// What calls on two-byte elements allocate once they are warm: the forward, and the conversion of its
+// What calls on 16-bit elements allocate once they are warm: the forward, and the conversion of its
 // output.
 
 import EmbedKernel

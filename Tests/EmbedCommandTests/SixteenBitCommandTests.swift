@@ -5,7 +5,7 @@ import EmbedKernel
 import TestSupport
 import Testing
 
-@Suite struct HalfPrecisionCommandTests {
+@Suite struct SixteenBitCommandTests {
   private static let (vocabulary, batch, context, dim, maximum) = (11, 3, 5, 7, 9)
 
   private let folder: TemporaryFolder
