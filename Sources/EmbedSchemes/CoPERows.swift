@@ -111,32 +111,29 @@ struct CoPEForward: ParallelWork {
     func run<Element: StoredElement, Other: StoredElement>(
       _ element: Element.Type, _ other: Other.Type
     ) {
-      var scratch = RelativeProducts.Scratch(repeating: 0)
-      var span = scratch.mutableSpan
-      let products = unsafe span.withUnsafeMutableBufferPointer {
-        unsafe $0.baseAddress.unsafelyUnwrapped
-      }
-      let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
-      let blockRows = rows.blockRows
-      let end = min(rows.count, range.upperBound * blockRows)
-      var first = range.lowerBound * blockRows
-      while first < end {
-        let count = min(blockRows, end - first)
-        unsafe rows.call.plan.products(
-          rows.tile(rows.queries, first, count, rows.table, products))
-        for row in 0..<count {
-          let mine = unsafe products + row * positions
-          let logits = unsafe rows.row(first + row)
-          rows.forEachSpan(first + row) { span in
-            rows.forEachLogit(element, first + row, span) { key, place, share, _ in
-              let (low, high) = unsafe (mine[place], mine[min(place + 1, positions - 1)])
-              let address = unsafe logits + key &* size
-              unsafe Element.store(
-                Element.load(address) + (high * share + low * (1 - share)), address)
+      unsafe RelativeProducts.withScratch { products in
+        let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
+        let blockRows = rows.blockRows
+        let end = min(rows.count, range.upperBound * blockRows)
+        var first = range.lowerBound * blockRows
+        while first < end {
+          let count = min(blockRows, end - first)
+          unsafe rows.call.plan.products(
+            rows.tile(rows.queries, first, count, rows.table, products))
+          for row in 0..<count {
+            let mine = unsafe products + row * positions
+            let logits = unsafe rows.row(first + row)
+            rows.forEachSpan(first + row) { span in
+              rows.forEachLogit(element, first + row, span) { key, place, share, _ in
+                let (low, high) = unsafe (mine[place], mine[min(place + 1, positions - 1)])
+                let address = unsafe logits + key &* size
+                unsafe Element.store(
+                  Element.load(address) + (high * share + low * (1 - share)), address)
+              }
             }
           }
+          first += count
         }
-        first += count
       }
     }
   }
@@ -167,22 +164,19 @@ struct CoPEForward: ParallelWork {
   private func add<Element: StoredElement>(
     _ element: Element.Type, _ row: Int, _ keys: Range<Int>
   ) {
-    var scratch = RelativeProducts.Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let sums = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
+    unsafe RelativeProducts.withScratch { sums in
+      let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
+      let mine = unsafe gradient + row * rows.call.shape.keys * size
+      // The gradient of each whole position's product, while the logits' own still stands.
+      rows.forEachLogit(element, row, keys) { key, place, share, _ in
+        let g = unsafe Element.load(mine + key &* size)
+        unsafe sums[place] += g * (1 - share)
+        unsafe sums[min(place + 1, positions - 1)] += g * share
+      }
+      unsafe rows.call.plan.combine(rows.tile(toQueries, row, 1, rows.table, sums))
+      unsafe rows.call.plan.outer(rows.tile(rows.queries, row, 1, toTable, sums))
+      unsafe passThroughGates(element, row, keys, mine, sums)
     }
-    let (positions, size) = (rows.positions, MemoryLayout<Element>.size)
-    let mine = unsafe gradient + row * rows.call.shape.keys * size
-    // The gradient of each whole position's product, while the logits' own still stands.
-    rows.forEachLogit(element, row, keys) { key, place, share, _ in
-      let g = unsafe Element.load(mine + key &* size)
-      unsafe sums[place] += g * (1 - share)
-      unsafe sums[min(place + 1, positions - 1)] += g * share
-    }
-    unsafe rows.call.plan.combine(rows.tile(toQueries, row, 1, rows.table, sums))
-    unsafe rows.call.plan.outer(rows.tile(rows.queries, row, 1, toTable, sums))
-    unsafe passThroughGates(element, row, keys, mine, sums)
   }
 
   /// A gate moves the positions of its own key and of all before it.

@@ -47,7 +47,16 @@ final class RelativeIndex: Sendable {
 
   /// Products on the stack: 32 queries by 512 rows, 64 KiB.
   typealias Scratch = InlineArray<16384, Float>
+
   static let scratchRows = 512
+
+  /// Gives `body` zeros on the stack, which it must not keep.
+  @inline(__always)
+  static func withScratch(_ body: (UnsafeMutablePointer<Float>) -> Void) {
+    var scratch = Scratch(repeating: 0)
+    var span = scratch.mutableSpan
+    unsafe span.withUnsafeMutableBufferPointer { unsafe body($0.baseAddress.unsafelyUnwrapped) }
+  }
 
   /// The rows that deltas `low...high` take; nil for none.
   @inline(__always)
@@ -61,22 +70,19 @@ final class RelativeIndex: Sendable {
 
   /// logits[i, j] += scale · queries[i] · table[index[key j - query i]]
   func add(_ block: BiasBlock, queries: UnsafePointer<Float>) {
-    var scratch = Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let products = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
-    forEachChunk(block) { keys, first, count in
-      unsafe block.plan.products(tile(queries, block.queries.count, first, count, products))
-      for (row, query) in block.queries.enumerated() {
-        let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
-        let mine = unsafe products + (row * count - first)
-        let seen = visibleKeys(keys, query, block.isCausal)
-        if let index = unsafe index {
-          let index = unsafe index - query
-          for key in seen { unsafe logits[key] += mine[Int(index[key])] }
-        } else {
-          for key in seen { unsafe logits[key] += mine[key &- query] }
+    unsafe RelativeProducts.withScratch { products in
+      forEachChunk(block) { keys, first, count in
+        unsafe block.plan.products(tile(queries, block.queries.count, first, count, products))
+        for (row, query) in block.queries.enumerated() {
+          let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
+          let mine = unsafe products + (row * count - first)
+          let seen = visibleKeys(keys, query, block.isCausal)
+          if let index = unsafe index {
+            let index = unsafe index - query
+            for key in seen { unsafe logits[key] += mine[Int(index[key])] }
+          } else {
+            for key in seen { unsafe logits[key] += mine[key &- query] }
+          }
         }
       }
     }
@@ -88,27 +94,24 @@ final class RelativeIndex: Sendable {
     _ block: BiasBlock, queries: UnsafePointer<Float>?,
     queryGradient: UnsafeMutablePointer<Float>?, tableGradient: UnsafeMutablePointer<Float>?
   ) {
-    var scratch = Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let products = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
-    forEachChunk(block) { keys, first, count in
-      unsafe products.update(repeating: 0, count: block.queries.count * count)
-      for (row, query) in block.queries.enumerated() {
-        let gradient = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
-        let mine = unsafe products + (row * count - first)
-        let seen = visibleKeys(keys, query, block.isCausal)
-        if let index = unsafe index {
-          let index = unsafe index - query
-          for key in seen { unsafe mine[Int(index[key])] += gradient[key] }
-        } else {
-          for key in seen { unsafe mine[key &- query] += gradient[key] }
+    unsafe RelativeProducts.withScratch { products in
+      forEachChunk(block) { keys, first, count in
+        unsafe products.update(repeating: 0, count: block.queries.count * count)
+        for (row, query) in block.queries.enumerated() {
+          let gradient = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
+          let mine = unsafe products + (row * count - first)
+          let seen = visibleKeys(keys, query, block.isCausal)
+          if let index = unsafe index {
+            let index = unsafe index - query
+            for key in seen { unsafe mine[Int(index[key])] += gradient[key] }
+          } else {
+            for key in seen { unsafe mine[key &- query] += gradient[key] }
+          }
         }
+        unsafe addProducts(
+          tile(queries, block.queries.count, first, count, products), first: first,
+          vectorGradient: queryGradient, tableGradient: tableGradient, block.plan)
       }
-      unsafe addProducts(
-        tile(queries, block.queries.count, first, count, products), first: first,
-        vectorGradient: queryGradient, tableGradient: tableGradient, block.plan)
     }
   }
 
@@ -176,19 +179,16 @@ final class RelativeIndex: Sendable {
 extension RelativeProducts {
   /// logits[i, j] += scale · keys[j] · table[index[key j - query i]]
   func addByKey(_ block: BiasBlock, keys: UnsafePointer<Float>) {
-    var scratch = Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let products = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
-    forEachKeyChunk(block) { part, first, count in
-      let start = unsafe keys + (part.lowerBound - block.keys.lowerBound) * dim
-      unsafe block.plan.products(tile(start, part.count, first, count, products))
-      for (row, query) in block.queries.enumerated() {
-        let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
-        for key in visibleKeys(part, query, block.isCausal) {
-          let mine = unsafe products + ((key - part.lowerBound) * count - first)
-          unsafe logits[key] += mine[rowOf(key - query)]
+    unsafe RelativeProducts.withScratch { products in
+      forEachKeyChunk(block) { part, first, count in
+        let start = unsafe keys + (part.lowerBound - block.keys.lowerBound) * dim
+        unsafe block.plan.products(tile(start, part.count, first, count, products))
+        for (row, query) in block.queries.enumerated() {
+          let logits = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
+          for key in visibleKeys(part, query, block.isCausal) {
+            let mine = unsafe products + ((key - part.lowerBound) * count - first)
+            unsafe logits[key] += mine[rowOf(key - query)]
+          }
         }
       }
     }
@@ -199,25 +199,22 @@ extension RelativeProducts {
     _ block: BiasBlock, keys: UnsafePointer<Float>, keyGradient: UnsafeMutablePointer<Float>?,
     tableGradient: UnsafeMutablePointer<Float>
   ) {
-    var scratch = Scratch(repeating: 0)
-    var span = scratch.mutableSpan
-    let products = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
-    forEachKeyChunk(block) { part, first, count in
-      unsafe products.update(repeating: 0, count: part.count * count)
-      for (row, query) in block.queries.enumerated() {
-        let gradient = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
-        for key in visibleKeys(part, query, block.isCausal) {
-          let mine = unsafe products + ((key - part.lowerBound) * count - first)
-          unsafe mine[rowOf(key - query)] += gradient[key]
+    unsafe RelativeProducts.withScratch { products in
+      forEachKeyChunk(block) { part, first, count in
+        unsafe products.update(repeating: 0, count: part.count * count)
+        for (row, query) in block.queries.enumerated() {
+          let gradient = unsafe block.logits + (row * block.stride - block.keys.lowerBound)
+          for key in visibleKeys(part, query, block.isCausal) {
+            let mine = unsafe products + ((key - part.lowerBound) * count - first)
+            unsafe mine[rowOf(key - query)] += gradient[key]
+          }
         }
+        let start = (part.lowerBound - block.keys.lowerBound) * dim
+        unsafe addProducts(
+          tile(keys + start, part.count, first, count, products), first: first,
+          vectorGradient: keyGradient.map { unsafe $0 + start }, tableGradient: tableGradient,
+          block.plan)
       }
-      let start = (part.lowerBound - block.keys.lowerBound) * dim
-      unsafe addProducts(
-        tile(keys + start, part.count, first, count, products), first: first,
-        vectorGradient: keyGradient.map { unsafe $0 + start }, tableGradient: tableGradient,
-        block.plan)
     }
   }
 

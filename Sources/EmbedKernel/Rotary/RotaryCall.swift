@@ -193,18 +193,18 @@ extension RotaryCall: ParallelWork {
   ) {
     var scratch = InlineArray<512, Float>(repeating: 0)
     var span = scratch.mutableSpan
-    let row = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe $0.baseAddress.unsafelyUnwrapped
-    }
     unsafe tile.outer.count = 1
-    for block in 0..<blocks {
-      var first = block * pairs
-      while first < (block + 1) * pairs {
-        let range = first..<min(first + slice, (block + 1) * pairs)
-        unsafe compute(range, row)
-        unsafe tile.sines = range.count
-        unsafe rotate(token, range, row, &tile)
-        first = range.upperBound
+    unsafe span.withUnsafeMutableBufferPointer { buffer in
+      let row = unsafe buffer.baseAddress.unsafelyUnwrapped
+      for block in 0..<blocks {
+        var first = block * pairs
+        while first < (block + 1) * pairs {
+          let range = first..<min(first + slice, (block + 1) * pairs)
+          unsafe compute(range, row)
+          unsafe tile.sines = range.count
+          unsafe rotate(token, range, row, &tile)
+          first = range.upperBound
+        }
       }
     }
   }
