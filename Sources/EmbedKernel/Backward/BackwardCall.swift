@@ -24,7 +24,6 @@
   let outputGradient: UnsafeBufferPointer<Float>
   let ids: TokenIDs
   let shape: EmbeddingShape
-  let place: PositionIDs
   let places: Places
   let options: BackwardOptions
   /// What is wanted, once the batch has been grouped.

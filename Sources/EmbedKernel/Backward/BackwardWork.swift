@@ -179,7 +179,7 @@ internal import CKernels
       unsafe sum.ahead = tokens
       sum.ahead_count = min(soon, count)
     }
-    Backend.sum(sum, plan)
+    Backend.sum(&sum, plan)
   }
 
   @inline(__always)
@@ -188,7 +188,7 @@ internal import CKernels
     if call.options.summation == .compensated {
       unsafe sum.correction_output = table.heavy.corrections + partial &* call.dim
     }
-    Backend.sum(sum, plan)
+    Backend.sum(&sum, plan)
   }
 
   // MARK: Sums of the runs of heavy rows
@@ -213,7 +213,7 @@ internal import CKernels
     } else {
       sum.leaf = 1
     }
-    Backend.sum(sum, plan)
+    Backend.sum(&sum, plan)
   }
 }
 

@@ -117,14 +117,14 @@ extension Kernels {
   ) throws(EmbedError) {
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       let call = unsafe BackwardCall(
-        outputGradient: outputGradient, ids: ids, shape: shape, place: place, places: places,
+        outputGradient: outputGradient, ids: ids, shape: shape, places: places,
         options: options)
-      try run(call, tokens, positions, &workspace)
+      try run(call, place, tokens, positions, &workspace)
     }
   }
 
   private func run(
-    _ call: BackwardCall, _ tokens: borrowing GradientTarget,
+    _ call: BackwardCall, _ place: PositionIDs, _ tokens: borrowing GradientTarget,
     _ positions: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
   ) throws(EmbedError) {
     try call.check()
@@ -133,11 +133,11 @@ extension Kernels {
     let maximum = try call.rows(of: positions, "position gradient", expected: nil)
     try GradientTarget.checkApart(tokens, positions)
     if positions.isSome,
-      try !call.place.check(
+      try !place.check(
         batch: shape.batch, context: shape.context, maximum: maximum)
     {
       guard call.options.positionOverflow == .clamp, maximum > 0 else {
-        throw call.place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
+        throw place.overflow(batch: shape.batch, context: shape.context, maximum: maximum)
       }
     }
     let n = call.tokenCount

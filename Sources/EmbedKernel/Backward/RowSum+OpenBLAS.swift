@@ -12,11 +12,11 @@ internal import CBLASCalls
 internal import CKernels
 
 extension OpenBLASKernels {
-  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {
+  static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
     if sum.leaf == ek_row_sum.leftToRight, !sum.compensated {
       addUp(sum)
     } else {
-      SIMDKernels.sum(sum, plan)
+      SIMDKernels.sum(&sum, plan)
     }
   }
 

@@ -6,21 +6,32 @@
 internal import CKernels
 
 extension SIMDKernels {
-  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {
+  static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
     if unsafe sum.destinations != nil, !sum.accumulate {
       return addRows(sum)
     }
+    let isTree = sum.compensated || sum.count > sum.leaf
     var column = 0
     while column &+ Columns.most <= sum.width {
-      sumColumns(sum, column, Columns.most)
+      if isTree {
+        sumTree(sum, column, Columns.most)
+      } else {
+        write(addUp(sum, 0, sum.count, column, Columns.most), sum, column, Columns.most)
+      }
       column &+= Columns.most
     }
-    if column < sum.width { sumColumns(sum, column, sum.width &- column) }
+    let rest = sum.width &- column
+    guard rest > 0 else { return }
+    if isTree {
+      sumTree(sum, column, rest)
+    } else {
+      write(addUp(sum, 0, sum.count, column, rest), sum, column, rest)
+    }
   }
 
   /// One row at a time added to the output, which stays in cache: the same sums as by columns. Rows of
   /// sequences lie so evenly that columns of several of them would share the cache's sets.
-  private static func addRows(_ sum: ek_row_sum) {
+  private static func addRows(_ sum: borrowing ek_row_sum) {
     for i in 0..<sum.count {
       var column = 0
       while column &+ Columns.most <= sum.width {
@@ -32,36 +43,42 @@ extension SIMDKernels {
   }
 
   @inline(__always)
-  private static func addRow(_ sum: ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int) {
+  private static func addRow(_ sum: borrowing ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int) {
     var value = row(sum, i, column, lanes)
     pass(sum, i, column, lanes, value)
-    let output = unsafe sum.output + column
+    let output = unsafe sum.output.unsafelyUnwrapped + column
     if i > 0 { value = unsafe Columns(output, lanes) + value }
     if i == sum.count &- 1 { value = value * sum.factor }
     unsafe value.store(output, lanes)
   }
 
-  @inline(__always)
-  private static func sumColumns(_ sum: ek_row_sum, _ column: Int, _ lanes: Int) {
-    var total: Columns
-    if sum.compensated {
-      let (value, correction) = compensated(sum, column, lanes)
-      total = value
-      if let output = unsafe sum.correction_output {
-        unsafe correction.store(output + column, lanes)
-      } else {
-        total = value + correction
-      }
-    } else {
-      total = tree(sum, 0, sum.count, sum.leaf, column, lanes)
+  /// A tree's sum, or a compensated one.
+  private static func sumTree(_ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int) {
+    guard sum.compensated else {
+      let total = tree(sum, 0, sum.count, sum.leaf, column, lanes)
+      return write(total, sum, column, lanes)
     }
-    unsafe write(total, sum.output + column, lanes, sum.factor, sum.accumulate)
+    let (value, correction) = compensated(sum, column, lanes)
+    if let output = unsafe sum.correction_output {
+      unsafe correction.store(output + column, lanes)
+      write(value, sum, column, lanes)
+    } else {
+      write(value + correction, sum, column, lanes)
+    }
+  }
+
+  @inline(__always)
+  private static func write(
+    _ total: Columns, _ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int
+  ) {
+    let output = unsafe sum.output.unsafelyUnwrapped + column
+    unsafe write(total, output, lanes, sum.factor, sum.accumulate)
   }
 
   /// Rows first..<last, left to right; passes each on where the call asks for it.
   @inline(__always)
   private static func addUp(
-    _ sum: ek_row_sum, _ first: Int, _ last: Int, _ column: Int, _ lanes: Int
+    _ sum: borrowing ek_row_sum, _ first: Int, _ last: Int, _ column: Int, _ lanes: Int
   ) -> Columns {
     var total = row(sum, first, column, lanes)
     pass(sum, first, column, lanes, total)
@@ -78,7 +95,7 @@ extension SIMDKernels {
   /// Leaves of `leaf` rows, added up as a tree of adjacent pairs: the left side of each addition is
   /// the largest power of two of leaves that is short of all.
   private static func tree(
-    _ sum: ek_row_sum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int, _ lanes: Int
+    _ sum: borrowing ek_row_sum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int, _ lanes: Int
   ) -> Columns {
     guard last &- first > leaf else { return addUp(sum, first, last, column, lanes) }
     let leaves = (last &- first &- 1) / leaf
@@ -90,7 +107,7 @@ extension SIMDKernels {
   /// Left to right, with the rounding error of every addition (Knuth's TwoSum) summed beside.
   @inline(__always)
   private static func compensated(
-    _ sum: ek_row_sum, _ column: Int, _ lanes: Int
+    _ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int
   ) -> (Columns, Columns) {
     var (total, correction) = (Columns(), Columns())
     for i in 0..<sum.count {
@@ -108,13 +125,15 @@ extension SIMDKernels {
   }
 
   @inline(__always)
-  private static func row(_ sum: ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int) -> Columns {
+  private static func row(_ sum: borrowing ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int)
+    -> Columns
+  {
     unsafe Columns(sum.row(i) + column, lanes)
   }
 
   @inline(__always)
   private static func pass(
-    _ sum: ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int, _ value: Columns
+    _ sum: borrowing ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int, _ value: Columns
   ) {
     guard let destinations = unsafe sum.destinations, let passed = unsafe sum.passed else { return }
     let destination = unsafe Int(destinations[sum.index(i)])

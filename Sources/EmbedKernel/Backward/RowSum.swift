@@ -32,14 +32,12 @@ extension ek_row_sum {
 
   /// Row `i` of the sum.
   @inline(__always)
-  func row(_ i: Int) -> UnsafePointer<Float> { unsafe rows + index(i) &* stride }
+  func row(_ i: Int) -> UnsafePointer<Float> { unsafe rows.unsafelyUnwrapped + index(i) &* stride }
 }
 
 extension NativeKernels {
   @inline(__always)
-  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan) {
-    unsafe withUnsafePointer(to: sum) {
-      unsafe plan.kernels.pointee.sum_rows($0)
-    }
+  static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
+    unsafe plan.kernels.pointee.sum_rows(&sum)
   }
 }

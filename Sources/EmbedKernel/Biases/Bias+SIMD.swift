@@ -7,16 +7,21 @@ extension SIMDKernels: DistanceKernels {
     guard unsafe tile.element == EK_F32 else {
       return unsafe NativeKernels.addByDistance(tile, plan)
     }
-    for row in unsafe 0..<tile.rows {
-      let logits = unsafe tile.floats(row)
-      let table = unsafe tile.table - row
+    let (rows, columns, stride) = unsafe (tile.rows, tile.columns, tile.stride)
+    var (logits, table) = unsafe (tile.floats(0), tile.table.unsafelyUnwrapped)
+    let overwrites = unsafe tile.overwrite
+    for row in 0..<rows {
       let seen = unsafe tile.seen(row)
-      if unsafe tile.overwrite {
+      if overwrites {
         unsafe logits.update(from: table, count: seen)
       } else {
         unsafe addRow(table, to: logits, seen)
       }
-      unsafe (logits + seen).update(repeating: -.infinity, count: tile.columns - seen)
+      if seen < columns {
+        unsafe (logits + seen).update(repeating: -.infinity, count: columns - seen)
+      }
+      unsafe logits += stride
+      unsafe table -= 1
     }
   }
 

@@ -59,10 +59,11 @@ private struct Gather: ParallelWork {
   let call: EmbedCall
 
   func run(_ range: Range<Int>) {
+    let (ids, tokens, output) = unsafe (call.ids, call.tokens, call.output)
     let bytes = call.dim &* MemoryLayout<Float>.stride
     for token in range {
-      unsafe call.outputRow(token)
-        .copyMemory(from: call.tokenRow(call.ids[token]), byteCount: bytes)
+      unsafe (output + token &* bytes).copyMemory(
+        from: tokens + ids[token] &* bytes, byteCount: bytes)
     }
   }
 }

@@ -30,8 +30,8 @@ protocol BackendKernels: DistanceKernels {
   /// For each table, rows (+)= factor * sum of the output gradients of their tokens.
   static func backward(_ call: BackwardCall, _ plan: Plan)
 
-  /// output[:] (+)= factor * sum of rows; in the order that the sum names.
-  static func sum(_ sum: borrowing ek_row_sum, _ plan: Plan)
+  /// output[:] (+)= factor * sum of rows; in the order that the sum names, which is left as it is.
+  static func sum(_ sum: inout ek_row_sum, _ plan: Plan)
 
   /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
   static func finish(_ plan: Plan)

@@ -20,21 +20,18 @@ package enum Threads {
   ///
   /// There are more parts than threads, and each thread takes the next part when it is free: a
   /// helper that wakes late, by tens of microseconds, takes fewer. Allocates nothing.
-  @inline(__always)
+  @inlinable @inline(__always)
   package static func split<Work: ParallelWork>(_ count: Int, _ threads: Int, _ work: Work) {
     let threads = min(threads, count)
     guard threads > 1 else { return work.run(0..<count) }
     unsafe withUnsafePointer(to: work) { work in
-      unsafe run(
-        Job(
-          work: UnsafeRawPointer(work), count: count, parts: min(count, threads * partsPerThread)
-        ) {
-          unsafe $0.assumingMemoryBound(to: Work.self).pointee.run($1)
-        }, helpers: threads - 1)
+      unsafe split(count, threads, parts: threads * partsPerThread, UnsafeRawPointer(work)) {
+        unsafe $0.assumingMemoryBound(to: Work.self).pointee.run($1)
+      }
     }
   }
 
-  /// The same for another module's work, given as an address, in so many parts.
+  /// The same for work given as an address, in so many parts.
   ///
   /// - Parameter body: Does a part; a closure that captures nothing, so that none is allocated.
   package static func split(
@@ -95,5 +92,6 @@ package enum Threads {
     }
   }
 
-  private static let partsPerThread = 8
+  @usableFromInline
+  package static let partsPerThread = 8
 }

@@ -172,7 +172,7 @@ extension Plan {
         tile.gradient + column, tile.members + start, count: end - start, stride: dim,
         width: min(Self.columns, dim - column), to: heavy.sums + row * dim + column)
       sum.leaf = rowsOfRun
-      plan.backend.kernels.sum(sum, plan)
+      plan.backend.kernels.sum(&sum, plan)
     }
   }
 }
