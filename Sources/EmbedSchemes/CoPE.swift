@@ -77,7 +77,7 @@ extension Kernels {
     try CoPEVectors(cope).withCall(self, logits, shape, queries, keys, [], vectors) {
       (call) throws(EmbedError) in
       guard let rows = CoPERows(call, cope) else { return }
-      Threads.split(rows.blockCount, call.plan.threads, CoPEForward(rows: rows))
+      CoPEForward(rows: rows).split(rows.blockCount, call.plan.threads)
     }
   }
 

@@ -83,7 +83,7 @@ public final class LearnedRotary: Sendable {
       let work = unsafe TurnSums(
         input: x, gradient: UnsafePointer(gradient), shape: shape, places: places, pairs: pairs,
         layout: embedding.layout, chunks: chunks, sums: sums.base)
-      Threads.split(chunks.count, threads, work)
+      work.split(chunks.count, threads)
     }
     let total = chunks.total(sums, width: pairs)
     let sign = embedding.turn == .forward ? 1.0 : -1.0

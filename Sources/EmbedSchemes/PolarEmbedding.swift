@@ -56,7 +56,7 @@ public final class PolarEmbedding: Sendable {
     state.withRows { rows in
       place.withPlaces(context: shape.context) { places in
         let call = unsafe PolarCall(shape: shape, places: places, rows: rows, turns: turns.values)
-        unsafe Threads.split(shape.tokens, threads, PolarForward(call: call, input: x, output: y))
+        unsafe PolarForward(call: call, input: x, output: y).split(shape.tokens, threads)
       }
     }
     withExtendedLifetime(turns) {}
@@ -100,7 +100,7 @@ public final class PolarEmbedding: Sendable {
         let work = unsafe PolarBackward(
           call: call, input: x, outputGradient: dy, inputGradient: dx, chunks: chunks,
           sums: role == .keys ? sums.base : nil)
-        Threads.split(chunks.count, threads, work)
+        work.split(chunks.count, threads)
       }
     }
     withExtendedLifetime(turns) {}

@@ -20,7 +20,7 @@ package enum Threads {
   ///
   /// There are more parts than threads, and each thread takes the next part when it is free: a
   /// helper that wakes late, by tens of microseconds, takes fewer. Allocates nothing.
-  @inlinable @inline(__always)
+  @inline(__always)
   package static func split<Work: ParallelWork>(_ count: Int, _ threads: Int, _ work: Work) {
     let threads = min(threads, count)
     guard threads > 1 else { return work.run(0..<count) }
@@ -31,7 +31,7 @@ package enum Threads {
     }
   }
 
-  /// The same for work given as an address, in so many parts.
+  /// The same for another module's work, given as an address, in so many parts.
   ///
   /// - Parameter body: Does a part; a closure that captures nothing, so that none is allocated.
   package static func split(
@@ -92,6 +92,5 @@ package enum Threads {
     }
   }
 
-  @usableFromInline
-  package static let partsPerThread = 8
+  private static let partsPerThread = 8
 }
