@@ -14,8 +14,9 @@
 
 #pragma clang diagnostic ignored "-Wpsabi"
 
-/// Inlined whatever its size; without optimisation that would only make the kernels large.
-#if defined(__OPTIMIZE__)
+/// Inlined whatever its size; without optimisation that would only make the kernels large, and with
+/// a sanitizer's checks take minutes to compile.
+#if defined(__OPTIMIZE__) && !__has_feature(address_sanitizer)
 #define EK_INLINE static inline __attribute__((always_inline))
 #else
 #define EK_INLINE static inline

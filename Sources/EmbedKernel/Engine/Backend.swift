@@ -10,7 +10,7 @@ public enum Backend: String, CaseIterable, Sendable {
   case openBLAS = "openblas"
   /// Swift's SIMD types.
   case simd
-  /// C microkernels for the CPU's instruction set.
+  /// C kernels for the CPU's instruction set.
   case native
 
   var kernels: any BackendKernels.Type {

@@ -20,7 +20,7 @@ package enum NormKind: Sendable {
 }
 
 /// Which elements one call drops: element i of row n has a Philox word, and is dropped where that
-/// is below the threshold. `draw` in the C microkernels says which word.
+/// is below the threshold. `draw` in the C kernels says which word.
 package struct DropoutMask: Sendable {
   let key: UInt64
   let stream: UInt64
