@@ -18,6 +18,7 @@ let package = Package(
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedSchemes", targets: ["EmbedSchemes"]),
+    .library(name: "EmbedFactorizations", targets: ["EmbedFactorizations"]),
     .library(name: "EmbedModels", targets: ["EmbedModels"]),
     .library(name: "EmbedFiles", targets: ["EmbedFiles"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
@@ -40,6 +41,10 @@ let package = Package(
     .target(
       name: "EmbedSchemes", dependencies: ["EmbedKernel", "CKernels", "CSystem"],
       swiftSettings: strict),
+    // Tables as products of factors: ALBERT's, singular values, rows drawn by a covariance's factor.
+    .target(
+      name: "EmbedFactorizations", dependencies: ["EmbedKernel", "CBLASCalls"],
+      swiftSettings: strict),
     // What published models' files say.
     .target(name: "EmbedModels", dependencies: ["EmbedKernel"], swiftSettings: strict),
     // Swift's automatic differentiation, which is experimental: a target of its own.
@@ -60,8 +65,8 @@ let package = Package(
     .target(
       name: "EmbedCommand",
       dependencies: [
-        "EmbedKernel", "EmbedSchemes", "EmbedModels", "EmbedData", "EmbedTraining", "CBLASCalls",
-        "CSystem",
+        "EmbedKernel", "EmbedSchemes", "EmbedFactorizations", "EmbedModels", "EmbedData",
+        "EmbedTraining", "CBLASCalls", "CSystem",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -146,10 +151,14 @@ let package = Package(
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [
-        "EmbedKernel", "EmbedModels", "EmbedData", "ReferenceKernels", "AllocationProbe",
-        "TestSupport", "TuningOff",
+        "EmbedKernel", "EmbedFactorizations", "EmbedModels", "EmbedData", "ReferenceKernels",
+        "AllocationProbe", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedFactorizationsTests",
+      dependencies: ["EmbedFactorizations", "EmbedKernel", "TestSupport", "TuningOff"],
+      swiftSettings: strict),
     .testTarget(
       name: "EmbedSchemesTests",
       dependencies: ["EmbedSchemes", "EmbedKernel", "TestSupport", "TuningOff"],

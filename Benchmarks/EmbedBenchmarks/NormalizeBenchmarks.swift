@@ -47,7 +47,7 @@ struct NormalizeBenchmarks {
       OpenBLAS.setThreads(threads)
       let layer = try makeLayer(fixture, part)
       let (batch, context) = (workload.batch, workload.context)
-      let output = unsafe fixture.output.unsafeBuffer
+      var output = unsafe fixture.output.unsafeBuffer
       let ids = unsafe fixture.ids
       let segmentIDs = try AlignedBuffer<Int32>(count: workload.tokens)
       for i in 0..<segmentIDs.count { unsafe segmentIDs.unsafeBuffer[i] = Int32(i / 5 % 2) }
@@ -79,7 +79,7 @@ struct NormalizeBenchmarks {
         try state.measure { () throws(EmbedError) in
           try unsafe layer.forward(
             ids[call], segmentIDs: segments, batch: batch, context: context,
-            trainingStep: UInt64(call), into: output, using: kernels)
+            trainingStep: UInt64(call), into: &output, using: kernels)
           call += 1
           if unsafe call == ids.count { call = 0 }
         }

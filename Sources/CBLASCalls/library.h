@@ -13,7 +13,6 @@
   X(threading, openblas_get_parallel)      \
   X(threads, openblas_get_num_threads)     \
   X(set_threads, openblas_set_num_threads) \
-  X(scopy, cblas_scopy)                    \
   X(sscal, cblas_sscal)                    \
   X(saxpy, cblas_saxpy)                    \
   X(srot, cblas_srot)                      \

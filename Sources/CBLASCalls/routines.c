@@ -26,11 +26,6 @@ void ek_blas_set_threads(int threads) { blas()->set_threads(threads); }
 
 // MARK: Vectors
 
-void ek_blas_scopy(int32_t n, const float *x, int32_t x_stride, float *y, int32_t y_stride) {
-  TELL("scopy", .sizes = {n}, .strides = {x_stride, y_stride}, .target = y);
-  blas()->scopy(n, x, x_stride, y, y_stride);
-}
-
 void ek_blas_sscal(int32_t n, float scale, float *x, int32_t stride) {
   TELL("sscal", .sizes = {n}, .strides = {stride}, .factors = {scale}, .target = x);
   blas()->sscal(n, scale, x, stride);

@@ -92,14 +92,11 @@ public struct InputLayer: Differentiable {
   public func callAsFunction(_ input: InputBatch) -> Matrix {
     let output = allocate(input.batch * input.context, tokens.dim)
     trapping { () throws(EmbedError) in
-      try unsafe input.ids.withUnsafeBufferPointer { (ids) throws(EmbedError) in
-        try unsafe withPointer(input.segmentIDs) { (segmentIDs) throws(EmbedError) in
-          try unsafe makeLayer().forward(
-            ids, segmentIDs: segmentIDs, batch: input.batch, context: input.context,
-            at: input.place, trainingStep: input.trainingStep, into: output.unsafeBuffer,
-            using: configuration.kernels)
-        }
-      }
+      var rows = unsafe output.unsafeBuffer
+      try unsafe makeLayer().forward(
+        input.ids, segmentIDs: input.segmentIDs, batch: input.batch, context: input.context,
+        at: input.place, trainingStep: input.trainingStep, into: &rows,
+        using: configuration.kernels)
     }
     return Matrix(output)
   }
@@ -161,14 +158,4 @@ private func matrix(_ values: Span<Float>, like parameter: Matrix) -> Matrix {
   let target = allocate(parameter.rows, parameter.dim)
   for i in 0..<values.count { unsafe target.unsafeBuffer[i] = values[i] }
   return Matrix(target)
-}
-
-/// Gives `body` the elements of an array that may be absent.
-private func withPointer(
-  _ values: [Int32]?, _ body: (UnsafeBufferPointer<Int32>?) throws(EmbedError) -> Void
-) throws(EmbedError) {
-  guard let values else { return try body(nil) }
-  try unsafe values.withUnsafeBufferPointer { (values) throws(EmbedError) in
-    try unsafe body(values)
-  }
 }

@@ -3,6 +3,7 @@
 // spectrum.
 
 internal import CBLASCalls
+public import EmbedKernel
 
 extension EmbeddingTable<Float> {
   /// The singular values, falling, `min(rows, dim)` of them; computed in Double by `dgesdd`.

@@ -3,6 +3,8 @@
 //
 // N rows, r narrow width, D wide width.
 
+public import EmbedKernel
+
 /// `wide = narrow * matrix + bias`, and the way back.
 public final class FactorProjection: Sendable {
   /// The matrix, shape `[narrow, wide]`: the transpose of a PyTorch `Linear`'s weight.

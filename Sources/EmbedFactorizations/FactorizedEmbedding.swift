@@ -3,6 +3,8 @@
 //
 // B batch, T context, N = B*T tokens, V vocabulary, r narrow width, D wide width.
 
+public import EmbedKernel
+
 /// An input layer whose table is `[vocabulary, r]` times `[r, dim]`.
 ///
 ///     output = fused(ids) * matrix + bias
@@ -37,7 +39,7 @@ public final class FactorizedEmbedding: Sendable {
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
-  ///   - segmentIDs: Shape `[batch, context]`.
+  ///   - segmentIDs: Shape `[batch, context]`; without, all tokens are of segment 0.
   ///   - trainingStep: Which dropout mask to take; nil drops nothing.
   ///   - workspace: Holds the narrow rows.
   ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
@@ -49,38 +51,19 @@ public final class FactorizedEmbedding: Sendable {
     Segments: ReadableElements & ~Copyable & ~Escapable,
     Output: WritableElements<Float> & ~Copyable & ~Escapable
   >(
-    _ ids: borrowing IDs, segmentIDs: borrowing Segments, batch: Int, context: Int,
+    _ ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
+    batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     workspace: inout FactorWorkspace, into output: inout Output, using kernels: Kernels = .auto
   ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
     try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+      try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
         try unsafe output.withMutableElements { (output) throws(EmbedError) in
           try unsafe forward(
-            TokenIDs(ids), TokenIDs(segmentIDs),
+            TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
             narrow.embedding.shape(batch: batch, context: context), place, trainingStep,
             &workspace, output, kernels)
         }
-      }
-    }
-  }
-
-  /// The same with segments that there may be; without, all tokens are of segment 0.
-  @inlinable
-  public func forward<
-    IDs: ReadableElements & ~Copyable & ~Escapable,
-    Output: WritableElements<Float> & ~Copyable & ~Escapable
-  >(
-    _ ids: borrowing IDs, segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    workspace: inout FactorWorkspace, into output: inout Output, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    let segments = TokenIDs.optional(segmentIDs)
-    try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe output.withMutableElements { (output) throws(EmbedError) in
-        try unsafe forward(
-          TokenIDs(ids), segments, narrow.embedding.shape(batch: batch, context: context), place,
-          trainingStep, &workspace, output, kernels)
       }
     }
   }
@@ -120,42 +103,19 @@ public final class FactorizedEmbedding: Sendable {
     IDs: ReadableElements & ~Copyable & ~Escapable,
     Segments: ReadableElements & ~Copyable & ~Escapable
   >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments,
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
     batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     workspace: inout FactorWorkspace, into gradient: inout FusedEmbeddingGradient,
     factorGradient: inout FactorGradient, using kernels: Kernels = .auto
   ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
     try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
       try unsafe ids.withElements { (ids) throws(EmbedError) in
-        try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+        try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
           try unsafe backward(
-            outputGradient, TokenIDs(ids), TokenIDs(segmentIDs),
+            outputGradient, TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
             narrow.embedding.shape(batch: batch, context: context), place, trainingStep,
             &workspace, &gradient, &factorGradient, kernels)
         }
-      }
-    }
-  }
-
-  /// The same with segments that there may be.
-  @inlinable
-  public func backward<
-    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
-    IDs: ReadableElements & ~Copyable & ~Escapable
-  >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
-    segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    workspace: inout FactorWorkspace, into gradient: inout FusedEmbeddingGradient,
-    factorGradient: inout FactorGradient, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    let segments = TokenIDs.optional(segmentIDs)
-    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
-      try unsafe ids.withElements { (ids) throws(EmbedError) in
-        try unsafe backward(
-          outputGradient, TokenIDs(ids), segments,
-          narrow.embedding.shape(batch: batch, context: context), place, trainingStep, &workspace,
-          &gradient, &factorGradient, kernels)
       }
     }
   }

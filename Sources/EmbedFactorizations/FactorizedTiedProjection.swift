@@ -3,6 +3,8 @@
 //
 // N rows of hidden state, V vocabulary, r narrow width, D wide width.
 
+public import EmbedKernel
+
 /// Logits against a table `[vocabulary, r]` times `[r, dim]`, without ever forming it.
 ///
 ///     logits = scale * (hidden * matrix^T) * table^T

@@ -6,6 +6,7 @@
 // block of rows, whatever the vocabulary.
 
 internal import CBLASCalls
+public import EmbedKernel
 
 /// How the rows of new tokens are drawn.
 public enum NewRows: Hashable, Sendable {

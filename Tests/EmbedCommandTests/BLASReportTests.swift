@@ -39,7 +39,7 @@ import Testing
   }
 
   private func output(_ last: String...) -> String {
-    (["library OpenBLAS 0.3.21", "core Zen", "begin scopy", "right scopy 54"] + last)
+    (["library OpenBLAS 0.3.21", "core Zen", "begin sscal", "right sscal 54"] + last)
       .joined(separator: "\n")
   }
 

@@ -1,5 +1,6 @@
 // `spectrum` on tables whose values are known, from both kinds of file.
 
+import EmbedFactorizations
 import EmbedKernel
 import EmbedModels
 import Foundation

@@ -1,6 +1,7 @@
 // The tied head of a factorised table: logits against loops in Double, its three gradients against
 // central differences, and its errors.
 
+import EmbedFactorizations
 import EmbedKernel
 import TestSupport
 import Testing
@@ -148,3 +149,7 @@ import Testing
     #expect(floats(tableGradient.values).allSatisfy { $0 == 0 })
   }
 }
+
+private func floats(_ table: EmbeddingTable<Float>) -> [Float] { floats(table.span) }
+
+private func floats(_ span: Span<Float>) -> [Float] { span.indices.map { span[$0] } }

@@ -1,5 +1,6 @@
 // Singular values of tables whose spectra are known.
 
+import EmbedFactorizations
 import EmbedKernel
 import Testing
 

@@ -61,7 +61,7 @@ import Testing
       #expect(Array(slice) == expected, name)
       var pointed = [Float](repeating: 0, count: count)
       try unsafe pointed.withUnsafeMutableBufferPointer { output in
-        try unsafe layer.forward(ids, batch: batch, context: context, into: output)
+        try unsafe layer.forward(ids, batch: batch, context: context, into: &output)
       }
       #expect(pointed == expected, name)
     }

@@ -28,7 +28,6 @@ void ek_blas_set_threads(int threads);
 
 // MARK: Vectors
 
-void ek_blas_scopy(int32_t n, const float *x, int32_t x_stride, float *y, int32_t y_stride);
 void ek_blas_sscal(int32_t n, float scale, float *x, int32_t stride);
 void ek_blas_saxpy(int32_t n, float scale, const float *x, int32_t x_stride, float *y,
                    int32_t y_stride);

@@ -1,5 +1,6 @@
 // A tensor's bytes in the type and with the rows that the output has.
 
+internal import EmbedFactorizations
 internal import EmbedKernel
 
 /// Gives `body` the bytes of the output's tensor, made from those of the source's.

@@ -1,5 +1,6 @@
 // What becomes of each tensor: its name, type and shape in the output, checked before anything is read.
 
+internal import EmbedFactorizations
 internal import EmbedKernel
 internal import EmbedModels
 

@@ -2,6 +2,7 @@
 // held to what they are made for, as their roundings are their own.
 
 internal import CBLASCalls
+internal import EmbedFactorizations
 internal import EmbedKernel
 
 enum MatrixCheck {

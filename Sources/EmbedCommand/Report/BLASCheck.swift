@@ -22,7 +22,6 @@ package struct BLASCheck: Sendable {
 
   /// All routines that this library calls. They run on the threads that OpenBLAS is set to.
   package static let all = [
-    BLASCheck(routine: "scopy") { () throws(EmbedError) in try vectors(.copy) },
     BLASCheck(routine: "sscal") { () throws(EmbedError) in try vectors(.scale) },
     BLASCheck(routine: "saxpy") { () throws(EmbedError) in try vectors(.add) },
     BLASCheck(routine: "srot") { () throws(EmbedError) in try vectors(.rotate) },
@@ -36,7 +35,7 @@ package struct BLASCheck: Sendable {
 
   // MARK: Vectors
 
-  private enum VectorRoutine { case copy, scale, add, rotate }
+  private enum VectorRoutine { case scale, add, rotate }
 
   private static func vectors(_ routine: VectorRoutine) throws(EmbedError) -> Outcome {
     var draws = WholeNumbers()
@@ -49,7 +48,6 @@ package struct BLASCheck: Sendable {
         for i in 0..<count {
           let (a, b) = (x[i * xStride], y[i * yStride])
           switch routine {
-          case .copy: expectedY[i * yStride] = a
           case .scale: expectedX[i * xStride] = 0.5 * a
           case .add: expectedY[i * yStride] = b - 2 * a
           case .rotate:
@@ -62,7 +60,6 @@ package struct BLASCheck: Sendable {
           unsafe foundY.withUnsafeMutableBufferPointer { y in
             guard let x = x.baseAddress, let y = y.baseAddress else { return }
             switch routine {
-            case .copy: unsafe ek_blas_scopy(n, x, sx, y, sy)
             case .scale: unsafe ek_blas_sscal(n, 0.5, x, sx)
             case .add: unsafe ek_blas_saxpy(n, -2, x, sx, y, sy)
             case .rotate: unsafe ek_blas_srot(n, x, sx, y, sy, 0.5, 0.25)

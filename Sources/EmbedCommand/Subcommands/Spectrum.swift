@@ -1,5 +1,6 @@
 // `spectrum`: the singular values of a table, and how alike its rows are.
 
+internal import EmbedFactorizations
 internal import EmbedKernel
 internal import EmbedModels
 

@@ -14,6 +14,41 @@ protocol DistanceKernels {
   static func sumByDistance(_ tile: ek_distance_tile, _ plan: Plan)
 }
 
+/// A backend that adds vectors of floats, row by row; 16-bit logits go to C's portable kernels.
+protocol RowDistanceKernels: DistanceKernels {
+  /// y[:] += x[:]
+  static func addRow(_ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, _ count: Int)
+}
+
+extension RowDistanceKernels {
+  static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    guard unsafe tile.element == EK_F32 else {
+      return unsafe NativeKernels.addByDistance(tile, plan)
+    }
+    for row in unsafe 0..<tile.rows {
+      let (seen, logits) = unsafe (tile.seen(row), tile.floats(row))
+      let entries = unsafe tile.table.unsafelyUnwrapped - row
+      if unsafe tile.overwrite {
+        unsafe logits.update(from: entries, count: seen)
+      } else {
+        unsafe addRow(entries, to: logits, seen)
+      }
+      if unsafe seen < tile.columns {
+        unsafe (logits + seen).update(repeating: -.infinity, count: tile.columns - seen)
+      }
+    }
+  }
+
+  static func sumByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    guard unsafe tile.element == EK_F32 else {
+      return unsafe NativeKernels.sumByDistance(tile, plan)
+    }
+    for row in unsafe 0..<tile.rows {
+      unsafe addRow(tile.floats(row), to: tile.table - row, tile.seen(row))
+    }
+  }
+}
+
 extension ek_distance_tile {
   /// The columns that row `row` sees.
   @inline(__always)

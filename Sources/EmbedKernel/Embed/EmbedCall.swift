@@ -128,16 +128,16 @@
 }
 
 /// A stretch of addresses.
-struct Memory {
+package struct Memory {
   let start: UInt
   let end: UInt
 
-  init(_ base: UnsafeRawPointer?, _ bytes: Int) {
+  package init(_ base: UnsafeRawPointer?, _ bytes: Int) {
     start = UInt(bitPattern: base)
     end = start &+ UInt(bitPattern: bytes)
   }
 
-  func overlaps(_ other: Memory) -> Bool {
+  package func overlaps(_ other: Memory) -> Bool {
     start < other.end && other.start < end && start != end && other.start != other.end
   }
 }

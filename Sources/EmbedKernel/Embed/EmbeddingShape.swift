@@ -23,7 +23,7 @@ public struct EmbeddingShape: Hashable, Sendable {
   /// Checks the sizes and that no product of them overflows.
   ///
   /// - Returns: The element counts of the ids and of the token table and output.
-  func check() throws(EmbedError) -> (ids: Int, table: Int, output: Int) {
+  package func check() throws(EmbedError) -> (ids: Int, table: Int, output: Int) {
     guard vocabulary > 0 else { throw invalid("vocabulary", vocabulary, "1 or more") }
     guard dim > 0 else { throw invalid("dim", dim, "1 or more") }
     guard batch >= 0 else { throw invalid("batch", batch, "0 or more") }

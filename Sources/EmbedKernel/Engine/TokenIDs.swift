@@ -21,13 +21,6 @@ extension Int: TokenID {}
       isWide: MemoryLayout<ID>.size == 8)
   }
 
-  /// The ids of a span that there may be; its memory outlives the call that borrows it.
-  @inlinable
-  static func optional<ID: TokenID>(_ ids: Span<ID>?) -> TokenIDs? {
-    guard let ids else { return nil }
-    return unsafe TokenIDs(ids.withUnsafeBufferPointer { unsafe $0 })
-  }
-
   @usableFromInline
   init(base: UnsafeRawPointer?, count: Int, isWide: Bool) {
     unsafe self.base = base ?? UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped

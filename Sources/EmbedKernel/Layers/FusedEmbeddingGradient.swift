@@ -74,7 +74,7 @@ public struct FusedEmbeddingGradient: ~Copyable {
   }
 
   /// Whether this has the sizes of `layer`.
-  func fits(_ layer: FusedInputEmbedding) -> Bool {
+  package func fits(_ layer: FusedInputEmbedding) -> Bool {
     dim == layer.dim && gammaStorage.count == (layer.normalization == nil ? 0 : dim)
       && betaStorage.count == (layer.normalization?.beta == nil ? 0 : dim)
       && segmentStorage.count == (layer.segments?.rows ?? 0) * dim

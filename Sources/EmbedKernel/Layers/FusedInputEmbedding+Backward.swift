@@ -26,39 +26,18 @@ extension FusedInputEmbedding {
     IDs: ReadableElements & ~Copyable & ~Escapable,
     Segments: ReadableElements & ~Copyable & ~Escapable
   >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments,
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
     batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into gradient: inout FusedEmbeddingGradient, using kernels: Kernels = .auto
   ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
     try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
       try unsafe ids.withElements { (ids) throws(EmbedError) in
-        try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+        try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
           try unsafe backward(
-            outputGradient, TokenIDs(ids), TokenIDs(segmentIDs),
+            outputGradient, TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
             embedding.shape(batch: batch, context: context), place, trainingStep, &gradient,
             kernels)
         }
-      }
-    }
-  }
-
-  /// The same with segments that there may be.
-  @inlinable
-  public func backward<
-    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
-    IDs: ReadableElements & ~Copyable & ~Escapable
-  >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
-    segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    into gradient: inout FusedEmbeddingGradient, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    let segments = TokenIDs.optional(segmentIDs)
-    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
-      try unsafe ids.withElements { (ids) throws(EmbedError) in
-        try unsafe backward(
-          outputGradient, TokenIDs(ids), segments,
-          embedding.shape(batch: batch, context: context), place, trainingStep, &gradient, kernels)
       }
     }
   }

@@ -57,7 +57,7 @@ public final class FusedInputEmbedding: Sendable {
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
-  ///   - segmentIDs: Shape `[batch, context]`.
+  ///   - segmentIDs: Shape `[batch, context]`; without, all tokens are of segment 0.
   ///   - place: Where each token stands; by default at its column.
   ///   - trainingStep: Which dropout mask to take; nil drops nothing, as in inference.
   ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
@@ -69,66 +69,20 @@ public final class FusedInputEmbedding: Sendable {
     Segments: ReadableElements & ~Copyable & ~Escapable,
     Output: WritableElements<Float> & ~Copyable & ~Escapable
   >(
-    _ ids: borrowing IDs, segmentIDs: borrowing Segments, batch: Int, context: Int,
+    _ ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
+    batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into output: inout Output, using kernels: Kernels = .auto
   ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
     try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe segmentIDs.withElements { (segmentIDs) throws(EmbedError) in
+      try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
         try unsafe output.withMutableElements { (output) throws(EmbedError) in
           try unsafe forward(
-            TokenIDs(ids), TokenIDs(segmentIDs), embedding.shape(batch: batch, context: context),
+            TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments), embedding.shape(batch: batch, context: context),
             place, trainingStep, output, kernels)
         }
       }
     }
-  }
-
-  /// The same with segments that there may be; without, all tokens are of segment 0.
-  @inlinable
-  public func forward<
-    IDs: ReadableElements & ~Copyable & ~Escapable,
-    Output: WritableElements<Float> & ~Copyable & ~Escapable
-  >(
-    _ ids: borrowing IDs, segmentIDs: Span<IDs.Element>? = nil, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    into output: inout Output, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    let segments = TokenIDs.optional(segmentIDs)
-    try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe output.withMutableElements { (output) throws(EmbedError) in
-        try unsafe forward(
-          TokenIDs(ids), segments, embedding.shape(batch: batch, context: context), place,
-          trainingStep, output, kernels)
-      }
-    }
-  }
-
-  /// The same with an array of segments that there may be.
-  @inlinable
-  public func forward<
-    IDs: ReadableElements & ~Copyable & ~Escapable,
-    Output: WritableElements<Float> & ~Copyable & ~Escapable
-  >(
-    _ ids: borrowing IDs, segmentIDs: [IDs.Element]?, batch: Int, context: Int,
-    at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    into output: inout Output, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    try forward(
-      ids, segmentIDs: segmentIDs?.span, batch: batch, context: context, at: place,
-      trainingStep: trainingStep, into: &output, using: kernels)
-  }
-
-  /// The same on buffer pointers.
-  @inlinable
-  public func forward<ID: TokenID>(
-    _ ids: UnsafeBufferPointer<ID>, segmentIDs: UnsafeBufferPointer<ID>? = nil, batch: Int,
-    context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
-    into output: UnsafeMutableBufferPointer<Float>, using kernels: Kernels = .auto
-  ) throws(EmbedError) {
-    try unsafe forward(
-      TokenIDs(ids), segmentIDs.map { unsafe TokenIDs($0) },
-      embedding.shape(batch: batch, context: context), place, trainingStep, output, kernels)
   }
 
   /// Allocates an output `[batch, context, dim]`.

@@ -120,7 +120,7 @@ public final class TiedProjection: Sendable {
 }
 
 /// - Throws: `invalidSize` for a negative number of rows.
-func checkRows(_ rows: Int) throws(EmbedError) {
+package func checkRows(_ rows: Int) throws(EmbedError) {
   guard rows >= 0 else {
     throw .invalidSize(argument: "rows", value: rows, expected: "0 or more")
   }

@@ -6,24 +6,24 @@
 internal import CBLASCalls
 
 /// A matrix in memory: `rows` times `columns`, row after row.
-@safe struct MatrixView {
+@safe package struct MatrixView {
   let name: String
-  let base: UnsafePointer<Float>
-  let rows: Int
+  package let base: UnsafePointer<Float>
+  package let rows: Int
   let columns: Int
   let bytes: Int
   /// Whether a product reads it the other way.
   private(set) var isTransposed = false
 
   /// The same memory, read the other way; `rows` and `columns` stay those of the memory.
-  var transposed: MatrixView {
+  package var transposed: MatrixView {
     var other = self
     other.isTransposed.toggle()
     return other
   }
 
   /// - Throws: `sizeOverflow`, `wrongElementCount`.
-  init(
+  package init(
     _ name: String, _ elements: UnsafeBufferPointer<Float>, _ rows: Int, _ columns: Int
   ) throws(EmbedError) {
     let count = try elementCount(name, rows, columns)
@@ -38,7 +38,7 @@ internal import CBLASCalls
   }
 
   /// A table's matrix.
-  init(_ name: String, _ table: EmbeddingTable<Float>) {
+  package init(_ name: String, _ table: EmbeddingTable<Float>) {
     self.name = name
     unsafe base = UnsafePointer(table.unsafeBuffer.baseAddress.unsafelyUnwrapped)
     (rows, columns) = (table.rows, table.dim)
@@ -49,11 +49,11 @@ internal import CBLASCalls
 }
 
 /// A matrix that is written.
-@safe struct MutableMatrixView {
-  let view: MatrixView
-  let base: UnsafeMutablePointer<Float>
+@safe package struct MutableMatrixView {
+  package let view: MatrixView
+  package let base: UnsafeMutablePointer<Float>
 
-  init(
+  package init(
     _ name: String, _ elements: UnsafeMutableBufferPointer<Float>, _ rows: Int, _ columns: Int
   ) throws(EmbedError) {
     view = try unsafe MatrixView(name, UnsafeBufferPointer(elements), rows, columns)
@@ -61,7 +61,7 @@ internal import CBLASCalls
   }
 
   /// Checks that this shares no memory with `inputs`.
-  func checkApart(from inputs: MatrixView...) throws(EmbedError) {
+  package func checkApart(from inputs: MatrixView...) throws(EmbedError) {
     for input in inputs where view.memory.overlaps(input.memory) {
       throw .overlappingMemory(argument: input.name)
     }
@@ -72,7 +72,7 @@ extension MatrixProduct {
   /// Opens OpenBLAS and checks that it can count the sizes.
   ///
   /// - Throws: `unavailableLibrary`; `invalidSize` for one past its integers' range.
-  static func check(_ matrices: MatrixView...) throws(EmbedError) {
+  package static func check(_ matrices: MatrixView...) throws(EmbedError) {
     try OpenBLASLibrary.open()
     for matrix in matrices {
       for (side, size) in [("rows", matrix.rows), ("columns", matrix.columns)]
@@ -85,7 +85,7 @@ extension MatrixProduct {
   }
 
   /// c = scale * a * b, or c += scale * a * b with `.add`; `check` has been called.
-  static func multiply(
+  package static func multiply(
     _ a: MatrixView, _ b: MatrixView, scale: Float = 1, _ writing: Writing, _ c: MutableMatrixView
   ) {
     guard c.view.rows > 0, c.view.columns > 0 else { return }
@@ -98,7 +98,7 @@ extension MatrixProduct {
   }
 
   /// What happens to the product's old values.
-  enum Writing {
+  package enum Writing {
     case overwrite
     case add
   }

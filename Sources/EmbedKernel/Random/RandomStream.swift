@@ -1,10 +1,10 @@
 // The streams of one seed, so that no two parts of a model draw the same numbers.
 
 /// Which stream each part draws from.
-enum RandomStream {
+package enum RandomStream {
   static let tokens: UInt64 = 0
   static let positions: UInt64 = 1
-  static let addedRows: UInt64 = 2
+  package static let addedRows: UInt64 = 2
   /// The first of the dropout masks' streams: one a step.
   static let dropout: UInt64 = 1 << 63
 }

@@ -23,20 +23,10 @@ extension Optimizer {
     into output: inout Output, using kernels: Kernels = .auto
   ) throws(EmbedError) where IDs.Element: TokenID {
     try unsafe output.withMutableElements { (output) throws(EmbedError) in
-      try unsafe forward(
-        ids, batch: batch, context: context, at: place, into: output, using: kernels)
-    }
-  }
-
-  /// The same into a buffer pointer.
-  @inlinable
-  public func forward<IDs: ReadableElements & ~Copyable & ~Escapable>(
-    _ ids: borrowing IDs, batch: Int, context: Int, at place: PositionIDs = .sequential(),
-    into output: UnsafeMutableBufferPointer<Float>, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe forward(
-        TokenIDs(ids), layer.shape(batch: batch, context: context), place, output, kernels)
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe forward(
+          TokenIDs(ids), layer.shape(batch: batch, context: context), place, output, kernels)
+      }
     }
   }
 

@@ -18,6 +18,14 @@ public protocol ReadableElements<Element>: ~Copyable, ~Escapable {
   func withElements<Result, Failure: Error>(
     _ body: (UnsafeBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result
+
+  /// Whether there are none at all, as an optional may say: other than empty.
+  var isAbsent: Bool { get }
+}
+
+extension ReadableElements where Self: ~Copyable & ~Escapable {
+  /// They are there.
+  @inlinable public var isAbsent: Bool { false }
 }
 
 /// Elements side by side in memory that a call may write: a variable of `[Float]`,
@@ -97,6 +105,31 @@ extension MutableSpan: ReadableElements, WritableElements {
   @inlinable public mutating func withMutableElements<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
   ) throws(Failure) -> Result { try unsafe withUnsafeMutableBufferPointer(body) }
+}
+
+// MARK: What there may be
+
+extension Optional: ReadableElements where Wrapped: ReadableElements & ~Copyable & ~Escapable {
+  /// That of what there may be.
+  public typealias Element = Wrapped.Element
+
+  /// Whether this is nil.
+  @inlinable public var isAbsent: Bool {
+    switch self {
+    case .some: false
+    case .none: true
+    }
+  }
+
+  /// Calls `body` with the elements, or with an empty buffer.
+  @inlinable public func withElements<Result, Failure: Error>(
+    _ body: (UnsafeBufferPointer<Wrapped.Element>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    switch self {
+    case .some(let elements): try unsafe elements.withElements(body)
+    case .none: try unsafe body(UnsafeBufferPointer(start: nil, count: 0))
+    }
+  }
 }
 
 // MARK: This library's memory

@@ -88,7 +88,7 @@ public struct TableGradient: ~Copyable {
   }
 
   /// - Throws: `invalidSize` where this is not of the table's sizes.
-  func checkSizes(of table: EmbeddingTable<Float>) throws(EmbedError) {
+  package func checkSizes(of table: EmbeddingTable<Float>) throws(EmbedError) {
     guard rows == table.rows else {
       throw .invalidSize(
         argument: "rows of the table gradient", value: rows, expected: "\(table.rows)")

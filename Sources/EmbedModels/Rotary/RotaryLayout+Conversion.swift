@@ -3,6 +3,8 @@
 //
 // H heads, D head dim, r rotated elements.
 
+public import EmbedKernel
+
 extension RotaryLayout {
   /// Where each element of a head goes when a tensor changes its layout: element `i` of the result
   /// is element `permutation[i]` of the source.

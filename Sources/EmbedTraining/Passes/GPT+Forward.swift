@@ -11,9 +11,10 @@ extension GPT {
   /// - Throws: `tokenOutOfRange`, `contextTooLong`; before anything is computed.
   func forward(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
+    var embedded = unsafe UnsafeMutableBufferPointer(
+      start: workspace.blocks[0].input, count: tokens * dim)
     try unsafe input.forward(
-      call.ids, batch: call.batch, context: call.context,
-      into: UnsafeMutableBufferPointer(start: workspace.blocks[0].input, count: tokens * dim),
+      call.ids, batch: call.batch, context: call.context, into: &embedded,
       using: .auto.threads(threads))
     try writeBias(call, workspace)
     for layer in 0..<configuration.layers {

@@ -1,5 +1,6 @@
 // The layers: what their options do, what they keep, and how tables grow.
 
+import EmbedFactorizations
 import EmbedKernel
 import TestSupport
 import Testing

@@ -1,6 +1,7 @@
 // The tied head and the factorised table: products and gradients against plain loops in Double,
 // central differences, and one gradient for a tied table.
 
+import EmbedFactorizations
 import EmbedKernel
 import TestSupport
 import Testing

@@ -1,5 +1,6 @@
 // Tables that grow and shrink, with the state of their optimisers.
 
+import EmbedFactorizations
 import EmbedKernel
 import TestSupport
 import Testing

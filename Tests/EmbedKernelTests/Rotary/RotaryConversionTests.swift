@@ -1,6 +1,7 @@
 // Converting checkpoints between the layouts of pairs, and per-sequence scales.
 
 import EmbedKernel
+import EmbedModels
 import Testing
 
 @Suite struct RotaryConversionTests {

@@ -2,6 +2,7 @@
 // behind and whether it was told of the reading or not.
 
 import Dispatch
+import EmbedFactorizations
 import EmbedKernel
 import EmbedModels
 import TestSupport
@@ -109,7 +110,7 @@ import Testing
       case .layerIntoPointer:
         try unsafe output.withUnsafeMutableBufferPointer { output in
           try unsafe InputEmbedding(tokens: TokenEmbedding(table: table), positions: nil)
-            .forward(ids, batch: 1, context: rows, into: output)
+            .forward(ids, batch: 1, context: rows, into: &output)
         }
       case .fused:
         let zeros = try TokenEmbedding(table: EmbeddingTable<Float>(rows: 1, dim: dim))

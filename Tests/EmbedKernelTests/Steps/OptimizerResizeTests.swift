@@ -1,5 +1,6 @@
 // A run whose tables are resized on the way: rows that were there go on as if nothing had happened.
 
+import EmbedFactorizations
 import EmbedKernel
 import TestSupport
 import Testing
