@@ -80,12 +80,12 @@ struct BiasBenchmarks {
     ) { state in
       let table = try make(shape.heads)
       let logits = try AlignedBuffer<Element>(count: count)
-      let buffer = unsafe logits.unsafeBuffer
+      var buffer = unsafe logits.unsafeBuffer
       // A decoder's one query stands after its cache.
       let place = PositionIDs.sequential(offset: shape.keys - shape.queries)
       OpenBLAS.setThreads(1)
       try state.measure { () throws(EmbedError) in
-        try unsafe kernels.addBias(table, to: buffer, shape: shape, queries: place, mask: mask)
+        try unsafe kernels.addBias(table, to: &buffer, shape: shape, queries: place, mask: mask)
       }
       state.setBytes(perIteration: 2 * MemoryLayout<Element>.size * count)
     }

@@ -59,7 +59,7 @@ struct ForwardBenchmarks {
       OpenBLAS.setThreads(threads)
       let tokens = unsafe UnsafeBufferPointer(fixture.tokens.unsafeBuffer)
       let positions = unsafe UnsafeBufferPointer(fixture.positions.unsafeBuffer)
-      let output = unsafe fixture.output.unsafeBuffer
+      var output = unsafe fixture.output.unsafeBuffer
       let shape = EmbeddingShape(
         vocabulary: workload.vocabulary, batch: workload.batch, context: workload.context,
         dim: workload.dim)
@@ -69,7 +69,7 @@ struct ForwardBenchmarks {
         var call = 0
         try state.measure { () throws(EmbedError) in
           try unsafe kernels.embed(
-            ids: ids[call], tokens: tokens, positions: positions, shape: shape, into: output)
+            ids: ids[call], tokens: tokens, positions: positions, shape: shape, into: &output)
           call += 1
           if unsafe call == ids.count { call = 0 }
         }

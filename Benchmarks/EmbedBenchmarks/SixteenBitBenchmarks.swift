@@ -32,7 +32,7 @@ struct SixteenBitBenchmarks {
         let half = try store.tables(fixture, Element.self)
         let tokens = unsafe UnsafeBufferPointer(half.tokens.unsafeBuffer)
         let positions = unsafe UnsafeBufferPointer(half.positions.unsafeBuffer)
-        let output = unsafe half.output.unsafeBuffer
+        var output = unsafe half.output.unsafeBuffer
         let shape = EmbeddingShape(
           vocabulary: workload.vocabulary, batch: workload.batch, context: workload.context,
           dim: workload.dim)
@@ -41,7 +41,7 @@ struct SixteenBitBenchmarks {
         var call = 0
         try state.measure { () throws(EmbedError) in
           try unsafe kernels.embed(
-            ids: ids[call], tokens: tokens, positions: positions, shape: shape, into: output)
+            ids: ids[call], tokens: tokens, positions: positions, shape: shape, into: &output)
           call += 1
           if unsafe call == ids.count { call = 0 }
         }

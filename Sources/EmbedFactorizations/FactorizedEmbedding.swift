@@ -103,7 +103,8 @@ public final class FactorizedEmbedding: Sendable {
     IDs: ReadableElements & ~Copyable & ~Escapable,
     Segments: ReadableElements & ~Copyable & ~Escapable
   >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
+    segmentIDs: borrowing Segments = Optional<[Int32]>.none,
     batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     workspace: inout FactorWorkspace, into gradient: inout FusedEmbeddingGradient,
     factorGradient: inout FactorGradient, using kernels: Kernels = .auto

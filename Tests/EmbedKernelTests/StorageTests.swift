@@ -168,7 +168,7 @@ import Testing
     expectOutput("tables' spans")
     try unsafe output.withUnsafeMutableBufferPointer { output in
       try unsafe Kernels.auto.embed(
-        ids: ids, tokens: table, positions: positions, shape: shape, into: output)
+        ids: ids, tokens: table, positions: positions, shape: shape, into: &output)
     }
     expectOutput("into a pointer")
     try Kernels.auto.embed(

@@ -57,9 +57,9 @@ internal import EmbedKernel
       rebasing: table.unsafeBuffer[..<(shape.vocabulary * shape.dim)])
     let places = unsafe UnsafeBufferPointer(
       rebasing: positions.unsafeBuffer[..<(shape.context * shape.dim)])
-    let rows = unsafe UnsafeMutableBufferPointer(
+    var rows = unsafe UnsafeMutableBufferPointer(
       rebasing: output.unsafeBuffer[..<(count * shape.dim)])
     try unsafe kernels.embed(
-      ids: batch, tokens: tokens, positions: places, shape: shape, into: rows)
+      ids: batch, tokens: tokens, positions: places, shape: shape, into: &rows)
   }
 }

@@ -32,18 +32,8 @@ extension Kernels {
     mask: AttentionMask = []
   ) throws(EmbedError) where Logits.Element: TableElement {
     try unsafe logits.withMutableElements { (logits) throws(EmbedError) in
-      try unsafe addBias(bias, to: logits, shape: shape, queries: queries, keys: keys, mask: mask)
+      try add(bias, unsafe Elements(UnsafeBufferPointer(logits)), shape, queries, keys, mask)
     }
-  }
-
-  /// The same on a buffer pointer.
-  @inlinable
-  public func addBias<Element: TableElement>(
-    _ bias: any AttentionBias, to logits: UnsafeMutableBufferPointer<Element>,
-    shape: AttentionShape, queries: PositionIDs = .sequential(),
-    keys: PositionIDs = .sequential(), mask: AttentionMask = []
-  ) throws(EmbedError) {
-    try add(bias, unsafe Elements(UnsafeBufferPointer(logits)), shape, queries, keys, mask)
   }
 
   /// Writes a bias and the mask, shape `[batch, heads, queries, keys]`; what is neither biased nor

@@ -38,32 +38,13 @@ extension Kernels {
     Output.Element: TableElement
   {
     try unsafe output.withMutableElements { (output) throws(EmbedError) in
-      try unsafe embed(
-        ids: ids, tokens: tokens, positions: positions, shape: shape, at: place, options: options,
-        into: output)
-    }
-  }
-
-  /// The same into a buffer pointer.
-  @inlinable
-  public func embed<
-    IDs: ReadableElements & ~Copyable & ~Escapable,
-    Tokens: ReadableElements & ~Copyable & ~Escapable,
-    Positions: ReadableElements & ~Copyable & ~Escapable, Output: TableElement
-  >(
-    ids: borrowing IDs, tokens: borrowing Tokens, positions: borrowing Positions,
-    shape: EmbeddingShape, at place: PositionIDs = .sequential(),
-    options: EmbedOptions = EmbedOptions(), into output: UnsafeMutableBufferPointer<Output>
-  ) throws(EmbedError)
-  where
-    IDs.Element: TokenID, Tokens.Element: TableElement, Positions.Element == Tokens.Element
-  {
-    try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe tokens.withElements { (tokens) throws(EmbedError) in
-        try unsafe positions.withElements { (positions) throws(EmbedError) in
-          try unsafe embed(
-            TokenIDs(ids), Elements(tokens), Elements(positions), shape, place, options,
-            Elements(UnsafeBufferPointer(output)))
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe tokens.withElements { (tokens) throws(EmbedError) in
+          try unsafe positions.withElements { (positions) throws(EmbedError) in
+            try unsafe embed(
+              TokenIDs(ids), Elements(tokens), Elements(positions), shape, place, options,
+              Elements(UnsafeBufferPointer(output)))
+          }
         }
       }
     }
@@ -82,32 +63,15 @@ extension Kernels {
   ) throws(EmbedError)
   where IDs.Element: TokenID, Tokens.Element: TableElement, Output.Element: TableElement {
     // A span's memory outlives the call that borrows it.
-    var positionBuffer: UnsafeBufferPointer<Tokens.Element>?
-    if let positions { unsafe positionBuffer = positions.withUnsafeBufferPointer { unsafe $0 } }
-    let rows = unsafe positionBuffer
+    var rows: Elements?
+    if let positions { rows = unsafe Elements(positions.withUnsafeBufferPointer { unsafe $0 }) }
     try unsafe output.withMutableElements { (output) throws(EmbedError) in
-      try unsafe embed(
-        ids: ids, tokens: tokens, positions: rows, shape: shape, at: place, options: options,
-        into: output)
-    }
-  }
-
-  /// The same with positions that there may be, into a buffer pointer.
-  @inlinable
-  public func embed<
-    IDs: ReadableElements & ~Copyable & ~Escapable,
-    Tokens: ReadableElements & ~Copyable & ~Escapable, Output: TableElement
-  >(
-    ids: borrowing IDs, tokens: borrowing Tokens,
-    positions: UnsafeBufferPointer<Tokens.Element>?, shape: EmbeddingShape,
-    at place: PositionIDs = .sequential(), options: EmbedOptions = EmbedOptions(),
-    into output: UnsafeMutableBufferPointer<Output>
-  ) throws(EmbedError) where IDs.Element: TokenID, Tokens.Element: TableElement {
-    try unsafe ids.withElements { (ids) throws(EmbedError) in
-      try unsafe tokens.withElements { (tokens) throws(EmbedError) in
-        try unsafe embed(
-          TokenIDs(ids), Elements(tokens), positions.map { unsafe Elements($0) }, shape,
-          place, options, Elements(UnsafeBufferPointer(output)))
+      try unsafe ids.withElements { (ids) throws(EmbedError) in
+        try unsafe tokens.withElements { (tokens) throws(EmbedError) in
+          try unsafe embed(
+            TokenIDs(ids), Elements(tokens), rows, shape, place, options,
+            Elements(UnsafeBufferPointer(output)))
+        }
       }
     }
   }

@@ -34,7 +34,8 @@ extension FusedInputEmbedding {
     IDs: ReadableElements & ~Copyable & ~Escapable,
     Segments: ReadableElements & ~Copyable & ~Escapable
   >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
+    _ outputGradient: borrowing Gradient, ids: borrowing IDs,
+    segmentIDs: borrowing Segments = Optional<[Int32]>.none,
     batch: Int, context: Int, at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into gradient: inout FusedEmbeddingGradient, tables: inout InputGradient,
     frequencyScaling: FrequencyScaling = .none, summation: Summation = .chunked,

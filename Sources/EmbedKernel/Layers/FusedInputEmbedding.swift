@@ -78,7 +78,8 @@ public final class FusedInputEmbedding: Sendable {
       try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
         try unsafe output.withMutableElements { (output) throws(EmbedError) in
           try unsafe forward(
-            TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments), embedding.shape(batch: batch, context: context),
+            TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
+            embedding.shape(batch: batch, context: context),
             place, trainingStep, output, kernels)
         }
       }

@@ -74,8 +74,9 @@ import Testing
         let table = try DistanceTable(alibi)
         var logits = before
         try unsafe logits.withUnsafeMutableBufferPointer { all throws(EmbedError) in
+          var tiles = unsafe UnsafeMutableBufferPointer(rebasing: all[guards..<guards + count])
           try unsafe kernels.addBias(
-            table, to: UnsafeMutableBufferPointer(rebasing: all[guards..<guards + count]),
+            table, to: &tiles,
             shape: AttentionShape(heads: 3, queries: tile.queries, keys: tile.keys),
             queries: .sequential(offset: tile.firstQuery),
             keys: .sequential(offset: tile.firstKey), mask: isCausal ? .causal : [])

@@ -190,18 +190,20 @@ import Testing
     for (argument, start) in [("tokens", 3), ("positions", 5), ("ids", 14)] {
       let error = #expect(throws: EmbedError.self) {
         try unsafe slice(16, 2).withMemoryRebound(to: Int32.self) { ids in
+          var output = unsafe slice(start, 4)
           try unsafe Kernels.auto.embed(
             ids: UnsafeBufferPointer(ids), tokens: UnsafeBufferPointer(slice(0, 4)),
-            positions: UnsafeBufferPointer(slice(8, 4)), shape: shape, into: slice(start, 4))
+            positions: UnsafeBufferPointer(slice(8, 4)), shape: shape, into: &output)
         }
       }
       #expect(error == .overlappingMemory(argument: argument))
     }
     // Neighbours that touch do not overlap.
     try unsafe slice(16, 2).withMemoryRebound(to: Int32.self) { ids in
+      var output = unsafe slice(4, 4)
       try unsafe Kernels.auto.embed(
         ids: UnsafeBufferPointer(ids), tokens: UnsafeBufferPointer(slice(0, 4)),
-        positions: UnsafeBufferPointer(slice(8, 4)), shape: shape, into: slice(4, 4))
+        positions: UnsafeBufferPointer(slice(8, 4)), shape: shape, into: &output)
     }
   }
 
