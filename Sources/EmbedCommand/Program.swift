@@ -4,9 +4,6 @@
 internal import EmbedKernel
 
 package enum Program {
-  /// The command's version.
-  static let version = "0.1.0"
-
   static var subcommands: [any Subcommand.Type] {
     [
       Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Tokenize.self,
@@ -25,7 +22,7 @@ package enum Program {
     case "--help", "-h": return showHelp(nil)
     case "help": return showHelp(words.dropFirst().first)
     case "--version":
-      Report.standardOutput.line("embedkernel \(version)")
+      Report.standardOutput.line("embedkernel \(Release.version)")
       return 0
     default:
       guard let subcommand = named(first) else { return failUnknown(first) }

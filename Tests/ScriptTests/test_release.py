@@ -10,7 +10,7 @@ from benchlib import environment
 from test_reports import SCRIPTS, script
 
 ROOT = SCRIPTS.parent
-SOURCE = 'enum Program {\n  static let version = "0.1.0"\n}\n'
+SOURCE = 'package enum Release {\n  package static let version = "0.1.0"\n}\n'
 
 
 class Release(unittest.TestCase):
@@ -44,6 +44,8 @@ class Release(unittest.TestCase):
         faults = [fault for fault in repository.check() if "has no tag" not in fault]
         self.assertEqual(faults, [])
         self.assertRegex(repository.version(), r"^\d+\.\d+\.\d+$")
+        shown = subprocess.run([SCRIPTS / "version"], capture_output=True, text=True, check=True)
+        self.assertEqual(shown.stdout, repository.version() + "\n")
 
     def test_a_release(self):
         self.assertEqual(list(self.repository.check()), [])
