@@ -25,6 +25,8 @@ let package = Package(
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
     .executable(name: "embedkernel", targets: ["CommandEntry"]),
+    // For C programs: `scripts/install` builds the shared and the static library from it.
+    .library(name: "EmbedKernelABI", targets: ["EmbedKernelABI"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
@@ -57,6 +59,14 @@ let package = Package(
     .target(
       name: "EmbedTraining",
       dependencies: ["EmbedKernel", "EmbedData", "CKernels", "CSystem"],
+      swiftSettings: strict),
+
+    // MARK: C interface
+    // The header that C programs see, with what C does better: errors of a thread, the pool of buffers.
+    .target(name: "CEmbedKernel"),
+    .target(
+      name: "EmbedKernelABI",
+      dependencies: ["CEmbedKernel", "EmbedKernel", "EmbedModels", "EmbedData"],
       swiftSettings: strict),
 
     // MARK: Command
@@ -191,6 +201,10 @@ let package = Package(
         "EmbedTraining",
         "TestSupport", "TuningOff",
       ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EmbedKernelABITests",
+      dependencies: ["EmbedKernelABI", "CEmbedKernel", "EmbedKernel", "TestSupport", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],

@@ -93,6 +93,16 @@ static void *help(void *argument) {
   return NULL;
 }
 
+/// A fork takes none of the helpers along: the child begins anew, with helpers of its own.
+static void begin_anew(void) {
+  for (size_t i = 0; i < helper_count; i++) {
+    atomic_store(&helpers_[i].state, IDLE);
+    atomic_store(&helpers_[i].sleeping, false);
+  }
+  helper_count = 0;
+  started = (pthread_once_t)PTHREAD_ONCE_INIT;
+}
+
 static void start(void) {
   size_t cpus = ek_available_cpus();
   size_t wanted = cpus - 1 < MAX_HELPERS ? cpus - 1 : MAX_HELPERS;
@@ -105,6 +115,9 @@ static void start(void) {
     if (pthread_create(&thread, &attributes, help, &helpers_[helper_count]) != 0) break;
   }
   pthread_attr_destroy(&attributes);
+  // In a child's child this is there already.
+  static bool is_watching;
+  if (!is_watching) is_watching = pthread_atfork(NULL, NULL, begin_anew) == 0;
 }
 
 // MARK: The caller's side

@@ -25,7 +25,8 @@
  *
  * Threads. Every function may be called from any thread. Calls on memory alone run side by side; calls
  * on one handle wait for each other where the handle changes. Results are bit for bit the same for every
- * number of threads. After `fork()` a child may go on using everything; its helper threads are its own.
+ * number of threads. After `fork()` a child may go on using everything but the handles that another thread
+ * was changing at that moment; its helper threads are its own.
  *
  * Options. A struct of options starts from its `..._INIT` macro, which fills in `struct_size`, so that
  * a library can tell which fields a program knows; NULL stands for all defaults. Fields called
@@ -505,11 +506,14 @@ int32_t ek_backward(const float *output_gradient, const void *ids, int32_t id_dt
  *  \param values     (capacity, D), of which `count` rows are written.
  *  \param capacity   At least the number of different ids: min(N, V) always does.
  *  \param count      The number of rows.
- *  Errors: as `ek_backward`; EK_ERROR_BUFFER_TOO_SMALL with `count` set, before anything else is written. */
+ *  \param position_gradient   (maximum, D), dense, or NULL for none: of the same pass.
+ *  Errors: as `ek_backward`; EK_ERROR_BUFFER_TOO_SMALL with `count` set, where neither `rows` nor `values`
+ *  were written. */
 int32_t ek_backward_sparse(const float *output_gradient, const void *ids, int32_t id_dtype,
                            int64_t batch, int64_t context, int64_t vocabulary, int64_t dim,
                            void *rows, int32_t row_dtype, float *values, int64_t capacity,
-                           int64_t *count, const ek_backward_options *options);
+                           int64_t *count, float *position_gradient, int64_t maximum,
+                           const ek_backward_options *options);
 
 /** Scales rows whose p-norm is above `maximum_norm` down to it, each row once: `nn.Embedding`'s max_norm.
  *
@@ -644,6 +648,19 @@ int32_t ek_optimizer_create(ek_table *table, const ek_optimizer_options *options
 
 /** Brings all rows up to date, and forgets the optimiser. */
 void ek_optimizer_destroy(ek_optimizer *optimizer);
+
+/** Forgets the optimiser without a look at the memory, which may be gone: rows that are behind stay so. */
+void ek_optimizer_abandon(ek_optimizer *optimizer);
+
+/** Goes on with the same numbers in other memory, of the same shapes: that of a borrowed table, and of a state
+ *  that the caller brought. What the optimiser knows of missed steps stays. No memory is read or written.
+ *
+ *  \param table   (rows, dim) of the table's type, for the table and whatever else is made of it; NULL for where
+ *                 it is. Without a release function of its own: that of `ek_table_borrow` stays in force.
+ *  \param state   As in ek_optimizer_options; NULL with 0 for where it is.
+ *  Errors: EK_ERROR_UNSUPPORTED for a table or state that is not the caller's memory. */
+int32_t ek_optimizer_move(ek_optimizer *optimizer, void *table, void *const *state,
+                          int64_t state_count);
 
 /** The numbers of a step, NaN for what they were: what schedulers and parameter groups change. A change of
  *  betas or epsilon under EK_UNTOUCHED_CAUGHT_UP brings all rows up to date first. */
@@ -784,6 +801,8 @@ typedef struct ek_rotary_info {
   /** 1 where the model turns by the negative angle. */
   int32_t turns_backward;
   int32_t reserved;
+  /** What cosines and sines are multiplied by within the trained length. */
+  double attention_factor;
 } ek_rotary_info;
 
 int32_t ek_rotary_get(const ek_rotary *rotary, ek_rotary_info *info);

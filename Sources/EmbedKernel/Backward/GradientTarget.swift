@@ -75,9 +75,10 @@ extension GradientTarget {
     case .rowSparse(let gradient):
       try unsafe gradient.pointee.resize(to: groups.count)
       unsafe gradient.pointee.rowIDMemory.update(from: groups.rowIDs, count: groups.count)
+      let values = unsafe gradient.pointee.valueMemory
       return unsafe BackwardCall.Table(
-        groups: groups, heavy: heavy, values: gradient.pointee.valueMemory, isRowSparse: true,
-        accumulates: false, factor: factor, streaming: streams && aligned)
+        groups: groups, heavy: heavy, values: values, isRowSparse: true, accumulates: false,
+        factor: factor, streaming: streams && aligned && UInt(bitPattern: values) % 64 == 0)
     case .dense(let buffer, let writing):
       let values =
         unsafe buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped

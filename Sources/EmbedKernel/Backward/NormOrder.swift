@@ -13,14 +13,14 @@ public enum NormOrder: Hashable, Sendable {
   /// The largest magnitude.
   case infinity
 
-  func check() throws(EmbedError) {
+  package func check() throws(EmbedError) {
     if case .power(let p) = self, !(p > 0 && p.isFinite) {
       throw .invalidValue(argument: "norm order", value: p, expected: "a finite number above 0")
     }
   }
 
   /// The sum of p-th powers of magnitudes, or the largest magnitude; in one order for every call.
-  func sum(_ values: UnsafePointer<Float>, _ count: Int) -> Double {
+  package func sum(_ values: UnsafePointer<Float>, _ count: Int) -> Double {
     switch self {
     case .one: unsafe fold(values, count, { $0 + abs($1) }, +)
     case .two: unsafe fold(values, count, { $0 + $1 * $1 }, +)
@@ -30,13 +30,13 @@ public enum NormOrder: Hashable, Sendable {
   }
 
   /// Both sums together.
-  func combine(_ a: Double, _ b: Double) -> Double {
+  package func combine(_ a: Double, _ b: Double) -> Double {
     if case .infinity = self { return larger(a, b) }
     return a + b
   }
 
   /// The norm that belongs to a sum.
-  func root(_ sum: Double) -> Double {
+  package func root(_ sum: Double) -> Double {
     switch self {
     case .one, .infinity: sum
     case .two: sum.squareRoot()

@@ -22,7 +22,7 @@ extension Int: TokenID {}
   }
 
   @usableFromInline
-  init(base: UnsafeRawPointer?, count: Int, isWide: Bool) {
+  package init(base: UnsafeRawPointer?, count: Int, isWide: Bool) {
     unsafe self.base = base ?? UnsafeRawPointer(bitPattern: 64).unsafelyUnwrapped
     self.count = count
     self.isWide = isWide

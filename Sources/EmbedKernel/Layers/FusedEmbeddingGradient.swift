@@ -38,6 +38,22 @@ public struct FusedEmbeddingGradient: ~Copyable {
     partialStorage = partials
   }
 
+  /// Gradients in someone else's memory, each of the size that the layer's has; an empty one gets memory of
+  /// its own.
+  package init(
+    for layer: borrowing FusedInputEmbedding, rows: UnsafeMutableBufferPointer<Float>,
+    gamma: UnsafeMutableBufferPointer<Float>, beta: UnsafeMutableBufferPointer<Float>,
+    segments: UnsafeMutableBufferPointer<Float>, of owner: BorrowedMemory
+  ) throws(EmbedError) {
+    try self.init(for: layer)
+    if unsafe !rows.isEmpty { unsafe rowStorage = AlignedBuffer(borrowing: rows, of: owner) }
+    if unsafe !gamma.isEmpty { unsafe gammaStorage = AlignedBuffer(borrowing: gamma, of: owner) }
+    if unsafe !beta.isEmpty { unsafe betaStorage = AlignedBuffer(borrowing: beta, of: owner) }
+    if unsafe !segments.isEmpty {
+      unsafe segmentStorage = AlignedBuffer(borrowing: segments, of: owner)
+    }
+  }
+
   /// d(x) of each token, shape `[count, dim]`: the gradient of the sum before normalisation.
   ///
   /// It is what the backward of the token table takes (times the scale) and that of the position

@@ -32,8 +32,8 @@ internal import CSystem
   /// After so many steps without gradient every row must have been brought up to date.
   let horizon: Int
 
-  private let rates: LearningRate
-  private let decay: MomentDecay
+  private var rates: LearningRate
+  private var decay: MomentDecay
   private let terms: Int
   private let mask: Int
 
@@ -110,6 +110,21 @@ internal import CSystem
       record()
       if step - self.step <= horizon { sumGaps() }
     }
+  }
+
+  /// Starts over after `step` steps of which no row owes any.
+  func begin(at step: Int) { self.step = step }
+
+  /// Whether moments decay as by `decay`, so that steps to come follow on those that were taken.
+  func continues(_ decay: MomentDecay) -> Bool {
+    (self.decay.beta1, self.decay.beta2, self.decay.epsilon)
+      == (decay.beta1, decay.beta2, decay.epsilon)
+  }
+
+  /// Takes other rates and another weight decay for the steps to come.
+  func take(_ rates: LearningRate, weightDecay: Double) {
+    self.rates = rates
+    decay.weightDecay = weightDecay
   }
 
   private func record() {

@@ -28,20 +28,7 @@ public struct StateArray: Hashable, Sendable {
 extension TableOptimizer {
   /// The arrays of the state; with `stepCount` and the table's values (the master rows', where there are
   /// any) they are all that a run needs to go on bit for bit.
-  public var stateArrays: [StateArray] {
-    let layout = rule.state
-    let full = [slotCount, dim]
-    var arrays: [StateArray] = []
-    if let name = layout.first { arrays.append(StateArray(name, .float32, full)) }
-    if let name = layout.second { arrays.append(StateArray(name, .float32, full)) }
-    if let name = layout.row { arrays.append(StateArray(name, .float32, [slotCount])) }
-    if missedSteps != nil {
-      arrays.append(StateArray("residual", .int8, full))
-      arrays.append(StateArray("parameter_steps", .int32, [slotCount]))
-      arrays.append(StateArray("moment_steps", .int32, [slotCount]))
-    }
-    return arrays
-  }
+  public var stateArrays: [StateArray] { rule.stateArrays(rows: slotCount, dim: dim) }
 
   /// Gives `body` each array of the state, its bytes in the machine's order.
   ///
@@ -107,7 +94,7 @@ extension TableOptimizer {
     }
   }
 
-  func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
+  package func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
     let layout = rule.state
     return switch array.name {
     case layout.first: unsafe UnsafeMutableRawBufferPointer(first.unsafeBuffer)

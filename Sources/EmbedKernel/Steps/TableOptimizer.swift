@@ -32,7 +32,7 @@ internal import CKernels
   public let dim: Int
 
   /// How it turns gradients into steps.
-  public let rule: UpdateRule
+  public internal(set) var rule: UpdateRule
 
   /// The rows that move.
   public let trainable: TrainableRows
@@ -57,7 +57,7 @@ internal import CKernels
   var residual: AlignedBuffer<Int8>
   var parameterSteps: AlignedBuffer<Int32>
   var momentSteps: AlignedBuffer<Int32>
-  let missedSteps: MissedSteps?
+  var missedSteps: MissedSteps?
 
   /// What the tables know of this optimiser, where it leaves rows behind.
   private(set) var ledger: RowLedger?
@@ -113,8 +113,26 @@ internal import CKernels
     self.ledger = ledger
   }
 
+  /// The same with state in someone else's memory, as it is.
+  package convenience init(
+    _ rule: UpdateRule, for table: EmbeddingTable<Float>, frozenRow: Int?, state: StateMemory
+  ) throws(EmbedError) {
+    try self.init(rule, .float(table), .all, frozenRow, state)
+    try openLedger()
+  }
+
+  /// The same for a table of bfloat16.
+  package convenience init(
+    _ rule: UpdateRule, for table: EmbeddingTable<BFloat16>, updates: BFloat16Updates,
+    frozenRow: Int?, state: StateMemory
+  ) throws(EmbedError) {
+    try self.init(rule, StepTarget(table, updates, rule), .all, frozenRow, state)
+    try openLedger()
+  }
+
   init(
-    _ rule: UpdateRule, _ target: StepTarget, _ trainable: TrainableRows, _ frozenRow: Int?
+    _ rule: UpdateRule, _ target: StepTarget, _ trainable: TrainableRows, _ frozenRow: Int?,
+    _ memory: StateMemory? = nil
   ) throws(EmbedError) {
     let (rows, dim) = (target.rows, target.dim)
     if let frozenRow, frozenRow < 0 || frozenRow >= rows {
@@ -138,13 +156,14 @@ internal import CKernels
     let layout = rule.state
     let elements = try elementCount("optimiser state", slotCount, dim)
     let catchesUp = rule.untouched == .caughtUp
-    let first = try AlignedBuffer<Float>(count: layout.first == nil ? 0 : elements)
-    let second = try AlignedBuffer<Float>(count: layout.second == nil ? 0 : elements)
-    let rowState = try AlignedBuffer<Float>(count: layout.row == nil ? 0 : slotCount)
-    let residual = try AlignedBuffer<Int8>(count: catchesUp ? elements : 0)
-    let parameterSteps = try AlignedBuffer<Int32>(count: catchesUp ? slotCount : 0)
-    let momentSteps = try AlignedBuffer<Int32>(count: catchesUp ? slotCount : 0)
-    if layout.start != 0 {
+    var arrays = StateArrays(memory)
+    let first: AlignedBuffer<Float> = try arrays.next(layout.first == nil ? 0 : elements)
+    let second: AlignedBuffer<Float> = try arrays.next(layout.second == nil ? 0 : elements)
+    let rowState: AlignedBuffer<Float> = try arrays.next(layout.row == nil ? 0 : slotCount)
+    let residual: AlignedBuffer<Int8> = try arrays.next(catchesUp ? elements : 0)
+    let parameterSteps: AlignedBuffer<Int32> = try arrays.next(catchesUp ? slotCount : 0)
+    let momentSteps: AlignedBuffer<Int32> = try arrays.next(catchesUp ? slotCount : 0)
+    if layout.start != 0, memory == nil {
       unsafe first.unsafeBuffer.update(repeating: layout.start)
       unsafe rowState.unsafeBuffer.update(repeating: layout.start)
     }

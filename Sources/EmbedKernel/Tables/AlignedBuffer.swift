@@ -13,6 +13,9 @@ internal import CSystem
   /// The number of elements.
   public let count: Int
 
+  /// Whose memory it is; nil for one's own.
+  private let owner: BorrowedMemory?
+
   /// Allocates `count` elements, all bits zero.
   ///
   /// Every page is touched here, so that the first use of the memory costs no page faults.
@@ -32,9 +35,22 @@ internal import CSystem
     unsafe memset(memory, 0, bytes)
     unsafe base = memory.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count
+    owner = nil
   }
 
-  deinit { unsafe free(base) }
+  /// Takes someone else's memory as it is: at any address that the elements' alignment divides, and neither
+  /// cleared nor released here.
+  ///
+  /// - Parameter owner: Lives as long as this does.
+  package init(borrowing memory: UnsafeMutableBufferPointer<Element>, of owner: BorrowedMemory) {
+    unsafe base =
+      memory.baseAddress
+      ?? UnsafeMutablePointer(bitPattern: cacheLine).unsafelyUnwrapped
+    count = memory.count
+    self.owner = owner
+  }
+
+  deinit { if owner == nil { unsafe free(base) } }
 
   /// The elements, for reading.
   @inlinable public var span: Span<Element> {
@@ -76,6 +92,16 @@ internal import CSystem
 
 // The pointer is owned alone, as the type cannot be copied.
 extension AlignedBuffer: @unchecked Sendable where Element: Sendable {}
+
+/// Memory that is not this library's, for as long as something uses it.
+package final class BorrowedMemory: Sendable {
+  private let release: (@Sendable () -> Void)?
+
+  /// - Parameter release: Called once nothing uses the memory any more.
+  package init(release: (@Sendable () -> Void)? = nil) { self.release = release }
+
+  deinit { release?() }
+}
 
 private let cacheLine = 64
 private let hugePage = 2 << 20

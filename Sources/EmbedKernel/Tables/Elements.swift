@@ -192,7 +192,7 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
   }
 
   @usableFromInline
-  init(base: UnsafeRawPointer?, count: Int, type: ElementType) {
+  package init(base: UnsafeRawPointer?, count: Int, type: ElementType) {
     unsafe self.base = base
     self.count = count
     self.type = type

@@ -35,6 +35,25 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
     storage = try AlignedBuffer(count: elementCount("table", rows, dim))
   }
 
+  /// A table of someone else's memory, which is read and written in place.
+  ///
+  /// - Throws: `invalidSize`, `sizeOverflow`, `wrongElementCount`.
+  package init(
+    rows: Int, dim: Int, borrowing memory: UnsafeMutableBufferPointer<Element>,
+    of owner: BorrowedMemory
+  ) throws(EmbedError) {
+    guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
+    guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
+    let count = try elementCount("table", rows, dim)
+    guard memory.count == count else {
+      throw .wrongElementCount(
+        argument: "table", expected: count, shape: [rows, dim], actual: memory.count)
+    }
+    self.rows = rows
+    self.dim = dim
+    unsafe storage = AlignedBuffer(borrowing: memory, of: owner)
+  }
+
   /// Copies `elements`, shape `[rows, dim]`.
   public convenience init(rows: Int, dim: Int, copying elements: Span<Element>) throws(EmbedError) {
     try self.init(rows: rows, dim: dim)
@@ -121,11 +140,11 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   var elements: Elements { unsafe Elements(UnsafeBufferPointer(memory)) }
 
   /// The memory as it is, rows that are behind included.
-  var memory: UnsafeMutableBufferPointer<Element> { unsafe storage.unsafeBuffer }
+  package var memory: UnsafeMutableBufferPointer<Element> { unsafe storage.unsafeBuffer }
 
   /// The memory, for a reader of the rows `ids`.
   @usableFromInline
-  func memory(reading ids: TokenIDs) -> UnsafeMutableBufferPointer<Element> {
+  package func memory(reading ids: TokenIDs) -> UnsafeMutableBufferPointer<Element> {
     bringUp(.ids(ids))
     return unsafe memory
   }

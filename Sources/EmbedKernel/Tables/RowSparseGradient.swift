@@ -42,6 +42,31 @@ public struct RowSparseGradient: ~Copyable {
     self.spareValues = spareValues
   }
 
+  /// A gradient in someone else's memory, of which the first `count` rows are there already. One that
+  /// lists more rows than there is room for moves to memory of its own.
+  ///
+  /// - Parameters:
+  ///   - rowIDs: Rising, each once and below `rows`, as far as they are there.
+  ///   - values: Shape `[rowIDs.count, dim]`.
+  /// - Throws: `invalidSize`, `wrongElementCount`, `outOfMemory`.
+  package init(
+    rows: Int, dim: Int, count: Int, borrowing rowIDs: UnsafeMutableBufferPointer<Int32>,
+    _ values: UnsafeMutableBufferPointer<Float>, of owner: BorrowedMemory
+  ) throws(EmbedError) {
+    try self.init(rows: rows, dim: dim)
+    guard count >= 0, count <= rowIDs.count else {
+      throw .invalidSize(argument: "count", value: count, expected: "0...\(rowIDs.count)")
+    }
+    let elements = try elementCount("row gradient", rowIDs.count, dim)
+    guard values.count == elements else {
+      throw .wrongElementCount(
+        argument: "values", expected: elements, shape: [rowIDs.count, dim], actual: values.count)
+    }
+    unsafe rowStorage = AlignedBuffer(borrowing: rowIDs, of: owner)
+    unsafe valueStorage = AlignedBuffer(borrowing: values, of: owner)
+    self.count = count
+  }
+
   /// The number of rows there is room for without allocating.
   public var capacity: Int { rowStorage.count }
 

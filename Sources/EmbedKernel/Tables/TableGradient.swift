@@ -25,6 +25,25 @@ public struct TableGradient: ~Copyable {
     self.storage = storage
   }
 
+  /// A gradient in someone else's memory, with what is in it.
+  ///
+  /// - Throws: `invalidSize`, `sizeOverflow`, `wrongElementCount`.
+  package init(
+    rows: Int, dim: Int, borrowing memory: UnsafeMutableBufferPointer<Float>,
+    of owner: BorrowedMemory
+  ) throws(EmbedError) {
+    guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
+    guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
+    let count = try elementCount("table gradient", rows, dim)
+    guard memory.count == count else {
+      throw .wrongElementCount(
+        argument: "table gradient", expected: count, shape: [rows, dim], actual: memory.count)
+    }
+    self.rows = rows
+    self.dim = dim
+    unsafe storage = AlignedBuffer(borrowing: memory, of: owner)
+  }
+
   /// Zeros for `table`.
   ///
   /// - Throws: `outOfMemory`.
