@@ -44,6 +44,15 @@ public struct BackwardWorkspace: ~Copyable {
     self.heavyPositions = heavyPositions
   }
 
+  /// Groups a list of rows of a table of `vocabulary` rows.
+  package mutating func group(
+    _ ids: TokenIDs, vocabulary: Int, threads: Int?
+  ) throws(EmbedError) {
+    try tokens.group(
+      ids, context: max(1, ids.count), vocabulary: vocabulary, paddingID: nil, unknownIDs: .error,
+      threads: threads)
+  }
+
   /// Groups the tokens by position row: from the sizes alone where positions are sequential, else
   /// by sorting them.
   mutating func groupPositions(

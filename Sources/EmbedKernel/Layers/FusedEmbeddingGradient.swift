@@ -41,15 +41,15 @@ public struct FusedEmbeddingGradient: ~Copyable {
   /// Gradients in someone else's memory, each of the size that the layer's has; an empty one gets memory of
   /// its own.
   package init(
-    for layer: borrowing FusedInputEmbedding, rows: UnsafeMutableBufferPointer<Float>,
+    for layer: FusedInputEmbedding, rows: UnsafeMutableBufferPointer<Float>,
     gamma: UnsafeMutableBufferPointer<Float>, beta: UnsafeMutableBufferPointer<Float>,
     segments: UnsafeMutableBufferPointer<Float>, of owner: BorrowedMemory
   ) throws(EmbedError) {
     try self.init(for: layer)
-    if unsafe !rows.isEmpty { unsafe rowStorage = AlignedBuffer(borrowing: rows, of: owner) }
-    if unsafe !gamma.isEmpty { unsafe gammaStorage = AlignedBuffer(borrowing: gamma, of: owner) }
-    if unsafe !beta.isEmpty { unsafe betaStorage = AlignedBuffer(borrowing: beta, of: owner) }
-    if unsafe !segments.isEmpty {
+    if !rows.isEmpty { unsafe rowStorage = AlignedBuffer(borrowing: rows, of: owner) }
+    if !gamma.isEmpty { unsafe gammaStorage = AlignedBuffer(borrowing: gamma, of: owner) }
+    if !beta.isEmpty { unsafe betaStorage = AlignedBuffer(borrowing: beta, of: owner) }
+    if !segments.isEmpty {
       unsafe segmentStorage = AlignedBuffer(borrowing: segments, of: owner)
     }
   }

@@ -38,7 +38,7 @@ extension TableOptimizer {
   }
 
   @usableFromInline
-  func prepare(_ rows: TokenIDs, _ kernels: Kernels) throws(EmbedError) {
+  package func prepare(_ rows: TokenIDs, _ kernels: Kernels) throws(EmbedError) {
     if let error = rows.firstOutside(self.rows, context: max(1, rows.count)) { throw error }
     try bringUp(.ids(rows), kernels)
   }

@@ -43,6 +43,23 @@ extension TableOptimizer {
     unsafe parameterSteps.unsafeBuffer.update(repeating: Int32(stepCount))
     unsafe momentSteps.unsafeBuffer.update(repeating: Int32(stepCount))
   }
+
+  /// Forgets what rows owe: nothing brings them up to date any more, as for memory that is gone.
+  package func abandon() { currentSteps = (.max, .max) }
+
+  /// Whether rows may be behind.
+  package var mayBeBehind: Bool { catchesUp && currentSteps.everything < stepCount }
+
+  /// Goes on with state in other memory of the same sizes.
+  package func move(to memory: StateMemory) throws(EmbedError) {
+    var arrays = StateArrays(memory)
+    first = try arrays.next(first.count)
+    second = try arrays.next(second.count)
+    rowState = try arrays.next(rowState.count)
+    residual = try arrays.next(residual.count)
+    parameterSteps = try arrays.next(parameterSteps.count)
+    momentSteps = try arrays.next(momentSteps.count)
+  }
 }
 
 /// Where someone else keeps an optimiser's state: an address for each of `UpdateRule.stateArrays`.

@@ -14,7 +14,7 @@ internal import CSystem
   public let count: Int
 
   /// Whose memory it is; nil for one's own.
-  private let owner: BorrowedMemory?
+  let owner: BorrowedMemory?
 
   /// Allocates `count` elements, all bits zero.
   ///

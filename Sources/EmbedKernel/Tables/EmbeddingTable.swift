@@ -19,7 +19,7 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   /// The number of elements in a row.
   public let dim: Int
 
-  package let storage: AlignedBuffer<Element>
+  package private(set) var storage: AlignedBuffer<Element>
 
   /// The optimisers that leave rows behind. Entered while a writer has the table to itself.
   var ledgers: [RowLedger] = []
@@ -52,6 +52,15 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
     self.rows = rows
     self.dim = dim
     unsafe storage = AlignedBuffer(borrowing: memory, of: owner)
+  }
+
+  /// Goes on with other memory of someone else's, which is to stay as long as the first would have.
+  package func move(to memory: UnsafeMutableRawPointer) {
+    let count = rows * dim
+    unsafe storage = AlignedBuffer(
+      borrowing: UnsafeMutableBufferPointer(
+        start: memory.bindMemory(to: Element.self, capacity: count), count: count),
+      of: storage.owner ?? BorrowedMemory())
   }
 
   /// Copies `elements`, shape `[rows, dim]`.

@@ -53,7 +53,6 @@ public struct RowSparseGradient: ~Copyable {
     rows: Int, dim: Int, count: Int, borrowing rowIDs: UnsafeMutableBufferPointer<Int32>,
     _ values: UnsafeMutableBufferPointer<Float>, of owner: BorrowedMemory
   ) throws(EmbedError) {
-    try self.init(rows: rows, dim: dim)
     guard count >= 0, count <= rowIDs.count else {
       throw .invalidSize(argument: "count", value: count, expected: "0...\(rowIDs.count)")
     }
@@ -62,6 +61,7 @@ public struct RowSparseGradient: ~Copyable {
       throw .wrongElementCount(
         argument: "values", expected: elements, shape: [rowIDs.count, dim], actual: values.count)
     }
+    try self.init(rows: rows, dim: dim)
     unsafe rowStorage = AlignedBuffer(borrowing: rowIDs, of: owner)
     unsafe valueStorage = AlignedBuffer(borrowing: values, of: owner)
     self.count = count

@@ -1,0 +1,209 @@
+// Gradients of the tables on the caller's memory, and the norm of rows.
+//
+// B batch, T context, N = B*T tokens, V vocabulary, D dim.
+
+internal import CEmbedKernel
+internal import EmbedKernel
+
+/// What a backward call works in, kept for the next one.
+final class Workspace {
+  var backward: BackwardWorkspace
+  /// Row numbers of 32 bits, where the caller's have 64.
+  var rows: AlignedBuffer<Int32>
+
+  private init() throws {
+    let backward = try BackwardWorkspace()
+    let rows = try AlignedBuffer<Int32>(count: 0)
+    self.backward = backward
+    self.rows = rows
+  }
+
+  /// One that is kept, from a call of any thread, or a new one.
+  static func take() throws -> Workspace {
+    guard let kept = unsafe ekc_spare_take() else { return try Workspace() }
+    return unsafe Unmanaged<Workspace>.fromOpaque(kept).takeRetainedValue()
+  }
+
+  /// Keeps one for later calls, where not enough are kept already.
+  static func keep(_ workspace: Workspace) {
+    let kept = unsafe Unmanaged.passRetained(workspace)
+    if unsafe !ekc_spare_keep(kept.toOpaque()) { unsafe kept.release() }
+  }
+
+  /// Releases those that are kept.
+  static func releaseKept() {
+    while let kept = unsafe ekc_spare_take() {
+      unsafe Unmanaged<Workspace>.fromOpaque(kept).release()
+    }
+  }
+
+  func reserve(rows count: Int) throws {
+    if rows.count < count { rows = try AlignedBuffer(count: count) }
+  }
+}
+
+/// A backward call, checked.
+@safe private struct Call {
+  let outputGradient: UnsafeBufferPointer<Float>
+  let ids: TokenIDs
+  let shape: EmbeddingShape
+  let place: PositionIDs
+  let options: BackwardOptions
+  let kernels: Kernels
+  let writing: GradientWriting
+}
+
+private func call(
+  _ gradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
+  _ shape: EmbeddingShape, _ options: UnsafePointer<ek_backward_options>?
+) throws -> Call {
+  let count = try product("ids", shape.batch, shape.context)
+  let outputGradient = try unsafe readable(
+    gradient, product("output gradient", shape.batch, shape.context, shape.dim), "output_gradient")
+  let ids = try unsafe tokenIDs(ids, idType, count, "ids")
+  guard let options = unsafe options else {
+    return unsafe Call(
+      outputGradient: outputGradient, ids: ids, shape: shape, place: .sequential(),
+      options: BackwardOptions(), kernels: try kernels(0, 0), writing: .overwrite)
+  }
+  let given = try unsafe required(options, "options")
+  try unsafe checkReserved(given.reserved)
+  return unsafe Call(
+    outputGradient: outputGradient, ids: ids, shape: shape,
+    place: try positionIDs(given.place, batch: shape.batch, context: shape.context),
+    options: BackwardOptions(
+      scale: given.scale, gradientScale: given.gradient_scale,
+      paddingID: try optionalID(given.padding_id, "padding_id"),
+      frequencyScaling: try choice(given.frequency, .none, .inverse, name: "frequency"),
+      summation: try choice(
+        given.summation, .chunked, .pairwise, .compensated, name: "summation"),
+      unknownIDs: try unknownIDs(given.unknown_ids),
+      positionOverflow: try positionOverflow(given.position_overflow)),
+    kernels: try kernels(given.backend, given.threads),
+    writing: try choice(given.writing, .overwrite, .accumulate, name: "writing"))
+}
+
+@_lifetime(immortal)
+private func target(
+  _ memory: UnsafeMutablePointer<Float>?, rows: Int64, dim: Int, _ writing: GradientWriting,
+  _ name: StaticString
+) throws -> GradientTarget {
+  guard unsafe memory != nil else { return .none }
+  guard rows >= 0 else {
+    throw EmbedError.invalidSize(
+      argument: "rows of \(name)", value: Int(rows), expected: "0 or more")
+  }
+  let buffer = try unsafe writable(memory, product("\(name)", Int(rows), dim), name)
+  return unsafe .dense(buffer, writing)
+}
+
+@c @implementation
+func ek_backward(
+  _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
+  _ batch: Int64, _ context: Int64, _ vocabulary: Int64, _ dim: Int64,
+  _ tokenGradient: UnsafeMutablePointer<Float>?, _ positionGradient: UnsafeMutablePointer<Float>?,
+  _ maximum: Int64, _ options: UnsafePointer<ek_backward_options>?
+) -> Int32 {
+  attempt {
+    let shape = EmbeddingShape(
+      vocabulary: Int(vocabulary), batch: Int(batch), context: Int(context), dim: Int(dim))
+    let call = try unsafe call(outputGradient, ids, idType, shape, options)
+    let tokens = try unsafe target(
+      tokenGradient, rows: vocabulary, dim: shape.dim, call.writing, "token_gradient")
+    let positions = try unsafe target(
+      positionGradient, rows: maximum, dim: shape.dim, call.writing, "position_gradient")
+    let workspace = try KeptWorkspace()
+    try unsafe call.kernels.backward(
+      call.outputGradient, call.ids, shape, call.place, call.options, tokens, positions,
+      &workspace.value.backward)
+  }
+}
+
+/// A workspace for as long as this lives.
+struct KeptWorkspace: ~Copyable {
+  let value: Workspace
+
+  init() throws { value = try Workspace.take() }
+
+  deinit { Workspace.keep(value) }
+}
+
+@c @implementation
+func ek_backward_sparse(
+  _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
+  _ batch: Int64, _ context: Int64, _ vocabulary: Int64, _ dim: Int64,
+  _ rows: UnsafeMutableRawPointer?, _ rowType: Int32, _ values: UnsafeMutablePointer<Float>?,
+  _ capacity: Int64, _ count: UnsafeMutablePointer<Int64>?,
+  _ positionGradient: UnsafeMutablePointer<Float>?, _ maximum: Int64,
+  _ options: UnsafePointer<ek_backward_options>?
+) -> Int32 {
+  attempt {
+    let shape = EmbeddingShape(
+      vocabulary: Int(vocabulary), batch: Int(batch), context: Int(context), dim: Int(dim))
+    let call = try unsafe call(outputGradient, ids, idType, shape, options)
+    let positions = try unsafe target(
+      positionGradient, rows: maximum, dim: shape.dim, call.writing, "position_gradient")
+    let result = try unsafe place(of: count, "count")
+    let capacity = try EmbedKernelABI.count(capacity, "capacity")
+    let rowIDs = try unsafe tokenIDs(UnsafeRawPointer(rows), rowType, capacity, "rows")
+    let buffer = try unsafe writable(
+      values, product("values", capacity, max(shape.dim, 0)), "values")
+    try unsafe checkApart(call.outputGradient, call.ids, buffer, rowIDs)
+
+    let workspace = try KeptWorkspace()
+    let own = rowIDs.isWide
+    if own { try workspace.value.reserve(rows: capacity) }
+    let listed =
+      own
+      ? unsafe UnsafeMutableBufferPointer(rebasing: workspace.value.rows.unsafeBuffer[..<capacity])
+      : unsafe UnsafeMutableBufferPointer(
+        start: rows?.assumingMemoryBound(to: Int32.self), count: capacity)
+    var gradient = try unsafe RowSparseGradient(
+      rows: shape.vocabulary, dim: shape.dim, count: 0, borrowing: listed, buffer,
+      of: BorrowedMemory())
+    try unsafe call.kernels.backward(
+      call.outputGradient, call.ids, shape, call.place, call.options, .rowSparse(&gradient),
+      positions, &workspace.value.backward)
+    unsafe result.pointee = Int64(gradient.count)
+    guard gradient.count <= capacity else {
+      throw CallError.room("values", needed: gradient.count, capacity: capacity)
+    }
+    guard own, let wide = unsafe rows?.assumingMemoryBound(to: Int64.self) else { return }
+    for k in 0..<gradient.count { unsafe wide[k] = Int64(listed[k]) }
+  }
+}
+
+/// What is written must be apart from what is read.
+private func checkApart(
+  _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs,
+  _ values: UnsafeMutableBufferPointer<Float>, _ rows: TokenIDs
+) throws {
+  let read = unsafe [
+    ("output gradient", Stretch(UnsafeRawPointer(outputGradient.baseAddress), outputGradient.count * 4)),
+    ("ids", Stretch(ids.base, ids.bytes)),
+  ]
+  let written = unsafe [
+    Stretch(UnsafeRawPointer(values.baseAddress), values.count * 4), Stretch(rows.base, rows.bytes),
+  ]
+  for (name, part) in read {
+    for target in written where part.overlaps(target) {
+      throw EmbedError.overlappingMemory(argument: name)
+    }
+  }
+  if written[0].overlaps(written[1]) { throw EmbedError.overlappingMemory(argument: "rows") }
+}
+
+/// A stretch of the caller's addresses.
+struct Stretch {
+  let start: UInt
+  let end: UInt
+
+  init(_ base: UnsafeRawPointer?, _ bytes: Int) {
+    start = UInt(bitPattern: base)
+    end = start &+ UInt(bitPattern: bytes)
+  }
+
+  func overlaps(_ other: Stretch) -> Bool {
+    start < other.end && other.start < end && start != end && other.start != other.end
+  }
+}

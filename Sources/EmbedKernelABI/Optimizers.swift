@@ -1,0 +1,450 @@
+// Optimisers behind handles, of tables and state that may be the caller's memory. Their numbers come with
+// each step, as programs that schedule them do.
+//
+// R rows, D dim.
+
+internal import CEmbedKernel
+internal import EmbedKernel
+
+/// An optimiser with what its calls work in. One call at a time: the lock is held for as long as it runs.
+final class OptimizerObject: Handled {
+  static let kind: UInt32 = 2
+
+  let table: TableObject
+  let optimizer: TableOptimizer
+  let lock = Guarded<Void>(())
+  /// The numbers of the last step; NaN for those that the optimiser lacks.
+  fileprivate(set) var numbers: RuleNumbers
+  let hasForeignState: Bool
+  fileprivate var groups: RowGroups
+  fileprivate var rows: AlignedBuffer<Int32>
+
+  init(
+    _ optimizer: TableOptimizer, of table: TableObject, _ numbers: RuleNumbers,
+    hasForeignState: Bool
+  ) throws {
+    groups = try RowGroups()
+    rows = try AlignedBuffer(count: 0)
+    self.optimizer = optimizer
+    self.table = table
+    self.numbers = numbers
+    self.hasForeignState = hasForeignState
+  }
+}
+
+/// The numbers of a rule as C gives them: NaN for the usual one.
+struct RuleNumbers: Equatable {
+  var rate: Double
+  var weightDecay = Double.nan
+  var beta1 = Double.nan
+  var beta2 = Double.nan
+  var epsilon = Double.nan
+  var initialSum = Double.nan
+  var rateDecay = Double.nan
+
+  /// These, and where one is NaN that of `other`.
+  func completed(by other: RuleNumbers) -> RuleNumbers {
+    func pick(_ a: Double, _ b: Double) -> Double { a.isNaN ? b : a }
+    return RuleNumbers(
+      rate: pick(rate, other.rate), weightDecay: pick(weightDecay, other.weightDecay),
+      beta1: pick(beta1, other.beta1), beta2: pick(beta2, other.beta2),
+      epsilon: pick(epsilon, other.epsilon), initialSum: pick(initialSum, other.initialSum),
+      rateDecay: pick(rateDecay, other.rateDecay))
+  }
+
+  /// Whether both say the same, two that say nothing included.
+  func agrees(with other: RuleNumbers) -> Bool {
+    func same(_ a: Double, _ b: Double) -> Bool { a == b || a.isNaN && b.isNaN }
+    return same(rate, other.rate) && same(weightDecay, other.weightDecay)
+      && same(beta1, other.beta1) && same(beta2, other.beta2) && same(epsilon, other.epsilon)
+  }
+
+  func rule(_ name: String, _ untouched: UntouchedRows?) throws -> UpdateRule {
+    func given(_ value: Double) -> Double? { value.isNaN ? nil : value }
+    return try .named(
+      name, learningRate: .constant(rate),
+      numbers: UpdateNumbers(
+        weightDecay: given(weightDecay), beta1: given(beta1), beta2: given(beta2),
+        epsilon: given(epsilon), initialSum: given(initialSum), rateDecay: given(rateDecay)),
+      untouched: untouched)
+  }
+}
+
+/// The rule that options ask for, and its numbers.
+private func rule(
+  _ options: ek_optimizer_options
+) throws -> (rule: UpdateRule, numbers: RuleNumbers) {
+  let numbers = unsafe RuleNumbers(
+    rate: options.learning_rate, weightDecay: options.weight_decay, beta1: options.beta1,
+    beta2: options.beta2, epsilon: options.epsilon, initialSum: options.initial_sum,
+    rateDecay: options.rate_decay)
+  guard !numbers.rate.isNaN else {
+    throw EmbedError.invalidValue(
+      argument: "learning rate", value: .nan, expected: "a finite number, 0 or more")
+  }
+  let untouched: UntouchedRows? = try unsafe choice(
+    options.untouched, nil, .stepped, .left, .caughtUp, name: "untouched")
+  let name = try unsafe text(options.name, "name")
+  return (try numbers.rule(name, untouched), numbers)
+}
+
+/// The caller's memory for the arrays of a state.
+private func stateMemory(
+  _ addresses: UnsafePointer<UnsafeMutableRawPointer?>?, _ count: Int64, _ arrays: [StateArray]
+) throws -> StateMemory {
+  guard count == arrays.count else {
+    throw EmbedError.wrongElementCount(
+      argument: "state", expected: arrays.count, shape: [arrays.count], actual: Int(count))
+  }
+  let given = try unsafe readable(addresses, arrays.count, "state")
+  var found: [UnsafeMutableRawPointer] = unsafe []
+  for (i, array) in arrays.enumerated() {
+    guard let address = unsafe given[i],
+      UInt(bitPattern: address) & UInt(array.element.size - 1) == 0
+    else { throw CallError.pointer("state \(array.name)", fault: "NULL or misaligned") }
+    unsafe found.append(address)
+  }
+  return unsafe StateMemory(found, of: BorrowedMemory())
+}
+
+@c @implementation
+func ek_optimizer_create(
+  _ table: OpaquePointer?, _ options: UnsafePointer<ek_optimizer_options>?,
+  _ optimizer: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: optimizer, "optimizer")
+    let table: TableObject = try unsafe object(table, "table")
+    let given = try unsafe required(options, "options")
+    let (rule, numbers) = try unsafe rule(given)
+    let frozen = try unsafe optionalID(given.frozen_row, "frozen_row")
+    let isForeign = unsafe given.state != nil
+    let memory =
+      isForeign
+      ? try unsafe stateMemory(
+        given.state, given.state_count, rule.stateArrays(rows: table.rows, dim: table.dim)) : nil
+    let made: TableOptimizer
+    switch table.table {
+    case .float(let floats):
+      if let memory {
+        made = try TableOptimizer(rule, for: floats, frozenRow: frozen, state: memory)
+      } else {
+        made = try TableOptimizer(rule, for: floats, frozenRow: frozen)
+      }
+    case .bfloat16(let rounded):
+      let updates = try unsafe updates(of: rounded, given)
+      if let memory {
+        made = try TableOptimizer(
+          rule, for: rounded, updates: updates, frozenRow: frozen, state: memory)
+      } else {
+        made = try TableOptimizer(rule, for: rounded, updates: updates, frozenRow: frozen)
+      }
+    case .half:
+      throw EmbedError.unsupported(
+        argument: "type of table", value: table.type.rawValue, expected: "f32 or bf16")
+    }
+    let steps = unsafe given.step_count
+    if isForeign || steps != 0 { try made.restart(at: Int(steps)) }
+    let object = try OptimizerObject(made, of: table, numbers, hasForeignState: isForeign)
+    unsafe place.pointee = try makeHandle(object)
+  }
+}
+
+/// How new values get into a table of bfloat16.
+private func updates(
+  of table: EmbeddingTable<BFloat16>, _ options: ek_optimizer_options
+) throws -> BFloat16Updates {
+  switch Int(unsafe options.updates) {
+  case EK_UPDATES_STOCHASTIC: return unsafe .stochastic(seed: options.seed)
+  case EK_UPDATES_MASTERS:
+    let masters: TableObject? = try unsafe optionalObject(options.masters, "masters")
+    return .masters(try masters?.floats("masters") ?? table.widened())
+  case let other:
+    throw CallError.option("updates", value: other, expected: "one of EK_UPDATES_...")
+  }
+}
+
+@c @implementation
+func ek_optimizer_destroy(_ optimizer: OpaquePointer?) {
+  unsafe destroy(optimizer, OptimizerObject.self)
+}
+
+@c @implementation
+func ek_optimizer_abandon(_ optimizer: OpaquePointer?) {
+  guard let found: OptimizerObject = try? unsafe object(optimizer, "optimizer") else { return }
+  found.lock.withLock { _ in found.optimizer.abandon() }
+  unsafe destroy(optimizer, OptimizerObject.self)
+}
+
+@c @implementation
+func ek_optimizer_move(
+  _ optimizer: OpaquePointer?, _ data: UnsafeMutableRawPointer?,
+  _ state: UnsafePointer<UnsafeMutableRawPointer?>?, _ stateCount: Int64
+) -> Int32 {
+  attempt {
+    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
+    try found.lock.withLock { (_) throws in
+      let (table, optimizer) = (found.table, found.optimizer)
+      if unsafe data != nil, !table.isBorrowed {
+        throw EmbedError.unsupported(
+          argument: "table", value: "memory of this library", expected: "a borrowed table")
+      }
+      if unsafe state != nil, !found.hasForeignState {
+        throw EmbedError.unsupported(
+          argument: "state", value: "memory of this library", expected: "state that the caller brought")
+      }
+      let memory =
+        unsafe state == nil ? nil : try unsafe stateMemory(state, stateCount, optimizer.stateArrays)
+      if let data = unsafe data {
+        try unsafe checkAddress(
+          UnsafeRawPointer(data), 1, mask: UInt(table.type.byteCount - 1), "table")
+        switch table.table {
+        case .float(let table): unsafe table.move(to: data)
+        case .half(let table): unsafe table.move(to: data)
+        case .bfloat16(let table): unsafe table.move(to: data)
+        }
+      }
+      if let memory { try optimizer.move(to: memory) }
+    }
+  }
+}
+
+// MARK: Steps
+
+/// Does a step with the numbers of its options.
+private func step(
+  _ optimizer: OpaquePointer?, _ options: UnsafePointer<ek_step_options>?,
+  _ body: (OptimizerObject, Float, Kernels) throws -> Void
+) -> Int32 {
+  attempt {
+    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
+    var (scale, threads): (Float, Int32) = (1, 0)
+    var numbers: RuleNumbers?
+    if let options = unsafe options {
+      let given = try unsafe required(options, "options")
+      (scale, threads) = (given.gradient_scale, given.threads)
+      numbers = RuleNumbers(
+        rate: given.learning_rate, weightDecay: given.weight_decay, beta1: given.beta1,
+        beta2: given.beta2, epsilon: given.epsilon)
+    }
+    let kernels = try kernels(0, threads)
+    guard scale.isFinite else {
+      throw EmbedError.invalidValue(
+        argument: "gradient scale", value: Double(scale), expected: "a finite number")
+    }
+    try found.lock.withLock { _ in
+      if let given = numbers?.completed(by: found.numbers), !given.agrees(with: found.numbers) {
+        let rule = found.optimizer.rule
+        try found.optimizer.change(to: given.rule(rule.name, rule.untouched), using: kernels)
+        found.numbers = given
+      }
+      try body(found, scale, kernels)
+    }
+  }
+}
+
+@c @implementation
+func ek_optimizer_step_rows(
+  _ optimizer: OpaquePointer?, _ rows: UnsafeRawPointer?, _ rowType: Int32, _ count: Int64,
+  _ values: UnsafePointer<Float>?, _ options: UnsafePointer<ek_step_options>?
+) -> Int32 {
+  unsafe step(optimizer, options) { found, scale, kernels in
+    let optimizer = found.optimizer
+    let count = try EmbedKernelABI.count(count, "count")
+    let ids = try unsafe tokenIDs(rows, rowType, count, "rows")
+    let values = try unsafe readable(values, product("values", count, optimizer.dim), "values")
+    try checkRows(ids, below: optimizer.rows)
+    guard ids.areRising else {
+      return try unsafe found.step(values, ids, scale, kernels)
+    }
+    let listed: UnsafeMutableBufferPointer<Int32>
+    if ids.isWide {
+      if found.rows.count < count { found.rows = try AlignedBuffer(count: count) }
+      unsafe listed = UnsafeMutableBufferPointer(rebasing: found.rows.unsafeBuffer[..<count])
+      for k in 0..<count { unsafe listed[k] = Int32(truncatingIfNeeded: ids[k]) }
+    } else {
+      unsafe listed = UnsafeMutableBufferPointer(
+        mutating: UnsafeBufferPointer(
+          start: rows?.assumingMemoryBound(to: Int32.self), count: count))
+    }
+    let gradient = try unsafe RowSparseGradient(
+      rows: optimizer.rows, dim: optimizer.dim, count: count, borrowing: listed,
+      UnsafeMutableBufferPointer(mutating: values), of: BorrowedMemory())
+    try optimizer.step(gradient, scale: scale, using: kernels)
+  }
+}
+
+@c @implementation
+func ek_optimizer_step_dense(
+  _ optimizer: OpaquePointer?, _ gradient: UnsafePointer<Float>?,
+  _ options: UnsafePointer<ek_step_options>?
+) -> Int32 {
+  unsafe step(optimizer, options) { found, scale, kernels in
+    let optimizer = found.optimizer
+    try unsafe optimizer.step(
+      dense: readable(gradient, optimizer.rows * optimizer.dim, "gradient"), scale: scale,
+      using: kernels)
+  }
+}
+
+@c @implementation
+func ek_optimizer_step_output(
+  _ optimizer: OpaquePointer?, _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?,
+  _ idType: Int32, _ count: Int64, _ options: UnsafePointer<ek_step_options>?
+) -> Int32 {
+  unsafe step(optimizer, options) { found, scale, kernels in
+    let count = try EmbedKernelABI.count(count, "count")
+    let ids = try unsafe tokenIDs(ids, idType, count, "ids")
+    let gradient = try unsafe readable(
+      outputGradient, product("output gradient", count, found.optimizer.dim), "output_gradient")
+    try checkRows(ids, below: found.optimizer.rows)
+    try unsafe found.step(gradient, ids, scale, kernels)
+  }
+}
+
+extension OptimizerObject {
+  /// Steps by vectors of which several may be of one row.
+  fileprivate func step(
+    _ gradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ scale: Float, _ kernels: Kernels
+  ) throws {
+    try groups.group(
+      ids, context: max(1, ids.count), vocabulary: optimizer.rows, paddingID: nil,
+      unknownIDs: .error, threads: kernels.threads)
+    try unsafe optimizer.step(
+      outputGradient: gradient, groups: groups, scale: scale, using: kernels)
+  }
+}
+
+extension TokenIDs {
+  /// Whether each is greater than the one before.
+  fileprivate var areRising: Bool {
+    for i in 1..<max(1, count) where self[i] <= self[i - 1] { return false }
+    return true
+  }
+}
+
+// MARK: Rows that are behind
+
+@c @implementation
+func ek_optimizer_catch_up(
+  _ optimizer: OpaquePointer?, _ ids: UnsafeRawPointer?, _ idType: Int32, _ count: Int64
+) -> Int32 {
+  attempt {
+    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
+    let kernels = try kernels(0, 0)
+    guard unsafe ids != nil else {
+      return try found.lock.withLock { _ in try found.optimizer.synchronise(using: kernels) }
+    }
+    let list = try unsafe tokenIDs(ids, idType, EmbedKernelABI.count(count, "count"), "ids")
+    try found.lock.withLock { _ in try found.optimizer.prepare(list, kernels) }
+  }
+}
+
+@c @implementation
+func ek_optimizer_get(
+  _ optimizer: OpaquePointer?, _ steps: UnsafeMutablePointer<Int64>?,
+  _ isBehind: UnsafeMutablePointer<Int32>?, _ stateCount: UnsafeMutablePointer<Int64>?,
+  _ memoryBytes: UnsafeMutablePointer<Int64>?
+) -> Int32 {
+  attempt {
+    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
+    try found.lock.withLock { _ in
+      let optimizer = found.optimizer
+      if unsafe steps != nil {
+        try unsafe place(of: steps, "step_count").pointee = Int64(optimizer.stepCount)
+      }
+      if unsafe isBehind != nil {
+        try unsafe place(of: isBehind, "is_behind").pointee = optimizer.mayBeBehind ? 1 : 0
+      }
+      if unsafe stateCount != nil {
+        try unsafe place(of: stateCount, "state_count").pointee = Int64(
+          optimizer.stateArrays.count)
+      }
+      if unsafe memoryBytes != nil {
+        try unsafe place(of: memoryBytes, "memory_bytes").pointee = Int64(optimizer.memoryBytes)
+      }
+    }
+  }
+}
+
+// MARK: State
+
+@c @implementation
+func ek_optimizer_state(
+  _ optimizer: OpaquePointer?, _ index: Int64, _ array: UnsafeMutablePointer<ek_state_array>?
+) -> Int32 {
+  attempt {
+    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
+    let place = try unsafe place(of: array, "array")
+    let arrays = found.optimizer.stateArrays
+    guard index >= 0, index < arrays.count else {
+      throw CallError.index("index", value: Int(index), count: arrays.count)
+    }
+    let array = arrays[Int(index)]
+    unsafe place.pointee = array.described(at: found.optimizer.memory(of: array).baseAddress)
+  }
+}
+
+@c @implementation
+func ek_optimizer_state_layout(
+  _ options: UnsafePointer<ek_optimizer_options>?, _ rows: Int64, _ dim: Int64,
+  _ arrays: UnsafeMutablePointer<ek_state_array>?, _ capacity: Int64,
+  _ count: UnsafeMutablePointer<Int64>?
+) -> Int32 {
+  attempt {
+    let given = try unsafe required(options, "options")
+    let place = try unsafe place(of: count, "count")
+    guard rows > 0, dim > 0 else {
+      throw EmbedError.invalidSize(
+        argument: rows > 0 ? "dim" : "rows", value: Int(rows > 0 ? dim : rows),
+        expected: "1 or more")
+    }
+    _ = try elementCount("optimiser state", Int(rows), Int(dim))
+    let list = try unsafe rule(given).rule.stateArrays(rows: Int(rows), dim: Int(dim))
+    let room = try EmbedKernelABI.count(capacity, "capacity")
+    let memory = try unsafe writable(arrays, room, "arrays")
+    unsafe place.pointee = Int64(list.count)
+    for (i, array) in list.prefix(room).enumerated() { unsafe memory[i] = array.described(at: nil) }
+  }
+}
+
+@c @implementation
+func ek_optimizer_set_step_count(_ optimizer: OpaquePointer?, _ steps: Int64) -> Int32 {
+  attempt {
+    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
+    try found.lock.withLock { _ in try found.optimizer.restart(at: Int(steps)) }
+  }
+}
+
+extension StateArray {
+  fileprivate func described(at data: UnsafeMutableRawPointer?) -> ek_state_array {
+    var array = unsafe ek_state_array()
+    unsafe array.name = UnsafeRawPointer(Self.name(name).utf8Start)
+      .assumingMemoryBound(to: CChar.self)
+    unsafe array.dtype =
+      switch element {
+      case .float32: Int32(EK_DTYPE_FLOAT32)
+      case .int32: Int32(EK_DTYPE_INT32)
+      case .int8: Int32(EK_DTYPE_INT8)
+      }
+    unsafe array.rank = Int32(shape.count)
+    unsafe array.shape = (Int64(shape[0]), shape.count > 1 ? Int64(shape[1]) : 1)
+    unsafe array.bytes = Int64(byteCount)
+    unsafe array.data = data
+    return unsafe array
+  }
+
+  /// The names as texts that last.
+  private static func name(_ name: String) -> StaticString {
+    switch name {
+    case "exp_avg": "exp_avg"
+    case "exp_avg_sq": "exp_avg_sq"
+    case "momentum": "momentum"
+    case "sum": "sum"
+    case "residual": "residual"
+    case "parameter_steps": "parameter_steps"
+    case "moment_steps": "moment_steps"
+    default: "state"
+    }
+  }
+}
