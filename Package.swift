@@ -19,6 +19,7 @@ let package = Package(
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
     .library(name: "EmbedSchemes", targets: ["EmbedSchemes"]),
     .library(name: "EmbedFactorizations", targets: ["EmbedFactorizations"]),
+    .library(name: "EmbedResizing", targets: ["EmbedResizing"]),
     .library(name: "EmbedModels", targets: ["EmbedModels"]),
     .library(name: "EmbedFiles", targets: ["EmbedFiles"]),
     .library(name: "EmbedData", targets: ["EmbedData"]),
@@ -43,7 +44,10 @@ let package = Package(
     .target(
       name: "EmbedSchemes", dependencies: ["EmbedKernel", "CKernels", "CSystem"],
       swiftSettings: strict),
-    // Tables as products of factors: ALBERT's, singular values, rows drawn by a covariance's factor.
+    // Tables that grow or shrink, their optimisers' state with them.
+    .target(
+      name: "EmbedResizing", dependencies: ["EmbedKernel", "CBLASCalls"], swiftSettings: strict),
+    // Tables as products of factors: ALBERT's, and singular values.
     .target(
       name: "EmbedFactorizations", dependencies: ["EmbedKernel", "CBLASCalls"],
       swiftSettings: strict),
@@ -58,7 +62,7 @@ let package = Package(
     // A small GPT that embeds the rest, and its training.
     .target(
       name: "EmbedTraining",
-      dependencies: ["EmbedKernel", "EmbedData", "CKernels", "CSystem"],
+      dependencies: ["EmbedKernel", "EmbedResizing", "EmbedData", "CKernels", "CSystem"],
       swiftSettings: strict),
 
     // MARK: C interface
@@ -75,8 +79,8 @@ let package = Package(
     .target(
       name: "EmbedCommand",
       dependencies: [
-        "EmbedKernel", "EmbedSchemes", "EmbedFactorizations", "EmbedModels", "EmbedData",
-        "EmbedTraining", "CBLASCalls", "CSystem",
+        "EmbedKernel", "EmbedSchemes", "EmbedFactorizations", "EmbedResizing", "EmbedModels",
+        "EmbedData", "EmbedTraining", "CBLASCalls", "CSystem",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -161,13 +165,17 @@ let package = Package(
     .testTarget(
       name: "EmbedKernelTests",
       dependencies: [
-        "EmbedKernel", "EmbedFactorizations", "EmbedModels", "EmbedData", "ReferenceKernels",
-        "AllocationProbe", "TestSupport", "TuningOff",
+        "EmbedKernel", "EmbedFactorizations", "EmbedResizing", "EmbedModels", "EmbedData",
+        "ReferenceKernels", "AllocationProbe", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedFactorizationsTests",
       dependencies: ["EmbedFactorizations", "EmbedKernel", "TestSupport", "TuningOff"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EmbedResizingTests",
+      dependencies: ["EmbedResizing", "EmbedKernel", "TestSupport", "TuningOff"],
       swiftSettings: strict),
     .testTarget(
       name: "EmbedSchemesTests",
@@ -190,7 +198,7 @@ let package = Package(
     .testTarget(
       name: "EmbedTrainingTests",
       dependencies: [
-        "EmbedTraining", "EmbedKernel", "EmbedData", "CKernels", "CBLASCalls",
+        "EmbedTraining", "EmbedKernel", "EmbedResizing", "EmbedData", "CKernels", "CBLASCalls",
         "ReferenceKernels", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),

@@ -150,14 +150,14 @@ extension BiasObject {
   fileprivate func apply<Element: TableElement>(
     _ call: BiasCall, _ logits: UnsafeMutableBufferPointer<Element>, overwrites: Bool
   ) throws {
+    var logits = unsafe logits
     if overwrites {
-      var logits = unsafe logits
       try unsafe call.kernels.writeBias(
         table, into: &logits, shape: call.shape, queries: call.queries, keys: call.keys,
         mask: call.mask)
     } else {
       try unsafe call.kernels.addBias(
-        table, to: logits, shape: call.shape, queries: call.queries, keys: call.keys,
+        table, to: &logits, shape: call.shape, queries: call.queries, keys: call.keys,
         mask: call.mask)
     }
   }

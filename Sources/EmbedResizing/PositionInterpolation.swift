@@ -1,5 +1,7 @@
 // Stretching a trained position table to another number of places.
 
+public import EmbedKernel
+
 /// How the rows of a stretched position table come from the old ones.
 public enum PositionInterpolation: String, CaseIterable, Sendable {
   /// On the line between the two nearest rows.

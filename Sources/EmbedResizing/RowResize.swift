@@ -1,6 +1,8 @@
 // An optimiser's state when its table grows or shrinks: arrays of one value a row or one an element
 // (momentum, second moments, sums of squares, steps), mapped as the table's rows are.
 
+public import EmbedKernel
+
 /// How a table's rows changed.
 public enum RowResize: Hashable, Sendable {
   /// As `TokenEmbedding.resized`: the old rows, as many as fit, then new ones, whose state is zero

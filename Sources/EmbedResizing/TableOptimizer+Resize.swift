@@ -2,6 +2,8 @@
 //
 // V rows of the old table, W of the new one, D dim.
 
+public import EmbedKernel
+
 extension TableOptimizer {
   /// An optimiser of the same rule and step count for a resized table.
   ///
@@ -20,55 +22,36 @@ extension TableOptimizer {
     for table: EmbeddingTable<Float>, as change: RowResize, trainable: TrainableRows = .all,
     frozenRow: Int? = nil
   ) throws(EmbedError) -> TableOptimizer {
-    try checkShape("resized table", rows: rows, dim: table.dim)
+    guard table.dim == dim else {
+      throw .invalidSize(
+        argument: "dim of the resized table", value: table.dim, expected: "the table's, \(dim)")
+    }
     if change == .positions, self.trainable != .all || trainable != .all {
       throw .unsupported(
         argument: "trainable rows of resized positions", value: "\(trainable)", expected: "all")
     }
     try synchronise()
     let resized = try TableOptimizer(rule, for: table, trainable: trainable, frozenRow: frozenRow)
-    let layout = rule.state
-    if change == .vocabulary || table.rows == rows {
-      for slot in 0..<resized.slotCount {
-        let row = resized.rowList.count > 0 ? Int(resized.rowList[slot]) : slot
-        guard row < rows else { break }
-        let old = slots.count > 0 ? Int(slots[row]) : row
-        if old >= 0 { copyState(of: old, to: resized, slot) }
+    for array in stateArrays {
+      let (old, new) = unsafe (memory(of: array), resized.memory(of: array))
+      if change == .vocabulary || table.rows == rows {
+        let bytes = array.byteCount / array.shape[0]
+        for row in 0..<min(rows, table.rows) {
+          guard let from = stateRow(of: row), let to = resized.stateRow(of: row) else { continue }
+          let state = unsafe UnsafeRawBufferPointer(rebasing: old[from * bytes..<(from + 1) * bytes])
+          unsafe UnsafeMutableRawBufferPointer(rebasing: new[(to * bytes)...])
+            .copyMemory(from: state)
+        }
+      } else if array.element == .float32 {
+        let state = unsafe Span<Float>(
+          _unsafeElements: UnsafeBufferPointer(old.assumingMemoryBound(to: Float.self)))
+        let stretched = try OptimizerState.resized(state, rows: rows, to: table.rows, as: .positions)
+        unsafe new.copyMemory(from: UnsafeRawBufferPointer(stretched.unsafeBuffer))
       }
-    } else {
       // What rounding took from the old rows says nothing of those in between.
-      if layout.first != nil { resized.first = try interpolated(first, table.rows) }
-      if layout.second != nil { resized.second = try interpolated(second, table.rows) }
-      if layout.row != nil { resized.rowState = try interpolated(rowState, table.rows) }
     }
-    resized.missedSteps?.restart(at: stepCount)
-    resized.stepCount = stepCount
-    resized.currentSteps = (stepCount, stepCount)
-    unsafe resized.parameterSteps.unsafeBuffer.update(repeating: Int32(stepCount))
-    unsafe resized.momentSteps.unsafeBuffer.update(repeating: Int32(stepCount))
+    try resized.restart(at: stepCount)
     return resized
-  }
-
-  private func interpolated(
-    _ state: borrowing AlignedBuffer<Float>, _ newRows: Int
-  ) throws(EmbedError) -> AlignedBuffer<Float> {
-    let state = unsafe Span(_unsafeElements: UnsafeBufferPointer(state.unsafeBuffer))
-    return try OptimizerState.resized(state, rows: rows, to: newRows, as: .positions)
-  }
-
-  private func copyState(of slot: Int, to other: TableOptimizer, _ otherSlot: Int) {
-    copy(first, slot * dim, to: other.first, otherSlot * dim, dim)
-    copy(second, slot * dim, to: other.second, otherSlot * dim, dim)
-    copy(residual, slot * dim, to: other.residual, otherSlot * dim, dim)
-    copy(rowState, slot, to: other.rowState, otherSlot, 1)
-  }
-
-  private func copy<Element>(
-    _ from: borrowing AlignedBuffer<Element>, _ start: Int,
-    to: borrowing AlignedBuffer<Element>, _ otherStart: Int, _ count: Int
-  ) {
-    guard from.count > 0 else { return }
-    unsafe (to.base + otherStart).update(from: from.base + start, count: count)
   }
 }
 

@@ -2,6 +2,7 @@
 // table are refused, and samples follow from their seed.
 
 import EmbedKernel
+import EmbedResizing
 import EmbedTraining
 import Foundation
 import TestSupport

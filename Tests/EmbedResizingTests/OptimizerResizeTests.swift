@@ -1,7 +1,7 @@
 // A run whose tables are resized on the way: rows that were there go on as if nothing had happened.
 
-import EmbedFactorizations
 import EmbedKernel
+import EmbedResizing
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
 // Tables that grow and shrink, with the state of their optimisers.
 
-import EmbedFactorizations
 import EmbedKernel
+import EmbedResizing
 import TestSupport
 import Testing
 

@@ -1,6 +1,7 @@
 // Evaluation at any length, and sampling.
 
 import EmbedKernel
+import EmbedResizing
 import EmbedTraining
 import Foundation
 import ReferenceKernels

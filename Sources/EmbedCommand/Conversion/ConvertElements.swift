@@ -1,7 +1,7 @@
 // A tensor's bytes in the type and with the rows that the output has.
 
-internal import EmbedFactorizations
 internal import EmbedKernel
+internal import EmbedResizing
 
 /// Gives `body` the bytes of the output's tensor, made from those of the source's.
 func converted(

@@ -1,8 +1,8 @@
 // What becomes of each tensor: its name, type and shape in the output, checked before anything is read.
 
-internal import EmbedFactorizations
 internal import EmbedKernel
 internal import EmbedModels
+internal import EmbedResizing
 
 /// A tensor of the output.
 struct TargetTensor {

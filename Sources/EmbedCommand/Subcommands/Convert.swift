@@ -1,9 +1,9 @@
 // `convert`: checkpoints and arrays in another form: file format, element type, names, sizes, or layout
 // of rotary pairs.
 
-internal import EmbedFactorizations
 internal import EmbedKernel
 internal import EmbedModels
+internal import EmbedResizing
 
 /// Converts a file.
 enum Convert: Subcommand {

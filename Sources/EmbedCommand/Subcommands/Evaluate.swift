@@ -2,6 +2,7 @@
 
 internal import EmbedData
 internal import EmbedKernel
+internal import EmbedResizing
 internal import EmbedTraining
 
 internal import CSystem

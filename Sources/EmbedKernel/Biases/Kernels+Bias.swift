@@ -103,7 +103,7 @@ extension Kernels {
 
   /// The same for a backward call.
   @usableFromInline
-  func addGradient(
+  package func addGradient(
     _ bias: any TrainedBias, _ logits: Elements, _ shape: AttentionShape,
     _ queries: PositionIDs, _ keys: PositionIDs, _ mask: AttentionMask,
     _ vectors: AttentionVectors, _ gradients: AttentionGradients,

@@ -4,7 +4,7 @@ extension AbsolutePositions {
   /// A trained row for each of `maximum` places (GPT-2: 1,024 rows of normal(0, 0.02)).
   ///
   /// Such a table knows no place past its last row: by default asking for one is an error.
-  /// `EmbeddingTable.interpolated(rows:by:)` stretches a trained table to a longer context.
+  /// `EmbeddingTable.interpolated(rows:by:)` of EmbedResizing stretches a trained table to a longer context.
   public static func learned(
     maximum: Int, initialization: Initialization = .normal(sigma: 0.02),
     overflow: PositionOverflow = .error

@@ -63,7 +63,7 @@ public final class Optimizer {
     try self.init(layer, tokens, positions)
   }
 
-  init(
+  package init(
     _ layer: InputEmbedding, _ tokens: TableOptimizer, _ positions: TableOptimizer?
   ) throws(EmbedError) {
     self.layer = layer

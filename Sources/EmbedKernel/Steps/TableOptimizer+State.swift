@@ -30,6 +30,12 @@ extension TableOptimizer {
   /// any) they are all that a run needs to go on bit for bit.
   public var stateArrays: [StateArray] { rule.stateArrays(rows: slotCount, dim: dim) }
 
+  /// The row of state that row `row` of the table has, or nil for a frozen row.
+  package func stateRow(of row: Int) -> Int? {
+    let slot = slots.count > 0 ? Int(slots[row]) : row
+    return slot >= 0 ? slot : nil
+  }
+
   /// Gives `body` each array of the state, its bytes in the machine's order.
   ///
   /// Brings all rows and their state up to date first, so that it does not matter whether the table's

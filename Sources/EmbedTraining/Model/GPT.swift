@@ -8,6 +8,7 @@
 // V vocabulary, T context, D dim, H heads, L layers.
 
 public import EmbedKernel
+public import EmbedResizing
 
 /// A GPT: its parameters and its input embedding.
 ///

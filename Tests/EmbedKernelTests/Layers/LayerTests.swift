@@ -1,7 +1,7 @@
 // The layers: what their options do, what they keep, and how tables grow.
 
-import EmbedFactorizations
 import EmbedKernel
+import EmbedResizing
 import TestSupport
 import Testing
 

@@ -5,6 +5,7 @@ import Dispatch
 import EmbedFactorizations
 import EmbedKernel
 import EmbedModels
+import EmbedResizing
 import TestSupport
 import Testing
 

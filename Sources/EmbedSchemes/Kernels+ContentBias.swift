@@ -2,6 +2,8 @@
 //
 // B batch, H heads, Q queries, K keys, d head dim.
 
+public import EmbedKernel
+
 extension Kernels {
   /// Adds a bias that depends on the queries' vectors, and on the keys' where the scheme reads them.
   ///
