@@ -43,8 +43,7 @@ public struct RotaryFields: Sendable {
     for member in members where member.value != .null && !known.contains(member.key) {
       throw fault(
         member.key, member.value.summary,
-        "nothing: the field is not understood\(file.model.type.isEmpty ? "" : " for model type \(file.model.type)")"
-      )
+        "nothing: the field is not understood\(file.forType)")
     }
   }
 

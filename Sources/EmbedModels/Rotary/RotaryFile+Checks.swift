@@ -7,20 +7,18 @@ extension RotaryFile {
   /// Throws where the file says that its layers, or those that are meant, have no rotation at all.
   func checkRotates() throws(EmbedError) {
     if let reason = model.string("refused") {
-      throw .invalidField(
-        field: prefix + "model_type", found: "\"\(model.type)\"",
-        expected: "a model type whose rotation is here; this one's is not: \(reason)")
+      throw fault(
+        "model_type", "\"\(model.type)\"",
+        "a model type whose rotation is here; this one's is not: \(reason)")
     }
     if members["alibi"] == .bool(true) {
-      throw .invalidField(
-        field: prefix + "alibi", found: "true", expected: "false; with ALiBi there is no rotation")
+      throw fault("alibi", "true", "false; with ALiBi there is no rotation")
     }
     if case .object(let switches) = model.value("switch") {
       for item in switches {
         guard let value = members[item.key], value != .null, value != item.value else { continue }
-        throw .invalidField(
-          field: prefix + item.key, found: value.summary,
-          expected: "\(item.value.summary); otherwise there is no rotation")
+        throw fault(
+          item.key, value.summary, "\(item.value.summary); otherwise there is no rotation")
       }
     }
     guard let layerType else { return }
@@ -45,9 +43,9 @@ extension RotaryFile {
       case .array(let layers) = members[field], let count = try length("num_hidden_layers")
     else { return }
     guard layers.count == count else {
-      throw .invalidField(
-        field: prefix + field, found: "\(layers.count) of \(count) layers",
-        expected: "all layers: \(fields.name) holds for these alone")
+      throw fault(
+        field, "\(layers.count) of \(count) layers",
+        "all layers: \(fields.name) holds for these alone")
     }
   }
 
@@ -76,20 +74,16 @@ extension RotaryFile {
         // What is switched off changes nothing, but for the rotation itself.
         if Self.switches.contains(field.key), field.value == .bool(true) { continue }
         if !Self.switches.contains(field.key), field.value == .bool(false) { continue }
-        throw .invalidField(
-          field: prefix + field.key, found: field.value.summary,
-          expected:
-            "nothing: the field is not understood\(model.type.isEmpty ? "" : " for model type \(model.type)")"
-        )
+        throw fault(
+          field.key, field.value.summary,
+          "nothing: the field is not understood\(forType)")
       default: continue
       }
     }
     if let value = members["attn_config"] {
       for name in ["rope", "rope_theta", "rope_impl", "rope_dail_config", "rope_hf_config"] {
         guard let inner = value[name], inner != .null, inner != .bool(false) else { continue }
-        throw .invalidField(
-          field: "\(prefix)attn_config.\(name)", found: inner.summary,
-          expected: "nothing: the field is not understood")
+        throw fault("attn_config.\(name)", inner.summary, "nothing: the field is not understood")
       }
     }
   }
@@ -107,11 +101,13 @@ extension RotaryFile {
       guard let layout, let value = members[name], value != .null else { continue }
       let right = layout == .interleaved
       guard value == .bool(right) else {
-        throw .invalidField(
-          field: prefix + name, found: value.summary, expected: "\(right), as the pairs are")
+        throw fault(name, value.summary, "\(right), as the pairs are")
       }
     }
   }
+
+  /// What ends the error about a field that is not understood.
+  var forType: String { model.type.isEmpty ? "" : " for model type \(model.type)" }
 
   private func checkFactor(
     _ field: JSONMember, rotaryDim: Int, of headDim: Int
@@ -119,17 +115,17 @@ extension RotaryFile {
     guard let value = field.value.double, value >= 0, value <= 1,
       Int(saturating: Double(headDim) * value) == rotaryDim
     else {
-      throw .invalidField(
-        field: prefix + field.key, found: field.value.summary,
-        expected: "what gives \(rotaryDim) of \(headDim) elements, as the model type's fields do")
+      throw fault(
+        field.key, field.value.summary,
+        "what gives \(rotaryDim) of \(headDim) elements, as the model type's fields do")
     }
   }
 
   private func check(_ field: JSONMember, is right: Double) throws(EmbedError) {
     guard field.value.double == right else {
-      throw .invalidField(
-        field: prefix + field.key, found: field.value.summary,
-        expected: "\(JSONValue.number(right).shortSummary), as the other fields give")
+      throw fault(
+        field.key, field.value.summary,
+        "\(JSONValue.number(right).shortSummary), as the other fields give")
     }
   }
 
@@ -139,13 +135,7 @@ extension RotaryFile {
     for field in ["rope_scaling", "rope_parameters"] {
       let value = members[field] ?? (field == "rope_parameters" ? model.value(field) : nil)
       guard case .object(let members) = value else { continue }
-      let layers = members.filter { member in
-        switch member.value {
-        case .object: true
-        case .null: !RotaryFields.published.contains(member.key)
-        default: false
-        }
-      }
+      let layers = members.filter(isByLayer)
       let hasObject = layers.contains { if case .object = $0.value { true } else { false } }
       if hasObject { return layers.map(\.key) }
     }

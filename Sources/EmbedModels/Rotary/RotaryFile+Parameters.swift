@@ -11,16 +11,13 @@ extension RotaryFile {
       for field in ["rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"]
       where field != only {
         guard let found = members[field], found != .null else { continue }
-        throw .invalidField(
-          field: prefix + field, found: found.summary,
-          expected: "nothing: model type \(model.type) takes \(only) alone")
+        throw fault(field, found.summary, "nothing: model type \(model.type) takes \(only) alone")
       }
     }
     for field in model.strings("unread") {
       guard let found = members[field], found != .null else { continue }
-      throw .invalidField(
-        field: prefix + field, found: found.summary,
-        expected: "nothing: the code of model type \(model.type) doesn't read it")
+      throw fault(
+        field, found.summary, "nothing: the code of model type \(model.type) doesn't read it")
     }
     return model.isSet("split") ? try splitParameters() : try sharedParameters()
   }
@@ -33,9 +30,9 @@ extension RotaryFile {
     let layers = written.filter { isByLayer($0) && model.layers.contains($0.key) }
     if layers.isEmpty, !written.isEmpty {
       guard model.isSet("flat") else {
-        throw .invalidField(
-          field: prefix + "rope_parameters", found: "one object for all layers",
-          expected: "an object for each of \(model.layers.joined(separator: ", "))")
+        throw fault(
+          "rope_parameters", "one object for all layers",
+          "an object for each of \(model.layers.joined(separator: ", "))")
       }
       scaling = written
     }
@@ -72,9 +69,9 @@ extension RotaryFile {
     guard !isNamed, let old = members.first(where: { $0.key == "type" }), old.value != .null,
       old.value != .string("default")
     else { return }
-    throw .invalidField(
-      field: "\(prefix)\(name).type", found: old.value.summary,
-      expected: "rope_type in its place: the code of model type \(model.type) reads that one")
+    throw fault(
+      "\(name).type", old.value.summary,
+      "rope_type in its place: the code of model type \(model.type) reads that one")
   }
 
   /// Those of a type whose layers may share one rotation.
@@ -97,13 +94,10 @@ extension RotaryFile {
       throw untold(layers: types, name: scaling.isEmpty && parameters.isEmpty ? nil : name)
     }
     guard let mine = layers.first(where: { $0.key == layerType }) else {
-      throw .invalidField(
-        field: "\(prefix)\(name).\(layerType)", found: "missing", expected: expected)
+      throw fault("\(name).\(layerType)", "missing", expected)
     }
     guard case .object(let own) = mine.value else {
-      throw .invalidField(
-        field: "\(prefix)\(name).\(layerType)", found: "null",
-        expected: "an object; layers of this type have no rotation")
+      throw fault("\(name).\(layerType)", "null", "an object; layers of this type have no rotation")
     }
     return try fields(
       "\(name).\(layerType)", own, isByLayer: true, outer: members.filter { !isByLayer($0) })
@@ -146,9 +140,7 @@ extension RotaryFile {
         field: "layer type", found: "missing",
         expected: "\(expected); those of model type \(model.type) have a rotation each")
     }
-    return .invalidField(
-      field: prefix + name, found: "an object by layer type",
-      expected: "a layer type: \(expected)")
+    return fault(name, "an object by layer type", "a layer type: \(expected)")
   }
 
   private func checkLayerType(among types: [String]) throws(EmbedError) {
@@ -169,9 +161,9 @@ extension RotaryFile {
       if let inside = members.first(where: { $0.key == "truncate" }), inside.value != .bool(true),
         inside.value != .null, inside.value != beside?.value
       {
-        throw .invalidField(
-          field: "\(prefix)\(name).truncate", found: inside.value.summary,
-          expected: "nothing: it is read beside the objects by layer type")
+        throw fault(
+          "\(name).truncate", inside.value.summary,
+          "nothing: it is read beside the objects by layer type")
       }
       members.removeAll { $0.key == "truncate" }
       if let beside { members.append(beside) }
@@ -196,13 +188,12 @@ extension RotaryFile {
     case nil, .null: return []
     case .object(let members): return members
     case .some(let value):
-      throw .invalidField(
-        field: prefix + field, found: value.summary, expected: "an object or null")
+      throw fault(field, value.summary, "an object or null")
     }
   }
 
   /// Whether a member is a layer type's object, or null for layers without rotation.
-  private func isByLayer(_ member: JSONMember) -> Bool {
+  func isByLayer(_ member: JSONMember) -> Bool {
     switch member.value {
     case .object: true
     case .null: !RotaryFields.published.contains(member.key)

@@ -37,10 +37,9 @@ extension RotaryFile {
     }
     let bases = Set(mine.filter { $0 != 0 })
     guard let base = bases.first, bases.count == 1 else {
-      throw .invalidField(
-        field: prefix + field,
-        found: bases.isEmpty ? "0 for these layers" : "numbers that differ by layer",
-        expected: bases.isEmpty
+      throw fault(
+        field, bases.isEmpty ? "0 for these layers" : "numbers that differ by layer",
+        bases.isEmpty
           ? "a base; these layers have no rotation" : "one base for the layers that are meant")
     }
     return try Self.positive(prefix + field, .number(base))
@@ -57,8 +56,7 @@ extension RotaryFile {
       isStated = try stated(name).map { $0.value != .null } ?? false
     }
     guard isStated || !isUnknown || given != nil else {
-      throw .invalidField(
-        field: prefix + "head_dim", found: "missing", expected: unknownType("states its head dim"))
+      throw fault("head_dim", "missing", unknownType("states its head dim"))
     }
     // Types with a multiple of the usual size have their own code for a field left out, not for null.
     if head.contains("*"), let first = try stated(ways[0][0]), first.value == .null {
@@ -220,15 +218,14 @@ extension RotaryFile {
       let value = try value("rope_interleave")
     {
       guard case .bool(let isInterleaved) = value else {
-        throw .invalidField(
-          field: prefix + "rope_interleave", found: value.summary, expected: "true or false")
+        throw fault("rope_interleave", value.summary, "true or false")
       }
       return isInterleaved ? .interleaved : .halves
     }
     guard !isUnknown else {
-      throw .invalidField(
-        field: prefix + "model_type", found: members["model_type"]?.summary ?? "null",
-        expected: unknownType("is given its layout of pairs"))
+      throw fault(
+        "model_type", members["model_type"]?.summary ?? "null",
+        unknownType("is given its layout of pairs"))
     }
     return model.string("pairs") == "interleaved" ? .interleaved : .halves
   }

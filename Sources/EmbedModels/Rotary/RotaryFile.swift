@@ -58,6 +58,11 @@ struct RotaryFile: Sendable {
     return Found(name: first.name, value: try perLayer(first.name, first.value))
   }
 
+  /// The error that a field of the file is not what it should be.
+  func fault(_ field: String, _ found: String, _ expected: String) -> EmbedError {
+    .invalidField(field: prefix + field, found: found, expected: expected)
+  }
+
   /// Whether two values are the same number or the same otherwise.
   static func agree(_ a: JSONValue, _ b: JSONValue) -> Bool {
     if let a = a.double, let b = b.double { a == b } else { a == b }
@@ -121,9 +126,9 @@ struct RotaryFile: Sendable {
         expected: "the same in all of these layers; \(without) of \(with + without) have it not")
     }
     if kinds.isEmpty, let entry = layers.first(where: { $0.value[field] != nil }) {
-      throw .invalidField(
-        field: "\(prefix)per_layer_config.\(entry.key).\(field)", found: entry.value.summary,
-        expected: "layer_types beside it, to tell which layers are meant")
+      throw fault(
+        "per_layer_config.\(entry.key).\(field)", entry.value.summary,
+        "layer_types beside it, to tell which layers are meant")
     }
     return found
   }
