@@ -6,7 +6,7 @@ import TestSupport
 
 extension TemporaryFolder {
   /// Writes an array and gives its path.
-  func array<Element: NumPyElement>(
+  func array<Element: FileElement>(
     _ name: String, _ elements: [Element], _ shape: [Int]
   ) throws -> String {
     try NumPyFile.write(elements.span, shape: shape, to: path(name))
@@ -33,7 +33,7 @@ extension TemporaryFolder {
 }
 
 /// The elements of a file of any type.
-func elements<Element: NumPyElement>(
+func elements<Element: FileElement>(
   _ path: String, as type: Element.Type = Element.self
 ) throws -> (shape: [Int], elements: [Element]) {
   let array = try NumPyArray<Element>(contentsOf: path)

@@ -2,6 +2,7 @@
 
 import EmbedCommand
 import EmbedKernel
+import Foundation
 import TestSupport
 import Testing
 
@@ -49,7 +50,7 @@ import Testing
     return unsafe span.withUnsafeBytes { unsafe Array($0) }
   }
 
-  private func tensor<Element: SafetensorsElement>(
+  private func tensor<Element: FileElement>(
     _ file: String, _ name: String, as type: Element.Type = Float.self
   ) throws -> [Element] {
     let tensors = try Safetensors(contentsOf: folder.path(file))
@@ -150,6 +151,49 @@ import Testing
     try convert("mask.npy --tensor-name m --output m.safetensors")
     try convert("m.safetensors --output mask2.npy")
     #expect(try fileBytes(folder.path("mask2.npy")) == fileBytes(folder.path("mask.npy")))
+  }
+
+  /// The model in two files, by their index.
+  private func shard(
+    _ texts: [String: String] = [:], _ otherTexts: [String: String] = [:]
+  ) throws -> String {
+    for (file, name, values, shape, metadata) in [
+      ("model-1.safetensors", "wte.weight", tokens, [6, 4], texts),
+      ("model-2.safetensors", "wpe.weight", positions, [3, 4], otherTexts),
+    ] {
+      var writer = try SafetensorsWriter(
+        folder.path(file), tensors: [SafetensorsTensor(name, .float32, shape: shape)],
+        metadata: metadata)
+      try writer.write(name, values.span)
+      try writer.commit()
+    }
+    let index = folder.path("sharded.json")
+    try #"{"weight_map":{"wte.weight":"model-1.safetensors","wpe.weight":"model-2.safetensors"}}"#
+      .write(toFile: index, atomically: true, encoding: .utf8)
+    return index
+  }
+
+  @Test func shardsBecomeOneFile() throws {
+    try convert("\(shard(["format": "pt"], ["format": "pt", "b": "2"])) --output o.safetensors")
+    try expectKept("o.safetensors", ["wte.weight", "wpe.weight"])
+    #expect(try header("o.safetensors").metadata == ["format": "pt", "b": "2"])
+    try convert("\(shard()) --names bert --vocabulary 2 --output o.npz")
+    let archive = try NumPyArchive(contentsOf: folder.path("o.npz"))
+    let name = "embeddings.word_embeddings.weight"
+    #expect(try archive.header(of: name).shape == [2, 4])
+    #expect(archive.names == [name, "embeddings.position_embeddings.weight"])
+  }
+
+  @Test func shardsThatContradictEachOtherAreRefused() throws {
+    let index = try shard(["embedkernel.rotary_layout": "half"], ["embedkernel.rotary_layout": "x"])
+    let run = try folder.run("convert \(index) --output o.safetensors")
+    #expect(run.code == 1)
+    #expect(run.errors.contains(#"metadata "embedkernel.rotary_layout""#), "\(run.errors)")
+    let layout = try folder.run(
+      "convert \(index) --rotary-layout half --head-dim 4 --output o.safetensors")
+    #expect(layout.code == 2)
+    #expect(layout.errors.contains("convert '\(index)' to one first"))
+    #expect(try folder.contents.allSatisfy { !$0.hasPrefix("o.") })
   }
 
   @Test(arguments: RotaryLayout.allCases) func layouts(_ target: RotaryLayout) throws {

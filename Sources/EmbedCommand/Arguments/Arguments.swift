@@ -51,6 +51,11 @@ package struct Arguments {
       throw .usage("unexpected argument '\(operands[operandNames.count])'")
     }
     for option in given { try option.check(values[option.name] ?? "") }
+    for option in given
+    where !option.needs.isEmpty && !option.needs.contains(where: { values[$0] != nil }) {
+      let needs = option.needs.map { "--" + $0 }.joined(separator: " or ")
+      throw .usage("--\(option.name) needs \(needs)")
+    }
   }
 
   private static func option(
@@ -79,9 +84,14 @@ extension Arguments {
   }
 
   /// The value of an option that this call cannot do without.
-  func needed<Value>(_ option: Option<Value?>) throws(CommandError) -> Value {
-    guard let value = try self[option] else { throw .usage("--\(option.name) is needed") }
-    return value
+  ///
+  /// - Parameter cause: What needs it, for the error.
+  func needed<Value>(
+    _ option: Option<Value?>, by cause: String? = nil
+  ) throws(CommandError) -> Value {
+    if let value = try self[option] { return value }
+    throw .usage(
+      cause.map { "\($0) needs --\(option.name)" } ?? "--\(option.name) is needed")
   }
 
   /// The option's integer where it must be in a narrower range; nil where it is not given.

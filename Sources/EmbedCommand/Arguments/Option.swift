@@ -11,6 +11,8 @@ package protocol AnyOption: Sendable {
   var help: String { get }
   /// Names that it has elsewhere, which an error about them leads back from.
   var alsoCalled: [String] { get }
+  /// The names of options of which one must be given beside it; none where it stands alone.
+  var needs: [String] { get }
 
   /// Refuses a text that is no value of the option's.
   func check(_ text: String) throws(CommandError)
@@ -22,6 +24,7 @@ package struct Option<Value: Sendable>: AnyOption {
   package let placeholder: String
   package let help: String
   package let alsoCalled: [String]
+  package private(set) var needs: [String] = []
   private let parse: @Sendable (String) throws(OptionFault) -> Value
   private let standard: Value?
   /// What is said where the option must be given and is not.
@@ -74,6 +77,13 @@ package struct Option<Value: Sendable>: AnyOption {
     self.init(
       name, kind.placeholder, does + ". Needed.", standard: nil,
       missing: needed.map { "--\(name) \($0) is missing" } ?? "--\(name) is needed", kind.parse)
+  }
+
+  /// The same where it means nothing without one of `options`.
+  func needing(_ options: any AnyOption...) -> Option {
+    var option = self
+    option.needs = options.map(\.name)
+    return option
   }
 
   package func check(_ text: String) throws(CommandError) { _ = try value(text) }

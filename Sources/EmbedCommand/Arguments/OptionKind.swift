@@ -127,9 +127,9 @@ extension OptionKind where Value == Double {
     number(placeholder, "0 or more") { $0 >= 0 }
   }
 
-  /// A number without a needless point.
+  /// A number without a needless point or zero.
   fileprivate static func shown(_ value: Double) -> String {
-    Int(exactly: value).map { "\($0)" } ?? "\(value)"
+    Int(exactly: value).map { "\($0)" } ?? "\(value)".replacing("e-0", with: "e-")
   }
 }
 

@@ -6,15 +6,9 @@ internal import EmbedResizing
 
 /// A tensor of the output.
 struct TargetTensor {
-  var name: String?
-  var type: SafetensorsType
-  var shape: [Int]
-  /// The bytes of a tensor whose type does not tell them.
-  let byteCount: Int?
+  var tensor: Tensor
   /// How rows are added, cut off or stretched.
   var resize: Resize?
-  /// Whether more than the file's format changes.
-  var isChanged = false
 
   enum Resize {
     case vocabulary(NewRows, seed: UInt64)
@@ -25,46 +19,39 @@ struct TargetTensor {
 /// The tensors of the output, in the order of the source's.
 struct ConvertPlan {
   private(set) var tensors: [TargetTensor]
+  private let source: TensorFile
 
-  init(_ arguments: Arguments, _ source: ConvertSource) throws {
-    tensors = source.tensors.map {
-      TargetTensor(name: $0.name, type: $0.type, shape: $0.shape, byteCount: $0.byteCount)
-    }
+  init(_ arguments: Arguments, _ source: TensorFile) throws {
+    self.source = source
+    tensors = source.tensors.map { TargetTensor(tensor: $0) }
     let listed = try arguments[Convert.tensors]
     for name in listed ?? [] where !source.tensors.contains(where: { $0.name == name }) {
       throw SafetensorsError.missingTensor(
         path: source.path, expected: [name], found: source.tensors.compactMap(\.name))
     }
-    try resize(arguments, source, listed)
-    try retype(arguments, source, listed)
-    try rename(arguments, source)
-    if arguments.first(of: [Convert.type, Convert.vocabulary]) == nil {
-      try arguments.refuse(
-        [Convert.tensors], "needs --\(Convert.type.name) or --\(Convert.vocabulary.name)")
-    }
+    try resize(arguments, listed)
+    try retype(arguments, listed)
+    try rename(arguments)
   }
+
+  /// How many tensors are other than in the source, whatever the file's format.
+  var changes: Int { zip(tensors, source.tensors).count { $0.tensor != $1 } }
 
   // MARK: Types
 
-  private mutating func retype(
-    _ arguments: Arguments, _ source: ConvertSource, _ listed: [String]?
-  ) throws {
+  private mutating func retype(_ arguments: Arguments, _ listed: [String]?) throws {
     guard let type = try arguments[Convert.type] else { return }
     var kept: [String] = []
     for (index, tensor) in source.tensors.enumerated() {
       if let listed, !listed.contains(tensor.name ?? "") { continue }
       guard tensor.type.isFloat else {
         if listed != nil || source.tensors.count == 1 {
-          throw SafetensorsError.elementType(
-            path: source.path, tensor: tensor.name ?? "array", expected: "F64, F32, F16 or BF16",
-            found: tensor.type)
+          throw wrongType(of: tensor, "F64, F32, F16 or BF16")
         }
         kept.append("\(tensor.name ?? "array") (\(tensor.type.rawValue))")
         continue
       }
-      let target = type.safetensorsType
-      tensors[index].isChanged = tensors[index].isChanged || target != tensor.type
-      tensors[index].type = target
+      tensors[index].tensor.type = type.safetensorsType
     }
     if !kept.isEmpty {
       Report.standardError.line(
@@ -74,7 +61,7 @@ struct ConvertPlan {
 
   // MARK: Names
 
-  private mutating func rename(_ arguments: Arguments, _ source: ConvertSource) throws {
+  private mutating func rename(_ arguments: Arguments) throws {
     if let name = try arguments[Convert.tensorName] {
       guard tensors.count == 1 else {
         throw CommandError.usage(
@@ -83,12 +70,10 @@ struct ConvertPlan {
       }
       try arguments.refuse(
         [Convert.names], "and --\(Convert.tensorName.name) exclude each other")
-      tensors[0].isChanged = tensors[0].isChanged || tensors[0].name != name
-      tensors[0].name = name
+      tensors[0].tensor.name = name
     }
     guard let target = try arguments[Convert.names] else { return }
-    let found = try Self.scheme(of: source)
-    for (from, to) in zip(found.parts, target.parts) {
+    for (from, to) in zip(try names().parts, target.parts) {
       guard let index = source.index(of: from) else { continue }
       guard let name = to.first else {
         let known = Convert.knownNames.first { $0.value == target }?.name ?? ""
@@ -96,14 +81,13 @@ struct ConvertPlan {
           "'\(source.path)': --names \(known) has no name for tensor "
             + "\(quoted(source.tensors[index].name ?? ""))")
       }
-      tensors[index].isChanged = tensors[index].isChanged || tensors[index].name != name
-      tensors[index].name = name
+      tensors[index].tensor.name = name
     }
   }
 
   /// What the source calls the parts of an input embedding.
-  private static func scheme(of source: ConvertSource) throws(ModelError) -> EmbeddingNames {
-    if source.path.hasSuffix(".safetensors") { return try EmbeddingNames(ofModelAt: source.path) }
+  private func names() throws(ModelError) -> EmbeddingNames {
+    if source.isModel { return try EmbeddingNames(ofModelAt: source.path) }
     if let scheme = EmbeddingNames.known.first(where: { source.index(of: $0.tokens) != nil }) {
       return scheme
     }
@@ -115,19 +99,10 @@ struct ConvertPlan {
 
   // MARK: Sizes
 
-  private mutating func resize(
-    _ arguments: Arguments, _ source: ConvertSource, _ listed: [String]?
-  ) throws {
+  private mutating func resize(_ arguments: Arguments, _ listed: [String]?) throws {
     let (rows, context) = (
       try arguments[Convert.vocabulary], try arguments[Convert.maximumContext]
     )
-    if rows == nil {
-      try arguments.refuse(
-        [Convert.newRows, Convert.seed], "needs --\(Convert.vocabulary.name)")
-    }
-    if context == nil {
-      try arguments.refuse([Convert.interpolation], "needs --\(Convert.maximumContext.name)")
-    }
     if let rows {
       if arguments.has(Convert.type) {
         try arguments.refuse(
@@ -139,10 +114,10 @@ struct ConvertPlan {
         source.tensors.count == 1
         ? [0]
         : try listed.map { names in names.compactMap { name in source.index(of: [name]) } }
-          ?? [source.index(of: Self.scheme(of: source).tokens) ?? 0]
+          ?? [source.index(of: names().tokens) ?? 0]
       let way = TargetTensor.Resize.vocabulary(
         try arguments[Convert.newRows], seed: try arguments[Convert.seed])
-      for index in indices { try resize(index, source, rows, way) }
+      for index in indices { try resize(index, rows, way) }
       let old = source.tensors[indices[0]].shape[0]
       let others = source.tensors.indices.filter {
         !indices.contains($0) && source.tensors[$0].shape.first == old
@@ -155,37 +130,39 @@ struct ConvertPlan {
     }
     if let context {
       let index =
-        source.tensors.count == 1 ? 0 : source.index(of: try Self.scheme(of: source).positions)
+        source.tensors.count == 1 ? 0 : source.index(of: try names().positions)
       guard let index, rows == nil || source.tensors.count > 1 else {
         throw CommandError.data(
           "'\(source.path)': --\(Convert.maximumContext.name) needs a position table; found none")
       }
-      try resize(index, source, context, .positions(try arguments[Convert.interpolation]))
+      try resize(index, context, .positions(try arguments[Convert.interpolation]))
     }
   }
 
   private mutating func resize(
-    _ index: Int, _ source: ConvertSource, _ rows: Int, _ way: TargetTensor.Resize
-  ) throws {
+    _ index: Int, _ rows: Int, _ way: TargetTensor.Resize
+  ) throws(SafetensorsError) {
     let tensor = source.tensors[index]
     guard tensor.shape.count == 2, tensor.count > 0 else {
-      throw SafetensorsError.shape(
+      throw .shape(
         path: source.path, tensor: tensor.name ?? "array", expected: "[rows, dim]",
         found: tensor.shape)
     }
     guard tensor.type.isFloat, tensor.type != .float64 else {
-      throw SafetensorsError.elementType(
-        path: source.path, tensor: tensor.name ?? "array", expected: "F32, F16 or BF16",
-        found: tensor.type)
+      throw wrongType(of: tensor, "F32, F16 or BF16")
     }
     guard rows != tensor.shape[0] else { return }
-    tensors[index].shape[0] = rows
+    tensors[index].tensor.shape[0] = rows
     tensors[index].resize = way
-    tensors[index].isChanged = true
+  }
+
+  private func wrongType(of tensor: Tensor, _ expected: String) -> SafetensorsError {
+    .elementType(
+      path: source.path, tensor: tensor.name ?? "array", expected: expected, found: tensor.type)
   }
 }
 
-extension ConvertSource {
+extension TensorFile {
   /// The first tensor of one of the names.
   func index(of names: [String]) -> Int? {
     for name in names {
@@ -198,16 +175,6 @@ extension ConvertSource {
 extension EmbeddingNames {
   /// The names of each part, in one order.
   var parts: [[String]] { [tokens, positions, segments, normScale, normBias] }
-}
-
-extension ElementType {
-  var safetensorsType: SafetensorsType {
-    switch self {
-    case .float32: .float32
-    case .float16: .float16
-    case .bfloat16: .bfloat16
-    }
-  }
 }
 
 extension SafetensorsType {

@@ -7,7 +7,8 @@ extension EmbedJob {
   init(
     ids idsPath: String, table tablePath: String, _ arguments: Arguments, _ shared: LayerSettings
   ) throws {
-    tokens = try TokenBatch(contentsOf: idsPath)
+    let ids = try ArrayFile(idsPath)
+    tokens = try TokenBatch(ids)
     let table = try TableFile.read(tablePath)
     let positionPath = try arguments[Embed.positionTable]
     let positions = try positionPath.map {
@@ -32,9 +33,8 @@ extension EmbedJob {
     self.place = place
     paths = SourcePaths(
       ids: idsPath, segments: try arguments[FusedOptions.segmentIDs], places: path ?? positionPath)
-    let width = if case .narrow = tokens.ids { "int32" } else { "int64" }
     facts = [
-      ("token ids", "\([tokens.batch, tokens.context])", "'\(idsPath)', \(width)"),
+      ("token ids", "\([tokens.batch, tokens.context])", "'\(idsPath)', \(ids.elementType)"),
       ("token table", "\([table.rows, table.dim])", "'\(tablePath)', \(table.type)"),
       (
         "position table", layer.positionRows.map { "\([$0, table.dim])" } ?? "none",

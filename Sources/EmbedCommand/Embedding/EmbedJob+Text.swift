@@ -81,9 +81,9 @@ private func windows(
       "'\(path)' has \(plural(ids.count, "token")); a window of \(context) needs \(context) and "
         + "one more to predict")
   }
-  // Windows that overlap have more ids than the text.
+  // Windows that overlap have more ids than the text; each is held as 32 bits, then as 64.
   let total = try elementCount("token ids", loader.windowCount, context)
-  try SystemMemory.check(2 * total * MemoryLayout<Int32>.stride)
+  try SystemMemory.check(elementCount("bytes of token ids", total, 16))
   var rows: [Int32] = []
   rows.reserveCapacity(total)
   for batch in loader.batches() { rows += try batch.get().inputs }

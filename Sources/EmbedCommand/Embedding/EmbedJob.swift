@@ -26,16 +26,7 @@ struct EmbedJob {
     into output: inout AlignedBuffer<Output>, using kernels: Kernels
   ) throws {
     try paths.naming { () throws(EmbedError) in
-      switch tokens.ids {
-      case .narrow(let ids):
-        try layer.embed(
-          ids, batch: tokens.batch, context: tokens.context, at: place, into: &output,
-          using: kernels)
-      case .wide(let ids):
-        try layer.embed(
-          ids, batch: tokens.batch, context: tokens.context, at: place, into: &output,
-          using: kernels)
-      }
+      try layer.embed(tokens, at: place, into: &output, using: kernels)
     }
   }
 }

@@ -11,9 +11,9 @@ protocol EmbedLayer {
   var positionRows: Int? { get }
 
   /// Computes `[batch, context, dim]`, in floats, rounded once where the output is of another type.
-  func embed<ID: TokenID, Output: TableElement>(
-    _ ids: [ID], batch: Int, context: Int, at place: PositionIDs,
-    into output: inout AlignedBuffer<Output>, using kernels: Kernels
+  func embed<Output: TableElement>(
+    _ batch: TokenBatch, at place: PositionIDs, into output: inout AlignedBuffer<Output>,
+    using kernels: Kernels
   ) throws(EmbedError)
 }
 
@@ -26,13 +26,14 @@ struct TableLayer<Element: TableElement>: EmbedLayer {
   var dim: Int { tokens.dim }
   var positionRows: Int? { positions?.rows }
 
-  func embed<ID: TokenID, Output: TableElement>(
-    _ ids: [ID], batch: Int, context: Int, at place: PositionIDs,
-    into output: inout AlignedBuffer<Output>, using kernels: Kernels
+  func embed<Output: TableElement>(
+    _ batch: TokenBatch, at place: PositionIDs, into output: inout AlignedBuffer<Output>,
+    using kernels: Kernels
   ) throws(EmbedError) {
     try kernels.embed(
-      ids: ids, tokens: tokens, positions: positions,
-      shape: EmbeddingShape(vocabulary: tokens.rows, batch: batch, context: context, dim: dim),
+      ids: batch.ids, tokens: tokens, positions: positions,
+      shape: EmbeddingShape(
+        vocabulary: tokens.rows, batch: batch.batch, context: batch.context, dim: dim),
       at: place, options: options, into: &output)
   }
 }
@@ -48,13 +49,13 @@ extension FusedCall: EmbedLayer {
   var dim: Int { layer.dim }
   var positionRows: Int? { layer.embedding.positions?.rows }
 
-  func embed<ID: TokenID, Output: TableElement>(
-    _ ids: [ID], batch: Int, context: Int, at place: PositionIDs,
-    into output: inout AlignedBuffer<Output>, using kernels: Kernels
+  func embed<Output: TableElement>(
+    _ batch: TokenBatch, at place: PositionIDs, into output: inout AlignedBuffer<Output>,
+    using kernels: Kernels
   ) throws(EmbedError) {
     func forward(_ rows: inout MutableSpan<Float>) throws(EmbedError) {
       try layer.forward(
-        ids, segmentIDs: segments(like: ids), batch: batch, context: context, at: place,
+        batch.ids, segmentIDs: segmentIDs, batch: batch.batch, context: batch.context, at: place,
         trainingStep: trainingStep, into: &rows, using: kernels)
     }
     if Output.self == Float.self {

@@ -6,14 +6,9 @@ internal import EmbedKernel
 struct FusedCall {
   let layer: FusedInputEmbedding
   /// `[batch, context]`; nil where all tokens are of segment 0.
-  let segmentIDs: [Int32]?
+  let segmentIDs: [Int64]?
   /// Which dropout mask; nil drops nothing.
   let trainingStep: UInt64?
-
-  /// The segments' ids, as wide as `ids`.
-  func segments<ID: TokenID>(like ids: [ID]) -> [ID]? {
-    segmentIDs?.map { ID(truncatingIfNeeded: $0) }
-  }
 }
 
 enum FusedOptions {
@@ -21,25 +16,30 @@ enum FusedOptions {
     "segment-table", .array,
     "Segment table [segments, dim], BERT's token types, whose rows are added", otherwise: "none")
   static let segmentIDs = Option(
-    "segment-ids", .array, "Segment of each token [batch, context], integers", otherwise: "all 0")
+    "segment-ids", .array, "Segment of each token [batch, context], integers", otherwise: "all 0"
+  ).needing(segmentTable)
   static let normalize = Option<Normalization.Kind?>(
     "normalize", .choice([("layer", .layer), ("rms", .rootMeanSquare)]),
     "Normalises each vector of the sum over dim: layer is (x - mean) / sqrt(variance + epsilon) * "
       + "gamma + beta with the variance over dim elements, as torch's layer_norm; rms is x / "
       + "sqrt(mean(x * x) + epsilon) * gamma + beta, as torch's rms_norm", otherwise: "not")
-  static let gamma = Option("gamma", .array, "Gain [dim]", otherwise: "ones")
+  static let gamma = Option("gamma", .array, "Gain [dim]", otherwise: "ones").needing(normalize)
   static let beta = Option(
-    "beta", .array, "What is added after the gain [dim]", otherwise: "nothing")
+    "beta", .array, "What is added after the gain [dim]", otherwise: "nothing"
+  ).needing(normalize)
   static let epsilon = Option(
     "epsilon", .number("NUMBER", "0 or more that float32 holds") { $0 >= 0 && Float($0).isFinite },
-    "What keeps the divisor from 0", otherwise: "1e-5 for layer, 1e-6 for rms")
+    "What keeps the divisor from 0", otherwise: "1e-5 for layer, 1e-6 for rms"
+  ).needing(normalize)
   static let dropout = Option(
     "dropout", .number("RATE"),
     "Last of all, sets this share of the elements to 0 and multiplies the rest by 1 / (1 - rate), "
       + "0 <= rate < 1. Which ones follows from seed, training step, row of [batch * context, dim] and "
       + "column alone; they are not torch's", otherwise: "0")
   static let dropoutSeed = Option("dropout-seed", .seed, "Seed of the dropout", default: 0)
+    .needing(dropout)
   static let trainingStep = Option("training-step", .seed, "Which step's dropout", default: 0)
+    .needing(dropout)
 
   static let group = OptionGroup(
     "Fused layer, computed in float32",
@@ -61,14 +61,10 @@ enum FusedOptions {
     let segments = try arguments[segmentTable].map {
       try TableFile.read($0, rowsOf: dim, asIn: "the token table").floats()
     }
-    if segments == nil { try arguments.refuse([segmentIDs], "needs --\(segmentTable.name)") }
-    let ids = try arguments[segmentIDs].map {
+    let ids: [Int64]? = try arguments[segmentIDs].map {
       try integers($0, shapes: [[tokens.batch, tokens.context]])
     }
     let rate = try arguments[dropout]
-    if rate == nil {
-      try arguments.refuse([dropoutSeed, trainingStep], "needs --\(dropout.name)")
-    }
     let seed = try arguments[dropoutSeed]
     let drops = try rate.map { try Dropout(rate: Float($0), seed: seed) }
     return FusedCall(
@@ -81,10 +77,7 @@ enum FusedOptions {
   private static func normalization(
     _ arguments: Arguments, dim: Int
   ) throws -> Normalization? {
-    guard let kind = try arguments[normalize] else {
-      try arguments.refuse([gamma, beta, epsilon], "needs --\(normalize.name)")
-      return nil
-    }
+    guard let kind = try arguments[normalize] else { return nil }
     let epsilon = try arguments[epsilon] ?? (kind == .layer ? 1e-5 : 1e-6)
     let scale = try vector(arguments[gamma], dim) ?? EmbeddingTable<Float>(rows: 1, dim: dim)
     if !arguments.has(gamma) {
@@ -102,9 +95,8 @@ enum FusedOptions {
   private static func vector(_ path: String?, _ dim: Int) throws -> EmbeddingTable<Float>? {
     guard let path else { return nil }
     let file = try ArrayFile(path)
-    try file.require(shape: [dim])
-    let table = try EmbeddingTable<Float>(rows: 1, dim: dim)
-    try table.withMutableSpan { span in try file.read(into: &span) }
-    return table
+    try file.require(shapes: [[dim]])
+    let floats = try file.floats()
+    return try EmbeddingTable<Float>(rows: 1, dim: dim, copying: floats.span)
   }
 }

@@ -34,14 +34,14 @@ struct MemoryCeiling {
     let shape = EmbeddingShape(
       vocabulary: table.rows, batch: 1, context: ids.count, dim: Self.dim)
     var best = Double.infinity
-    let clock = ContinuousClock()
     for _ in 0..<10 {
-      let start = clock.now
-      try output.withMutableSpan { (span) throws(EmbedError) in
-        try Kernels(backend: .native, threads: threads).embed(
-          ids: ids.span, tokens: table.span, positions: nil, shape: shape, into: &span)
+      let time = try seconds { () throws(EmbedError) in
+        try output.withMutableSpan { (span) throws(EmbedError) in
+          try Kernels(backend: .native, threads: threads).embed(
+            ids: ids.span, tokens: table.span, positions: nil, shape: shape, into: &span)
+        }
       }
-      best = min(best, (clock.now - start) / .seconds(1))
+      best = min(best, time)
     }
     return Double(2 * output.rows * output.dim * 4) / best
   }

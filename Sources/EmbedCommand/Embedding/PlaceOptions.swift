@@ -50,7 +50,7 @@ enum PlaceOptions {
       return (.packed(cumulativeLengths: try integers(path, shapes: [[-1]])), path)
     }
     if let path = try arguments[mask] {
-      let mask = try integers(path, shapes: [[batch, context]], truthAllowed: true)
+      let mask: [Int64] = try integers(path, shapes: [[batch, context]], truthAllowed: true)
       return (.mask(mask.map { $0 == 0 ? 0 : 1 }), path)
     }
     return (.sequential(offset: try arguments[offset]), nil)

@@ -7,16 +7,17 @@ internal import EmbedData
 struct Vocabulary {
   let tokenizer: any Tokenizer
   let name: String
-  /// Why this one serves, where that was not asked for.
-  let note: String?
-
   /// Which tokenizer it is.
   let kind: TokenizerOptions.Kind
   /// The path of a vocabulary that was named.
-  let path: String?
+  var path: String?
+  /// Why this one serves, where that was not asked for.
+  var note: String?
   /// How many ids have a token.
-  private let tokens: Int
+  fileprivate var tokens = 256
+}
 
+extension Vocabulary {
   /// The tokenizer that the arguments ask for.
   ///
   /// - Parameter standard: What serves where they ask for none; nil for GPT-2's where it is here.
@@ -59,18 +60,6 @@ struct Vocabulary {
     }
     let tokenizer = try BytePairTokenizer(encoder: files[0], merges: files[1])
     self.init(tokenizer: tokenizer, name: "gpt2", kind: .gpt2, tokens: tokenizer.tokenCount)
-  }
-
-  private init(
-    tokenizer: any Tokenizer, name: String, kind: TokenizerOptions.Kind, path: String? = nil,
-    note: String? = nil, tokens: Int = 256
-  ) {
-    self.tokens = tokens
-    self.tokenizer = tokenizer
-    self.name = name
-    self.kind = kind
-    self.path = path
-    self.note = note
   }
 
   /// The folder that scripts/setup-data fills.

@@ -59,12 +59,12 @@ enum BiasOptions {
         rows: 1, dim: count, .normal(sigma: 1), seed: arguments[weightSeed])
       return unsafe Array(table.unsafeBuffer)
     }
-    let (shape, values) = try array(path, rank: nil)
-    guard values.count == count else {
+    let file = try ArrayFile(path)
+    guard file.count == count else {
       throw CommandError.data(
-        "'\(path)': expected \(count) parameters, found \(values.count) in shape \(shape)")
+        "'\(path)': expected \(count) parameters, found \(file.count) in shape \(file.shape)")
     }
-    return values
+    return try file.floats()
   }
 
   /// The same as a table of rows of `dim`.
@@ -73,16 +73,6 @@ enum BiasOptions {
   ) throws -> EmbeddingTable<Float> {
     let values = try parameters(arguments, count: rows * dim, start: start)
     return try EmbeddingTable<Float>(rows: rows, dim: dim, copying: values.span)
-  }
-
-  /// The shape and elements of a file of floats.
-  static func array(_ path: String, rank: Int?) throws -> (shape: [Int], values: [Float]) {
-    let file = try ArrayFile(path)
-    if let rank { try file.require(rank: rank) }
-    var values = try SystemMemory.array(0 as Float, count: file.count)
-    var span = values.mutableSpan
-    try file.read(into: &span)
-    return (file.shape, values)
   }
 }
 

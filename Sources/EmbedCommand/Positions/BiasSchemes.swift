@@ -32,8 +32,7 @@ extension PositionScheme {
     try Kernels.auto.writeBias(
       bias, into: &span, shape: AttentionShape(heads: heads, queries: context, keys: context),
       queries: place, keys: place, mask: BiasOptions.mask(arguments))
-    return SchemeArray(
-      shape: [heads, context, context], values: values, rows: "query", columns: "key")
+    return SchemeArray(shape: [heads, context, context], values: values)
   }
 
   /// One line a scheme.

@@ -21,16 +21,14 @@ private struct Vectors {
     try arguments.refuse(
       [RotaryOptions.context, BiasOptions.heads, RotaryOptions.headDim],
       "does not fit here: --queries has the sizes")
-    let (sizes, queries) = try BiasOptions.array(path, rank: 4)
+    let file = try ArrayFile(path)
+    try file.require(rank: 4)
+    let (sizes, queries) = (file.shape, try file.floats())
     var (count, keys) = (sizes[2], try SystemMemory.array(0 as Float, count: queries.count))
     if let keyPath = try arguments[BiasOptions.keys] {
-      let (found, values) = try BiasOptions.array(keyPath, rank: 4)
-      guard found[0] == sizes[0], found[1] == sizes[1], found[3] == sizes[3] else {
-        throw CommandError.data(
-          "'\(keyPath)': expected shape [\(sizes[0]), \(sizes[1]), any, \(sizes[3])], as the "
-            + "queries have, found \(found)")
-      }
-      (count, keys) = (found[2], values)
+      let file = try ArrayFile(keyPath)
+      try file.require(shapes: [[sizes[0], sizes[1], -1, sizes[3]]], ", as the queries have")
+      (count, keys) = (file.shape[2], try file.floats())
     } else if needsKeys {
       throw CommandError.usage("\(name) depends on the keys: --keys K.npy is missing")
     }
@@ -56,8 +54,7 @@ private struct Vectors {
 
   func array(_ values: [Float]) -> SchemeArray {
     SchemeArray(
-      shape: [shape.batch, shape.heads, shape.queries, shape.keys], values: values,
-      rows: "query", columns: "key")
+      shape: [shape.batch, shape.heads, shape.queries, shape.keys], values: values)
   }
 }
 
@@ -129,12 +126,9 @@ extension PositionScheme {
     let shape = vectors.shape
     var logits = try vectors.zeros()
     if let path = try arguments[BiasOptions.logits] {
-      let (found, values) = try BiasOptions.array(path, rank: 4)
-      let expected = [shape.batch, shape.heads, shape.queries, shape.keys]
-      guard found == expected else {
-        throw CommandError.data("'\(path)': expected shape \(expected), found \(found)")
-      }
-      logits = values
+      let file = try ArrayFile(path)
+      try file.require(shapes: [[shape.batch, shape.heads, shape.queries, shape.keys]])
+      logits = try file.floats()
     }
     let mask = try BiasOptions.mask(arguments)
     var span = logits.mutableSpan

@@ -8,8 +8,8 @@ struct SchemeArray {
   var shape: [Int]
   var values: [Float]
   /// What the rows and the columns are, for a drawing.
-  var rows: String
-  var columns: String
+  var rows = "query"
+  var columns = "key"
   /// What the values are, with their unit.
   var unit = "added to the attention logit"
   /// The planes of the first dimension, if it is not heads.

@@ -16,9 +16,11 @@ enum RotaryAxesOptions {
       + "vision part", otherwise: "one coordinate, or the configuration's")
   static let sections = Option(
     "sections", .integers(in: 0...Int(Int32.max)),
-    "Pairs of each section, for sections and interleaved-sections; they add up to head dim / 2")
+    "Pairs of each section, for sections and interleaved-sections; they add up to head dim / 2"
+  ).needing(axes)
   static let axisCount = Option(
-    "axis-count", .integer(in: 1...255), "The number of coordinates, for axial and axial-blocks")
+    "axis-count", .integer(in: 1...255), "The number of coordinates, for axial and axial-blocks"
+  ).needing(axes)
 
   static let group = OptionGroup(
     "Several coordinates a token", [coordinates, axes, sections, axisCount])
@@ -36,10 +38,7 @@ enum RotaryAxesOptions {
   static func embedding(
     _ arguments: Arguments, _ embedding: RotaryEmbedding
   ) throws -> RotaryEmbedding {
-    guard let form = try arguments[axes] else {
-      try arguments.refuse([sections, axisCount], "needs --\(axes.name)")
-      return embedding
-    }
+    guard let form = try arguments[axes] else { return embedding }
     // A configuration may say more of a rotation than is told from here.
     guard embedding.axes == nil, !arguments.has(RotaryOptions.config) else {
       throw CommandError.usage(

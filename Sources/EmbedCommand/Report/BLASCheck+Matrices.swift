@@ -82,8 +82,12 @@ enum MatrixCheck {
     }
   }
 
+  /// Products with a vector, by a routine that adds half of one to `y`.
   static func vector<Value: BinaryFloatingPoint>(
-    _ type: Value.Type
+    _ multiply: (
+      _ isTransposed: Bool, _ rows: Int32, _ columns: Int32, _ a: [Value], _ stride: Int32,
+      _ x: [Value], _ y: inout [Value]
+    ) -> Void
   ) throws(EmbedError) -> BLASCheck.Outcome {
     var draws = WholeNumbers()
     var cases = 0
@@ -102,7 +106,7 @@ enum MatrixCheck {
               expected[to] += 0.5 * a[row * stride + column] * x[from]
             }
           }
-          multiply(isTransposed, rows, columns, a, stride, x, &found)
+          multiply(isTransposed, Int32(rows), Int32(columns), a, Int32(stride), x, &found)
           if let fault = BLASCheck.difference(found, expected, "y") {
             return .wrong("\(rows) x \(columns), transposed \(isTransposed): \(fault)")
           }
@@ -111,23 +115,6 @@ enum MatrixCheck {
       }
     }
     return .right(cases: cases)
-  }
-
-  private static func multiply<Value: BinaryFloatingPoint>(
-    _ isTransposed: Bool, _ rows: Int, _ columns: Int, _ a: [Value], _ stride: Int, _ x: [Value],
-    _ y: inout [Value]
-  ) {
-    let (m, n, s) = (Int32(rows), Int32(columns), Int32(stride))
-    if let a = a as? [Float], let x = x as? [Float] {
-      var found = y.map { Float($0) }
-      unsafe ek_blas_sgemv(isTransposed, m, n, 0.5, a, s, x, 1, 1, &found, 1)
-      y = found.map { Value($0) }
-    } else {
-      var found = y.map { Double($0) }
-      unsafe ek_blas_dgemv(
-        isTransposed, m, n, 0.5, a.map { Double($0) }, s, x.map { Double($0) }, 1, 1, &found, 1)
-      y = found.map { Value($0) }
-    }
   }
 
   /// The lower triangle of aᵀ a; what lies above it must stay.
@@ -139,13 +126,8 @@ enum MatrixCheck {
         let a: [Double] = draws.take(k * n)
         let old: [Double] = draws.take(n * n)
         var (found, expected) = (old, old)
-        for i in 0..<n {
-          for j in 0...i {
-            var sum = 0.0
-            for row in 0..<k { sum += a[row * n + i] * a[row * n + j] }
-            expected[i * n + j] += 0.25 * sum
-          }
-        }
+        let square = square(a, n)
+        for i in 0..<n { for j in 0...i { expected[i * n + j] += 0.25 * square[i * n + j] } }
         unsafe ek_blas_dsyrk_lower(Int32(n), Int32(k), 0.25, a, Int32(n), 1, &found, Int32(n))
         if let fault = BLASCheck.difference(found, expected, "c") {
           return .wrong("\(n) x \(k): \(fault)")
@@ -154,6 +136,18 @@ enum MatrixCheck {
       }
     }
     return .right(cases: cases)
+  }
+
+  /// aᵀ a for an `a` of `n` columns.
+  static func square(_ a: [Double], _ n: Int) -> [Double] {
+    var square = [Double](repeating: 0, count: n * n)
+    for row in 0..<a.count / n {
+      for i in 0..<n {
+        for j in 0...i { square[i * n + j] += a[row * n + i] * a[row * n + j] }
+      }
+    }
+    for i in 0..<n { for j in 0..<i { square[j * n + i] = square[i * n + j] } }
+    return square
   }
 }
 
@@ -166,10 +160,7 @@ enum FactorCheck {
     for n in sizes {
       for depth in [2 * n, max(1, n / 2)] {
         let a: [Double] = draws.take(depth * n)
-        var matrix = [Double](repeating: 0, count: n * n)
-        for i in 0..<n {
-          for j in 0..<n { for k in 0..<depth { matrix[i * n + j] += a[k * n + i] * a[k * n + j] } }
-        }
+        let matrix = MatrixCheck.square(a, n)
         var factor = matrix
         var pivots = [Int32](repeating: 0, count: n)
         var rank: Int32 = 0
@@ -205,14 +196,7 @@ enum FactorCheck {
         var values = [Double](repeating: .nan, count: min(m, n))
         let info = unsafe ek_lapack_dgesdd_values(Int32(m), Int32(n), &copy, Int32(m), &values)
         let squares = a.reduce(0) { $0 + $1 * $1 }
-        var fourths = 0.0
-        for i in 0..<m {
-          for j in 0..<m {
-            var sum = 0.0
-            for k in 0..<n { sum += a[k * m + i] * a[k * m + j] }
-            fourths += sum * sum
-          }
-        }
+        let fourths = MatrixCheck.square(a, m).reduce(0) { $0 + $1 * $1 }
         let found = (
           values.reduce(0) { $0 + $1 * $1 }, values.reduce(0) { $0 + $1 * $1 * $1 * $1 }
         )

@@ -25,8 +25,16 @@ package struct BLASCheck: Sendable {
     BLASCheck(routine: "sscal") { () throws(EmbedError) in try vectors(.scale) },
     BLASCheck(routine: "saxpy") { () throws(EmbedError) in try vectors(.add) },
     BLASCheck(routine: "srot") { () throws(EmbedError) in try vectors(.rotate) },
-    BLASCheck(routine: "sgemv") { () throws(EmbedError) in try MatrixCheck.vector(Float.self) },
-    BLASCheck(routine: "dgemv") { () throws(EmbedError) in try MatrixCheck.vector(Double.self) },
+    BLASCheck(routine: "sgemv") { () throws(EmbedError) in
+      try MatrixCheck.vector { (isTransposed, m, n, a: [Float], stride, x, y) in
+        unsafe ek_blas_sgemv(isTransposed, m, n, 0.5, a, stride, x, 1, 1, &y, 1)
+      }
+    },
+    BLASCheck(routine: "dgemv") { () throws(EmbedError) in
+      try MatrixCheck.vector { (isTransposed, m, n, a: [Double], stride, x, y) in
+        unsafe ek_blas_dgemv(isTransposed, m, n, 0.5, a, stride, x, 1, 1, &y, 1)
+      }
+    },
     BLASCheck(routine: "sgemm") { () throws(EmbedError) in try MatrixCheck.products() },
     BLASCheck(routine: "dsyrk") { () throws(EmbedError) in try MatrixCheck.squares() },
     BLASCheck(routine: "dpstrf") { () throws(EmbedError) in try FactorCheck.cholesky() },

@@ -59,8 +59,7 @@ package enum Machine {
   /// The notable features the CPU has.
   static var features: [String] {
     #if os(Linux)
-      let flags = field("flags") ?? field("Features") ?? ""
-      let present = Set(flags.split(separator: " ").map(String.init))
+      let present = CPUFacts.current.features
       return notable.filter { present.contains($0) }
     #elseif arch(arm64)
       return ["asimd"]
@@ -108,31 +107,8 @@ package enum Machine {
   }
 
   #if os(Linux)
-    /// The value of the first line of /proc/cpuinfo with this key.
-    private static func field(_ key: String) -> String? {
-      guard let text = read("/proc/cpuinfo") else { return nil }
-      for line in text.split(separator: "\n") {
-        let parts = line.split(separator: ":", maxSplits: 1)
-        guard parts.count == 2, trimmed(parts[0]) == key else { continue }
-        return trimmed(parts[1])
-      }
-      return nil
-    }
-
     private static func firstLine(_ path: String) -> String? {
-      read(path)?.split(separator: "\n").first.map(trimmed)
-    }
-
-    private static func trimmed(_ text: Substring) -> String {
-      let isSpace = { (character: Character) in character == " " || character == "\t" }
-      var text = text.drop(while: isSpace)
-      while let last = text.last, isSpace(last) { text.removeLast() }
-      return String(text)
-    }
-
-    /// The text of a file of the system's.
-    private static func read(_ path: String) -> String? {
-      TextFile.ofSystem(path, limit: 1 << 20)
+      TextFile.ofSystem(path)?.split(separator: "\n").first.map(String.init)
     }
   #endif
 }

@@ -9,10 +9,11 @@ enum ClipOptions {
       + "clip_grad_norm_; the norm, summed in float64, is over all rows of the step's gradient, those "
       + "that do not move included, and an id that is listed more than once counts with its sum",
     otherwise: "no clipping")
-  static let clipOrder = Option<NormOrder>(
-    "clip-order", .normOrder, "The p of the norm, as torch's norm_type", default: .two)
   static let norms = Option(
     "norms", .array, "Where each step's norm before clipping goes, float64 [steps]")
+  static let clipOrder = Option<NormOrder>(
+    "clip-order", .normOrder, "The p of the norm, as torch's norm_type", default: .two
+  ).needing(clip, norms)
 
   static let group = OptionGroup("Clipping", [clip, clipOrder])
 }
@@ -39,11 +40,6 @@ struct Clipping {
     maximum = try arguments[ClipOptions.clip]
     order = try arguments[ClipOptions.clipOrder]
     measures = maximum != nil || arguments.has(ClipOptions.norms)
-    if !measures {
-      try arguments.refuse(
-        [ClipOptions.clipOrder],
-        "needs --\(ClipOptions.clip.name) or --\(ClipOptions.norms.name)")
-    }
   }
 
   /// What a gradient of that norm is to be multiplied by.

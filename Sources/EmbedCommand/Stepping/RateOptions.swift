@@ -61,45 +61,42 @@ enum RateOptions {
     case .linearWarmup: return .linearWarmup(peak: peak, warmup: rise)
     case .inverseSquareRoot: return .inverseSquareRoot(peak: peak, warmup: rise)
     case .cosine, .linear:
-      guard let total = try arguments[totalSteps] else {
-        throw .usage("--schedule \(form.rawValue) needs --\(totalSteps.name)")
-      }
+      let total = try arguments.needed(totalSteps, by: "--schedule \(form.rawValue)")
       let final = try arguments[finalRate]
       return form == .cosine
         ? .cosine(peak: peak, final: final, warmup: rise, total: total)
         : .linear(peak: peak, final: final, warmup: rise, total: total)
     case .steps:
-      guard let every = try arguments[rateEvery] else {
-        throw .usage("--schedule steps needs --\(rateEvery.name)")
-      }
-      return .steps(initial: peak, factor: try arguments[rateFactor], every: every)
+      return .steps(
+        initial: peak, factor: try arguments[rateFactor],
+        every: try arguments.needed(rateEvery, by: "--schedule steps"))
     }
   }
 
   /// The schedule as texts by option: what a saved state remembers of it.
   static func texts(_ rate: LearningRate) -> [String: String] {
-    func texts(_ form: Form, _ peak: Double, _ numbers: [(any AnyOption, String)]) -> [String:
-      String]
-    {
-      var result = [schedule.name: form.rawValue, learningRate.name: "\(peak)"]
-      for (option, text) in numbers { result[option.name] = text }
-      return result
+    func texts(
+      _ form: Form, _ peak: Double, rise: Int? = nil, total: Int? = nil, final: Double? = nil,
+      factor: Double? = nil, every: Int? = nil
+    ) -> [String: String] {
+      let texts: [String: String?] = [
+        schedule.name: form.rawValue, learningRate.name: "\(peak)",
+        warmup.name: rise.map { "\($0)" }, totalSteps.name: total.map { "\($0)" },
+        finalRate.name: final.map { "\($0)" }, rateFactor.name: factor.map { "\($0)" },
+        rateEvery.name: every.map { "\($0)" },
+      ]
+      return texts.compactMapValues { $0 }
     }
     return switch rate {
-    case .constant(let rate): texts(.constant, rate, [])
-    case .linearWarmup(let peak, let rise): texts(.linearWarmup, peak, [(warmup, "\(rise)")])
-    case .inverseSquareRoot(let peak, let rise):
-      texts(.inverseSquareRoot, peak, [(warmup, "\(rise)")])
+    case .constant(let rate): texts(.constant, rate)
+    case .linearWarmup(let peak, let rise): texts(.linearWarmup, peak, rise: rise)
+    case .inverseSquareRoot(let peak, let rise): texts(.inverseSquareRoot, peak, rise: rise)
     case .cosine(let peak, let final, let rise, let total):
-      texts(
-        .cosine, peak,
-        [(warmup, "\(rise)"), (totalSteps, "\(total)"), (finalRate, "\(final)")])
+      texts(.cosine, peak, rise: rise, total: total, final: final)
     case .linear(let peak, let final, let rise, let total):
-      texts(
-        .linear, peak,
-        [(warmup, "\(rise)"), (totalSteps, "\(total)"), (finalRate, "\(final)")])
+      texts(.linear, peak, rise: rise, total: total, final: final)
     case .steps(let initial, let factor, let every):
-      texts(.steps, initial, [(rateFactor, "\(factor)"), (rateEvery, "\(every)")])
+      texts(.steps, initial, factor: factor, every: every)
     }
   }
 }

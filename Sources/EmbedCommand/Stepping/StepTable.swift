@@ -3,11 +3,12 @@
 
 internal import EmbedKernel
 
-/// A table and how new values get into it.
-enum StepTable {
-  case float32(EmbeddingTable<Float>)
-  case masters(EmbeddingTable<BFloat16>, EmbeddingTable<Float>)
-  case stochastic(EmbeddingTable<BFloat16>, seed: UInt64)
+/// A table as its file has it, and how new values get into it.
+struct StepTable {
+  private let table: any AnyTable
+  /// Nil for a table of floats.
+  private let updates: Updates?
+  private let seed: UInt64
 
   static let updates = Option<Updates?>(
     "updates", .cases,
@@ -29,15 +30,13 @@ enum StepTable {
     if updates != .stochastic {
       try arguments.refuse([Self.roundingSeed], "is for --updates stochastic")
     }
-    switch try TableFile.read(path) {
-    case let table as EmbeddingTable<Float>:
+    seed = try arguments[Self.roundingSeed]
+    table = try TableFile.read(path)
+    switch table.type {
+    case .float32:
       try arguments.refuse([Self.updates], "is for a bfloat16 table; '\(path)' is float32")
-      self = .float32(table)
-    case let table as EmbeddingTable<BFloat16>:
-      self =
-        updates == .stochastic
-        ? .stochastic(table, seed: try arguments[Self.roundingSeed])
-        : .masters(table, try table.widened())
+      self.updates = nil
+    case .bfloat16: self.updates = updates ?? .masters
     default:
       throw CommandError.data(
         "'\(path)': not available: steps of a float16 table; expected float32 or bfloat16 "
@@ -45,70 +44,54 @@ enum StepTable {
     }
   }
 
-  var rows: Int {
-    switch self {
-    case .float32(let table): table.rows
-    case .masters(let table, _), .stochastic(let table, _): table.rows
-    }
-  }
-
-  var dim: Int {
-    switch self {
-    case .float32(let table): table.dim
-    case .masters(let table, _), .stochastic(let table, _): table.dim
-    }
-  }
-
   /// What a saved state remembers of it.
   var texts: [String: String] {
-    switch self {
-    case .float32: [Self.updates.name: "none"]
-    case .masters: [Self.updates.name: "masters"]
-    case .stochastic(_, let seed):
-      [Self.updates.name: "stochastic", Self.roundingSeed.name: "\(seed)"]
-    }
+    [Self.updates.name: updates?.rawValue ?? "none"].merging(
+      updates == .stochastic ? [Self.roundingSeed.name: "\(seed)"] : [:]
+    ) { $1 }
   }
 
+  /// An optimiser of fresh state.
+  ///
+  /// - Parameter values: What steps are computed on instead of the table: floats, or master rows that
+  ///   are rounded. The table then stays as it is.
   func optimizer(
-    _ rule: UpdateRule, trainable: TrainableRows, frozenRow: Int?
-  ) throws(EmbedError) -> TableOptimizer {
-    switch self {
-    case .float32(let table):
-      try TableOptimizer(rule, for: table, trainable: trainable, frozenRow: frozenRow)
-    case .masters(let table, let masters):
-      try TableOptimizer(
-        rule, for: table, updates: .masters(masters), trainable: trainable, frozenRow: frozenRow)
-    case .stochastic(let table, let seed):
-      try TableOptimizer(
+    _ rule: UpdateRule, trainable: TrainableRows, frozenRow: Int?,
+    from values: EmbeddingTable<Float>? = nil
+  ) throws -> TableOptimizer {
+    guard let table = table as? EmbeddingTable<BFloat16> else {
+      return try TableOptimizer(
+        rule, for: values ?? self.table.floats(), trainable: trainable, frozenRow: frozenRow)
+    }
+    guard updates == .masters else {
+      return try TableOptimizer(
         rule, for: table, updates: .stochastic(seed: seed), trainable: trainable,
         frozenRow: frozenRow)
     }
+    let masters = try values ?? table.widened()
+    return try TableOptimizer(
+      rule, for: values == nil ? table : EmbeddingTable(rounding: masters),
+      updates: .masters(masters), trainable: trainable, frozenRow: frozenRow)
   }
 
-  /// The same kind of table with other values to step: floats, or master rows that are rounded.
-  func replacing(_ values: EmbeddingTable<Float>) throws(EmbedError) -> StepTable {
-    switch self {
-    case .float32: .float32(values)
-    case .masters: .masters(try EmbeddingTable(rounding: values), values)
-    case .stochastic: self
+  /// Whether the file's values are the bits that the optimiser's table has.
+  func isTable(of optimizer: TableOptimizer) -> Bool {
+    if let rounded = optimizer.rounded, let table = table as? EmbeddingTable<BFloat16> {
+      return Embed.sameBits(rounded.span, table.span)
     }
-  }
-
-  /// Whether the values that are written are the same bits as another's.
-  func equals(_ other: StepTable) -> Bool {
-    switch (self, other) {
-    case (.float32(let a), .float32(let b)): Embed.sameBits(a.span, b.span)
-    case (.masters(let a, _), .masters(let b, _)), (.stochastic(let a, _), .stochastic(let b, _)):
-      Embed.sameBits(a.span, b.span)
-    default: false
+    guard let stepped = optimizer.table, let table = table as? EmbeddingTable<Float> else {
+      return false
     }
+    return Embed.sameBits(stepped.span, table.span)
   }
+}
 
-  func write(to path: String) throws {
-    switch self {
-    case .float32(let table):
-      try NumPyFile.write(table.span, shape: [rows, dim], to: path)
-    case .masters(let table, _), .stochastic(let table, _):
+extension TableOptimizer {
+  /// Writes the table that it moves.
+  func writeTable(to path: String) throws {
+    if let rounded {
+      try NumPyFile.write(rounded.span, shape: [rows, dim], to: path)
+    } else if let table {
       try NumPyFile.write(table.span, shape: [rows, dim], to: path)
     }
   }

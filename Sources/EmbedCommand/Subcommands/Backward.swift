@@ -88,46 +88,59 @@ enum Backward: Subcommand {
     try checkForm(arguments, isFused: isFused)
     let gradientFactor = try arguments[gradientScale]
 
-    let tokens = try TokenBatch(contentsOf: idsPath)
+    let tokens = try TokenBatch(ArrayFile(idsPath))
+    let (batch, context) = (tokens.batch, tokens.context)
     let file = try ArrayFile(gradientPath)
-    let gradient = try file.floats(rank: 3)
-    guard Array(file.shape.dropLast()) == [tokens.batch, tokens.context] else {
-      throw CommandError.data(
-        "'\(gradientPath)': expected shape [\(tokens.batch), \(tokens.context), dim] as in "
-          + "'\(idsPath)', found \(file.shape)")
-    }
-    let dim = file.shape[2]
-    let (place, placePath) = try PlaceOptions.place(
-      arguments, batch: tokens.batch, context: tokens.context)
-    let fused = isFused ? try FusedBackward(arguments, shared, tokens, dim: dim) : nil
+    try file.require(rank: 3)
+    try file.require(shapes: [[batch, context, -1]], " as in '\(idsPath)'")
+    let (gradient, dim) = (try file.floats(), file.shape[2])
+    let (place, placePath) = try PlaceOptions.place(arguments, batch: batch, context: context)
+    let fused = isFused ? try fusedCall(arguments, shared, tokens, dim: dim) : nil
     let rows = try fused?.layer.embedding.tokens.vocabulary ?? arguments[vocabulary] ?? 0
     let maximum =
       try fused?.layer.embedding.positions?.rows ?? arguments[maximumContext]
-      ?? defaultMaximum(arguments, tokens.batch, tokens.context)
-    let call = BackwardJob(
-      tokens: tokens, place: place,
-      shape: EmbeddingShape(
-        vocabulary: rows, batch: tokens.batch, context: tokens.context, dim: dim),
-      options: BackwardOptions(
-        scale: shared.scale.factor(dim: dim), gradientScale: gradientFactor,
-        paddingID: shared.paddingID,
-        frequencyScaling: try arguments[frequencyScaling], summation: try arguments[summation],
-        unknownIDs: shared.unknownIDs, positionOverflow: shared.overflow),
-      paths: SourcePaths(
-        ids: idsPath, segments: try arguments[FusedOptions.segmentIDs], places: placePath),
-      tokenGradient: try buffer(arguments.has(tokenGradient) ? rows : 0, dim),
-      positionGradient: try buffer(arguments.has(positionGradient) ? maximum : 0, dim))
+      ?? defaultMaximum(arguments, batch, context)
+    let tokenRows = try buffer(arguments.has(tokenGradient) ? rows : 0, dim)
+    let positionRows = try buffer(arguments.has(positionGradient) ? maximum : 0, dim)
+    let options = BackwardOptions(
+      scale: shared.scale.factor(dim: dim), gradientScale: gradientFactor,
+      paddingID: shared.paddingID, frequencyScaling: try arguments[frequencyScaling],
+      summation: try arguments[summation], unknownIDs: shared.unknownIDs,
+      positionOverflow: shared.overflow)
+    func sumRows(_ gradient: Span<Float>) throws(EmbedError) {
+      if tokenRows.count == 0 && positionRows.count == 0 { return }
+      var workspace = try BackwardWorkspace()
+      let (tokenRows, positionRows) = unsafe (tokenRows.unsafeBuffer, positionRows.unsafeBuffer)
+      // One call, as two would read the gradient twice where both are wanted.
+      try unsafe kernels.backward(
+        gradient, ids: tokens.ids.span,
+        shape: EmbeddingShape(vocabulary: rows, batch: batch, context: context, dim: dim),
+        at: place, options: options,
+        tokens: tokenRows.isEmpty ? .none : .dense(tokenRows, .overwrite),
+        positions: positionRows.isEmpty ? .none : .dense(positionRows, .overwrite),
+        workspace: &workspace)
+    }
+    let paths = SourcePaths(
+      ids: idsPath, segments: try arguments[FusedOptions.segmentIDs], places: placePath)
     if let fused {
-      let parts = try call.run(gradient.span, through: fused, using: kernels)
+      let parts = try paths.naming { () throws(EmbedError) in
+        var parts = try FusedEmbeddingGradient(for: fused.layer)
+        try fused.layer.backward(
+          gradient.span, ids: tokens.ids.span, segmentIDs: fused.segmentIDs?.span, batch: batch,
+          context: context, at: place, trainingStep: fused.trainingStep, into: &parts,
+          using: kernels)
+        try sumRows(parts.rows)
+        return parts
+      }
       let segments = fused.layer.segments?.rows ?? 0
       try write(parts.segments, gradientFactor, [segments, dim], segmentGradient, arguments)
       try write(parts.gamma, gradientFactor, [dim], gammaGradient, arguments)
       try write(parts.beta, gradientFactor, [dim], betaGradient, arguments)
     } else {
-      try call.run(gradient.span, using: kernels)
+      try paths.naming { () throws(EmbedError) in try sumRows(gradient.span) }
     }
-    try write(call.tokenGradient.span, 1, [rows, dim], tokenGradient, arguments)
-    try write(call.positionGradient.span, 1, [maximum, dim], positionGradient, arguments)
+    try write(tokenRows.span, 1, [rows, dim], tokenGradient, arguments)
+    try write(positionRows.span, 1, [maximum, dim], positionGradient, arguments)
   }
 
   /// Checks that the options belong to one form, and that each has what it needs.
@@ -158,81 +171,41 @@ enum Backward: Subcommand {
     }
   }
 
+  /// The fused layer of the tables that the arguments name, as `embed` would make it.
+  ///
+  /// - Parameter dim: Of the output's gradient, which the tables' must be.
+  private static func fusedCall(
+    _ arguments: Arguments, _ shared: LayerSettings, _ tokens: TokenBatch, dim: Int
+  ) throws -> FusedCall? {
+    func table(_ path: String) throws -> EmbeddingTable<Float> {
+      try TableFile.read(path, rowsOf: dim, asIn: "the output's gradient").floats()
+    }
+    let path = try arguments.needed(tokenTable)
+    let embedding = try shared.tokens(path, table(path))
+    let plain = try shared.layer(embedding, arguments[positionTable].map(table))
+    return try FusedOptions.call(arguments, plain, tokens)
+  }
+
   /// Writes `factor * gradient` where it is asked for.
   private static func write(
     _ gradient: Span<Float>, _ factor: Float, _ shape: [Int], _ option: Option<String?>,
     _ arguments: Arguments
   ) throws {
-    guard let path = try arguments[option] else { return }
-    if factor == 1 {
-      try NumPyFile.write(gradient, shape: shape, to: path)
-    } else {
-      let scaled = gradient.indices.map { factor * gradient[$0] }
-      try NumPyFile.write(scaled.span, shape: shape, to: path)
-    }
+    if factor == 1 { return try arguments.write(gradient, shape: shape, to: option) }
+    let scaled = gradient.indices.map { factor * gradient[$0] }
+    try arguments.write(scaled.span, shape: shape, to: option)
   }
 
   private static func defaultMaximum(
     _ arguments: Arguments, _ batch: Int, _ context: Int
   ) throws -> Int {
     let offsets = try arguments[PlaceOptions.offsets].map { path in
-      max(0, try integers(path, shapes: [[batch]]).map { Int($0) }.max() ?? 0)
+      max(0, try integers(path, shapes: [[batch]]).max() ?? 0)
     }
     return max(1, try PlaceOptions.end(offsets ?? arguments[PlaceOptions.offset], context))
   }
 
   private static func buffer(_ rows: Int, _ dim: Int) throws -> AlignedBuffer<Float> {
     try AlignedBuffer(count: elementCount("gradient", rows, dim))
-  }
-}
-
-/// A backward call, ready to run into buffers of its own; an empty one is not computed.
-private struct BackwardJob: ~Copyable {
-  let tokens: TokenBatch
-  let place: PositionIDs
-  let shape: EmbeddingShape
-  let options: BackwardOptions
-  let paths: SourcePaths
-  let tokenGradient: AlignedBuffer<Float>
-  let positionGradient: AlignedBuffer<Float>
-
-  func run(_ gradient: Span<Float>, using kernels: Kernels) throws {
-    try paths.naming { () throws(EmbedError) in
-      switch tokens.ids {
-      case .narrow(let ids): try run(gradient, ids.span, kernels)
-      case .wide(let ids): try run(gradient, ids.span, kernels)
-      }
-    }
-  }
-
-  /// The same through the rest of a fused layer, whose own gradients are returned.
-  func run(
-    _ gradient: Span<Float>, through fused: FusedBackward, using kernels: Kernels
-  ) throws -> FusedEmbeddingGradient {
-    try paths.naming { () throws(EmbedError) in
-      var parts = try FusedEmbeddingGradient(for: fused.layer)
-      switch tokens.ids {
-      case .narrow(let ids):
-        try fused.run(gradient, ids, tokens, place, into: &parts, kernels)
-        try run(parts.rows, ids.span, kernels)
-      case .wide(let ids):
-        try fused.run(gradient, ids, tokens, place, into: &parts, kernels)
-        try run(parts.rows, ids.span, kernels)
-      }
-      return parts
-    }
-  }
-
-  private func run<ID: TokenID>(
-    _ gradient: Span<Float>, _ ids: Span<ID>, _ kernels: Kernels
-  ) throws(EmbedError) {
-    if tokenGradient.count == 0 && positionGradient.count == 0 { return }
-    var workspace = try BackwardWorkspace()
-    let (tokens, positions) = unsafe (tokenGradient.unsafeBuffer, positionGradient.unsafeBuffer)
-    // One call, as two would read the gradient twice where both are wanted.
-    try unsafe kernels.backward(
-      gradient, ids: ids, shape: shape, at: place, options: options,
-      tokens: tokens.isEmpty ? .none : .dense(tokens, .overwrite),
-      positions: positions.isEmpty ? .none : .dense(positions, .overwrite), workspace: &workspace)
   }
 }

@@ -16,8 +16,8 @@ enum Convert: Subcommand {
       + "[OPTIONS]",
   ]
   static let about = [
-    "FILE is .safetensors, .npz or .npy, or one array of the first two as FILE:NAME; OUT's ending says "
-      + "what is written. The output appears whole or not at all. Between .safetensors files, tensors "
+    "FILE is .safetensors, .npz or .npy, or one array of the first two as FILE:NAME, or a sharded model's "
+      + "index or folder; OUT's ending says what is written. The output appears whole or not at all. Between .safetensors files, tensors "
       + "and metadata that no option changes keep their bytes, whatever their type; .npz and .npy have "
       + "no metadata. bfloat16 is written to .npy and .npz as NumPy's '<V2'.",
     "With --rotary-layout, the rows of query and key projections of a .safetensors file are reordered "
@@ -36,7 +36,8 @@ enum Convert: Subcommand {
   static let tensors = Option(
     "tensors", .list("NAME,NAME,..."),
     "The tensors that --type changes (default: all of those types), or that --vocabulary resizes "
-      + "(default: the only tensor, or the token table, found by its usual names below any prefix)")
+      + "(default: the only tensor, or the token table, found by its usual names below any prefix)"
+  ).needing(type, vocabulary)
   static let tensorName = Option(
     "tensor-name", .text("NAME"),
     "What the only array is called in OUT; needed from .npy to the others")
@@ -59,8 +60,10 @@ enum Convert: Subcommand {
       ("normal", .drawn(.normal(sigma: 0.02))),
     ]),
     "New rows of tokens: drawn with the old rows' mean and 1e-9 of their covariance, the mean alone "
-      + "(in float64), or normal(0, 0.02)", default: .meanAndCovariance())
+      + "(in float64), or normal(0, 0.02)", default: .meanAndCovariance()
+  ).needing(vocabulary)
   static let seed = Option("seed", .seed, "Seed of new rows that are drawn", default: 0)
+    .needing(vocabulary)
   static let maximumContext = Option(
     "maximum-context", .integer(),
     "Rows of the position table, or of the only tensor: stretched, row r taken at place "
@@ -68,21 +71,26 @@ enum Convert: Subcommand {
   static let interpolation = Option<PositionInterpolation>(
     "interpolation", .cases,
     "Between rows: on the line, or on Keys' cubic with a = -1/2, where a row past either end lies on "
-      + "the line of the last two", default: .linear)
+      + "the line of the last two", default: .linear
+  ).needing(maximumContext)
 
   static let rotaryLayout = Option<RotaryLayout?>(
     "rotary-layout", .cases, "The layout to convert to")
   static let fromLayout = Option<RotaryLayout?>(
     "from-layout", .cases, "The layout of FILE",
-    otherwise: "the one it records; needed where it records none")
+    otherwise: "the one it records; needed where it records none"
+  ).needing(rotaryLayout)
   static let headDim = Option(
-    "head-dim", .integer("D"), "Rows of a head. Needed for --rotary-layout")
+    "head-dim", .integer("D"), "Rows of a head. Needed for --rotary-layout"
+  ).needing(rotaryLayout)
   static let rotaryDim = Option(
     "rotary-dim", .integer("R"), "The rows of a head that are rotated, the first ones",
-    otherwise: "all")
+    otherwise: "all"
+  ).needing(rotaryLayout)
   static let projections = Option(
     "projections", .list("ENDING,ENDING,..."),
-    "How the names of the tensors end that are reordered", default: RotaryLayout.projectionNames)
+    "How the names of the tensors end that are reordered", default: RotaryLayout.projectionNames
+  ).needing(rotaryLayout)
 
   static let groups = [
     OptionGroup("Type and names", [type, tensors, tensorName, names]),
@@ -96,15 +104,16 @@ enum Convert: Subcommand {
     let source = arguments.operands[0]
     let target = try arguments[output]
     guard let layout = try arguments[rotaryLayout] else {
-      try arguments.refuse(groups[2].options, "needs --\(rotaryLayout.name)")
       return try convert(source, target, arguments)
     }
     try arguments.refuse(
       groups[0].options + groups[1].options,
       "does not fit here: --\(rotaryLayout.name) goes alone")
-    guard let dim = try arguments[headDim] else {
-      throw CommandError.usage("--\(rotaryLayout.name) needs --\(headDim.name)")
+    guard source.hasSuffix(".safetensors") else {
+      throw CommandError.usage(
+        "--\(rotaryLayout.name) is for a .safetensors file: convert '\(source)' to one first")
     }
+    let dim = try arguments.needed(headDim, by: "--\(rotaryLayout.name)")
     let changed = try RotaryLayout.convertCheckpoint(
       source, from: arguments[fromLayout], to: layout, headDim: dim,
       rotaryDim: arguments[rotaryDim], endings: arguments[projections], into: target)
@@ -113,11 +122,11 @@ enum Convert: Subcommand {
   }
 
   private static func convert(_ source: String, _ target: String, _ arguments: Arguments) throws {
-    let file = try ConvertSource(source)
-    let tensors = try ConvertPlan(arguments, file).tensors
-    try ConvertTarget(target).write(tensors, of: file)
+    let file = try TensorFile(source)
+    let plan = try ConvertPlan(arguments, file)
+    try ConvertTarget(target).write(plan.tensors, of: file)
     Report.standardError.line(
-      "convert: \(plural(tensors.count, "tensor")), "
-        + "\(grouped(tensors.filter(\.isChanged).count)) of them changed, '\(target)'")
+      "convert: \(plural(plan.tensors.count, "tensor")), "
+        + "\(grouped(plan.changes)) of them changed, '\(target)'")
   }
 }

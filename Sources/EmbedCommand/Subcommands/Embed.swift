@@ -31,7 +31,7 @@ enum Embed: Subcommand {
     }
   }
 
-  private static func run<Output: EmbedOutput>(
+  private static func run<Output: TableElement>(
     _ job: EmbedJob, _ kernels: Kernels, to path: String?, as type: Output.Type
   ) throws {
     var output = try job.makeOutput(type)
@@ -84,21 +84,10 @@ enum Embed: Subcommand {
   }
 }
 
-/// An element type of outputs.
-private protocol EmbedOutput: TableElement, NumPyElement {
-  var float: Float { get }
-}
-
-extension Float: EmbedOutput {
-  fileprivate var float: Float { self }
-}
-extension BFloat16: EmbedOutput {}
-extension Half: EmbedOutput {}
-
 // MARK: Report
 
 extension Embed {
-  private static func show<Output: EmbedOutput>(
+  private static func show<Output: TableElement>(
     _ job: EmbedJob, _ type: Output.Type, to report: Report, output: String? = nil
   ) {
     var table = Table(.left, .left, .left, indent: 0)
@@ -110,7 +99,7 @@ extension Embed {
     report.table(table)
   }
 
-  private static func showValues<Output: EmbedOutput>(
+  private static func showValues<Output: TableElement>(
     _ job: EmbedJob, _ output: borrowing AlignedBuffer<Output>, to report: Report
   ) throws {
     guard output.count > 0 else { return }
@@ -118,18 +107,20 @@ extension Embed {
     report.line("First values")
     var table = Table(.left, .right, .left)
     let dim = job.layer.dim
-    for token in 0..<min(job.tokens.count, 4) {
-      // Bound first: the compiler fails on the span of a temporary here.
-      let values = (token * dim..<(token + 1) * dim).map { output[$0].float }
+    for token in 0..<min(job.tokens.ids.count, 4) {
+      var values = [Float](repeating: 0, count: dim)
+      var span = values.mutableSpan
+      try Kernels.auto.convert(
+        output.span.extracting(token * dim..<(token + 1) * dim), into: &span)
       table.add(
         "[\(token / job.tokens.context), \(token % job.tokens.context), :]",
-        "id \(job.tokens[token])", preview(values.span))
+        "id \(job.tokens.ids[token])", preview(values.span))
     }
     report.table(table)
   }
 
   /// Times the backend that was asked for, or all of them, and compares their bits.
-  private static func showTimes<Output: EmbedOutput>(
+  private static func showTimes<Output: TableElement>(
     _ job: EmbedJob, _ kernels: Kernels, _ output: borrowing AlignedBuffer<Output>,
     to report: Report
   ) throws {

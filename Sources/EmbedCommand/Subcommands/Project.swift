@@ -34,9 +34,11 @@ enum Project: Subcommand {
   static let output = Option(
     "output", .array, "Where the logits go, float32 [..., vocabulary]")
   static let hiddenGradient = Option(
-    "hidden-gradient", .array, "Where the hidden states' gradient goes, float32 [..., dim]")
+    "hidden-gradient", .array, "Where the hidden states' gradient goes, float32 [..., dim]"
+  ).needing(logitGradient)
   static let tokenGradient = Option(
-    "token-gradient", .array, "Where the table's gradient goes, float32 [vocabulary, dim]")
+    "token-gradient", .array, "Where the table's gradient goes, float32 [vocabulary, dim]"
+  ).needing(logitGradient)
 
   static let groups = [
     OptionGroup("Arrays: \(ArrayFile.forms)", [hidden, tokenTable, logitGradient]),
@@ -48,11 +50,9 @@ enum Project: Subcommand {
     let hiddenPath = try arguments[hidden]
     let tablePath = try arguments[tokenTable]
     try arguments.checkDistinct([output, hiddenGradient, tokenGradient])
-    let gradients = [hiddenGradient, tokenGradient]
     if !arguments.has(logitGradient) {
-      try arguments.refuse(gradients, "needs --\(logitGradient.name)")
       _ = try arguments.needed(output)
-    } else if arguments.first(of: gradients) == nil {
+    } else if arguments.first(of: [hiddenGradient, tokenGradient]) == nil {
       throw CommandError.usage("--\(hiddenGradient.name) or --\(tokenGradient.name) is needed")
     }
     let (factor, padding) = (try arguments[scale], try arguments[paddingID])
@@ -66,30 +66,27 @@ enum Project: Subcommand {
         "'\(hiddenPath)': expected shape [..., \(table.dim)] as in '\(tablePath)', found "
           + "\(file.shape)")
     }
-    let states = try file.floats(rank: file.shape.count)
+    let states = try file.floats()
     let outer = Array(file.shape.dropLast())
     let rows = outer.reduce(1, *)
-    if let path = try arguments[output] {
+    if arguments.has(output) {
       var logits = try AlignedBuffer<Float>(count: elementCount("logits", rows, table.rows))
       var span = logits.mutableSpan
       try head.logits(states.span, rows: rows, into: &span)
-      try NumPyFile.write(span.span, shape: outer + [table.rows], to: path)
+      try arguments.write(span.span, shape: outer + [table.rows], to: output)
     }
     guard let path = try arguments[logitGradient] else { return }
     let given = try ArrayFile(path)
-    try given.require(shape: outer + [table.rows])
-    let gradient = try given.floats(rank: given.shape.count)
+    try given.require(shapes: [outer + [table.rows]])
+    let gradient = try given.floats()
     var stateGradient = try AlignedBuffer<Float>(count: states.count)
     var tableGradient = try TableGradient(for: table)
     var span = stateGradient.mutableSpan
     try head.backward(
       gradient.span, hidden: states.span, rows: rows, hiddenGradient: &span,
       tableGradient: &tableGradient)
-    if let path = try arguments[hiddenGradient] {
-      try NumPyFile.write(span.span, shape: file.shape, to: path)
-    }
-    if let path = try arguments[tokenGradient] {
-      try NumPyFile.write(tableGradient.values, shape: [table.rows, table.dim], to: path)
-    }
+    try arguments.write(span.span, shape: file.shape, to: hiddenGradient)
+    try arguments.write(
+      tableGradient.values, shape: [table.rows, table.dim], to: tokenGradient)
   }
 }

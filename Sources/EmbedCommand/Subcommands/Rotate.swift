@@ -58,18 +58,15 @@ enum Rotate: Subcommand {
     Report.standardError.line("\(scheme.name): \(file.elementType) \(file.shape), '\(target)'")
   }
 
-  private static func run<Element: TableElement & NumPyElement>(
+  private static func run<Element: TableElement>(
     _ call: RotaryCall, _ file: ArrayFile, _ target: String, as type: Element.Type
   ) throws {
-    guard file.elementType == Element.numPyType else {
-      throw NumPyError.elementType(
-        path: file.path, expected: Element.numPyType, found: file.elementType)
-    }
+    try file.require(Element.self)
     var tensor = try naming(file.path) { () throws(EmbedError) in
       try AlignedBuffer<Element>(count: file.count)
     }
+    try unsafe file.copy(into: tensor.unsafeBuffer)
     var span = tensor.mutableSpan
-    try file.read(typed: &span)
     try call.rotate(&span)
     try NumPyFile.write(span.span, shape: file.shape, to: target)
   }

@@ -66,7 +66,7 @@ enum Spectrum: Subcommand {
       return try model.table(try name ?? positions(of: model))
     }
     if path.hasSuffix(".npz"), let name {
-      return try ArrayFile(path, name: name).table().floats()
+      return try TableFile.read("\(path):\(name)").floats()
     }
     guard name == nil else {
       throw CommandError.usage(

@@ -26,19 +26,21 @@ enum Step: Subcommand {
   static let weightDecay = Option(
     "weight-decay", .number,
     "Weight decay: added to the gradient as decay * parameter; in adamw and lamb apart from it",
-    otherwise: "0; 0.01 for adamw and lamb")
+    otherwise: usual(\.weightDecay))
   static let beta1 = Option(
-    "beta1", .number, "What a step keeps of the first moment, or of momentum", otherwise: "0.9")
+    "beta1", .number, "What a step keeps of the first moment, or of momentum",
+    otherwise: usual(\.beta1))
   static let beta2 = Option(
-    "beta2", .number, "What a step keeps of the second moment", otherwise: "0.999")
+    "beta2", .number, "What a step keeps of the second moment", otherwise: usual(\.beta2))
   static let epsilon = Option(
-    "epsilon", .number, "Added to square roots",
-    otherwise: "1e-8; 1e-6 for lamb, 1e-10 for adagrad and row-wise-adagrad")
+    "epsilon", .number, "Added to square roots", otherwise: usual(\.epsilon))
   static let initialSum = Option(
-    "initial-sum", .number, "What adagrad's sums of squares start from", otherwise: "0")
+    "initial-sum", .number, "What adagrad's sums of squares start from",
+    otherwise: usual(\.initialSum))
   static let rateDecay = Option(
     "rate-decay", .number,
-    "Divides adagrad's rate of step k by 1 + (k - 1) * this, as torch's lr_decay", otherwise: "0")
+    "Divides adagrad's rate of step k by 1 + (k - 1) * this, as torch's lr_decay",
+    otherwise: usual(\.rateDecay))
   static let untouched = Option<UntouchedRows?>(
     "untouched", .cases,
     "Rows that --rows does not list in a step: step them with a gradient of zero, leave them and "
@@ -58,7 +60,8 @@ enum Step: Subcommand {
   static let stateSettings = Option<Bool>(
     "state-settings", .choice([("match", false), ("ignore", true)]),
     "Whether the settings that the state remembers must be those given here, or those given hold from "
-      + "here on", default: false)
+      + "here on", default: false
+  ).needing(stateIn)
   static let output = Option(
     "output", .array,
     "Where the stepped table goes [rows, dim], of the table's type; bfloat16 is written as NumPy's "
@@ -108,51 +111,55 @@ enum Step: Subcommand {
       untouched: arguments[untouched])
     let clipping = try Clipping(arguments)
     let frozen = try arguments[frozenRow]
-    let given = try StepTable(tablePath, arguments)
+    let table = try StepTable(tablePath, arguments)
     let trainable = try trainable(arguments)
-    func make(_ table: StepTable) throws -> TableOptimizer {
-      try table.optimizer(rule, trainable: trainable, frozenRow: frozen)
+    func make(_ values: EmbeddingTable<Float>?) throws -> TableOptimizer {
+      try table.optimizer(rule, trainable: trainable, frozenRow: frozen, from: values)
     }
     let settings = StepSettings(
       rule, numbers,
       ["frozen-row": frozen.map { "\($0)" } ?? "none", "clip": "none"]
-        .merging(given.texts) { $1 }.merging(clipping.texts) { $1 })
+        .merging(table.texts) { $1 }.merging(clipping.texts) { $1 })
 
-    let (stepped, stepper): (StepTable, TableOptimizer)
-    if let path = try arguments[stateIn] {
-      (stepped, stepper) = try StepState.restore(
-        path, given, settings, ignoresSettings: arguments[stateSettings], make)
-    } else {
-      try arguments.refuse([stateSettings], "needs --\(stateIn.name)")
-      (stepped, stepper) = (given, try make(given))
-    }
+    let stepper =
+      try arguments[stateIn].map {
+        try StepState.restore($0, table, settings, ignoresSettings: arguments[stateSettings], make)
+      } ?? make(nil)
     let first = stepper.stepCount
-    let run = try StepRun(
+    let norms = try takeSteps(
       stepper, clipping, gradients: gradientPath, rows: arguments[rows], kernels)
-    let norms = try run.steps()
 
     // First, so that a place that cannot be written fails before the table and the state are replaced.
-    if let path = try arguments[rates] {
-      let values = (first..<stepper.stepCount).map { rule.learningRate.rate(at: $0 + 1) }
-      try NumPyFile.write(values.span, shape: [values.count], to: path)
-    }
-    if let path = try arguments[ClipOptions.norms] {
-      try NumPyFile.write(norms.span, shape: [norms.count], to: path)
-    }
+    let taken = (first..<stepper.stepCount).map { rule.learningRate.rate(at: $0 + 1) }
+    try arguments.write(taken.span, shape: [taken.count], to: rates)
+    try arguments.write(norms.span, shape: [norms.count], to: ClipOptions.norms)
 
     // As it stands, before rows that are behind are brought up to date for the output.
-    if let path = try arguments[stateOut] {
-      let state = try StepState.prepare(path, stepper, settings)
-      try stepper.synchronise(using: kernels)
-      try stepped.write(to: outputPath)
-      try state.commit()
-    } else {
-      try stepper.synchronise(using: kernels)
-      try stepped.write(to: outputPath)
-    }
+    let state = try arguments[stateOut].map { try StepState.prepare($0, stepper, settings) }
+    try stepper.synchronise(using: kernels)
+    try stepper.writeTable(to: outputPath)
+    try state?.commit()
     Report.standardError.line(
-      "\(name): \(plural(stepper.stepCount - first, "step")) of a table \([stepped.rows, stepped.dim]), "
+      "\(name): \(plural(stepper.stepCount - first, "step")) of a table \([stepper.rows, stepper.dim]), "
         + "written to '\(outputPath)'")
+  }
+
+  /// A number as the optimisers have it where it is not given: what most have, then the others'.
+  private static func usual(_ number: KeyPath<UpdateNumbers, Double?>) -> String {
+    var values: [(text: String, names: [String])] = []
+    for name in UpdateRule.names {
+      guard let value = try? UpdateRule.numbers(of: name)[keyPath: number] else { continue }
+      let text = OptionKind<Double>.number.show(value)
+      if let index = values.firstIndex(where: { $0.text == text }) {
+        values[index].names.append(name)
+      } else {
+        values.append((text, [name]))
+      }
+    }
+    values.sort { $0.names.count > $1.names.count }
+    let others = values.dropFirst().map { "\($0.text) for \($0.names.joined(separator: " and "))" }
+    return (values.first?.text ?? "") + (others.isEmpty ? "" : "; ")
+      + others.joined(separator: ", ")
   }
 
   private static func numbers(_ arguments: Arguments) throws(CommandError) -> UpdateNumbers {
@@ -173,6 +180,6 @@ enum Step: Subcommand {
       }
       return .range(first..<end)
     }
-    return .rows(try integers(text, shapes: [[-1]]).map { Int($0) })
+    return .rows(try integers(text, shapes: [[-1]]))
   }
 }

@@ -35,13 +35,12 @@ enum Tokenize: Subcommand {
         "embedkernel \(name): the vocabulary has no special tokens: names of some are taken as text"
       )
     }
-    let clock = ContinuousClock()
-    let start = clock.now
+    let start = ContinuousClock.now
     let summary = try TokenFile.write(
       tokenizing: source, with: vocabulary.tokenizer, special: special, to: target,
       width: arguments[width],
       progress: ProgressBar(label: "Tokenizing", total: Folders.fileSize(source)))
-    let seconds = (clock.now - start) / .seconds(1)
+    let seconds = (.now - start) / .seconds(1)
 
     var table = Table(.left, .left, indent: 0)
     table.add("text", "'\(source)', \(formatted(bytes: summary.bytes))")

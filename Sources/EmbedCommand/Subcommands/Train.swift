@@ -59,7 +59,7 @@ enum Train: Subcommand {
     let trainer = try Trainer(
       GPT(sizes, seed: options.seed), options, context: sizes.context, threads: threads)
     Report.standardError.table(RunFacts.table(text, data, trainer, folder))
-    return try TrainingRun(beginning: folder, settings, text.vocabulary, data, trainer)
+    return try TrainingRun(folder, settings, text.vocabulary, data, trainer)
   }
 
   private static func resumed(_ folder: RunFolder, _ arguments: Arguments) throws -> TrainingRun {
@@ -69,8 +69,7 @@ enum Train: Subcommand {
     try arguments.refuse(
       options.filter { option in !allowed.contains { $0.name == option.name } },
       "does not fit here: --resume takes it from the checkpoint")
-    let steps: Int? =
-      if arguments.has(TrainOptions.steps) { try arguments[TrainOptions.steps] } else { nil }
+    let steps = arguments.has(TrainOptions.steps) ? try arguments[TrainOptions.steps] : nil
     let threads = try arguments[TrainOptions.threads]
     guard Folders.fileSize(folder.checkpoint) != nil else {
       throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
@@ -98,7 +97,8 @@ enum Train: Subcommand {
     Report.standardError.table(RunFacts.table(text, data, trainer, folder))
     Report.standardError.line(
       "goes on after step \(grouped(trainer.stepCount)) of \(grouped(trainer.options.steps))")
-    return try TrainingRun(continuing: folder, lock, settings, text.vocabulary, data, trainer)
+    return try TrainingRun(
+      folder, settings, text.vocabulary, data, trainer, continuing: lock)
   }
 
   /// The end of a run in a line.

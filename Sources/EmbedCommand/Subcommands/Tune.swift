@@ -56,10 +56,9 @@ enum Tune: Subcommand {
     // Two that measure at once would both measure the other.
     let lock = try FolderLock(containing: path)
     defer { withExtendedLifetime(lock) {} }
-    let clock = ContinuousClock()
-    let start = (clock.now, Machine.secondsOfOthers ?? 0)
+    let start = (ContinuousClock.now, Machine.secondsOfOthers ?? 0)
     let tuner = try Tuner(seconds: Double(seconds))
-    let cpuSeconds = (clock.now - start.0) / .seconds(1) * Double(Machine.onlineCPUs)
+    let cpuSeconds = (.now - start.0) / .seconds(1) * Double(Machine.onlineCPUs)
     let others = ((Machine.secondsOfOthers ?? 0) - start.1) / cpuSeconds
     if others > quiet {
       let what =

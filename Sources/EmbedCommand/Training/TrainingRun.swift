@@ -17,52 +17,37 @@ final class TrainingRun {
   let data: TrainingData
   let trainer: Trainer
   private var log: LossLog
-  private let clock = ContinuousClock()
   private let start = ContinuousClock.now
   /// What the run took before this process.
   private let secondsBefore: Double
 
   private var steps: Int { trainer.options.steps }
   private var stepTokens: Int { trainer.options.batch * trainer.context }
-  private var seconds: Double { secondsBefore + (clock.now - start) / .seconds(1) }
+  private var seconds: Double { secondsBefore + (.now - start) / .seconds(1) }
 
-  /// Begins a run: its folder, its rows, and the checkpoint of no step.
-  convenience init(
-    beginning folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
-    _ data: TrainingData, _ trainer: Trainer
+  /// Begins a run with its folder, its rows and the checkpoint of no step; or goes on with one.
+  ///
+  /// - Parameter lock: Of the folder of a run that goes on, taken before its checkpoint was read.
+  init(
+    _ folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary, _ data: TrainingData,
+    _ trainer: Trainer, continuing lock: FolderLock? = nil
   ) throws {
-    let lock = try folder.makeForNewRun()
-    self.init(
-      lock, folder, settings, vocabulary, data, trainer, try LossLog(creating: folder.losses))
-    try save()
-  }
-
-  /// Goes on with a run in a folder that has been locked since before its checkpoint was read.
-  convenience init(
-    continuing folder: RunFolder, _ lock: FolderLock, _ settings: RunSettings,
-    _ vocabulary: Vocabulary,
-    _ data: TrainingData, _ trainer: Trainer
-  ) throws {
-    let log = try LossLog(
-      continuing: folder.losses, at: trainer.stepCount,
-      stepTokens: trainer.options.batch * trainer.context)
-    try folder.removeTemporaryFiles()
-    self.init(lock, folder, settings, vocabulary, data, trainer, log)
-  }
-
-  private init(
-    _ lock: FolderLock, _ folder: RunFolder, _ settings: RunSettings, _ vocabulary: Vocabulary,
-    _ data: TrainingData,
-    _ trainer: Trainer, _ log: consuming LossLog
-  ) {
-    self.lock = lock
+    self.lock = try lock ?? folder.makeForNewRun()
+    if lock == nil {
+      log = try LossLog(creating: folder.losses)
+    } else {
+      log = try LossLog(
+        continuing: folder.losses, at: trainer.stepCount,
+        stepTokens: trainer.options.batch * trainer.context)
+      try folder.removeTemporaryFiles()
+    }
+    secondsBefore = log.rows.last?.seconds ?? 0
     self.folder = folder
     self.settings = settings
     self.vocabulary = vocabulary
     self.data = data
     self.trainer = trainer
-    secondsBefore = log.rows.last?.seconds ?? 0
-    self.log = log
+    if lock == nil { try save() }
   }
 
   /// Takes all steps that are left, and writes what a finished run has.

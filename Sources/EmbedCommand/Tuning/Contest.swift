@@ -18,11 +18,8 @@ package struct Contest {
   init(
     ways: Int, budget: Double, _ call: (Int) throws -> Void, afterTurn: (Int) -> Void
   ) throws {
-    let clock = ContinuousClock()
     func time(_ calls: Int, _ way: Int) throws -> Double {
-      let start = clock.now
-      for _ in 0..<calls { try call(way) }
-      return max((clock.now - start) / .seconds(1), 1e-9)
+      max(try EmbedCommand.seconds { for _ in 0..<calls { try call(way) } }, 1e-9)
     }
     // A turn is long enough for the clock, and for threads to wake in; its first call, which may
     // find them asleep, is not counted.
@@ -34,9 +31,9 @@ package struct Contest {
       afterTurn(way)
     }
     var samples = [[Double]](repeating: [], count: ways)
-    let start = clock.now
+    let start = ContinuousClock.now
     var round = 0
-    while round < 5 || (clock.now - start) / .seconds(1) < budget {
+    while round < 5 || (.now - start) / .seconds(1) < budget {
       for turn in 0..<ways {
         let way = (turn + round) % ways
         _ = try time(1, way)

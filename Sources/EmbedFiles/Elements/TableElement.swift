@@ -17,7 +17,7 @@ public enum ElementType: String, CaseIterable, Sendable {
 /// An element type of tables and outputs: `Float`, `Half` or `BFloat16`.
 ///
 /// The kernels know these three and no other.
-public protocol TableElement: BitwiseCopyable, Sendable {
+public protocol TableElement: FileElement {
   /// How the elements are stored.
   static var elementType: ElementType { get }
 }

@@ -100,7 +100,7 @@ public struct NumPyArchive: ~Copyable {
   /// - Throws: `NumPyArchiveError`: `missingArray`, listing the names there are, `duplicateName`,
   ///   `encrypted`, `unsupportedMethod`, `damagedMember`, and `array` for what is wrong with the
   ///   `.npy` bytes.
-  public func array<Element: NumPyElement>(
+  public func array<Element: FileElement>(
     _ name: String, as type: Element.Type = Element.self, rank: Int? = nil
   ) throws(NumPyArchiveError) -> NumPyArray<Element> {
     let source = try MemberBytes(file, try member(name))
@@ -111,9 +111,20 @@ public struct NumPyArchive: ~Copyable {
       guard header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment),
         !header.isTransposed
       else {
-        return try source.moved(header)
+        return NumPyArray(header.movedToFront, in: try source.moved(header))
       }
       return NumPyArray(header, in: source.takeMemory())
+    } catch {
+      throw .array(error)
+    }
+  }
+
+  /// The bytes of the array `name`, in C order, whatever its element type.
+  package func bytes(of name: String) throws(NumPyArchiveError) -> NumPyArray<UInt8> {
+    let source = try MemberBytes(file, try member(name))
+    do throws(NumPyError) {
+      let header = try NumPyHeader(source)
+      return NumPyArray(header.ofBytes, in: try source.moved(header))
     } catch {
       throw .array(error)
     }
@@ -176,10 +187,8 @@ private struct MemberBytes: ByteSource, ~Copyable {
 
   consuming func takeMemory() -> MappedMemory { memory }
 
-  /// The array with its elements in memory of their own, row by row.
-  func moved<Element: NumPyElement>(
-    _ header: NumPyHeader
-  ) throws(NumPyError) -> NumPyArray<Element> {
+  /// The array's elements in memory of their own, row by row.
+  func moved(_ header: NumPyHeader) throws(NumPyError) -> MappedMemory {
     let copy = try NumPyError.wrapping(
       try MappedMemory(byteCount: header.dataByteCount, for: path))
     let data = unsafe UnsafeRawBufferPointer(rebasing: memory.bytes[header.dataOffset...])
@@ -188,6 +197,6 @@ private struct MemberBytes: ByteSource, ~Copyable {
     } else {
       unsafe copy.bytes.copyMemory(from: data)
     }
-    return NumPyArray(header.movedToFront, in: copy)
+    return copy
   }
 }

@@ -37,8 +37,15 @@ public struct NumPyArchiveWriter: ~Copyable {
   ///   - shape: The dimensions, outermost first.
   /// - Throws: `NumPyArchiveError`: `duplicateName`, `malformed` for a name that is too long,
   ///   `array` where the shape does not hold the elements, `file`.
-  public mutating func write<Element: NumPyElement>(
+  public mutating func write<Element: FileElement>(
     _ name: String, _ elements: Span<Element>, shape: [Int]
+  ) throws(NumPyArchiveError) {
+    try write(name, bytes: unsafe elements.bytes, of: Element.numPyType, shape: shape)
+  }
+
+  /// The same from the elements' bytes.
+  package mutating func write(
+    _ name: String, bytes: RawSpan, of type: NumPyElementType, shape: [Int]
   ) throws(NumPyArchiveError) {
     let member = Array("\(name).npy".utf8)
     guard member.count <= Int(UInt16.max) else {
@@ -47,13 +54,13 @@ public struct NumPyArchiveWriter: ~Copyable {
     guard !names.contains(member) else { throw .duplicateName(path: path, name: name) }
     let header: [UInt8]
     do throws(NumPyError) {
-      header = try NumPyFile.header(for: elements, shape: shape, path: path)
+      header = try NumPyFile.header(for: bytes, of: type, shape: shape, path: path)
     } catch {
       throw .array(error)
     }
     var sum = unsafe header.withUnsafeBytes { unsafe ZipChecks.checkSum($0) }
-    unsafe elements.withUnsafeBytes { unsafe sum = ZipChecks.checkSum($0, from: sum) }
-    let size = header.count + elements.count * MemoryLayout<Element>.stride
+    unsafe bytes.withUnsafeBytes { unsafe sum = ZipChecks.checkSum($0, from: sum) }
+    let size = header.count + bytes.byteCount
     let start = offset
 
     // Sizes that 32 bits do not hold stand in an extra field of 64-bit ones.
@@ -64,7 +71,7 @@ public struct NumPyArchiveWriter: ~Copyable {
       + (sizeIsLarge ? Record.fields((1, 2), (16, 2), (size, 8), (size, 8)) : [])
     try unsafe append(local.span.bytes)
     try unsafe append(header.span.bytes)
-    try unsafe append(elements.bytes)
+    try append(bytes)
 
     let startIsLarge = start >= 0xFFFF_FFFF
     let large =

@@ -7,7 +7,7 @@
 ///
 /// The elements are aligned for their type, and to 64 bytes in files that NumPy 1.14 or later
 /// or `NumPyFile` wrote, and in `.copied` arrays. They belong to this value and go with it.
-@safe public struct NumPyArray<Element: NumPyElement>: ~Copyable, Sendable {
+@safe public struct NumPyArray<Element: FileElement>: ~Copyable, Sendable {
   /// The dimensions, outermost first; empty for a single number.
   public let shape: [Int]
 
@@ -38,12 +38,8 @@
     let isMapped =
       access == .mapped && !header.isTransposed
       && header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment)
-    let memory = try Self.load(file, header, isMapped: isMapped)
-
-    self.shape = header.shape
-    self.count = header.count
-    self.memory = memory
-    self.dataOffset = isMapped ? header.dataOffset : 0
+    self.init(
+      isMapped ? header : header.movedToFront, in: try Self.load(file, header, isMapped: isMapped))
   }
 
   /// The array whose `.npy` bytes are in `memory`.
@@ -93,12 +89,21 @@
   }
 }
 
+extension NumPyArray<UInt8> {
+  /// The bytes of the array in the file at `path`, in C order, whatever its element type.
+  package init(bytesOf path: String) throws(NumPyError) {
+    let file = try NumPyError.wrapping(try InputFile(path))
+    let header = try NumPyHeader(file)
+    self.init(header.ofBytes, in: try Self.load(file, header, isMapped: false))
+  }
+}
+
 extension NumPyHeader {
   /// Checks that the file holds elements of the type and, where one is named, the rank.
-  func require<Element: NumPyElement>(
+  func require<Element: FileElement>(
     _ type: Element.Type, rank: Int?, path: String
   ) throws(NumPyError) {
-    guard Element.reads(elementType) else {
+    guard Element.reads(SafetensorsType(elementType)) else {
       throw .elementType(path: path, expected: Element.numPyType, found: elementType)
     }
     if let rank, rank != shape.count {

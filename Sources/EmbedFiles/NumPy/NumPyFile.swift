@@ -22,7 +22,7 @@ public enum NumPyFile {
   /// - Throws: `NumPyError`, as `NumPyArray` does, and `elementCount` where the memory is of
   ///   another size than the array.
   @discardableResult
-  public static func read<Element: NumPyElement>(
+  public static func read<Element: FileElement>(
     _ path: String, rank: Int? = nil, into elements: inout MutableSpan<Element>
   ) throws(NumPyError) -> [Int] {
     let file = try NumPyError.wrapping(try InputFile(path))
@@ -76,31 +76,38 @@ public enum NumPyFile {
   /// - Throws: `NumPyError.elementCount` where the shape does not hold the elements,
   ///   `shapeOverflow`, `headerTooLong`, and `file` where the system refuses. The file at `path` is
   ///   then as it was.
-  public static func write<Element: NumPyElement>(
+  public static func write<Element: FileElement>(
     _ elements: Span<Element>, shape: [Int], to path: String
   ) throws(NumPyError) {
-    let header = try header(for: elements, shape: shape, path: path)
+    try write(bytes: unsafe elements.bytes, of: Element.numPyType, shape: shape, to: path)
+  }
+
+  /// The same from the elements' bytes.
+  package static func write(
+    bytes: RawSpan, of type: NumPyElementType, shape: [Int], to path: String
+  ) throws(NumPyError) {
+    let header = try header(for: bytes, of: type, shape: shape, path: path)
     var file = try NumPyError.wrapping(try OutputFile(path))
     try NumPyError.wrapping(try unsafe file.write(header.span.bytes))
-    try NumPyError.wrapping(try unsafe file.write(elements.bytes))
+    try NumPyError.wrapping(try file.write(bytes))
     try NumPyError.wrapping(try file.commit())
   }
 
   /// The header of an array, where the shape holds the elements.
-  static func header<Element: NumPyElement>(
-    for elements: Span<Element>, shape: [Int], path: String
+  static func header(
+    for bytes: RawSpan, of type: NumPyElementType, shape: [Int], path: String
   ) throws(NumPyError) -> [UInt8] {
-    let size = MemoryLayout<Element>.stride
+    let given = bytes.byteCount / type.byteCount
     guard !shape.contains(where: { $0 < 0 }) else {
-      throw .elementCount(path: path, shape: shape, count: elements.count)
+      throw .elementCount(path: path, shape: shape, count: given)
     }
-    guard let count = NumPyHeader.elementCount(of: shape, byteCount: size) else {
+    guard let count = NumPyHeader.elementCount(of: shape, byteCount: type.byteCount) else {
       throw .shapeOverflow(path: path, shape: shape)
     }
-    guard count == elements.count else {
-      throw .elementCount(path: path, shape: shape, count: elements.count)
+    guard count == given else {
+      throw .elementCount(path: path, shape: shape, count: given)
     }
-    return try NumPyHeader.encode(Element.numPyType, shape: shape, path: path)
+    return try NumPyHeader.encode(type, shape: shape, path: path)
   }
 
   /// Writes the elements at a pointer; see `write(_:shape:to:)`.
@@ -110,7 +117,7 @@ public enum NumPyFile {
   ///   - shape: The dimensions, outermost first; empty for a single number.
   ///   - path: The file; its folder must exist.
   /// - Throws: `NumPyError`, as for a span.
-  @unsafe public static func write<Element: NumPyElement>(
+  @unsafe public static func write<Element: FileElement>(
     _ elements: UnsafeBufferPointer<Element>, shape: [Int], to path: String
   ) throws(NumPyError) {
     try write(unsafe Span(_unsafeElements: elements), shape: shape, to: path)

@@ -162,6 +162,11 @@ extension NumPyHeader {
     NumPyHeader(elementType: elementType, shape: shape, count: count)
   }
 
+  /// The header of the array's bytes, where they begin their memory.
+  var ofBytes: NumPyHeader {
+    NumPyHeader(elementType: .uint8, shape: [dataByteCount], count: dataByteCount)
+  }
+
   private init(elementType: NumPyElementType, shape: [Int], count: Int) {
     self.elementType = elementType
     self.shape = shape

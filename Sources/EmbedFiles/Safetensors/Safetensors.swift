@@ -85,7 +85,7 @@
   ///
   /// - Throws: `missingTensor`, listing the names there are, and `elementType`.
   @_lifetime(borrow self)
-  public func elements<Element: SafetensorsElement>(
+  public func elements<Element: FileElement>(
     of name: String, as type: Element.Type = Element.self
   ) throws(SafetensorsError) -> Span<Element> {
     let index = try index(of: name)

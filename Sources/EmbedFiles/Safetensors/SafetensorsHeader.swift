@@ -56,6 +56,16 @@ public struct SafetensorsHeader: Equatable, Sendable {
   public func entry(_ name: String) -> SafetensorsEntry? {
     tensors.first { $0.name.utf8.elementsEqual(name.utf8) }
   }
+
+  /// The entry of a tensor that the file at `path` must have.
+  ///
+  /// - Throws: `missingTensor`, listing the names there are.
+  package func entry(
+    _ name: String, in path: String
+  ) throws(SafetensorsError) -> SafetensorsEntry {
+    if let entry = entry(name) { return entry }
+    throw .missingTensor(path: path, expected: [name], found: tensors.map(\.name))
+  }
 }
 
 extension SafetensorsHeader {

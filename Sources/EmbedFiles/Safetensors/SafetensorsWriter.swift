@@ -79,7 +79,7 @@ public struct SafetensorsWriter: ~Copyable {
   ///
   /// - Throws: `unexpectedTensor` for a name not announced or written already, `elementType`,
   ///   `elementCount`, `file`.
-  public mutating func write<Element: SafetensorsElement>(
+  public mutating func write<Element: FileElement>(
     _ name: String, _ elements: Span<Element>
   ) throws(SafetensorsError) {
     let (index, entry) = try entry(name)

@@ -74,12 +74,8 @@ public struct SafetensorsModel: Sendable {
   ///   have the tensor, and whatever is wrong with the shard.
   public func entry(_ name: String) throws(ModelError) -> SafetensorsEntry {
     let file = try file(of: name)
-    let header = try ModelError.wrapping(safetensors: try SafetensorsHeader(contentsOf: file))
-    guard let entry = header.entry(name) else {
-      throw .safetensors(
-        .missingTensor(path: file, expected: [name], found: header.tensors.map(\.name)))
-    }
-    return entry
+    return try ModelError.wrapping(
+      safetensors: try SafetensorsHeader(contentsOf: file).entry(name, in: file))
   }
 
   /// The tensor `name`, `[rows, dim]`, as a table of floats; F16 and BF16 are widened, which is
@@ -98,11 +94,7 @@ public struct SafetensorsModel: Sendable {
     let place = try self.file(of: name)
     let file = try ModelError.wrapping(try InputFile(place))
     let header = try ModelError.wrapping(safetensors: try SafetensorsHeader(file))
-    guard let entry = header.entry(name) else {
-      throw .safetensors(
-        .missingTensor(
-          path: file.path, expected: [name], found: header.tensors.map(\.name)))
-    }
+    let entry = try ModelError.wrapping(safetensors: try header.entry(name, in: place))
     return try entry.table(file, header.dataOffset, rank: rank, dim: dim)
   }
 

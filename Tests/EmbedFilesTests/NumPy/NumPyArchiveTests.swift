@@ -23,7 +23,7 @@ import Testing
     try check(archive, "none", [0]) { Int32($0) }
   }
 
-  private func check<Element: NumPyElement & Equatable>(
+  private func check<Element: FileElement & Equatable>(
     _ archive: borrowing NumPyArchive, _ name: String, _ shape: [Int],
     _ value: (Int) -> Element
   ) throws {
@@ -143,7 +143,7 @@ import Testing
     }
   }
 
-  private func bytes<Element: NumPyElement>(
+  private func bytes<Element: FileElement>(
     _ archive: borrowing NumPyArchive, _ name: String, _ type: Element.Type
   ) -> [UInt8]? {
     guard let array = try? archive.array(name, as: type) else { return nil }

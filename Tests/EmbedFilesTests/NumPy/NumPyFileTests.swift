@@ -61,7 +61,7 @@ enum NumPyFixtures {
     }
   }
 
-  private func check<Element: NumPyElement & Equatable>(
+  private func check<Element: FileElement & Equatable>(
     _ file: NumPyFixtures.Accepted, _ access: FileAccess, _ value: (Int) -> Element
   ) throws {
     let path = NumPyFixtures.path(file.name)
@@ -133,7 +133,7 @@ enum NumPyFixtures {
     }
   }
 
-  private func checkWriting<Element: NumPyElement>(
+  private func checkWriting<Element: FileElement>(
     _ file: NumPyFixtures.Accepted, of type: Element.Type
   ) throws {
     let folder = try TemporaryFolder()

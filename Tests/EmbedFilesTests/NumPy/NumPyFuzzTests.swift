@@ -22,14 +22,14 @@ import Testing
   }
 
   /// The array's bytes, copied and mapped alike, or nil where it is refused.
-  private func bytes<Element: NumPyElement>(_ type: Element.Type, _ path: String) -> [UInt8]? {
+  private func bytes<Element: FileElement>(_ type: Element.Type, _ path: String) -> [UInt8]? {
     let copied = bytes(type, path, .copied)
     let mapped = bytes(type, path, .mapped)
     #expect(copied == mapped)
     return copied
   }
 
-  private func bytes<Element: NumPyElement>(
+  private func bytes<Element: FileElement>(
     _ type: Element.Type, _ path: String, _ access: FileAccess
   ) -> [UInt8]? {
     do throws(NumPyError) {
@@ -46,37 +46,19 @@ import Testing
     "float32-fortran-3x5.npy",
   ])
   func refusesEveryTruncation(name: String) throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("cut.npy")
-    let whole = try Data(contentsOf: URL(filePath: NumPyFixtures.path(name)))
-    for length in 0..<whole.count {
-      try whole.prefix(length).write(to: URL(filePath: path))
-      #expect(!survives(path), "\(length) bytes of \(name) were taken for a whole file")
-    }
-    try whole.write(to: URL(filePath: path))
-    #expect(survives(path))
+    try FuzzedFiles(survives: survives).expectTruncationsRefused(NumPyFixtures.path(name))
   }
 
   @Test(arguments: 0..<8 as Range<UInt64>)
   func survivesMutatedFiles(seed: UInt64) throws {
-    var random = SeededGenerator(seed: seed)
-    let folder = try TemporaryFolder()
-    let path = folder.path("mutated.npy")
-    let fixtures = try NumPyFixtures.accepted().map {
-      try Data(contentsOf: URL(filePath: NumPyFixtures.path($0.name)))
-    }
     // Bytes that steer the header's reader, tried as often as any others.
     let telling = Array("{}()',:\"0123456789LTF<>|=-\\ \nhHiIqQeVub?".utf8)
-    var good = 0
-    for _ in 0..<400 {
-      var bytes = Array(try #require(fixtures.randomElement(using: &random)))
+    let fixtures = try NumPyFixtures.accepted().map { NumPyFixtures.path($0.name) }
+    try FuzzedFiles(survives: survives).expectMutationsSurvived(fixtures, seed: seed) {
+      random, bytes in
       // Nearly always within the header, where bytes have a meaning.
       random.mutate(&bytes, edits: 0...4, telling: telling, header: 80)
-      try Data(bytes).write(to: URL(filePath: path))
-      if survives(path) { good += 1 }
     }
-    // Both outcomes must have been seen, or the mutations test nothing.
-    #expect(good > 20 && good < 380)
   }
 
   @Test(arguments: 0..<4 as Range<UInt64>)

@@ -56,7 +56,7 @@ import Testing
     #expect(try folder.contents == ["written.safetensors"])
   }
 
-  private func copy<Element: SafetensorsElement>(
+  private func copy<Element: FileElement>(
     _ name: String, as type: Element.Type, _ source: borrowing Safetensors,
     _ writer: inout SafetensorsWriter
   ) throws {

@@ -49,7 +49,7 @@ import Testing
   private let bias = drawn(8, seed: 3)
   private let values = drawn(24, seed: 4)
 
-  private func elements<Element: SafetensorsElement>(
+  private func elements<Element: FileElement>(
     _ file: borrowing Safetensors, _ name: String, as type: Element.Type
   ) throws -> [Element] {
     let span = try file.elements(of: name, as: type)

@@ -18,7 +18,7 @@ func readArray(_ path: String) throws {
 }
 
 /// 1 where the file is of the type.
-private func readElements<Element: NumPyElement>(
+private func readElements<Element: FileElement>(
   _ path: String, _ type: Element.Type
 ) throws -> Int {
   var sums: [UInt64] = []

@@ -48,11 +48,14 @@ package struct CPUFacts: Sendable {
   package var name: String?
   /// The name with what tells models of one name apart.
   package var identity: String?
+  /// What it can do, by the system's names.
+  package var features: Set<String> = []
 
   package static var current: CPUFacts {
     #if os(Linux)
       // The first CPU's part is at the beginning; a machine may have hundreds.
-      return TextFile.ofSystem("/proc/cpuinfo").map(CPUFacts.init(parsing:)) ?? CPUFacts()
+      return TextFile.ofSystem("/proc/cpuinfo", limit: 16 << 10).map(CPUFacts.init(parsing:))
+        ?? CPUFacts()
     #else
       let name = systemControl("machdep.cpu.brand_string")
       return CPUFacts(name: name, identity: name)
@@ -77,6 +80,8 @@ package struct CPUFacts: Sendable {
       name = facts["model name"] ?? facts["CPU part"].map { "part \($0)" }
       let details = Self.telling.compactMap { key in facts[key].map { "\(key) \($0)" } }
       identity = name.map { ([$0] + details).joined(separator: ", ") }
+      let flags = facts["flags"] ?? facts["Features"] ?? ""
+      features = Set(flags.split(separator: " ").map(String.init))
     }
 
     private static func trimmed(_ text: Substring) -> String {

@@ -106,52 +106,28 @@ public enum SafetensorsType: Hashable, Sendable {
   var rank: Int { Self.known.firstIndex { $0.type == self } ?? -1 }
 }
 
-/// A Swift type whose memory is that of a tensor's elements. No value is converted on the way.
-///
-/// `UInt8` also reads truth values, since any byte is a valid `UInt8`.
-public protocol SafetensorsElement: BitwiseCopyable, Sendable {
-  /// The element type that stands for this type.
-  static var safetensorsType: SafetensorsType { get }
-}
+extension SafetensorsType {
+  /// The type that stands for NumPy's.
+  package init(_ type: NumPyElementType) {
+    switch type {
+    case .bool: self = .bool
+    case .uint8: self = .uint8
+    case .int8: self = .int8
+    case .int16: self = .int16
+    case .uint16: self = .uint16
+    case .float16: self = .float16
+    case .bfloat16: self = .bfloat16
+    case .int32: self = .int32
+    case .uint32: self = .uint32
+    case .float32: self = .float32
+    case .float64: self = .float64
+    case .int64: self = .int64
+    case .uint64: self = .uint64
+    }
+  }
 
-extension Float: SafetensorsElement {
-  /// `F32`.
-  public static var safetensorsType: SafetensorsType { .float32 }
-}
-
-extension Double: SafetensorsElement {
-  /// `F64`.
-  public static var safetensorsType: SafetensorsType { .float64 }
-}
-
-extension Half: SafetensorsElement {
-  /// `F16`.
-  public static var safetensorsType: SafetensorsType { .float16 }
-}
-
-extension BFloat16: SafetensorsElement {
-  /// `BF16`.
-  public static var safetensorsType: SafetensorsType { .bfloat16 }
-}
-
-extension Int32: SafetensorsElement {
-  /// `I32`.
-  public static var safetensorsType: SafetensorsType { .int32 }
-}
-
-extension Int64: SafetensorsElement {
-  /// `I64`.
-  public static var safetensorsType: SafetensorsType { .int64 }
-}
-
-extension UInt8: SafetensorsElement {
-  /// `U8`.
-  public static var safetensorsType: SafetensorsType { .uint8 }
-}
-
-extension SafetensorsElement {
-  /// Whether elements of `type` can be read as this type.
-  static func reads(_ type: SafetensorsType) -> Bool {
-    type == safetensorsType || (type == .bool && safetensorsType == .uint8)
+  /// NumPy's type of the same elements, where there is one.
+  package var numPyType: NumPyElementType? {
+    NumPyElementType.allCases.first { SafetensorsType($0) == self }
   }
 }

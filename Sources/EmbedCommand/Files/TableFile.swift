@@ -43,23 +43,20 @@ extension ArrayFile {
     }
   }
 
-  private func table<Element: TableElement & NumPyElement>(
+  private func table<Element: TableElement>(
     of type: Element.Type
   ) throws -> EmbeddingTable<Element> {
-    guard elementType == Element.numPyType else {
-      throw NumPyError.elementType(
-        path: path, expected: Element.numPyType, found: elementType)
-    }
+    try require(Element.self)
     try require(rank: 2)
     let table = try naming(path) { () throws(EmbedError) in
       try EmbeddingTable<Element>(rows: shape[0], dim: shape[1])
     }
-    try table.withMutableSpan { span in try read(typed: &span) }
+    try unsafe copy(into: table.unsafeBuffer)
     return table
   }
 }
 
-extension EmbeddingTable: AnyTable where Element: NumPyElement {
+extension EmbeddingTable: AnyTable {
   var type: NumPyElementType { Element.numPyType }
 
   func floats() throws(EmbedError) -> EmbeddingTable<Float> {
