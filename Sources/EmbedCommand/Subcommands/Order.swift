@@ -80,11 +80,8 @@ enum Order: Subcommand {
         if let trained {
           let copy = try GPT(sizes, seed: seed)
           for (target, source) in zip(copy.parameters, trained.parameters) {
-            let trainedTable = source.table
-            let values = trainedTable.span
-            target.table.withMutableSpan { span in
-              for i in span.indices { span[i] = values[i] }
-            }
+            let values = source.table
+            target.take(values.span)
           }
           models.append((copy, "trained"))
         }

@@ -6,23 +6,23 @@ internal import EmbedTraining
 /// A run's settings.
 struct RunSettings: Equatable {
   /// The text's path from the root.
-  var text: String
-  var tokenizer: TokenizerOptions.Kind
+  var text = ""
+  var tokenizer = TokenizerOptions.Kind.byte
   /// The path of a vocabulary that is not the one that set-up fetches.
   var vocabulary: String?
   /// The number of the text's tokens, and their check sum.
-  var tokens: Int
-  var checkSum: UInt32
+  var tokens = 0
+  var checkSum: UInt32 = 0
   /// The share of the text's tokens, at its end, that is held back.
-  var validationShare: Double
+  var validationShare = 0.0
   /// The steps from an evaluation to the next.
-  var evaluateEvery: Int
+  var evaluateEvery = 0
   /// The most tokens of an evaluation.
-  var evaluationTokens: Int
+  var evaluationTokens = 0
   /// The steps from a checkpoint to the next.
-  var saveEvery: Int
+  var saveEvery = 0
   /// The tokens to sample at the end.
-  var sample: Int
+  var sample = 0
   /// The threads of a step; nil for all CPUs.
   var threads: Int?
 
@@ -31,53 +31,36 @@ struct RunSettings: Equatable {
 }
 
 extension RunSettings {
-  /// As texts of a checkpoint.
-  var texts: [String: String] {
-    var texts = [
-      "run.text": text, "run.tokenizer": tokenizer.rawValue, "run.tokens": "\(tokens)",
-      "run.crc32": "\(checkSum)", "run.validation_share": "\(validationShare)",
-      "run.evaluate_every": "\(evaluateEvery)", "run.evaluation_tokens": "\(evaluationTokens)",
-      "run.save_every": "\(saveEvery)", "run.sample": "\(sample)",
+  private static var fields: [CheckpointField<RunSettings>] {
+    func count(
+      _ key: String, _ path: WritableKeyPath<RunSettings, Int>
+    ) -> CheckpointField<RunSettings> {
+      .init(key, path, "an integer of 1 or more") { $0 >= 1 }
+    }
+    return [
+      .init("run.text", \.text), .init(choice: "run.tokenizer", \.tokenizer),
+      .init("run.vocabulary", \.vocabulary), count("run.tokens", \.tokens),
+      .init("run.crc32", \.checkSum, "an integer of 32 bits"),
+      .init("run.validation_share", \.validationShare, "a number of 0 or more, below 1") {
+        (0..<1).contains($0)
+      },
+      count("run.evaluate_every", \.evaluateEvery),
+      count("run.evaluation_tokens", \.evaluationTokens), count("run.save_every", \.saveEvery),
+      .init("run.sample", \.sample, "an integer of 0 to \(mostSampled)") {
+        (0...mostSampled).contains($0)
+      },
+      .init("run.threads", \.threads, "an integer of 1 to 1024") { (1...1024).contains($0) },
     ]
-    texts["run.vocabulary"] = vocabulary
-    texts["run.threads"] = threads.map { "\($0)" }
-    return texts
   }
 
+  /// As texts of a checkpoint.
+  var texts: [String: String] { Self.fields.texts(of: self) }
+
   /// The settings among the texts of the checkpoint at `path`; nil where it is of no run.
-  init?(_ texts: [String: String], path: String) throws(CommandError) {
-    guard let text = texts["run.text"] else { return nil }
-    func value<Value>(
-      _ key: String, _ expected: String, _ read: (String) -> Value?
-    ) throws(CommandError) -> Value {
-      guard let value = texts[key].flatMap(read) else {
-        let found = texts[key].map { "'\($0)'" } ?? "missing"
-        throw .data("'\(path)': \(key) is \(found): expected \(expected)")
-      }
-      return value
-    }
-    func count(
-      _ key: String, _ least: Int, most: Int = .max
-    ) throws(CommandError) -> Int {
-      let expected =
-        most == .max ? "an integer of \(least) or more" : "an integer of \(least) to \(most)"
-      return try value(key, expected) {
-        Int($0).flatMap { $0 >= least && $0 <= most ? $0 : nil }
-      }
-    }
-    self.init(
-      text: text,
-      tokenizer: try value("run.tokenizer", "gpt2 or byte") { .init(rawValue: $0) },
-      vocabulary: texts["run.vocabulary"], tokens: try count("run.tokens", 1),
-      checkSum: try value("run.crc32", "an integer of 32 bits") { UInt32($0) },
-      validationShare: try value("run.validation_share", "a number of 0 or more, below 1") {
-        Double($0).flatMap { (0..<1).contains($0) ? $0 : nil }
-      },
-      evaluateEvery: try count("run.evaluate_every", 1),
-      evaluationTokens: try count("run.evaluation_tokens", 1),
-      saveEvery: try count("run.save_every", 1),
-      sample: try count("run.sample", 0, most: Self.mostSampled),
-      threads: texts["run.threads"] == nil ? nil : try count("run.threads", 1, most: 1024))
+  init?(_ texts: [String: String], path: String) throws(TrainingError) {
+    guard texts["run.text"] != nil else { return nil }
+    self.init()
+    try Self.fields.read(&self, from: CheckpointTexts(path, texts))
   }
 
   /// The run's text, read again.

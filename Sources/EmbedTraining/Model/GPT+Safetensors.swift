@@ -61,8 +61,8 @@ extension GPT {
   static func check(
     _ name: String, _ shape: [Int], _ file: borrowing Safetensors
   ) throws(TrainingError) -> SafetensorsEntry {
-    guard let entry = file.header.entry(name) else {
-      throw .file(.missingTensor(path: file.path, expected: [name], found: file.names))
+    let entry = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      try file.header.entry(name, in: file.path)
     }
     guard entry.shape == shape else {
       throw .tensorShape(path: file.path, tensor: name, found: entry.shape, expected: shape)
@@ -87,10 +87,7 @@ extension GPT {
     for parameter in parameters { try Self.check(parameter.name, parameter.shape, file) }
     for parameter in parameters {
       do throws(SafetensorsError) {
-        let values = try file.elements(of: parameter.name, as: Float.self)
-        parameter.table.withMutableSpan { span in
-          for i in span.indices { span[i] = values[i] }
-        }
+        parameter.take(try file.elements(of: parameter.name))
       } catch {
         throw .file(error)
       }
@@ -100,56 +97,21 @@ extension GPT {
 }
 
 extension GPTConfiguration {
-  /// As texts of a checkpoint.
-  var texts: [String: String] {
+  /// What a checkpoint keeps of the sizes and choices.
+  private static var fields: [CheckpointField<GPTConfiguration>] {
     [
-      "model.vocabulary": "\(vocabulary)", "model.context": "\(context)", "model.dim": "\(dim)",
-      "model.heads": "\(heads)", "model.layers": "\(layers)",
-      "model.positions": positions.rawValue, "model.direction": direction.rawValue,
-      "model.head": head.rawValue,
+      .init("model.vocabulary", \.vocabulary), .init("model.context", \.context),
+      .init("model.dim", \.dim), .init("model.heads", \.heads), .init("model.layers", \.layers),
+      .init(choice: "model.positions", \.positions),
+      .init(choice: "model.direction", \.direction), .init(choice: "model.head", \.head),
     ]
   }
 
+  /// As texts of a checkpoint.
+  var texts: [String: String] { Self.fields.texts(of: self) }
+
   init(_ texts: CheckpointTexts) throws(TrainingError) {
-    self.init(
-      vocabulary: try texts.integer("model.vocabulary"),
-      context: try texts.integer("model.context"), dim: try texts.integer("model.dim"),
-      heads: try texts.integer("model.heads"), layers: try texts.integer("model.layers"),
-      positions: try texts.choice("model.positions"),
-      direction: try texts.choice("model.direction"), head: try texts.choice("model.head"))
-  }
-}
-
-/// The texts of a checkpoint, read with errors that name the key.
-struct CheckpointTexts {
-  let path: String
-  let texts: [String: String]
-
-  init(_ path: String, _ texts: [String: String]) {
-    self.path = path
-    self.texts = texts
-  }
-
-  func integer<Value: FixedWidthInteger>(_ key: String) throws(TrainingError) -> Value {
-    guard let value = texts[key].flatMap({ Value($0) }) else { throw wrong(key, "an integer") }
-    return value
-  }
-
-  func number(_ key: String) throws(TrainingError) -> Double {
-    guard let value = texts[key].flatMap(Double.init) else { throw wrong(key, "a number") }
-    return value
-  }
-
-  func choice<Value: RawRepresentable<String> & CaseIterable>(
-    _ key: String
-  ) throws(TrainingError) -> Value {
-    guard let value = texts[key].flatMap({ Value(rawValue: $0) }) else {
-      throw wrong(key, "one of " + Value.allCases.map(\.rawValue).joined(separator: ", "))
-    }
-    return value
-  }
-
-  func wrong(_ key: String, _ expected: String) -> TrainingError {
-    .checkpoint(path: path, key: key, found: texts[key], expected: expected)
+    self.init(vocabulary: 0, context: 0, dim: 0, heads: 0, layers: 0)
+    try Self.fields.read(&self, from: texts)
   }
 }

@@ -30,6 +30,13 @@ public final class Parameter {
     gradient = try TableGradient(for: table)
   }
 
+  /// Takes values of the same number.
+  package func take(_ values: Span<Float>) {
+    table.withMutableSpan { span in
+      for i in span.indices { span[i] = values[i] }
+    }
+  }
+
   /// The values as a matrix.
   var matrix: StridedMatrix {
     unsafe StridedMatrix(table.unsafeBuffer.baseAddress.unsafelyUnwrapped, table.rows, table.dim)

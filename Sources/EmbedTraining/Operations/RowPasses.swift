@@ -56,11 +56,10 @@ internal import EmbedKernel
   }
 
   /// Runs the pass and adds the chunks' sums, in order, to the parameters' gradients.
-  func run(
-    threads: Int, gamma: UnsafeMutablePointer<Float>, beta: UnsafeMutablePointer<Float>,
-    _ writing: GradientWriting
-  ) {
+  func run(threads: Int, _ parameters: NormParameters, _ writing: GradientWriting) {
     Parallel.rows(Self.chunks, threads, self)
+    let gamma = unsafe parameters.weight.gradientMatrix.base
+    let beta = unsafe parameters.bias.gradientMatrix.base
     if writing == .overwrite {
       unsafe gamma.update(repeating: 0, count: dim)
       unsafe beta.update(repeating: 0, count: dim)

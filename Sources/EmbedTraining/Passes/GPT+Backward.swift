@@ -72,9 +72,7 @@ extension GPT {
       gradient: memory.rows, input: workspace.final.input,
       norm: workspace.final.norm(finalNorm, tokens: tokens), inputGradient: memory.residual,
       sums: memory.normSums, rows: tokens, dim: dim)
-    unsafe norm.run(
-      threads: threads, gamma: finalNorm.weight.gradientMatrix.base,
-      beta: finalNorm.bias.gradientMatrix.base, writing)
+    norm.run(threads: threads, finalNorm, writing)
   }
 
   private func backward(
@@ -89,8 +87,7 @@ extension GPT {
 
     unsafe backward(
       block.innerOutput, residual, input: StridedMatrix(kept.activated, tokens, innerDim), inner,
-      writing,
-      threads)
+      writing, threads)
     Parallel.rows(
       tokens, threads,
       unsafe GELUBackward(input: kept.inner, gradient: memory.inner, dim: innerDim))
@@ -100,64 +97,39 @@ extension GPT {
     unsafe LayerNormBackward(
       gradient: memory.rows, input: kept.middle, norm: kept.secondNorm(block, tokens: tokens),
       inputGradient: memory.residual, sums: memory.normSums, rows: tokens, dim: dim
-    ).run(
-      threads: threads, gamma: block.secondNorm.weight.gradientMatrix.base,
-      beta: block.secondNorm.bias.gradientMatrix.base, writing)
+    ).run(threads: threads, block.secondNorm, writing)
 
     unsafe backward(
       block.attentionOutput, residual, input: StridedMatrix(kept.attended, tokens, dim), rows,
-      writing,
-      threads)
+      writing, threads)
     unsafe AttentionBackward(
       rows: self.rows(call, kept), gradient: memory.rows,
       queryKeyGradient: memory.queriesAndKeys, valueGradient: memory.values,
       biasGradient: memory.bias, scratch: memory.tiles, parts: threads
     ).run(threads: threads)
     unsafe try rotate(memory.queriesAndKeys, call, .backward, threads)
-    unsafe backwardAttentionInput(
-      block.attention, StridedMatrix(memory.queriesAndKeys, tokens, 2 * dim),
-      StridedMatrix(memory.values, tokens, dim),
-      input: StridedMatrix(kept.firstNormed, tokens, dim), rows,
-      writing, threads)
+    let normed = unsafe StridedMatrix(kept.firstNormed, tokens, dim)
+    unsafe backward(
+      block.attention, columns: 0..<2 * dim, StridedMatrix(memory.queriesAndKeys, tokens, 2 * dim),
+      input: normed, rows, writing, threads)
+    unsafe backward(
+      block.attention, columns: 2 * dim..<3 * dim, StridedMatrix(memory.values, tokens, dim),
+      input: normed, inputWriting: .accumulate, rows, writing, threads)
     unsafe LayerNormBackward(
       gradient: memory.rows, input: kept.input, norm: kept.firstNorm(block, tokens: tokens),
       inputGradient: memory.residual, sums: memory.normSums, rows: tokens, dim: dim
-    ).run(
-      threads: threads, gamma: block.firstNorm.weight.gradientMatrix.base,
-      beta: block.firstNorm.bias.gradientMatrix.base, writing)
+    ).run(threads: threads, block.firstNorm, writing)
   }
 
   /// A linear layer's gradients: of its input, weight and bias.
+  ///
+  /// - Parameter columns: Those of its output that the gradient is of; nil for all.
   private func backward(
-    _ layer: LinearParameters, _ gradient: StridedMatrix, input: StridedMatrix,
-    _ inputGradient: StridedMatrix,
-    _ writing: GradientWriting, _ threads: Int
-  ) {
-    backwardColumns(
-      layer, 0..<gradient.columns, gradient, input: input, .overwrite, inputGradient, writing,
-      threads)
-  }
-
-  /// The same for the layer whose output is in two matrices.
-  private func backwardAttentionInput(
-    _ layer: LinearParameters, _ queriesAndKeys: StridedMatrix, _ values: StridedMatrix,
-    input: StridedMatrix,
+    _ layer: LinearParameters, columns: Range<Int>? = nil, _ gradient: StridedMatrix,
+    input: StridedMatrix, inputWriting: GradientWriting = .overwrite,
     _ inputGradient: StridedMatrix, _ writing: GradientWriting, _ threads: Int
   ) {
-    let dim = values.columns
-    backwardColumns(
-      layer, 0..<2 * dim, queriesAndKeys, input: input, .overwrite, inputGradient, writing, threads)
-    backwardColumns(
-      layer, 2 * dim..<3 * dim, values, input: input, .accumulate, inputGradient, writing, threads)
-  }
-
-  /// A linear layer's gradients from some columns of its output.
-  private func backwardColumns(
-    _ layer: LinearParameters, _ columns: Range<Int>, _ gradient: StridedMatrix,
-    input: StridedMatrix,
-    _ inputWriting: GradientWriting, _ inputGradient: StridedMatrix, _ writing: GradientWriting,
-    _ threads: Int
-  ) {
+    let columns = columns ?? 0..<gradient.columns
     MatrixProduct.multiply(
       gradient, layer.weight.matrix.columns(columns).transposed, inputWriting, inputGradient,
       threads: threads)

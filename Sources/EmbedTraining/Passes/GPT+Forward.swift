@@ -21,68 +21,65 @@ extension GPT {
       try forward(call, blocks[layer], workspace.blocks[layer], workspace)
     }
     let final = workspace.final
-    Parallel.rows(
-      tokens, threads,
-      unsafe LayerNormForward(
-        input: final.input, norm: final.norm(finalNorm, tokens: tokens), output: final.normed,
-        dim: dim))
+    unsafe normalize(
+      final.input, final.norm(finalNorm, tokens: tokens), into: final.normed, tokens, threads)
   }
 
   private func forward(
     _ call: Batch, _ block: Block, _ kept: BlockActivations, _ workspace: GPTWorkspace
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
-    Parallel.rows(
-      tokens, threads,
-      unsafe LayerNormForward(
-        input: kept.input, norm: kept.firstNorm(block, tokens: tokens), output: kept.firstNormed,
-        dim: dim))
+    unsafe normalize(
+      kept.input, kept.firstNorm(block, tokens: tokens), into: kept.firstNormed, tokens, threads)
     let normed = unsafe StridedMatrix(kept.firstNormed, tokens, dim)
-    let weight = block.attention.weight.matrix
-    let bias = unsafe block.attention.bias.matrix.base
     unsafe linear(
-      normed, weight.columns(0..<2 * dim), bias: bias,
+      normed, block.attention, columns: 0..<2 * dim,
       into: StridedMatrix(kept.queriesAndKeys, tokens, 2 * dim), threads)
     unsafe linear(
-      normed, weight.columns(2 * dim..<3 * dim), bias: bias + 2 * dim,
+      normed, block.attention, columns: 2 * dim..<3 * dim,
       into: StridedMatrix(kept.values, tokens, dim), threads)
     unsafe try rotate(kept.queriesAndKeys, call, .forward, threads)
     let attention = unsafe AttentionForward(
       rows: rows(call, kept), bias: workspace.final.bias, output: kept.attended)
     Parallel.rows(call.batch * configuration.heads, threads, attention)
     unsafe linear(
-      StridedMatrix(kept.attended, tokens, dim), block.attentionOutput.weight.matrix,
-      bias: block.attentionOutput.bias.matrix.base, addedTo: kept.input,
+      StridedMatrix(kept.attended, tokens, dim), block.attentionOutput, addedTo: kept.input,
       into: StridedMatrix(kept.middle, tokens, dim), threads)
 
-    Parallel.rows(
-      tokens, threads,
-      unsafe LayerNormForward(
-        input: kept.middle, norm: kept.secondNorm(block, tokens: tokens),
-        output: kept.secondNormed, dim: dim))
+    unsafe normalize(
+      kept.middle, kept.secondNorm(block, tokens: tokens), into: kept.secondNormed, tokens, threads)
     let inner = unsafe StridedMatrix(kept.inner, tokens, configuration.innerDim)
     unsafe linear(
-      StridedMatrix(kept.secondNormed, tokens, dim), block.inner.weight.matrix,
-      bias: block.inner.bias.matrix.base, into: inner, threads)
+      StridedMatrix(kept.secondNormed, tokens, dim), block.inner, into: inner, threads)
     Parallel.rows(
       tokens, threads,
       unsafe GELUForward(input: kept.inner, output: kept.activated, dim: configuration.innerDim))
     unsafe linear(
-      StridedMatrix(kept.activated, tokens, configuration.innerDim),
-      block.innerOutput.weight.matrix,
-      bias: block.innerOutput.bias.matrix.base, addedTo: kept.middle,
-      into: StridedMatrix(kept.output, tokens, dim), threads)
+      StridedMatrix(kept.activated, tokens, configuration.innerDim), block.innerOutput,
+      addedTo: kept.middle, into: StridedMatrix(kept.output, tokens, dim), threads)
   }
 
-  /// output = input * weight + bias, and the residual stream where there is one.
+  private func normalize(
+    _ input: UnsafeMutablePointer<Float>, _ norm: NormRows,
+    into output: UnsafeMutablePointer<Float>, _ tokens: Int, _ threads: Int
+  ) {
+    Parallel.rows(
+      tokens, threads,
+      unsafe LayerNormForward(input: input, norm: norm, output: output, dim: configuration.dim))
+  }
+
+  /// output = input * weight + bias, or some columns of it, and the residual stream where there is one.
   private func linear(
-    _ input: StridedMatrix, _ weight: StridedMatrix, bias: UnsafeMutablePointer<Float>,
+    _ input: StridedMatrix, _ layer: LinearParameters, columns: Range<Int>? = nil,
     addedTo residual: UnsafeMutablePointer<Float>? = nil, into output: StridedMatrix, _ threads: Int
   ) {
+    let columns = columns ?? 0..<output.columns
+    let bias = unsafe layer.bias.matrix.base + columns.lowerBound
     Parallel.rows(
       output.rows, threads,
       unsafe BiasRows(input: residual, bias: bias, output: output.base, dim: output.columns))
-    MatrixProduct.multiply(input, weight, .accumulate, output, threads: threads)
+    MatrixProduct.multiply(
+      input, layer.weight.matrix.columns(columns), .accumulate, output, threads: threads)
   }
 
   /// The sizes and data of a block's attention.

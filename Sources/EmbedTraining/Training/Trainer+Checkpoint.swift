@@ -121,29 +121,24 @@ private func stateName(_ array: StateArray, _ parameter: Parameter) -> String {
 }
 
 extension TrainingOptions {
-  /// As texts of a checkpoint; a Double's shortest text reads back as the same bits.
-  fileprivate var texts: [String: String] {
+  /// What a checkpoint keeps of the numbers.
+  private static var fields: [CheckpointField<TrainingOptions>] {
     [
-      "training.batch": "\(batch)", "training.micro_batch": "\(microBatch)",
-      "training.steps": "\(steps)", "training.learning_rate": "\(learningRate)",
-      "training.final_learning_rate": "\(finalLearningRate)", "training.warmup": "\(warmup)",
-      "training.beta1": "\(beta1)", "training.beta2": "\(beta2)",
-      "training.epsilon": "\(epsilon)", "training.weight_decay": "\(weightDecay)",
-      "training.clip": clip.map { "\($0)" } ?? "none", "training.seed": "\(seed)",
+      .init("training.batch", \.batch), .init("training.micro_batch", \.microBatch),
+      .init("training.steps", \.steps), .init("training.learning_rate", \.learningRate),
+      .init("training.final_learning_rate", \.finalLearningRate),
+      .init("training.warmup", \.warmup), .init("training.beta1", \.beta1),
+      .init("training.beta2", \.beta2), .init("training.epsilon", \.epsilon),
+      .init("training.weight_decay", \.weightDecay),
+      .init("training.clip", \.clip, absent: "none"), .init("training.seed", \.seed),
     ]
   }
 
+  /// As texts of a checkpoint.
+  fileprivate var texts: [String: String] { Self.fields.texts(of: self) }
+
   fileprivate init(_ texts: CheckpointTexts) throws(TrainingError) {
-    let clip = texts.texts["training.clip"] == "none" ? nil : try texts.number("training.clip")
-    self.init(
-      batch: try texts.integer("training.batch"),
-      microBatch: try texts.integer("training.micro_batch"),
-      steps: try texts.integer("training.steps"),
-      learningRate: try texts.number("training.learning_rate"),
-      finalLearningRate: try texts.number("training.final_learning_rate"),
-      warmup: try texts.integer("training.warmup"), beta1: try texts.number("training.beta1"),
-      beta2: try texts.number("training.beta2"), epsilon: try texts.number("training.epsilon"),
-      weightDecay: try texts.number("training.weight_decay"), clip: clip,
-      seed: try texts.integer("training.seed"))
+    self.init(batch: 0, steps: 0)
+    try Self.fields.read(&self, from: texts)
   }
 }
