@@ -175,7 +175,9 @@ import Testing
 
   @Test func shardsBecomeOneFile() throws {
     try convert("\(shard(["format": "pt"], ["format": "pt", "b": "2"])) --output o.safetensors")
-    try expectKept("o.safetensors", ["wte.weight", "wpe.weight"])
+    for name in ["wte.weight", "wpe.weight"] {
+      #expect(try bytes("o.safetensors", name) == bytes("model.safetensors", name))
+    }
     #expect(try header("o.safetensors").metadata == ["format": "pt", "b": "2"])
     try convert("\(shard()) --names bert --vocabulary 2 --output o.npz")
     let archive = try NumPyArchive(contentsOf: folder.path("o.npz"))

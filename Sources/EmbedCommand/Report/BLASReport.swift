@@ -43,11 +43,10 @@ enum BLASReport {
     let (output, ending) = try child()
     let verdict = BLASVerdict(output: output, ending: ending)
     let report = Report.standardOutput
-    var facts = Table(.left, .left, indent: 0)
-    facts.add("CPU", Machine.model ?? "unknown")
-    facts.add("OpenBLAS", verdict.library)
-    facts.add("", "core \(verdict.core)")
-    report.table(facts)
+    report.table(
+      Table(facts: [
+        "CPU": Machine.model ?? "unknown", "OpenBLAS": verdict.library, "": "core \(verdict.core)",
+      ]))
     report.line()
     var table = Table(.left, .left, .left)
     for line in verdict.lines { table.add(line.routine, line.outcome, line.detail) }

@@ -18,6 +18,12 @@ struct Table {
     self.indent = indent
   }
 
+  /// Facts by name.
+  init(facts: KeyValuePairs<String, String>) {
+    self.init(.left, .left, indent: 0)
+    for (name, fact) in facts { add(name, fact) }
+  }
+
   /// Adds a line; missing cells are empty.
   mutating func add(_ cells: String...) { rows.append(cells) }
 

@@ -35,10 +35,7 @@ enum Demo: Subcommand {
     let source = try Source(arguments[text], vocabulary.tokenizer)
     let report = Report.standardOutput
 
-    var table = Table(.left, .left, indent: 0)
-    table.add("text", source.title)
-    table.add("tokenizer", vocabulary.title)
-    report.table(table)
+    report.table(Table(facts: ["text": source.title, "tokenizer": vocabulary.title]))
     if let note = vocabulary.note {
       for line in wrap("(\(note).)", width: 80) { report.line(line) }
     }

@@ -34,25 +34,22 @@ enum Info: Subcommand {
     // First of all: an environment that chooses what cannot be had ends the report before it begins.
     let choices = try shapes.map { try Kernels.auto.plan(for: $0) }
     let report = Report.standardOutput
-    var facts = Table(.left, .left, indent: 0)
-    facts.add("CPU", Machine.model ?? "unknown")
-    facts.add("features", Machine.features.joined(separator: " "))
-    facts.add("CPUs to use", "\(Threads.available)")
     let caches = Machine.caches.map { cache in
       let shared = cache.sharedBy > 1 ? ", shared by \(cache.sharedBy)" : ""
       return "\(cache.name) \(formatted(memory: cache.bytes))\(shared)"
     }
-    facts.add("caches", caches.isEmpty ? "unknown" : caches.joined(separator: "; "))
     let available = InstructionSet.allCases.filter(\.isAvailable).map(\.rawValue)
-    facts.add(
-      "native backend",
-      available.joined(separator: ", ") + "; in force: \(try InstructionSet.ofProcess.rawValue)")
-    facts.add("OpenBLAS", OpenBLASLibrary.configuration)
-    facts.add(
-      "",
-      "core \(OpenBLASLibrary.core), \(plural(OpenBLASLibrary.threads, "thread")), "
-        + "threading by \(OpenBLASLibrary.threading)")
-    report.table(facts)
+    let inForce = try InstructionSet.ofProcess.rawValue
+    report.table(
+      Table(facts: [
+        "CPU": Machine.model ?? "unknown", "features": Machine.features.joined(separator: " "),
+        "CPUs to use": "\(Threads.available)",
+        "caches": caches.isEmpty ? "unknown" : caches.joined(separator: "; "),
+        "native backend": "\(available.joined(separator: ", ")); in force: \(inForce)",
+        "OpenBLAS": OpenBLASLibrary.configuration,
+        "": "core \(OpenBLASLibrary.core), \(plural(OpenBLASLibrary.threads, "thread")), "
+          + "threading by \(OpenBLASLibrary.threading)",
+      ]))
 
     report.line()
     showTuning(report)

@@ -42,21 +42,18 @@ enum Tokenize: Subcommand {
       progress: ProgressBar(label: "Tokenizing", total: Folders.fileSize(source)))
     let seconds = (.now - start) / .seconds(1)
 
-    var table = Table(.left, .left, indent: 0)
-    table.add("text", "'\(source)', \(formatted(bytes: summary.bytes))")
-    table.add("tokenizer", vocabulary.title)
     var tokens = grouped(summary.tokens)
     if summary.tokens > 0 {
       tokens += ", \(fixed(Double(summary.bytes) / Double(summary.tokens), 2)) bytes each"
     }
-    table.add("tokens", tokens)
-    table.add(
-      "written",
-      "'\(target)', uint\(summary.width.rawValue * 8), "
-        + formatted(bytes: summary.tokens * summary.width.rawValue))
-    table.add(
-      "time",
-      "\(formatted(seconds: seconds)), \(fixed(Double(summary.bytes) / seconds / 1e6, 1)) MB/s")
-    Report.standardError.table(table)
+    Report.standardError.table(
+      Table(facts: [
+        "text": "'\(source)', \(formatted(bytes: summary.bytes))", "tokenizer": vocabulary.title,
+        "tokens": tokens,
+        "written": "'\(target)', uint\(summary.width.rawValue * 8), "
+          + formatted(bytes: summary.tokens * summary.width.rawValue),
+        "time": "\(formatted(seconds: seconds)), "
+          + "\(fixed(Double(summary.bytes) / seconds / 1e6, 1)) MB/s",
+      ]))
   }
 }

@@ -29,22 +29,17 @@ enum RunFacts {
     _ text: RunText, _ data: TrainingData, _ trainer: Trainer, _ folder: RunFolder
   ) -> Table {
     let sizes = trainer.model.configuration
-    var table = Table(.left, .left, indent: 0)
-    table.add("text", "'\(text.path)'")
-    table.add("tokenizer", text.vocabulary.title)
-    table.add(
-      "tokens",
-      "\(grouped(data.training.count)) to train on, \(grouped(data.validation.count)) held back")
-    table.add(
-      "model",
-      "\(plural(sizes.layers, "layer")), dim \(sizes.dim), \(plural(sizes.heads, "head")), context "
-        + "\(sizes.context), \(sizes.head.rawValue) head, \(positions(sizes.positions))")
-    table.add(
-      "memory",
-      "\(plural(trainer.model.parameterCount, "parameter")); with state and activations "
-        + formatted(bytes: trainer.memoryBytes))
-    table.add("training", training(trainer))
-    table.add("folder", "'\(folder.path)'")
-    return table
+    return Table(facts: [
+      "text": "'\(text.path)'", "tokenizer": text.vocabulary.title,
+      "tokens":
+        "\(grouped(data.training.count)) to train on, \(grouped(data.validation.count)) held back",
+      "model":
+        "\(plural(sizes.layers, "layer")), dim \(sizes.dim), \(plural(sizes.heads, "head")), context "
+        + "\(sizes.context), \(sizes.head.rawValue) head, \(positions(sizes.positions))",
+      "memory":
+        "\(plural(trainer.model.parameterCount, "parameter")); with state and activations "
+        + formatted(bytes: trainer.memoryBytes),
+      "training": training(trainer), "folder": "'\(folder.path)'",
+    ])
   }
 }
