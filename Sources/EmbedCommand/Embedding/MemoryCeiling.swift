@@ -21,7 +21,7 @@ struct MemoryCeiling {
     let rows = Self.size / (Self.dim * 4)
     table = try EmbeddingTable<Float>(rows: rows, dim: Self.dim)
     output = try EmbeddingTable<Float>(rows: rows, dim: Self.dim)
-    inOrder = (0..<Int32(rows)).map { $0 }
+    inOrder = Array(0..<Int32(rows))
     let generator = Philox4x32(seed: 0)
     atRandom = (0..<rows).map { row in
       Int32(generator.block(UInt64(row)).x % UInt32(rows))

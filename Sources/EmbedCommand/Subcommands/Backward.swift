@@ -39,8 +39,9 @@ enum Backward: Subcommand {
   static let tokenGradient = gradient("token", "token table", "[vocabulary, dim]")
   static let positionGradient = gradient("position", "position table", "[maximum context, dim]")
   static let segmentGradient = gradient("segment", "segment table", "[segments, dim]")
-  static let gammaGradient = gradient("gamma", "gain", "[dim]")
-  static let betaGradient = gradient("beta", "offset", "[dim]")
+    .needing(FusedOptions.segmentTable)
+  static let gammaGradient = gradient("gamma", "gain", "[dim]").needing(FusedOptions.normalize)
+  static let betaGradient = gradient("beta", "offset", "[dim]").needing(FusedOptions.normalize)
   static let maximumContext = Option(
     "maximum-context", .integer(), "Rows of the position table",
     otherwise: "the context and the largest position offset")
@@ -149,7 +150,7 @@ enum Backward: Subcommand {
   ) throws(CommandError) {
     if !isFused {
       try arguments.refuse(
-        [tokenTable, positionTable, segmentGradient, gammaGradient, betaGradient],
+        [tokenTable, positionTable],
         "is for the fused layer: give --normalize, --segment-table or --dropout too")
       _ = try arguments.needed(vocabulary)
       if !arguments.has(positionGradient) {
@@ -159,15 +160,9 @@ enum Backward: Subcommand {
     }
     try arguments.refuse(
       [vocabulary, maximumContext], "does not fit here: the tables have the sizes")
-    if !arguments.has(tokenTable) { throw .usage("the fused layer needs --token-table") }
+    _ = try arguments.needed(tokenTable, by: "the fused layer")
     if !arguments.has(positionTable) {
       try arguments.refuse([positionGradient] + positionOptions, "needs --position-table")
-    }
-    if !arguments.has(FusedOptions.segmentTable) {
-      try arguments.refuse([segmentGradient], "needs --segment-table")
-    }
-    if !arguments.has(FusedOptions.normalize) {
-      try arguments.refuse([gammaGradient, betaGradient], "needs --normalize")
     }
   }
 

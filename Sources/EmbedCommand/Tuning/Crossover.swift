@@ -3,6 +3,8 @@
 
 internal import EmbedKernel
 
+internal import CSystem
+
 /// A choice and what it gains.
 package struct Choice<Value: Equatable>: Equatable {
   package var value: Value
@@ -48,22 +50,9 @@ package enum Crossover {
     for candidate in candidates.dropFirst() {
       var ratio = 1.0
       for (ours, theirs) in zip(builtIn, times(candidate)) { ratio *= ours / theirs }
-      let gain = root(ratio, builtIn.count) - 1
+      let gain = pow(ratio, 1 / Double(builtIn.count)) - 1
       if gain >= leastGain, gain > best.gain { best = Choice(value: candidate, gain: gain) }
     }
     return best
-  }
-
-  /// The `degree`-th root of a positive number, by bisection: it needs no mathematics library.
-  private static func root(_ value: Double, _ degree: Int) -> Double {
-    guard degree > 1, value.isFinite, value > 0 else { return value }
-    var (low, high) = (min(1, value), max(1, value))
-    for _ in 0..<100 {
-      let middle = (low + high) / 2
-      var power = 1.0
-      for _ in 0..<degree { power *= middle }
-      if power < value { low = middle } else { high = middle }
-    }
-    return (low + high) / 2
   }
 }
