@@ -80,12 +80,10 @@ class Stepper {
   bool catches_up() const { return catches_up_; }
   const void *weight() const { return weight_; }
 
-  /// Goes on in the memory of these tensors; whether the weight is elsewhere than it was.
-  bool follow(const Tensor &weight, const std::vector<Tensor> &state) {
-    const void *was = weight_;
+  /// Goes on in the memory of these tensors.
+  void follow(const Tensor &weight, const std::vector<Tensor> &state) {
     if (look(weight, state))
       check(ek_optimizer_move(optimizer_, weight_, addresses_.data(), (int64_t)addresses_.size()));
-    return weight_ != was;
   }
 
   void step(const std::optional<Tensor> &ids, const Tensor &gradient,
@@ -192,8 +190,9 @@ class Registry {
               const std::vector<Tensor> &state) {
     std::lock_guard<std::mutex> guard(lock_);
     const void *was = stepper->weight();
-    if (!stepper->follow(weight, state) || !stepper->catches_up()) return;
-    leave(was, stepper.get());
+    stepper->follow(weight, state);
+    if (!stepper->catches_up()) return;
+    if (stepper->weight() != was) leave(was, stepper.get());
     enter(stepper);
   }
 

@@ -1,0 +1,394 @@
+"""Weights some of whose rows are behind: whoever reads one finds it up to date.
+
+An exact-lazy optimiser makes its weight a parameter of a class of its own. Every function of torch that
+is given such a weight passes through here first, and the rows that it reads, or all rows, take the
+steps that they have missed. embedkernel's operators do the same by themselves.
+
+What holds the weight's memory under another name cannot be watched: an alias such as ``weight.data`` or
+a NumPy array, shared memory, a scripted module. While there is one, all rows are brought up to date at
+the end of every step, with a warning, as that costs what a dense step does.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._compile import _disable_dynamo
+
+from .optim_base import CAUGHT_UP, Gradient, Numbers, Stepper
+
+_ATTRIBUTE = "_lazy_rows"
+
+
+class LazyRows:
+    """What a weight knows of the optimiser that leaves its rows behind."""
+
+    def __init__(
+        self, parameter: Tensor, state: dict[str, Any], numbers: Numbers, steps: int
+    ) -> None:
+        count = parameter.shape[0]
+        self._counts = (
+            torch.full((count,), steps, dtype=torch.int32),
+            torch.full((count,), steps, dtype=torch.int32),
+        )
+        self._stepper = Stepper(
+            "adamw", CAUGHT_UP, parameter, self._arrays(state), numbers, steps
+        )
+        self._address = parameter.data_ptr()
+        self._state = state
+        self._has_warned = False
+
+    def _arrays(self, state: dict[str, Any]) -> tuple[Tensor, ...]:
+        return (state["exp_avg"], state["exp_avg_sq"], state["residual"]["units"], *self._counts)
+
+    def step(self, parameter: Tensor, gradient: Gradient, numbers: Numbers) -> None:
+        """Takes a step: the gradient's rows at once, the others when they are next read."""
+        self._stepper.step(parameter, self._arrays(self._state), gradient, numbers)
+        self._address = parameter.data_ptr()
+        if is_held_elsewhere(parameter):
+            if not self._has_warned and gradient.rows is not None:
+                self._has_warned = True
+                warnings.warn(
+                    f"something else holds the memory of a weight of shape {tuple(parameter.shape)} "
+                    "(an alias such as weight.data or a state dict, a view, a scripted module, "
+                    "shared memory): all its rows are brought up to date at every step, which costs "
+                    "what a dense step does",
+                    stacklevel=6,
+                )
+            self.bring_up()
+
+    def bring_up(self, ids: Tensor | None = None) -> None:
+        """Brings the rows of ``ids``, or all rows, up to date."""
+        torch.ops.embedkernel.optim_catch_up(self._stepper.handle, ids)
+
+    def synchronise(self) -> None:
+        """Brings all rows and their moments up to date."""
+        torch.ops.embedkernel.optim_synchronise(self._stepper.handle)
+
+    def follow(self, parameter: Tensor) -> None:
+        """Goes on in the parameter's memory of now, where that can be."""
+        address = parameter.data_ptr()
+        if address != self._address and address != 0:
+            torch.ops.embedkernel.optim_follow(
+                self._stepper.handle, parameter, list(self._arrays(self._state))
+            )
+            self._address = address
+
+    # A weight has one optimiser that may leave its rows behind.
+
+    def attach(self, parameter: Tensor) -> None:
+        """Makes the parameter know of these rows, and of none other's."""
+        other = rows_of(parameter)
+        if other is self:
+            return
+        if other is not None:
+            other.synchronise()
+        else:
+            guarded = _CLASSES.get(type(parameter))
+            if guarded is None:
+                raise TypeError(
+                    "rows are left behind of torch.nn.Parameter and torch.Tensor, not of "
+                    f"{type(parameter).__name__}: its own way to be read is not known here"
+                )
+            watch_doors()
+            parameter.__class__ = guarded
+        setattr(parameter, _ATTRIBUTE, self)
+        _ATTACHED.add(self)
+        torch.ops.embedkernel.optim_follow(
+            self._stepper.handle, parameter, list(self._arrays(self._state))
+        )
+
+    def detach(self, parameter: Tensor) -> None:
+        """Makes the parameter an ordinary one again, all rows up to date."""
+        self.synchronise()
+        if rows_of(parameter) is self:
+            delattr(parameter, _ATTRIBUTE)
+            parameter.__class__ = _plain_class(parameter)
+        _ATTACHED.discard(self)
+
+
+_ATTACHED: weakref.WeakSet[LazyRows] = weakref.WeakSet()
+
+
+def rows_of(parameter: Tensor) -> LazyRows | None:
+    """The rows that an optimiser may have left behind of a parameter."""
+    return parameter.__dict__.get(_ATTRIBUTE)
+
+
+def is_held_elsewhere(parameter: Tensor) -> bool:
+    """Whether anything but the parameter itself could read its memory unseen."""
+    storage = parameter.untyped_storage()
+    # Counted are the parameter and the storage object here.
+    if storage.is_shared() or torch._C._storage_Use_Count(storage._cdata) != 2:
+        return True
+    known = 1
+    if parameter.requires_grad:
+        # What accumulates its gradient holds it too, or does not: from here on it does.
+        with torch.enable_grad():
+            edge = torch.autograd.graph.get_gradient_edge(parameter)
+        known = 2
+        count = parameter._use_count()
+        del edge
+        return count != known
+    return parameter._use_count() != known
+
+
+# Reading
+
+
+def _getters(*names: str) -> set[Any]:
+    return {getattr(torch.Tensor, name).__get__ for name in names if hasattr(torch.Tensor, name)}
+
+
+def _methods(*names: str) -> set[Any]:
+    return {getattr(torch.Tensor, name) for name in names if hasattr(torch.Tensor, name)}
+
+
+#: What does not look at elements.
+_HARMLESS: frozenset[Any] = frozenset(
+    _getters(
+        "shape",
+        "dtype",
+        "device",
+        "layout",
+        "ndim",
+        "grad",
+        "requires_grad",
+        "is_leaf",
+        "grad_fn",
+        "names",
+        "is_sparse",
+        "is_sparse_csr",
+        "is_quantized",
+        "is_mkldnn",
+        "is_meta",
+        "is_cpu",
+        "is_cuda",
+        "is_nested",
+        "is_xla",
+        "is_mps",
+        "is_xpu",
+        "itemsize",
+        "nbytes",
+        "name",
+        "output_nr",
+        "retains_grad",
+        "_backward_hooks",
+        "_post_accumulate_grad_hooks",
+        "_version",
+        "_base",
+        "_grad",
+        "_grad_fn",
+        "grad_dtype",
+        "_cdata",
+    )
+    | {torch.Tensor.grad.__set__, torch.Tensor.requires_grad.__set__}  # type: ignore[attr-defined]
+    | _methods(
+        "size",
+        "dim",
+        "ndimension",
+        "numel",
+        "nelement",
+        "stride",
+        "storage_offset",
+        "element_size",
+        "is_contiguous",
+        "is_floating_point",
+        "is_complex",
+        "is_conj",
+        "is_neg",
+        "is_signed",
+        "is_inference",
+        "is_pinned",
+        "is_same_size",
+        "dim_order",
+        "_is_view",
+        "__len__",
+        "__hash__",
+        "requires_grad_",
+        "register_hook",
+        "register_post_accumulate_grad_hook",
+        "retain_grad",
+        "backward",
+    )
+    | {
+        torch.numel,
+        torch.is_floating_point,
+        torch.is_complex,
+        torch.autograd.grad,
+        torch.autograd.backward,
+    }
+)
+
+#: Where ids stand in the arguments of functions that read the rows of ids alone, and copy them.
+_READERS: dict[Any, tuple[int, int, str]] = {
+    # function: (place of the weight, place of the ids, their name)
+    torch.nn.functional.embedding: (1, 0, "input"),
+    torch.nn.functional.embedding_bag: (1, 0, "input"),
+    torch.embedding: (0, 1, "indices"),
+    torch.embedding_bag: (0, 1, "indices"),
+    torch.Tensor.__getitem__: (0, 1, ""),
+}
+
+
+def _is_own(func: Any) -> bool:
+    """Whether it is one of embedkernel's operators, which bring up what they read."""
+    name = getattr(func, "_qualified_op_name", None) or getattr(func, "_name", None)
+    return isinstance(name, str) and name.startswith("embedkernel::")
+
+
+def _guarded(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _guarded(value)
+        elif isinstance(value, dict):
+            yield from _guarded(value.values())
+        elif isinstance(value, CaughtUp):
+            yield value  # type: ignore[misc]
+
+
+def _ids(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor | None:
+    """The ids whose rows a function reads of the one weight; None where it may read others too."""
+    reader = _READERS.get(func)
+    if reader is None:
+        return None
+    weight, place, name = reader
+    ids = args[place] if len(args) > place else kwargs.get(name)
+    given = args[weight] if len(args) > weight else kwargs.get("weight")
+    if not isinstance(given, CaughtUp) or type(ids) is not Tensor:
+        return None
+    if ids.dtype not in (torch.int64, torch.int32) or ids.layout is not torch.strided:
+        return None
+    if func is torch.Tensor.__getitem__ and ids.dim() == 0:
+        return None  # A view.
+    if ids.device.type != "cpu":
+        return None
+    return ids.detach().contiguous()
+
+
+@_disable_dynamo
+def _bring_up(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Tensor]:
+    """Brings up to date what a function reads; the weights whose memory it may move."""
+    ids = _ids(func, args, kwargs)
+    found = []
+    for weight in _guarded((args, kwargs)):
+        rows = rows_of(weight)
+        if rows is None:
+            continue
+        # Ids outside the table, or counted from its end, mean all rows.
+        rows.bring_up(ids)
+        if ids is None:
+            found.append(weight)
+    return found
+
+
+@_disable_dynamo
+def _follow(weights: list[Tensor]) -> None:
+    for weight in weights:
+        rows = rows_of(weight)
+        if rows is not None:
+            rows.follow(weight)
+
+
+class CaughtUp:
+    """What the guarded classes share."""
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunctionSubclass():
+            if func in _HARMLESS or _is_own(func):
+                return func(*args, **kwargs)
+            weights = _bring_up(func, args, kwargs)
+            result = func(*args, **kwargs)
+            if weights:
+                _follow(weights)
+            return result
+
+    def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
+        if id(self) in memo:
+            return memo[id(self)]
+        copy = _plain_class(self)._make_subclass(  # type: ignore[attr-defined]
+            _plain_class(self), self.detach().clone(), self.requires_grad
+        )
+        memo[id(self)] = copy
+        return copy
+
+    def __reduce_ex__(self: Any, protocol: Any) -> Any:
+        attributes = {k: v for k, v in self.__dict__.items() if k != _ATTRIBUTE}
+        if not isinstance(self, torch.nn.Parameter):
+            plain = self.detach().requires_grad_(self.requires_grad)
+            plain.__dict__.update(attributes)
+            return plain.__reduce_ex__(protocol)
+        arguments = (self.data, self.requires_grad, OrderedDict())
+        if attributes:
+            return torch._utils._rebuild_parameter_with_state, (*arguments, attributes)
+        return torch._utils._rebuild_parameter, arguments
+
+
+class CaughtUpParameter(CaughtUp, torch.nn.Parameter):
+    """A ``torch.nn.Parameter`` whose rows are brought up to date when they are read."""
+
+
+class CaughtUpTensor(CaughtUp, torch.Tensor):
+    """The same of a leaf that is no parameter of a module."""
+
+
+_CLASSES: dict[type, type] = {
+    torch.nn.Parameter: CaughtUpParameter,
+    torch.Tensor: CaughtUpTensor,
+}
+
+
+def _plain_class(parameter: Any) -> type:
+    return torch.nn.Parameter if isinstance(parameter, CaughtUpParameter) else torch.Tensor
+
+
+# Doors of torch that read a tensor without telling its class.
+
+
+def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        for rows in list(_ATTACHED):
+            rows.bring_up()
+        return function(*args, **kwargs)
+
+    opened.__dict__["_brings_up"] = True
+    return opened
+
+
+def _doors() -> Iterator[tuple[Any, str]]:
+    import torch._functorch.eager_transforms as transforms
+    import torch._functorch.vmap as vmap
+    import torch.jit._recursive as recursive
+    import torch.utils.dlpack as dlpack
+
+    yield torch._C, "_to_dlpack"
+    yield torch, "to_dlpack"
+    yield dlpack, "to_dlpack"
+    yield transforms, "_wrap_for_grad"
+    yield transforms, "_create_differentiable"
+    yield transforms, "_wrap_functional_tensor"
+    yield transforms, "enter_jvp_nesting"
+    yield vmap, "_add_batch_dim"
+    yield vmap, "_vmap_increment_nesting"
+    yield recursive, "create_script_module_impl"
+
+
+@functools.cache
+def watch_doors() -> None:
+    """Has all rows brought up to date where torch is about to read a tensor unseen."""
+    for module, name in _doors():
+        function = getattr(module, name, None)
+        if callable(function) and not hasattr(function, "_brings_up"):
+            setattr(module, name, _opened(function))
