@@ -90,8 +90,9 @@ class ExactLazyAdamW(AdamWState):
 
     def synchronise(self) -> None:
         """Brings all rows and their moments up to date; costs a look where none is behind."""
-        for rows in self._lazy.values():
-            rows.synchronise()
+        with torch._C.DisableTorchFunctionSubclass():
+            for parameter, rows in self._lazy.items():
+                rows.synchronise(parameter)
 
     def _held(self, parameter: Tensor) -> dict[str, Any]:
         return self._state[parameter]

@@ -6,12 +6,14 @@ steps that they have missed. embedkernel's operators do the same by themselves.
 
 What holds the weight's memory under another name cannot be watched: an alias such as ``weight.data`` or
 a NumPy array, shared memory, a scripted module. While there is one, all rows are brought up to date at
-the end of every step, with a warning, as that costs what a dense step does.
+the end of every step, with a warning, as that costs what a dense step does. Unseen are only torch's
+legacy constructors, ``torch.Tensor(weight)`` and ``torch.FloatTensor(weight)``: use ``weight.clone()``.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 import weakref
 from collections import OrderedDict
@@ -62,20 +64,37 @@ class LazyRows:
                     "what a dense step does",
                     stacklevel=6,
                 )
-            self.bring_up()
+            self.bring_up(parameter)
 
-    def bring_up(self, ids: Tensor | None = None) -> None:
+    def bring_up(self, parameter: Tensor, ids: Tensor | None = None) -> None:
         """Brings the rows of ``ids``, or all rows, up to date."""
+        self._find(parameter)
         torch.ops.embedkernel.optim_catch_up(self._stepper.handle, ids)
 
-    def synchronise(self) -> None:
+    def synchronise(self, parameter: Tensor) -> None:
         """Brings all rows and their moments up to date."""
+        self._find(parameter)
         torch.ops.embedkernel.optim_synchronise(self._stepper.handle)
 
+    def _find(self, parameter: Tensor) -> None:
+        """Notes that the memory is another, where that happened unseen: what stands there owes nothing."""
+        if parameter.data_ptr() != self._address:
+            self._counts[0].fill_(int(self._state["step"]))
+            self.follow(parameter)
+
     def follow(self, parameter: Tensor) -> None:
-        """Goes on in the parameter's memory of now, where that can be."""
+        """Goes on in the parameter's memory of now.
+
+        Where its type or shape is another, as while a module is of float64, nothing can step it, and
+        no row is behind.
+        """
         address = parameter.data_ptr()
-        if address != self._address and address != 0:
+        if (
+            address not in (self._address, 0)
+            and parameter.dtype is torch.float32
+            and parameter.shape == self._state["exp_avg"].shape
+            and parameter.is_contiguous()
+        ):
             torch.ops.embedkernel.optim_follow(
                 self._stepper.handle, parameter, list(self._arrays(self._state))
             )
@@ -89,7 +108,7 @@ class LazyRows:
         if other is self:
             return
         if other is not None:
-            other.synchronise()
+            other.synchronise(parameter)
         else:
             guarded = _CLASSES.get(type(parameter))
             if guarded is None:
@@ -100,21 +119,23 @@ class LazyRows:
             watch_doors()
             parameter.__class__ = guarded
         setattr(parameter, _ATTRIBUTE, self)
-        _ATTACHED.add(self)
+        key = id(parameter)
+        _ATTACHED[key] = weakref.ref(parameter, lambda _: _ATTACHED.pop(key, None))
         torch.ops.embedkernel.optim_follow(
             self._stepper.handle, parameter, list(self._arrays(self._state))
         )
 
     def detach(self, parameter: Tensor) -> None:
         """Makes the parameter an ordinary one again, all rows up to date."""
-        self.synchronise()
+        self.synchronise(parameter)
         if rows_of(parameter) is self:
             delattr(parameter, _ATTRIBUTE)
             parameter.__class__ = _plain_class(parameter)
-        _ATTACHED.discard(self)
+        _ATTACHED.pop(id(parameter), None)
 
 
-_ATTACHED: weakref.WeakSet[LazyRows] = weakref.WeakSet()
+#: The weights that have such rows, by identity.
+_ATTACHED: dict[int, weakref.ref[Tensor]] = {}
 
 
 def rows_of(parameter: Tensor) -> LazyRows | None:
@@ -122,22 +143,31 @@ def rows_of(parameter: Tensor) -> LazyRows | None:
     return parameter.__dict__.get(_ATTRIBUTE)
 
 
+def _holders(parameter: Tensor) -> tuple[int, int, int]:
+    """How many hold the parameter's memory, the object that stands for it, and the parameter."""
+    storage = parameter.untyped_storage()
+    memory, named = torch._C._storage_Use_Count(storage._cdata), sys.getrefcount(storage)
+    if not parameter.requires_grad:
+        return memory, named, parameter._use_count()
+    # What accumulates its gradient holds it too where there is a graph: here there always is.
+    with torch.enable_grad():
+        edge = torch.autograd.graph.get_gradient_edge(parameter)
+    held = parameter._use_count()
+    del edge
+    return memory, named, held
+
+
+@functools.cache
+def _alone(requires_grad: bool) -> tuple[int, int, int]:
+    """The same of a parameter that nothing else holds."""
+    return _holders(torch.nn.Parameter(torch.zeros(1), requires_grad))
+
+
 def is_held_elsewhere(parameter: Tensor) -> bool:
     """Whether anything but the parameter itself could read its memory unseen."""
-    storage = parameter.untyped_storage()
-    # Counted are the parameter and the storage object here.
-    if storage.is_shared() or torch._C._storage_Use_Count(storage._cdata) != 2:
+    if _holders(parameter) != _alone(parameter.requires_grad):
         return True
-    known = 1
-    if parameter.requires_grad:
-        # What accumulates its gradient holds it too, or does not: from here on it does.
-        with torch.enable_grad():
-            edge = torch.autograd.graph.get_gradient_edge(parameter)
-        known = 2
-        count = parameter._use_count()
-        del edge
-        return count != known
-    return parameter._use_count() != known
+    return parameter.untyped_storage().is_shared()
 
 
 # Reading
@@ -283,7 +313,7 @@ def _bring_up(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Te
         if rows is None:
             continue
         # Ids outside the table, or counted from its end, mean all rows.
-        rows.bring_up(ids)
+        rows.bring_up(weight, ids)
         if ids is None:
             found.append(weight)
     return found
@@ -323,6 +353,12 @@ class CaughtUp:
         memo[id(self)] = copy
         return copy
 
+    def __repr__(self: Any, **options: Any) -> str:
+        plain = self.detach().requires_grad_(self.requires_grad)
+        if isinstance(self, torch.nn.Parameter):
+            plain = torch.nn.Parameter(plain.detach(), self.requires_grad)
+        return repr(plain)
+
     def __reduce_ex__(self: Any, protocol: Any) -> Any:
         attributes = {k: v for k, v in self.__dict__.items() if k != _ATTRIBUTE}
         if not isinstance(self, torch.nn.Parameter):
@@ -356,11 +392,20 @@ def _plain_class(parameter: Any) -> type:
 # Doors of torch that read a tensor without telling its class.
 
 
+def _bring_up_attached() -> None:
+    for reference in list(_ATTACHED.values()):
+        weight = reference()
+        if weight is not None:
+            with torch._C.DisableTorchFunctionSubclass():
+                _bring_up(None, (weight,), {})
+
+
 def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def opened(*args: Any, **kwargs: Any) -> Any:
-        for rows in list(_ATTACHED):
-            rows.bring_up()
+        # While a graph is traced, torch asks the class itself.
+        if not torch.compiler.is_compiling():
+            _bring_up_attached()
         return function(*args, **kwargs)
 
     opened.__dict__["_brings_up"] = True
@@ -376,11 +421,15 @@ def _doors() -> Iterator[tuple[Any, str]]:
     yield torch._C, "_to_dlpack"
     yield torch, "to_dlpack"
     yield dlpack, "to_dlpack"
-    yield transforms, "_wrap_for_grad"
+    yield torch, "tensor"
+    yield torch, "as_tensor"
+    yield torch, "asarray"
+    yield torch.Tensor, "new_tensor"
+    yield torch.Tensor, "set_"
+    yield torch.Tensor, "as_subclass"
     yield transforms, "_create_differentiable"
     yield transforms, "_wrap_functional_tensor"
     yield transforms, "enter_jvp_nesting"
-    yield vmap, "_add_batch_dim"
     yield vmap, "_vmap_increment_nesting"
     yield recursive, "create_script_module_impl"
 
@@ -388,7 +437,14 @@ def _doors() -> Iterator[tuple[Any, str]]:
 @functools.cache
 def watch_doors() -> None:
     """Has all rows brought up to date where torch is about to read a tensor unseen."""
+    from torch.jit import _builtins
+
     for module, name in _doors():
         function = getattr(module, name, None)
-        if callable(function) and not hasattr(function, "_brings_up"):
-            setattr(module, name, _opened(function))
+        if not callable(function) or hasattr(function, "_brings_up"):
+            continue
+        opened = _opened(function)
+        setattr(module, name, opened)
+        builtin = _builtins._find_builtin(function)
+        if builtin is not None:
+            _builtins._register_builtin(opened, builtin)

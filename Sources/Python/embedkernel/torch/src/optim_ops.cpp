@@ -9,6 +9,7 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -79,6 +80,7 @@ class Stepper {
 
   bool catches_up() const { return catches_up_; }
   const void *weight() const { return weight_; }
+  int64_t bytes() const { return rows_ * dim_ * (int64_t)sizeof(float); }
 
   /// Goes on in the memory of these tensors.
   void follow(const Tensor &weight, const std::vector<Tensor> &state) {
@@ -180,10 +182,13 @@ class Registry {
     return found->second;
   }
 
-  std::shared_ptr<Stepper> of(const void *weight) {
+  /// The stepper of the weight whose memory an address is in.
+  std::shared_ptr<Stepper> of(const void *address) {
     std::lock_guard<std::mutex> guard(lock_);
-    auto found = by_weight_.find(weight);
-    return found == by_weight_.end() ? nullptr : found->second;
+    auto after = by_weight_.upper_bound(address);
+    if (after == by_weight_.begin()) return nullptr;
+    const std::shared_ptr<Stepper> &found = std::prev(after)->second;
+    return (const char *)address - (const char *)found->weight() < found->bytes() ? found : nullptr;
   }
 
   void follow(const std::shared_ptr<Stepper> &stepper, const Tensor &weight,
@@ -221,7 +226,7 @@ class Registry {
   std::mutex lock_;
   int64_t last_ = 0;
   std::unordered_map<int64_t, std::shared_ptr<Stepper>> by_handle_;
-  std::unordered_map<const void *, std::shared_ptr<Stepper>> by_weight_;
+  std::map<const void *, std::shared_ptr<Stepper>> by_weight_;
 };
 
 /// Never destroyed: tensors may die after everything else of a process.
@@ -284,8 +289,11 @@ void optim_abandon(int64_t handle) { registry().remove(handle); }
 }  // namespace
 
 void bring_up(const void *weight, const void *ids, int id_width, int64_t count) {
-  if (std::shared_ptr<Stepper> stepper = registry().of(weight))
-    stepper->bring_up(ids, id_width, count);
+  std::shared_ptr<Stepper> stepper = registry().of(weight);
+  if (!stepper) return;
+  // The ids of a view of some rows count from its own first one.
+  if (stepper->weight() == weight) return stepper->bring_up(ids, id_width, count);
+  stepper->bring_up_weight();
 }
 
 void bring_up_all(const void *weight) {
