@@ -62,7 +62,7 @@ class LazyRows:
                     "(an alias such as weight.data or a state dict, a view, a scripted module, "
                     "shared memory): all its rows are brought up to date at every step, which costs "
                     "what a dense step does",
-                    stacklevel=6,
+                    stacklevel=9,
                 )
             self.bring_up(parameter)
 
