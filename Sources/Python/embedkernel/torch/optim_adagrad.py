@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from .optim_base import LEFT, Gradient, Numbers, RowOptimizer, Stepper, check_number, row_shape
 
@@ -95,7 +96,7 @@ class RowWiseAdagrad(RowOptimizer):
         stepper.step(parameter, arrays, gradient, numbers)
         state["step"] += 1
 
-    @torch._disable_dynamo
+    @_disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a state of this optimiser.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from .optim_base import LEFT, Gradient, Numbers, RowOptimizer, Stepper, check_number, count_step
 
@@ -67,11 +68,12 @@ class AdamWState(RowOptimizer):
 
     def _held(self, parameter: Tensor) -> dict[str, Any]:
         """A parameter's state as it is held."""
-        return self.state[parameter]
+        held: dict[str, Any] = self.state[parameter]
+        return held
 
     # State dict
 
-    @torch._disable_dynamo
+    @_disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a state: this optimiser's, or that of ``torch.optim.AdamW`` or ``torch.optim.Adam``
         without weight decay, whatever implementation wrote it.

@@ -194,7 +194,7 @@ class RowOptimizer(torch.optim.Optimizer):
         """Steps one parameter."""
         raise NotImplementedError
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Takes a step for each parameter that has a gradient.
 
         Args:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from .optim_adamw import AdamWState
 from .optim_base import LEFT, Gradient, Numbers, Stepper, count_step
@@ -78,7 +79,7 @@ class ExactLazyAdamW(AdamWState):
     # State
 
     @property
-    def state(self) -> defaultdict[Tensor, dict[str, Any]]:  # type: ignore[override]
+    def state(self) -> defaultdict[Tensor, dict[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Each parameter's ``step``, ``exp_avg``, ``exp_avg_sq`` and, once a sparse gradient came,
         ``residual``: all rows are up to date when it is read. Keep none of it across steps."""
         self.synchronise()
@@ -148,7 +149,7 @@ class ExactLazyAdamW(AdamWState):
 
     # State dict
 
-    @torch._disable_dynamo
+    @_disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a state: this optimiser's, or that of ``torch.optim.AdamW``, whatever implementation
         wrote it. Rows that are behind first take the steps that they owe to the state before.

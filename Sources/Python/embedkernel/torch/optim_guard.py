@@ -13,6 +13,7 @@ legacy constructors, ``torch.Tensor(weight)`` and ``torch.FloatTensor(weight)``:
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import warnings
 import weakref
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, _utils
 from torch._compile import _disable_dynamo
 
 from .optim_base import CAUGHT_UP, Gradient, Numbers, Stepper
@@ -143,7 +144,7 @@ def rows_of(parameter: Tensor) -> LazyRows | None:
     return parameter.__dict__.get(_ATTRIBUTE)
 
 
-def _holders(parameter: Tensor) -> tuple[int, int, int]:
+def _holders(parameter: Any) -> tuple[int, int, int]:
     """How many hold the parameter's memory, the object that stands for it, and the parameter."""
     storage = parameter.untyped_storage()
     memory, named = torch._C._storage_Use_Count(storage._cdata), sys.getrefcount(storage)
@@ -219,7 +220,7 @@ _HARMLESS: frozenset[Any] = frozenset(
         "grad_dtype",
         "_cdata",
     )
-    | {torch.Tensor.grad.__set__, torch.Tensor.requires_grad.__set__}  # type: ignore[attr-defined]
+    | {getattr(torch.Tensor, name).__set__ for name in ("grad", "requires_grad")}
     | _methods(
         "size",
         "dim",
@@ -353,30 +354,30 @@ class CaughtUp:
         memo[id(self)] = copy
         return copy
 
-    def __repr__(self: Any, **options: Any) -> str:
-        plain = self.detach().requires_grad_(self.requires_grad)
-        if isinstance(self, torch.nn.Parameter):
-            plain = torch.nn.Parameter(plain.detach(), self.requires_grad)
-        return repr(plain)
-
     def __reduce_ex__(self: Any, protocol: Any) -> Any:
         attributes = {k: v for k, v in self.__dict__.items() if k != _ATTRIBUTE}
         if not isinstance(self, torch.nn.Parameter):
             plain = self.detach().requires_grad_(self.requires_grad)
             plain.__dict__.update(attributes)
             return plain.__reduce_ex__(protocol)
-        arguments = (self.data, self.requires_grad, OrderedDict())
+        arguments: tuple[Any, ...] = (self.data, self.requires_grad, OrderedDict())
         if attributes:
-            return torch._utils._rebuild_parameter_with_state, (*arguments, attributes)
-        return torch._utils._rebuild_parameter, arguments
+            return _utils._rebuild_parameter_with_state, (*arguments, attributes)
+        return _utils._rebuild_parameter, arguments
 
 
 class CaughtUpParameter(CaughtUp, torch.nn.Parameter):
     """A ``torch.nn.Parameter`` whose rows are brought up to date when they are read."""
 
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return str(torch.nn.Parameter(self.detach(), self.requires_grad))
+
 
 class CaughtUpTensor(CaughtUp, torch.Tensor):
     """The same of a leaf that is no parameter of a module."""
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return str(self.detach().requires_grad_(self.requires_grad))
 
 
 _CLASSES: dict[type, type] = {
@@ -437,7 +438,7 @@ def _doors() -> Iterator[tuple[Any, str]]:
 @functools.cache
 def watch_doors() -> None:
     """Has all rows brought up to date where torch is about to read a tensor unseen."""
-    from torch.jit import _builtins
+    builtins: Any = importlib.import_module("torch.jit._builtins")
 
     for module, name in _doors():
         function = getattr(module, name, None)
@@ -445,6 +446,6 @@ def watch_doors() -> None:
             continue
         opened = _opened(function)
         setattr(module, name, opened)
-        builtin = _builtins._find_builtin(function)
+        builtin = builtins._find_builtin(function)
         if builtin is not None:
-            _builtins._register_builtin(opened, builtin)
+            builtins._register_builtin(opened, builtin)

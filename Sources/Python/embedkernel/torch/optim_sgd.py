@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from .optim_base import LEFT, STEPPED, Gradient, Numbers, RowOptimizer, Stepper, check_number
 
@@ -107,7 +108,7 @@ class SGD(RowOptimizer):
             numbers = numbers._replace(beta1=float("nan"))
         stepper.step(parameter, arrays, gradient, numbers)
 
-    @torch._disable_dynamo
+    @_disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes a state: this optimiser's, or that of ``torch.optim.SGD``.
 
@@ -132,8 +133,8 @@ class SGD(RowOptimizer):
             group.setdefault("maximize", False)
             group.setdefault("untouched", "left")
             for parameter in group["params"]:
-                held = self.state.get(parameter)
-                buffer = held.get("momentum_buffer") if held else None
+                held: dict[str, Any] = self.state.get(parameter) or {}
+                buffer = held.get("momentum_buffer")
                 if buffer is None:
                     continue
                 if buffer.is_sparse:  # torch's SGD keeps what it was given.
