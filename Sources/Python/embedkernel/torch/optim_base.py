@@ -210,13 +210,14 @@ class RowOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._step_all()
+        if torch.compiler.is_compiling():
+            _disable_dynamo(self._step_all)()
+        else:
+            self._step_all()
         return loss
 
-    @_disable_dynamo
-    @torch.no_grad()
     def _step_all(self) -> None:
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch.no_grad(), torch._C.DisableTorchFunctionSubclass():
             steps = []
             for group in self.param_groups:
                 numbers = self._numbers(group)

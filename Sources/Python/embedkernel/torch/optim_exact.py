@@ -12,7 +12,8 @@ from torch._compile import _disable_dynamo
 
 from .optim_adamw import AdamWState
 from .optim_base import LEFT, Gradient, Numbers, Stepper, count_step
-from .optim_guard import LazyRows
+from .optim_guard import attach, detach
+from .optim_lazy import LazyRows
 
 # Missed steps are summed until their terms are 1e-12 of the first, for at most 2^14 steps.
 _GREATEST_RATIO = math.exp(math.log(1e-12) / (1 << 14))
@@ -79,14 +80,18 @@ class ExactLazyAdamW(AdamWState):
     # State
 
     @property
-    def state(self) -> defaultdict[Tensor, dict[str, Any]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def state(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> defaultdict[Tensor, dict[str, Any]]:
         """Each parameter's ``step``, ``exp_avg``, ``exp_avg_sq`` and, once a sparse gradient came,
         ``residual``: all rows are up to date when it is read. Keep none of it across steps."""
         self.synchronise()
         return self._state
 
     @state.setter
-    def state(self, value: defaultdict[Tensor, dict[str, Any]]) -> None:
+    def state(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, value: defaultdict[Tensor, dict[str, Any]]
+    ) -> None:
         self._state = value
 
     def synchronise(self) -> None:
@@ -111,7 +116,7 @@ class ExactLazyAdamW(AdamWState):
         if rows is None and gradient.rows is not None:
             rows = self._leave_behind(parameter, state, numbers, steps)
         if rows is not None:
-            rows.attach(parameter)
+            attach(parameter, rows)
             rows.step(parameter, gradient, numbers)
         else:
             self._step_all_rows(parameter, state, gradient, numbers, steps)
@@ -162,7 +167,7 @@ class ExactLazyAdamW(AdamWState):
     def __setstate__(self, state: dict[str, Any]) -> None:
         with torch._C.DisableTorchFunctionSubclass():
             for parameter, rows in self.__dict__.get("_lazy", {}).items():
-                rows.detach(parameter)
+                detach(parameter, rows)
         self._lazy = {}
         rest = dict(state)
         if "state" in rest:

@@ -12,127 +12,19 @@ legacy constructors, ``torch.Tensor(weight)`` and ``torch.FloatTensor(weight)``:
 
 from __future__ import annotations
 
-import functools
-import importlib
-import sys
-import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, _utils
 from torch._compile import _disable_dynamo
 
-from .optim_base import CAUGHT_UP, Gradient, Numbers, Stepper
+from . import optim_doors
+from .optim_lazy import LazyRows
 
 _ATTRIBUTE = "_lazy_rows"
-
-
-class LazyRows:
-    """What a weight knows of the optimiser that leaves its rows behind."""
-
-    def __init__(
-        self, parameter: Tensor, state: dict[str, Any], numbers: Numbers, steps: int
-    ) -> None:
-        count = parameter.shape[0]
-        self._counts = (
-            torch.full((count,), steps, dtype=torch.int32),
-            torch.full((count,), steps, dtype=torch.int32),
-        )
-        self._stepper = Stepper(
-            "adamw", CAUGHT_UP, parameter, self._arrays(state), numbers, steps
-        )
-        self._address = parameter.data_ptr()
-        self._state = state
-        self._has_warned = False
-
-    def _arrays(self, state: dict[str, Any]) -> tuple[Tensor, ...]:
-        return (state["exp_avg"], state["exp_avg_sq"], state["residual"]["units"], *self._counts)
-
-    def step(self, parameter: Tensor, gradient: Gradient, numbers: Numbers) -> None:
-        """Takes a step: the gradient's rows at once, the others when they are next read."""
-        self._stepper.step(parameter, self._arrays(self._state), gradient, numbers)
-        self._address = parameter.data_ptr()
-        if is_held_elsewhere(parameter):
-            if not self._has_warned and gradient.rows is not None:
-                self._has_warned = True
-                warnings.warn(
-                    f"something else holds the memory of a weight of shape {tuple(parameter.shape)} "
-                    "(an alias such as weight.data or a state dict, a view, a scripted module, "
-                    "shared memory): all its rows are brought up to date at every step, which costs "
-                    "what a dense step does",
-                    stacklevel=9,
-                )
-            self.bring_up(parameter)
-
-    def bring_up(self, parameter: Tensor, ids: Tensor | None = None) -> None:
-        """Brings the rows of ``ids``, or all rows, up to date."""
-        self._find(parameter)
-        torch.ops.embedkernel.optim_catch_up(self._stepper.handle, ids)
-
-    def synchronise(self, parameter: Tensor) -> None:
-        """Brings all rows and their moments up to date."""
-        self._find(parameter)
-        torch.ops.embedkernel.optim_synchronise(self._stepper.handle)
-
-    def _find(self, parameter: Tensor) -> None:
-        """Notes that the memory is another, where that happened unseen: what stands there owes nothing."""
-        if parameter.data_ptr() != self._address:
-            self._counts[0].fill_(int(self._state["step"]))
-            self.follow(parameter)
-
-    def follow(self, parameter: Tensor) -> None:
-        """Goes on in the parameter's memory of now.
-
-        Where its type or shape is another, as while a module is of float64, nothing can step it, and
-        no row is behind.
-        """
-        address = parameter.data_ptr()
-        if (
-            address not in (self._address, 0)
-            and parameter.dtype is torch.float32
-            and parameter.shape == self._state["exp_avg"].shape
-            and parameter.is_contiguous()
-        ):
-            torch.ops.embedkernel.optim_follow(
-                self._stepper.handle, parameter, list(self._arrays(self._state))
-            )
-            self._address = address
-
-    # A weight has one optimiser that may leave its rows behind.
-
-    def attach(self, parameter: Tensor) -> None:
-        """Makes the parameter know of these rows, and of none other's."""
-        other = rows_of(parameter)
-        if other is self:
-            return
-        if other is not None:
-            other.synchronise(parameter)
-        else:
-            guarded = _CLASSES.get(type(parameter))
-            if guarded is None:
-                raise TypeError(
-                    "rows are left behind of torch.nn.Parameter and torch.Tensor, not of "
-                    f"{type(parameter).__name__}: its own way to be read is not known here"
-                )
-            watch_doors()
-            parameter.__class__ = guarded
-        setattr(parameter, _ATTRIBUTE, self)
-        key = id(parameter)
-        _ATTACHED[key] = weakref.ref(parameter, lambda _: _ATTACHED.pop(key, None))
-        torch.ops.embedkernel.optim_follow(
-            self._stepper.handle, parameter, list(self._arrays(self._state))
-        )
-
-    def detach(self, parameter: Tensor) -> None:
-        """Makes the parameter an ordinary one again, all rows up to date."""
-        self.synchronise(parameter)
-        if rows_of(parameter) is self:
-            delattr(parameter, _ATTRIBUTE)
-            parameter.__class__ = _plain_class(parameter)
-        _ATTACHED.pop(id(parameter), None)
 
 
 #: The weights that have such rows, by identity.
@@ -142,33 +34,6 @@ _ATTACHED: dict[int, weakref.ref[Tensor]] = {}
 def rows_of(parameter: Tensor) -> LazyRows | None:
     """The rows that an optimiser may have left behind of a parameter."""
     return parameter.__dict__.get(_ATTRIBUTE)
-
-
-def _holders(parameter: Any) -> tuple[int, int, int]:
-    """How many hold the parameter's memory, the object that stands for it, and the parameter."""
-    storage = parameter.untyped_storage()
-    memory, named = torch._C._storage_Use_Count(storage._cdata), sys.getrefcount(storage)
-    if not parameter.requires_grad:
-        return memory, named, parameter._use_count()
-    # What accumulates its gradient holds it too where there is a graph: here there always is.
-    with torch.enable_grad():
-        edge = torch.autograd.graph.get_gradient_edge(parameter)
-    held = parameter._use_count()
-    del edge
-    return memory, named, held
-
-
-@functools.cache
-def _alone(requires_grad: bool) -> tuple[int, int, int]:
-    """The same of a parameter that nothing else holds."""
-    return _holders(torch.nn.Parameter(torch.zeros(1), requires_grad))
-
-
-def is_held_elsewhere(parameter: Tensor) -> bool:
-    """Whether anything but the parameter itself could read its memory unseen."""
-    if _holders(parameter) != _alone(parameter.requires_grad):
-        return True
-    return parameter.untyped_storage().is_shared()
 
 
 # Reading
@@ -304,7 +169,6 @@ def _ids(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Tensor | Non
     return ids.detach().contiguous()
 
 
-@_disable_dynamo
 def _bring_up(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Tensor]:
     """Brings up to date what a function reads; the weights whose memory it may move."""
     ids = _ids(func, args, kwargs)
@@ -320,12 +184,16 @@ def _bring_up(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Te
     return found
 
 
-@_disable_dynamo
 def _follow(weights: list[Tensor]) -> None:
     for weight in weights:
         rows = rows_of(weight)
         if rows is not None:
             rows.follow(weight)
+
+
+#: The same where torch.compile traces: the graph breaks here.
+_bring_up_untraced = _disable_dynamo(_bring_up)
+_follow_untraced = _disable_dynamo(_follow)
 
 
 class CaughtUp:
@@ -339,10 +207,11 @@ class CaughtUp:
         with torch._C.DisableTorchFunctionSubclass():
             if func in _HARMLESS or _is_own(func):
                 return func(*args, **kwargs)
-            weights = _bring_up(func, args, kwargs)
+            is_traced = torch.compiler.is_compiling()
+            weights = (_bring_up_untraced if is_traced else _bring_up)(func, args, kwargs)
             result = func(*args, **kwargs)
             if weights:
-                _follow(weights)
+                (_follow_untraced if is_traced else _follow)(weights)
             return result
 
     def __deepcopy__(self: Any, memo: dict[int, Any]) -> Any:
@@ -369,14 +238,14 @@ class CaughtUp:
 class CaughtUpParameter(CaughtUp, torch.nn.Parameter):
     """A ``torch.nn.Parameter`` whose rows are brought up to date when they are read."""
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return str(torch.nn.Parameter(self.detach(), self.requires_grad))
 
 
 class CaughtUpTensor(CaughtUp, torch.Tensor):
     """The same of a leaf that is no parameter of a module."""
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return str(self.detach().requires_grad_(self.requires_grad))
 
 
@@ -390,7 +259,38 @@ def _plain_class(parameter: Any) -> type:
     return torch.nn.Parameter if isinstance(parameter, CaughtUpParameter) else torch.Tensor
 
 
-# Doors of torch that read a tensor without telling its class.
+# A weight has one optimiser that may leave its rows behind.
+
+
+def attach(parameter: Tensor, rows: LazyRows) -> None:
+    """Makes a parameter know of these rows, and of none other's."""
+    other = rows_of(parameter)
+    if other is rows:
+        return
+    if other is not None:
+        other.synchronise(parameter)
+    else:
+        guarded = _CLASSES.get(type(parameter))
+        if guarded is None:
+            raise TypeError(
+                "rows are left behind of torch.nn.Parameter and torch.Tensor, not of "
+                f"{type(parameter).__name__}: its own way to be read is not known here"
+            )
+        optim_doors.watch(_bring_up_attached)
+        parameter.__class__ = guarded
+    setattr(parameter, _ATTRIBUTE, rows)
+    key = id(parameter)
+    _ATTACHED[key] = weakref.ref(parameter, lambda _: _ATTACHED.pop(key, None))
+    rows.enter(parameter)
+
+
+def detach(parameter: Tensor, rows: LazyRows) -> None:
+    """Makes a parameter an ordinary one again, all rows up to date."""
+    rows.synchronise(parameter)
+    if rows_of(parameter) is rows:
+        delattr(parameter, _ATTRIBUTE)
+        parameter.__class__ = _plain_class(parameter)
+        _ATTACHED.pop(id(parameter), None)
 
 
 def _bring_up_attached() -> None:
@@ -399,53 +299,3 @@ def _bring_up_attached() -> None:
         if weight is not None:
             with torch._C.DisableTorchFunctionSubclass():
                 _bring_up(None, (weight,), {})
-
-
-def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def opened(*args: Any, **kwargs: Any) -> Any:
-        # While a graph is traced, torch asks the class itself.
-        if not torch.compiler.is_compiling():
-            _bring_up_attached()
-        return function(*args, **kwargs)
-
-    opened.__dict__["_brings_up"] = True
-    return opened
-
-
-def _doors() -> Iterator[tuple[Any, str]]:
-    import torch._functorch.eager_transforms as transforms
-    import torch._functorch.vmap as vmap
-    import torch.jit._recursive as recursive
-    import torch.utils.dlpack as dlpack
-
-    yield torch._C, "_to_dlpack"
-    yield torch, "to_dlpack"
-    yield dlpack, "to_dlpack"
-    yield torch, "tensor"
-    yield torch, "as_tensor"
-    yield torch, "asarray"
-    yield torch.Tensor, "new_tensor"
-    yield torch.Tensor, "set_"
-    yield torch.Tensor, "as_subclass"
-    yield transforms, "_create_differentiable"
-    yield transforms, "_wrap_functional_tensor"
-    yield transforms, "enter_jvp_nesting"
-    yield vmap, "_vmap_increment_nesting"
-    yield recursive, "create_script_module_impl"
-
-
-@functools.cache
-def watch_doors() -> None:
-    """Has all rows brought up to date where torch is about to read a tensor unseen."""
-    builtins: Any = importlib.import_module("torch.jit._builtins")
-
-    for module, name in _doors():
-        function = getattr(module, name, None)
-        if not callable(function) or hasattr(function, "_brings_up"):
-            continue
-        opened = _opened(function)
-        setattr(module, name, opened)
-        builtin = builtins._find_builtin(function)
-        if builtin is not None:
-            builtins._register_builtin(opened, builtin)

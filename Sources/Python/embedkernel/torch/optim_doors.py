@@ -1,0 +1,63 @@
+"""Functions of torch that read a tensor without telling its class.
+
+They are wrapped once a weight has rows that are behind, and call back before they read.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+
+def _opened(function: Callable[..., Any], before: Callable[[], None]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def opened(*args: Any, **kwargs: Any) -> Any:
+        # While a graph is traced, torch asks the class itself.
+        if not torch.compiler.is_compiling():
+            before()
+        return function(*args, **kwargs)
+
+    opened.__dict__["_brings_up"] = True
+    return opened
+
+
+def _doors() -> Iterator[tuple[Any, str]]:
+    import torch._functorch.eager_transforms as transforms
+    import torch._functorch.vmap as vmap
+    import torch.jit._recursive as recursive
+    import torch.utils.dlpack as dlpack
+
+    yield torch._C, "_to_dlpack"
+    yield torch, "to_dlpack"
+    yield dlpack, "to_dlpack"
+    yield torch, "tensor"
+    yield torch, "as_tensor"
+    yield torch, "asarray"
+    yield torch.Tensor, "new_tensor"
+    yield torch.Tensor, "set_"
+    yield torch.Tensor, "as_subclass"
+    yield transforms, "_create_differentiable"
+    yield transforms, "_wrap_functional_tensor"
+    yield transforms, "enter_jvp_nesting"
+    yield vmap, "_vmap_increment_nesting"
+    yield recursive, "create_script_module_impl"
+
+
+@functools.cache
+def watch(before: Callable[[], None]) -> None:
+    """Has `before` called where torch is about to read a tensor without telling its class."""
+    builtins: Any = importlib.import_module("torch.jit._builtins")
+
+    for module, name in _doors():
+        function = getattr(module, name, None)
+        if not callable(function) or hasattr(function, "_brings_up"):
+            continue
+        opened = _opened(function, before)
+        setattr(module, name, opened)
+        builtin = builtins._find_builtin(function)
+        if builtin is not None:
+            builtins._register_builtin(opened, builtin)
