@@ -336,6 +336,20 @@ def test_what_a_loop_holds_leaves_rows_lazy() -> None:
     assert torch.ops.embedkernel.optim_is_behind(rows._stepper.handle)
 
 
+def test_other_tensors_bring_nothing_up() -> None:
+    """What torch makes of anything but the weight leaves its rows lazy."""
+    behind = Behind()
+    torch.tensor([1, 2, 3])
+    torch.tensor([[1.0] * 1000] * 10)
+    torch.as_tensor(numpy.ones(3))
+    torch.asarray([torch.ones(()), torch.ones(())])
+    torch.zeros(3).new_tensor([1.0]).set_(torch.ones(2))
+    assert behind.weight.shape == (V, D) and behind.weight.grad is None and len(behind.weight) == V
+    rows = rows_of(behind.weight)
+    assert rows is not None
+    assert torch.ops.embedkernel.optim_is_behind(rows._stepper.handle)
+
+
 def test_the_weight_stays_itself() -> None:
     behind = Behind()
     assert isinstance(behind.weight, torch.nn.Parameter)

@@ -134,10 +134,16 @@ _READERS: dict[Any, tuple[int, int, str]] = {
 }
 
 
-def _is_own(func: Any) -> bool:
-    """Whether it is one of embedkernel's operators, which bring up what they read."""
-    name = getattr(func, "_qualified_op_name", None) or getattr(func, "_name", None)
-    return isinstance(name, str) and name.startswith("embedkernel::")
+def _own() -> Iterator[Any]:
+    for name in torch._C._dispatch_get_all_op_names():
+        if name.startswith("embedkernel::"):
+            packet = getattr(torch.ops.embedkernel, name.removeprefix("embedkernel::").split(".")[0])
+            yield packet
+            yield from (getattr(packet, overload) for overload in packet.overloads())
+
+
+#: embedkernel's operators, which bring up what they read.
+_OWN: frozenset[Any] = frozenset(_own())
 
 
 def _guarded(values: Any) -> Iterator[Tensor]:
@@ -205,7 +211,7 @@ class CaughtUp:
     ) -> Any:
         kwargs = kwargs or {}
         with torch._C.DisableTorchFunctionSubclass():
-            if func in _HARMLESS or _is_own(func):
+            if func in _HARMLESS or func in _OWN:
                 return func(*args, **kwargs)
             is_traced = torch.compiler.is_compiling()
             weights = (_bring_up_untraced if is_traced else _bring_up)(func, args, kwargs)
@@ -276,7 +282,7 @@ def attach(parameter: Tensor, rows: LazyRows) -> None:
                 "rows are left behind of torch.nn.Parameter and torch.Tensor, not of "
                 f"{type(parameter).__name__}: its own way to be read is not known here"
             )
-        optim_doors.watch(_bring_up_attached)
+        optim_doors.watch(_bring_up_unseen)
         parameter.__class__ = guarded
     setattr(parameter, _ATTRIBUTE, rows)
     key = id(parameter)
@@ -293,9 +299,18 @@ def detach(parameter: Tensor, rows: LazyRows) -> None:
         _ATTACHED.pop(id(parameter), None)
 
 
-def _bring_up_attached() -> None:
-    for reference in list(_ATTACHED.values()):
-        weight = reference()
-        if weight is not None:
-            with torch._C.DisableTorchFunctionSubclass():
-                _bring_up(None, (weight,), {})
+def _bring_up_unseen(args: Any) -> None:
+    """Brings up the weights among these arguments; all that there are for None."""
+    if args is None:
+        weights = [weight for reference in list(_ATTACHED.values()) if (weight := reference()) is not None]
+    else:
+        # A list of numbers may be long: one of tensors begins with one.
+        weights = [
+            value
+            for value in args
+            if isinstance(value, CaughtUp)
+            or (isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor))
+        ]
+    if weights:
+        with torch._C.DisableTorchFunctionSubclass():
+            _bring_up(None, weights, {})
