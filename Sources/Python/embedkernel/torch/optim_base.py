@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
 
+from ._errors import call
+
 #: Rows without gradient stay as they are.
 LEFT = 2
 #: Rows without gradient take the step of a gradient of zero.
@@ -60,8 +62,16 @@ class Stepper:
         rows, dim = row_shape(parameter)
         self.rule = rule
         self.untouched = untouched
-        self.handle: int = torch.ops.embedkernel.optim_create(
-            rule, untouched, parameter, list(state), rows, dim, steps, *numbers[:5]
+        self.handle: int = call(
+            torch.ops.embedkernel.optim_create,
+            rule,
+            untouched,
+            parameter,
+            list(state),
+            rows,
+            dim,
+            steps,
+            *numbers[:5],
         )
         weakref.finalize(self, torch.ops.embedkernel.optim_abandon, self.handle)
 
@@ -69,7 +79,8 @@ class Stepper:
         self, parameter: Tensor, state: Sequence[Tensor], gradient: Gradient, numbers: Numbers
     ) -> None:
         """Takes a step, in the memory where the tensors are now."""
-        torch.ops.embedkernel.optim_step(
+        call(
+            torch.ops.embedkernel.optim_step.default,
             self.handle,
             parameter,
             list(state),

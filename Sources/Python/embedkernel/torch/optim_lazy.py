@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._errors import call
 from .optim_base import CAUGHT_UP, Gradient, Numbers, Stepper
+
+_catch_up = torch.ops.embedkernel.optim_catch_up.default
 
 
 class LazyRows:
@@ -56,12 +59,12 @@ class LazyRows:
     def bring_up(self, parameter: Tensor, ids: Tensor | None = None) -> None:
         """Brings the rows of ``ids``, or all rows, up to date."""
         self._find(parameter)
-        torch.ops.embedkernel.optim_catch_up(self._stepper.handle, ids)
+        call(_catch_up, self._stepper.handle, ids)
 
     def synchronise(self, parameter: Tensor) -> None:
         """Brings all rows and their moments up to date."""
         self._find(parameter)
-        torch.ops.embedkernel.optim_synchronise(self._stepper.handle)
+        call(torch.ops.embedkernel.optim_synchronise, self._stepper.handle)
 
     def _find(self, parameter: Tensor) -> None:
         """Notes that the memory is another, where that happened unseen: what stands there owes nothing."""
@@ -86,8 +89,8 @@ class LazyRows:
 
     def enter(self, parameter: Tensor) -> None:
         """Has embedkernel's operators know of the rows by the parameter's memory of now."""
-        torch.ops.embedkernel.optim_follow(
-            self._stepper.handle, parameter, list(self._arrays(self._state))
+        call(
+            torch.ops.embedkernel.optim_follow, self._stepper.handle, parameter, list(self._arrays(self._state))
         )
         self._address = parameter.data_ptr()
 

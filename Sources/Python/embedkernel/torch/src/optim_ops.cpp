@@ -29,7 +29,7 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-void refuse(const std::string &what) { throw std::invalid_argument(what); }
+[[noreturn]] void refuse(const std::string &what) { throw ValueError(what); }
 
 void *memory_of(const Tensor &tensor, const char *name, int64_t count, ScalarType type) {
   if (!tensor.is_cpu()) refuse(std::string(name) + " is not on the CPU");
