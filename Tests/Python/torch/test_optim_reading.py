@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import pickle
 import warnings
+import weakref
 
 import numpy
 import pytest
@@ -257,6 +259,56 @@ def test_written_from_outside(way: str) -> None:
         behind.optimizer.step()
         reference.step()
     behind.check(behind.weight.detach(), truth.detach())
+
+
+def test_of_another_type_for_a_while() -> None:
+    """No step is taken meanwhile; afterwards the run goes on."""
+    behind = Behind()
+    behind.module.to(torch.float64)
+    behind.check(behind.weight * 1.0)
+    behind.weight.grad = torch.ones(V, D, dtype=torch.float64)
+    with pytest.raises(ValueError, match="not of torch.float64"):
+        behind.optimizer.step()
+    behind.weight.grad = None
+    behind.module.to(torch.float32)
+    behind.check(behind.weight * 1.0)
+    ids, values = next(gradients(11, V, D, 1, 4))
+    before = behind.weight.detach().clone()
+    behind.weight.grad = sparse(ids, values, V)
+    behind.optimizer.step()
+    assert not torch.equal(behind.weight[ids], before[ids])
+
+
+def test_a_weight_of_another_shape_is_refused() -> None:
+    behind = Behind()
+    behind.weight.grad = None
+    behind.weight.data = torch.ones(V + 1, D)
+    behind.weight.grad = torch.ones(V + 1, D)
+    with pytest.raises(ValueError, match="elements"):
+        behind.optimizer.step()
+    assert torch.equal(behind.weight.detach(), torch.ones(V + 1, D))
+
+
+def test_frozen_for_a_while() -> None:
+    behind = Behind()
+    behind.weight.requires_grad_(False)
+    behind.check(behind.module(torch.arange(V)))
+    behind.weight.requires_grad_(True)
+    ids, values = next(gradients(11, V, D, 1, 4))
+    behind.weight.grad = sparse(ids, values, V)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        behind.optimizer.step()
+
+
+def test_nothing_is_left_of_it() -> None:
+    """Weight, state and optimiser are freed when nobody has them."""
+    behind = Behind()
+    gone = weakref.ref(behind.weight)
+    state = weakref.ref(behind.optimizer.state[behind.weight]["exp_avg"])
+    del behind
+    gc.collect()
+    assert gone() is None and state() is None
 
 
 def test_one_row_written_from_outside() -> None:

@@ -617,6 +617,29 @@ def test_beside_another_optimiser() -> None:
         assert torch.allclose(mine.double(), truth, rtol=0, atol=1e-5)
 
 
+@each
+def test_a_compiled_loop(make: Any) -> None:
+    """A step that torch.compile meets breaks the graph, and is taken."""
+    one, two = model(), model()
+    first, second = make(one.parameters()), make(two.parameters())
+
+    def step(
+        embedding: torch.nn.Embedding, optimizer: torch.optim.Optimizer, ids: torch.Tensor
+    ) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = embedding(ids).square().sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, backend="eager")
+    for last in range(3):
+        ids = torch.tensor([1, 2, last])
+        assert compiled(one, first, ids).item() == step(two, second, ids).item()
+    assert torch.equal(one.weight.detach(), two.weight.detach())
+
+
 @pytest.mark.parametrize("norm", [0.1, 1e9])
 @pytest.mark.parametrize("order", [2.0, 1.0, float("inf"), 3.0])
 def test_clipping(norm: float, order: float) -> None:

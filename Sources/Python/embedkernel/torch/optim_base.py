@@ -73,7 +73,9 @@ class Stepper:
             steps,
             *numbers[:5],
         )
-        weakref.finalize(self, torch.ops.embedkernel.optim_abandon, self.handle)
+        last = weakref.finalize(self, torch.ops.embedkernel.optim_abandon, self.handle)
+        # At its end the process gives all memory back, and torch may be gone before.
+        last.atexit = False
 
     def step(
         self, parameter: Tensor, state: Sequence[Tensor], gradient: Gradient, numbers: Numbers
@@ -222,7 +224,7 @@ class RowOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if torch.compiler.is_compiling():
-            _disable_dynamo(self._step_all)()
+            _step_untraced(self)
         else:
             self._step_all()
         return loss
@@ -247,6 +249,12 @@ class RowOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._steppers = {}
+
+
+@_disable_dynamo
+def _step_untraced(optimizer: RowOptimizer) -> None:
+    """A step where torch.compile traces: the graph breaks here."""
+    optimizer._step_all()
 
 
 def check_number(
