@@ -7,23 +7,16 @@ import warnings
 import pytest
 import torch
 from optim_runs import bound
-from test_optim_reading import D, NUMBERS, STEPS, V, Behind
+from test_optim_reading import D, NUMBERS, STEPS, V, Behind, is_behind
 
 import embedkernel.torch as ek
 from embedkernel.torch import optim
-from embedkernel.torch.optim_guard import rows_of
 
 
 def layer(behind: Behind) -> torch.nn.Embedding:
     embedding = ek.Embedding(V, D, sparse=True)
     embedding.weight = behind.weight
     return embedding
-
-
-def is_behind(weight: torch.Tensor) -> bool:
-    rows = rows_of(weight)
-    assert rows is not None
-    return bool(torch.ops.embedkernel.optim_is_behind(rows._stepper.handle))
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
