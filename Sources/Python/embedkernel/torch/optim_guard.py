@@ -302,7 +302,9 @@ def detach(parameter: Tensor, rows: LazyRows) -> None:
 def _bring_up_unseen(args: Any) -> None:
     """Brings up the weights among these arguments; all that there are for None."""
     if args is None:
-        weights = [weight for reference in list(_ATTACHED.values()) if (weight := reference()) is not None]
+        weights: list[Any] = [
+            weight for reference in list(_ATTACHED.values()) if (weight := reference()) is not None
+        ]
     else:
         # A list of numbers may be long: one of tensors begins with one.
         weights = [

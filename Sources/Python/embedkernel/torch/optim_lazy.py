@@ -89,9 +89,8 @@ class LazyRows:
 
     def enter(self, parameter: Tensor) -> None:
         """Has embedkernel's operators know of the rows by the parameter's memory of now."""
-        call(
-            torch.ops.embedkernel.optim_follow, self._stepper.handle, parameter, list(self._arrays(self._state))
-        )
+        arrays = list(self._arrays(self._state))
+        call(torch.ops.embedkernel.optim_follow, self._stepper.handle, parameter, arrays)
         self._address = parameter.data_ptr()
 
 

@@ -1,6 +1,6 @@
 // Weights some of whose rows may be behind: those that an exact-lazy optimiser has not stepped yet.
-// Every operator that reads a weight asks for its rows first, so that no caller sees a stale one, not
-// a compiled graph either.
+// Every operator that reads a weight asks for its rows first, so that no caller sees a stale one,
+// not a compiled graph either.
 //
 // A table is known by the address of its memory, as a weight reaches an operator under many names.
 #ifndef EMBEDKERNEL_TORCH_LAZY_ROWS_H

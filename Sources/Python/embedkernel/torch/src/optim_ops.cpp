@@ -1,5 +1,5 @@
-// Steps of weights whose memory and state are torch's tensors: operators over the C library's optimisers,
-// and the registry of the weights that such an optimiser leaves rows of behind.
+// Steps of weights whose memory and state are torch's tensors: operators over the C library's
+// optimisers, and the registry of the weights that such an optimiser leaves rows of behind.
 //
 //     handle = optim_create(rule, untouched, weight, state, rows, dim, steps, ...)
 //     optim_step(handle, weight, state, ids, gradient, ...)
@@ -41,13 +41,13 @@ void *memory_of(const Tensor &tensor, const char *name, int64_t count, ScalarTyp
   return tensor.data_ptr();
 }
 
-/// An optimiser of the C library over one weight. State tensors are kept alive here, the weight is not:
-/// it keeps this alive.
+/// An optimiser of the C library over one weight. State tensors are kept alive here, the weight is
+/// not: it keeps this alive.
 class Stepper {
  public:
   Stepper(const std::string &rule, int64_t untouched, const Tensor &weight,
-          const std::vector<Tensor> &state, int64_t rows, int64_t dim, const ek_step_options &numbers,
-          int64_t steps)
+          const std::vector<Tensor> &state, int64_t rows, int64_t dim,
+          const ek_step_options &numbers, int64_t steps)
       : rows_(rows), dim_(dim), catches_up_(untouched == EK_UNTOUCHED_CAUGHT_UP) {
     ek_optimizer_options options = EK_OPTIMIZER_OPTIONS_INIT;
     options.name = rule.c_str();
@@ -256,13 +256,12 @@ int64_t optim_create(std::string rule, int64_t untouched, Tensor weight, std::ve
       std::make_shared<Stepper>(rule, untouched, weight, state, rows, dim, numbers, steps));
 }
 
-void optim_step(int64_t handle, Tensor weight, std::vector<Tensor> state,
-                std::optional<Tensor> ids, Tensor gradient, double rate, double decay, double beta1,
-                double beta2, double epsilon, double scale, int64_t threads) {
+void optim_step(int64_t handle, Tensor weight, std::vector<Tensor> state, std::optional<Tensor> ids,
+                Tensor gradient, double rate, double decay, double beta1, double beta2,
+                double epsilon, double scale, int64_t threads) {
   std::shared_ptr<Stepper> stepper = registry().at(handle);
   registry().follow(stepper, weight, state);
-  stepper->step(ids, gradient,
-                numbers_of(rate, decay, beta1, beta2, epsilon, scale, threads));
+  stepper->step(ids, gradient, numbers_of(rate, decay, beta1, beta2, epsilon, scale, threads));
 }
 
 void optim_follow(int64_t handle, Tensor weight, std::vector<Tensor> state) {
