@@ -1,0 +1,48 @@
+"""EmbedKernel for PyTorch: the input-embedding layer on the CPU.
+
+Modules that take the place of PyTorch's own, on operators compiled once for every release from 2.11 on:
+
+- `Embedding`: `torch.nn.Embedding`, with every argument of it.
+- `InputEmbedding`: token, position and segment rows, normalised and dropped from, in one pass.
+- `RotaryEmbedding`: rotary positions from a model's `config.json`.
+- `TiedHead`: logits against the token table.
+- `optim`: optimisers whose steps cost what the touched rows cost.
+
+`embed`, `rotate` and `tied_logits` are the functions that they stand on. All compute on the CPU, in float32, float16
+or bfloat16; what goes to PyTorch's own operators instead is said where it does. Outputs and gradients from
+64 KiB on stand in buffers that are reused once their tensors are gone (`embedkernel.buffers`).
+"""
+
+from __future__ import annotations
+
+from ._library import load as _load
+
+_load()
+
+from . import _fake as _fake  # noqa: E402  What compilers know of the operators.
+from ._embed import embed  # noqa: E402
+from ._rotate import rotate  # noqa: E402
+from ._tied import tied_logits  # noqa: E402
+from .embedding import Embedding  # noqa: E402
+from .head import TiedHead  # noqa: E402
+from .input_embedding import InputEmbedding  # noqa: E402
+from .rotary import RotaryEmbedding  # noqa: E402
+
+__all__ = [
+    "Embedding",
+    "InputEmbedding",
+    "RotaryEmbedding",
+    "TiedHead",
+    "embed",
+    "optim",
+    "rotate",
+    "tied_logits",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "optim":
+        import importlib
+
+        return importlib.import_module(".optim", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

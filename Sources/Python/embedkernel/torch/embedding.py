@@ -1,0 +1,75 @@
+"""`torch.nn.Embedding` on EmbedKernel's operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+from torch import Tensor, nn
+
+from ._embed import renormalize_, run_embed
+
+
+class Embedding(nn.Embedding):
+    """Takes the place of `torch.nn.Embedding`: the same arguments, attributes, state dict and results.
+
+    It is one, so that `isinstance` checks, initialisers and wrappers of other libraries go on as before. What
+    differs is how `forward` computes:
+
+    - float32, float16 and bfloat16 weights on the CPU go through EmbedKernel; float64, other types, weights that
+      are not contiguous, and the transforms of `torch.func` go through PyTorch's own operator.
+    - Gradients of 16-bit weights are summed in float32 and rounded once.
+    - `scale_grad_by_freq` and `sparse` may be combined. A sparse gradient is, as PyTorch's, the ids and the output's
+      gradient as they are; with `padding_idx` or `scale_grad_by_freq` it is coalesced.
+    - An id outside the table raises an IndexError that names its row, its position and the id.
+    - A weight on another device raises a RuntimeError that names it.
+
+    Shapes: `input` (...) of int32 or int64; output (..., embedding_dim). Outputs and gradients from 64 KiB on come
+    from buffers that are reused (`embedkernel.buffers`); nothing else is allocated.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight: Any = self._parameters.get("weight")
+        if weight is None:  # A parametrised one.
+            weight = self.weight
+        max_norm = self.max_norm
+        if max_norm is not None:
+            renormalize_(weight, input, max_norm, self.norm_type)
+        padding_idx = self.padding_idx
+        return run_embed(
+            input, weight, None, None, 0, 1.0, -1 if padding_idx is None else padding_idx, self.scale_grad_by_freq,
+            self.sparse,
+        )
+
+    @classmethod
+    def from_module(cls, module: nn.Embedding) -> Embedding:
+        """The same layer on EmbedKernel's operators, sharing `module`'s weight."""
+        made = cls(
+            module.num_embeddings, module.embedding_dim, module.padding_idx, module.max_norm, module.norm_type,
+            module.scale_grad_by_freq, module.sparse, _weight=module.weight,
+        )
+        # The parameter itself: an optimiser may hold it, and other layers may share it.
+        made.weight = module.weight
+        made.train(module.training)
+        return made
+
+
+def replace_embeddings(module: nn.Module) -> int:
+    """Puts an `Embedding` in the place of every `torch.nn.Embedding` below `module`, weights shared.
+
+    Returns how many there were. Subclasses other than PyTorch's own stay: their forward is theirs.
+    """
+    count = 0
+    known: dict[int, Embedding] = {}
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Embedding:
+                # A layer that is registered in several places stays one.
+                made = known.setdefault(id(child), Embedding.from_module(child))
+                setattr(parent, name, made)
+                count += 1
+    return count
+
+
+__all__ = ["Embedding", "replace_embeddings"]
+
