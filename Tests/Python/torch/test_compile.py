@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.testing
 from torch import nn
 
 from embedkernel.torch import Embedding, InputEmbedding, RotaryEmbedding, TiedHead
@@ -94,6 +95,22 @@ def test_shapes_may_change() -> None:
         ids = torch.randint(0, 11, shape)
         (found,) = torch.autograd.grad(compiled(ids).sum(), layer.weight)
         assert torch.equal(found[:, 0], torch.bincount(ids.flatten(), minlength=11).float())
+
+
+def test_generation_compiles_once() -> None:
+    layer, rotary = InputEmbedding(11, 8, 64), RotaryEmbedding.plain(8)
+
+    def step(ids: torch.Tensor, offset: int) -> torch.Tensor:
+        return rotary(layer(ids, offset=offset)[:, None], offset=offset)
+
+    counter = torch._dynamo.testing.CompileCounterWithBackend(BACKEND)
+    compiled = torch.compile(step, fullgraph=True, backend=counter)
+    with torch.no_grad():
+        for offset in range(12):
+            ids = torch.randint(0, 11, (2, 1))
+            assert torch.equal(compiled(ids, offset), step(ids, offset))
+    # Once for the first offset, once for any other (and 0 and 1 are numbers of their own to PyTorch).
+    assert counter.frame_count <= 3
 
 
 def test_inductor() -> None:

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
-from embedkernel.torch import Embedding
+from embedkernel.torch import Embedding, replace_embeddings
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 
@@ -224,6 +224,28 @@ def test_it_is_an_embedding_to_other_libraries() -> None:
     assert isinstance(ours, nn.Embedding)
     made = Embedding.from_module(original := nn.Embedding(5, 3, padding_idx=2, sparse=True))
     assert made.weight is original.weight and made.padding_idx == 2 and made.sparse
+
+
+def test_replacing_those_of_a_model() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(7, 4, padding_idx=0)
+            self.blocks = nn.ModuleList([nn.Embedding(5, 4), nn.Linear(4, 7)])
+            self.same = self.words
+            self.blocks[1].weight = self.words.weight
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.blocks[1](self.words(ids) + self.same(ids) + self.blocks[0](ids % 5))
+
+    model = Model()
+    chosen = ids((3, 4), 7)
+    expected, keys = model(chosen), list(model.state_dict())
+    assert replace_embeddings(model) == 3
+    assert type(model.words) is type(model.blocks[0]) is Embedding and model.same is model.words
+    assert model.words.weight is model.blocks[1].weight and list(model.state_dict()) == keys
+    assert torch.equal(model(chosen), expected)
+    assert replace_embeddings(model) == 0
 
 
 def test_copies_and_pickles() -> None:

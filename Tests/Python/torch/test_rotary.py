@@ -79,7 +79,6 @@ def test_the_layout_of_attention_is_not_copied() -> None:
     out = rotary(queries)
     assert out.stride() == queries.stride()
     assert torch.equal(out, rotary(queries.contiguous()))
-    assert torch.equal(rotary(torch.randn(2, 4, 5, 48)[..., 16:32].clone()), rotary(torch.randn(2, 4, 5, 48)[..., 16:32].clone())) is False
     fused = torch.randn(2, 4, 5, 48)
     assert torch.equal(rotary(fused[..., 16:32]), rotary(fused[..., 16:32].contiguous()))
 
@@ -116,13 +115,14 @@ def test_layer_types() -> None:
 
 def test_copies_and_pickles() -> None:
     x = torch.randn(1, 4, 9, 16)
-    for rotary in (RotaryEmbedding(LLAMA), RotaryEmbedding.plain(16, rotary_dim=8)):
+    for make in (lambda: RotaryEmbedding(LLAMA), lambda: RotaryEmbedding.plain(16, rotary_dim=8)):
+        rotary = make()
         expected, number = rotary(x), rotary.rotation
         copies = [copy.deepcopy(rotary), pickle.loads(pickle.dumps(rotary))]
         del rotary
         for copied in copies:
             assert copied.rotation != number and torch.equal(copied(x), expected)
-        with pytest.raises(ValueError, match="no rotation"):
+        with pytest.raises((ValueError, RuntimeError), match="no rotation"):
             torch.ops.embedkernel.rotate(x, number, None, None, 0, True, 0)
 
 

@@ -8,8 +8,8 @@ Modules that take the place of PyTorch's own, on operators compiled once for eve
 - `TiedHead`: logits against the token table.
 - `optim`: optimisers whose steps cost what the touched rows cost.
 
-`embed`, `rotate` and `tied_logits` are the functions that they stand on. All compute on the CPU, in float32, float16
-or bfloat16; what goes to PyTorch's own operators instead is said where it does. Outputs and gradients from
+`replace_embeddings` puts `Embedding` in the place of a model's own; `embed`, `rotate` and `tied_logits` are the functions that they stand on. All compute on the CPU, in
+float32, float16 or bfloat16; what goes to PyTorch's own operators instead is said where it does. Outputs and gradients from
 64 KiB on stand in buffers that are reused once their tensors are gone (`embedkernel.buffers`).
 """
 
@@ -23,7 +23,7 @@ from . import _fake as _fake  # noqa: E402  What compilers know of the operators
 from ._embed import embed  # noqa: E402
 from ._rotate import rotate  # noqa: E402
 from ._tied import tied_logits  # noqa: E402
-from .embedding import Embedding  # noqa: E402
+from .embedding import Embedding, replace_embeddings  # noqa: E402
 from .head import TiedHead  # noqa: E402
 from .input_embedding import InputEmbedding  # noqa: E402
 from .rotary import RotaryEmbedding  # noqa: E402
@@ -35,6 +35,7 @@ __all__ = [
     "TiedHead",
     "embed",
     "optim",
+    "replace_embeddings",
     "rotate",
     "tied_logits",
 ]

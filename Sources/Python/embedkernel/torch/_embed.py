@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 import torch
 from torch import Tensor
 
-from . import _fallback
+from . import _errors, _fallback
 
 _ops = torch.ops.embedkernel
 _embed_forward: Callable[..., Tensor] = _ops.embed_forward.default
@@ -145,12 +145,12 @@ def run_embed(
             if places is None and offset == 0 and scale == 1:
                 return _embed_forward(ids, tokens, positions)
             return _embed_forward(ids, tokens, positions, places, offset, scale)
-        except RuntimeError:
+        except RuntimeError as error:
             _fallback.check_devices(
                 token_ids=ids, token_table=tokens, position_table=positions, position_ids=places
             )
             if _fallback.is_plain(tokens, positions):
-                raise
+                _errors.reraise(error)
     return _fallback.embed(ids, tokens, positions, places, offset, scale, padding_idx, by_frequency, sparse)
 
 
@@ -201,8 +201,10 @@ def renormalize_(table: Tensor, ids: Tensor, max_norm: float, norm_type: float) 
             _fallback.check_devices(token_ids=ids, token_table=table)
             torch.embedding_renorm_(table, ids.contiguous(), max_norm, norm_type)
             return
-        _ops.renormalize_(table, ids, max_norm, norm_type)
-        if not _is_compiling():
-            torch.autograd.graph.increment_version(table)
+        if _is_compiling():
+            _ops.renormalize_(table, ids, max_norm, norm_type)
+            return
+        _errors.call(_ops.renormalize_, table, ids, max_norm, norm_type)
+        torch.autograd.graph.increment_version(table)
 
 

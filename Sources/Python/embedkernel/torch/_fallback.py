@@ -16,8 +16,6 @@ from torch import Tensor
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
-_PLAIN_DISPATCH = getattr(Tensor, "__torch_dispatch__", None)
-
 
 def check_devices(**tensors: Optional[Tensor]) -> None:
     """Raises RuntimeError that names the first tensor outside the CPU (and the meta device)."""
@@ -31,14 +29,14 @@ def check_devices(**tensors: Optional[Tensor]) -> None:
 
 def is_plain(*tensors: Optional[Tensor]) -> bool:
     """Whether the operators take `tensors`: dense, contiguous, of float32, float16 or bfloat16, and of no subclass
-    without storage."""
+    that wraps other tensors."""
     return all(
         tensor is None
         or (
             tensor.dtype in FLOATS
             and tensor.layout is torch.strided
             and tensor.is_contiguous()
-            and getattr(type(tensor), "__torch_dispatch__", None) is _PLAIN_DISPATCH
+            and not hasattr(tensor, "__tensor_flatten__")
         )
         for tensor in tensors
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import _fallback
+from . import _errors, _fallback
 from ._embed import table_gradients
 
 _ops = torch.ops.embedkernel
@@ -94,12 +94,12 @@ def run_fused(
         return _fused_forward(
             ids, tokens, positions, segments, segment_ids, places, gamma, beta, seed, *numbers[:5]
         )
-    except RuntimeError:
+    except RuntimeError as error:
         _fallback.check_devices(
             token_ids=ids, token_table=tokens, position_table=positions, segment_table=segments,
             segment_ids=segment_ids, position_ids=places, norm_weight=gamma, norm_bias=beta,
         )
-        raise
+        _errors.reraise(error)
 
 
 # Norms of rows that are there already

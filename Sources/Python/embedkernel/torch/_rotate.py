@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 import torch
 from torch import Tensor
 
-from . import _fallback
+from . import _errors, _fallback
 
 _ops = torch.ops.embedkernel
 _rotate_forward: Callable[..., Tensor] = _ops.rotate_forward.default
@@ -98,6 +98,6 @@ def rotate(
         if _is_grad_enabled() and input.requires_grad:
             return _rotate_apply(input, rotation, position_ids, coordinates, offset, heads_first, length)
         return _rotate_forward(input, rotation, position_ids, coordinates, offset, heads_first, length, False)
-    except RuntimeError:
+    except RuntimeError as error:
         _fallback.check_devices(queries_or_keys=input, position_ids=position_ids, coordinates=coordinates)
-        raise
+        _errors.reraise(error)

@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 import torch
 from torch import Tensor
 
-from . import _fallback
+from . import _errors, _fallback
 
 _ops = torch.ops.embedkernel
 _tied_forward: Callable[..., Tensor] = _ops.tied_logits_forward.default
@@ -72,6 +72,6 @@ def tied_logits(hidden: Tensor, table: Tensor, *, scale: float = 1.0) -> Tensor:
         if _is_grad_enabled() and (hidden.requires_grad or table.requires_grad):
             return _tied_apply(hidden, table, scale)
         return _tied_forward(hidden, table, scale)
-    except RuntimeError:
+    except RuntimeError as error:
         _fallback.check_devices(hidden_state=hidden, token_table=table)
-        raise
+        _errors.reraise(error)

@@ -10,6 +10,7 @@ from typing import Any, Mapping, Optional, Union
 import torch
 from torch import Tensor, nn
 
+from ._errors import call
 from ._rotate import rotate
 
 _ops = torch.ops.embedkernel
@@ -68,13 +69,13 @@ class RotaryEmbedding(nn.Module):
     @staticmethod
     def layer_types(config: Union[str, os.PathLike[str], Mapping[str, Any], Any]) -> list[str]:
         """The layer types that have a rotation of their own; empty where all layers share one."""
-        text: str = _ops.rotary_layer_types(_text(config))
+        text: str = call(_ops.rotary_layer_types, _text(config))
         return text.split()
 
     def _make(self) -> None:
         kind, *arguments = self._made_of
         self.rotation: int = (
-            _ops.rotary_from_config(*arguments) if kind == "config" else _ops.rotary_create(*arguments)
+            call(_ops.rotary_from_config if kind == "config" else _ops.rotary_create, *arguments)
         )
         weakref.finalize(self, _ops.rotary_destroy, self.rotation)
         head_dim, rotary_dim, base, layout, axes, _ = _ops.rotary_numbers(self.rotation)
@@ -118,7 +119,7 @@ class RotaryEmbedding(nn.Module):
     def rows(self, count: int, first: int = 0) -> tuple[Tensor, Tensor]:
         """The cosines and sines of `count` positions from `first` on, each (count, rotary_dim / 2), float32, the
         attention factor included."""
-        cosines, sines = _ops.rotary_rows(self.rotation, first, count)
+        cosines, sines = call(_ops.rotary_rows, self.rotation, first, count)
         return cosines, sines
 
     def __getstate__(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ Tensor embed_forward(Tensor ids_given, Tensor tokens_given, std::optional<Tensor
     if (positions->dtype != tokens.dtype)
       throw std::runtime_error("embedkernel: the token and the position table differ in dtype");
     if (positions->last() != tokens.last())
-      throw std::invalid_argument("embedkernel: rows of the position table have " +
+      throw ValueError("embedkernel: rows of the position table have " +
                                   std::to_string(positions->last()) + " elements, the tokens' " +
                                   std::to_string(tokens.last()));
   }
@@ -62,7 +62,7 @@ struct OutputGradient {
   const float *data;
 
   OutputGradient(Tensor gradient, const IDs &ids) : given("the output's gradient", std::move(gradient)) {
-    if (given.rank < 1) throw std::invalid_argument("embedkernel: the output's gradient has no rows");
+    if (given.rank < 1) throw ValueError("embedkernel: the output's gradient has no rows");
     check_rows("the output's gradient", given, ids.count, given.last());
     if (given.type == ScalarType::Float) {
       data = static_cast<const float *>(given.data);
@@ -113,14 +113,14 @@ struct SparseRows {
   const int64_t *numbers() const { return static_cast<const int64_t *>(rows.data()); }
 
   static size_t capacity(const IDs &ids, int64_t vocabulary) {
-    if (vocabulary < 0) throw std::invalid_argument("embedkernel: a vocabulary below 0");
+    if (vocabulary < 0) throw ValueError("embedkernel: a vocabulary below 0");
     return static_cast<size_t>(ids.count < vocabulary ? ids.count : vocabulary);
   }
 };
 
 /// Room for the gradient of a position table of `maximum` rows, in floats.
 Buffer position_sums(int64_t maximum, int64_t dim) {
-  if (maximum < 0) throw std::invalid_argument("embedkernel: a position table of less than 0 rows");
+  if (maximum < 0) throw ValueError("embedkernel: a position table of less than 0 rows");
   return Buffer(static_cast<size_t>(maximum) * static_cast<size_t>(dim) * sizeof(float));
 }
 
@@ -196,27 +196,39 @@ void renormalize(Tensor tokens_given, Tensor ids_given, double maximum, double o
                             ids.count, maximum, order, nullptr));
 }
 
+// last_failure() -> (int, str): of this thread; forgets it.
+std::tuple<int64_t, std::string> take_last_failure() {
+  Failure failure = std::move(last_failure);
+  last_failure = {};
+  return {failure.kind, std::move(failure.message)};
+}
+
 }  // namespace
 
 }  // namespace embedkernel
 
 STABLE_TORCH_LIBRARY(embedkernel, m) {
+  m.def("last_failure() -> (int, str)");
   m.def(
       "embed_forward(Tensor ids, Tensor tokens, Tensor? positions=None, Tensor? places=None, "
-      "int offset=0, float scale=1.0) -> Tensor");
+      "SymInt offset=0, float scale=1.0) -> Tensor");
   m.def(
-      "embed(Tensor ids, Tensor tokens, Tensor? positions=None, Tensor? places=None, int offset=0, "
+      "embed(Tensor ids, Tensor tokens, Tensor? positions=None, Tensor? places=None, SymInt offset=0, "
       "float scale=1.0, int padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> "
       "Tensor");
   m.def(
       "embed_backward(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, SymInt maximum, "
-      "int offset, float scale, int padding_idx, bool scale_grad_by_freq, bool for_tokens, bool "
+      "SymInt offset, float scale, int padding_idx, bool scale_grad_by_freq, bool for_tokens, bool "
       "for_positions) -> (Tensor, Tensor)");
   m.def(
       "embed_backward_sparse(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, SymInt "
-      "maximum, int offset, float scale, int padding_idx, bool scale_grad_by_freq, bool "
+      "maximum, SymInt offset, float scale, int padding_idx, bool scale_grad_by_freq, bool "
       "for_positions) -> (Tensor, Tensor, Tensor)");
   m.def("renormalize_(Tensor(a!) tokens, Tensor ids, float max_norm, float norm_type) -> ()");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(embedkernel, CompositeExplicitAutograd, m) {
+  m.impl("last_failure", TORCH_BOX(&embedkernel::take_last_failure));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(embedkernel, CPU, m) {

@@ -1,17 +1,29 @@
-// Errors of the C library as exceptions that PyTorch turns into Python's: IndexError for what lies
-// outside a table, ValueError, MemoryError, FileNotFoundError's kin as RuntimeError.
-//
-// An operator has no other way to choose: what it throws is translated by its standard type.
+// Errors as exceptions that PyTorch turns into Python's. std::out_of_range becomes an IndexError in every
+// release; what should be a ValueError or MemoryError becomes a RuntimeError in some, so the kind of
+// the last one is kept beside it, for the Python of this package to make good.
 #ifndef EMBEDKERNEL_TORCH_ERRORS_H
 #define EMBEDKERNEL_TORCH_ERRORS_H
 
 #include <embedkernel.h>
 
-#include <new>
 #include <stdexcept>
 #include <string>
 
 namespace embedkernel {
+
+/// What this thread's last exception should be in Python, and its text.
+struct Failure {
+  enum Kind { none, value, memory } kind = none;
+  std::string message;
+};
+inline thread_local Failure last_failure;
+
+/// A ValueError.
+struct ValueError : std::invalid_argument {
+  explicit ValueError(const std::string &message) : std::invalid_argument(message) {
+    last_failure = {Failure::value, message};
+  }
+};
 
 /// Throws the error of this thread's last call.
 [[noreturn]] inline void throw_last_error(int32_t code) {
@@ -25,7 +37,8 @@ namespace embedkernel {
     case EK_ERROR_INDEX_OUT_OF_RANGE:
       throw std::out_of_range(message);
     case EK_ERROR_OUT_OF_MEMORY:
-      throw std::bad_alloc();
+      last_failure = {Failure::memory, message};
+      throw std::runtime_error(message);
     case EK_ERROR_INVALID_OPTION:
     case EK_ERROR_WRONG_ELEMENT_COUNT:
     case EK_ERROR_INVALID_SIZE:
@@ -33,7 +46,7 @@ namespace embedkernel {
     case EK_ERROR_INVALID_FIELD:
     case EK_ERROR_SIZE_OVERFLOW:
     case EK_ERROR_UNSUPPORTED:
-      throw std::invalid_argument(message);
+      throw ValueError(message);
     default:
       throw std::runtime_error(std::string(ek_error_name(code)) + ": " + message);
   }

@@ -43,7 +43,7 @@ struct Fused {
     check_count("the norm's bias", beta, dim);
     check_count("the dropout seed", seed, 1);
     if (segment_ids) {
-      if (!segments) throw std::invalid_argument("embedkernel: segment ids without a segment table");
+      if (!segments) throw ValueError("embedkernel: segment ids without a segment table");
       if (segment_ids->type != ids.type)
         throw std::runtime_error("embedkernel: token ids and segment ids differ in dtype");
       check_count("segment ids", segment_ids, ids.count);
@@ -51,7 +51,7 @@ struct Fused {
     if (seed && seed->type != ScalarType::Long)
       throw std::runtime_error("embedkernel: the dropout seed must be of int64");
     if (dropout != 0 && !seed)
-      throw std::invalid_argument("embedkernel: dropout without a seed");
+      throw ValueError("embedkernel: dropout without a seed");
     options.scale = static_cast<float>(scale);
     options.threads = threads();
     options.norm = static_cast<int32_t>(norm);
@@ -82,7 +82,7 @@ struct Fused {
   static void check_table(const char *name, const Table &table, int64_t dim) {
     floats(name, table);
     if (table.last() != dim)
-      throw std::invalid_argument(std::string("embedkernel: rows of ") + name + " have " +
+      throw ValueError(std::string("embedkernel: rows of ") + name + " have " +
                                   std::to_string(table.last()) + " elements, the tokens' " +
                                   std::to_string(dim));
   }
@@ -160,7 +160,7 @@ struct Norm {
         gamma(view("the norm's weight", gamma_given)),
         beta(view("the norm's bias", beta_given)) {
     floats("the norm's input", input);
-    if (input.rank < 1) throw std::invalid_argument("embedkernel: the norm's input has no dimension");
+    if (input.rank < 1) throw ValueError("embedkernel: the norm's input has no dimension");
     dim = input.last();
     rows = dim == 0 ? 0 : input.count / dim;
     check_count("the norm's weight", gamma, dim);
@@ -210,7 +210,7 @@ std::tuple<Tensor, Tensor, Tensor> norm_backward(Tensor gradient_given, Tensor i
 
 #define EK_FUSED_ARGUMENTS                                                                          \
   "Tensor ids, Tensor tokens, Tensor? positions, Tensor? segments, Tensor? segment_ids, Tensor? "   \
-  "places, Tensor? gamma, Tensor? beta, Tensor? seed, int offset, float scale, int norm, float "    \
+  "places, Tensor? gamma, Tensor? beta, Tensor? seed, SymInt offset, float scale, int norm, float "    \
   "epsilon, float dropout"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(embedkernel, m) {

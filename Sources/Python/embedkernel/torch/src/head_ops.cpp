@@ -21,7 +21,7 @@ struct Head {
     floats("the token table", table);
     int64_t dim = table.last();
     if (hidden.rank < 1 || hidden.last() != dim)
-      throw std::invalid_argument("embedkernel: the hidden state's last dimension is not the table's, " +
+      throw ValueError("embedkernel: the hidden state's last dimension is not the table's, " +
                                   std::to_string(dim));
     rows = dim == 0 ? 0 : hidden.count / dim;
     if (lazy_tables.load(std::memory_order_relaxed) != 0) bring_up_all(table.data);

@@ -43,7 +43,7 @@ class Rotations {
     std::lock_guard<std::mutex> guard(lock_);
     auto found = held_.find(number);
     if (found == held_.end())
-      throw std::invalid_argument("embedkernel: there is no rotation " + std::to_string(number) +
+      throw ValueError("embedkernel: there is no rotation " + std::to_string(number) +
                                   " any more, or not in this process");
     return found->second;
   }
@@ -109,7 +109,7 @@ std::string rotary_layer_types(std::string json) {
 // rotary_rows(int rotation, int first, int count) -> (Tensor, Tensor)
 std::tuple<Tensor, Tensor> rotary_rows(int64_t rotation, int64_t first, int64_t count) {
   auto found = rotations().find(rotation);
-  if (count < 0) throw std::invalid_argument("embedkernel: a count below 0");
+  if (count < 0) throw ValueError("embedkernel: a count below 0");
   int64_t pairs = found->info.rotary_dim / 2;
   Tensor cosines = make({count, pairs}, ScalarType::Float);
   Tensor sines = make({count, pairs}, ScalarType::Float);
@@ -124,7 +124,8 @@ bool is_transposed(const Tensor &tensor) {
   auto sizes = tensor.sizes();
   auto strides = tensor.strides();
   return sizes[1] > 1 && sizes[2] > 1 && strides[3] == 1 && strides[1] == sizes[3] &&
-         strides[2] == sizes[1] * sizes[3] && strides[0] == sizes[1] * sizes[2] * sizes[3];
+         strides[2] == sizes[1] * sizes[3] &&
+         (sizes[0] == 1 || strides[0] == sizes[1] * sizes[2] * sizes[3]);
 }
 
 // rotate_forward(Tensor input, int rotation, Tensor? places, Tensor? coordinates, int offset,
@@ -134,7 +135,7 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
                       int64_t length, bool backward) {
   auto found = rotations().find(rotation);
   if (input.dim() != 4)
-    throw std::invalid_argument(
+    throw ValueError(
         "embedkernel: queries and keys have 4 dimensions (batch, heads, context, head dim) or (batch, "
         "context, heads, head dim), not " + std::to_string(input.dim()));
   // The output is laid out as the input is, like that of PyTorch's own operators.
@@ -148,7 +149,7 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
   int64_t batch = rows.sizes[0], heads = rows.sizes[heads_first ? 1 : 2],
           context = rows.sizes[heads_first ? 2 : 1];
   if (rows.last() != found->info.head_dim)
-    throw std::invalid_argument("embedkernel: the head dim is " + std::to_string(rows.last()) +
+    throw ValueError("embedkernel: the head dim is " + std::to_string(rows.last()) +
                                 ", the rotation's " + std::to_string(found->info.head_dim));
   std::optional<View> places = view("position ids", places_given);
   std::optional<View> coordinates = view("coordinates", coordinates_given);
@@ -158,10 +159,10 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
     if (places->type != ScalarType::Long && places->type != ScalarType::Int)
       throw std::runtime_error("embedkernel: position ids must be of int32 or int64");
     if (offset != 0)
-      throw std::invalid_argument("embedkernel: position ids and an offset exclude each other");
+      throw ValueError("embedkernel: position ids and an offset exclude each other");
     bool fits = places->count == batch * context || places->count == context;
     if (!fits || (places->rank > 0 && places->last() != context && places->count > 1))
-      throw std::invalid_argument("embedkernel: position ids must be of (batch, context) or (context)");
+      throw ValueError("embedkernel: position ids must be of (batch, context) or (context)");
     positions.kind = EK_POSITIONS_EXPLICIT;
     positions.dtype = places->type == ScalarType::Long ? EK_DTYPE_INT64 : EK_DTYPE_INT32;
     positions.data = places->data;
@@ -171,7 +172,7 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
     if (coordinates->type != ScalarType::Int)
       throw std::runtime_error("embedkernel: coordinates must be of int32");
     if (coordinates->count != found->info.axes * batch * context)
-      throw std::invalid_argument("embedkernel: coordinates must be of (axes, batch, context)");
+      throw ValueError("embedkernel: coordinates must be of (axes, batch, context)");
   }
   Tensor output = make(rows.sizes, 4, rows.type);
   ek_rotate_options options = EK_ROTATE_OPTIONS_INIT;
@@ -197,8 +198,8 @@ Tensor rotate(Tensor input, int64_t rotation, std::optional<Tensor> places,
 }  // namespace embedkernel
 
 #define EK_ROTATE_ARGUMENTS                                                                     \
-  "Tensor input, int rotation, Tensor? places, Tensor? coordinates, int offset, bool heads_first, " \
-  "int length"
+  "Tensor input, int rotation, Tensor? places, Tensor? coordinates, SymInt offset, bool heads_first, " \
+  "SymInt length"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(embedkernel, m) {
   m.def("rotary_create(int head_dim, int rotary_dim, float base, bool interleaved) -> int");

@@ -46,7 +46,7 @@ size_t bytes_of(const int64_t *sizes, int64_t rank, ScalarType type) {
       torch::stable::detail::to<int32_t>(torch::stable::detail::from(type))));
   for (int64_t i = 0; i < rank; ++i) {
     if (sizes[i] < 0 || __builtin_mul_overflow(bytes, sizes[i], &bytes))
-      throw std::invalid_argument("embedkernel: an output's size is not a number of 63 bits");
+      throw ValueError("embedkernel: an output's size is not a number of 63 bits");
   }
   return static_cast<size_t>(bytes);
 }
@@ -129,10 +129,10 @@ Places::Places(const std::optional<Tensor> &places, int64_t offset, const IDs &i
   if (given->type != ScalarType::Long && given->type != ScalarType::Int)
     refuse("position ids", std::string("must be of int32 or int64, not ") + name_of(given->type));
   if (offset != 0)
-    throw std::invalid_argument("embedkernel: position ids and an offset exclude each other");
+    throw ValueError("embedkernel: position ids and an offset exclude each other");
   bool fits = given->count == ids.batch * ids.context || given->count == ids.context;
   if (!fits || (given->rank > 0 && given->last() != ids.context && given->count > 1))
-    throw std::invalid_argument("embedkernel: position ids must have the ids' shape, or one place a column: " +
+    throw ValueError("embedkernel: position ids must have the ids' shape, or one place a column: " +
                                 std::to_string(given->count) + " for a batch of " +
                                 std::to_string(ids.batch) + " x " + std::to_string(ids.context));
   positions.kind = EK_POSITIONS_EXPLICIT;
@@ -168,14 +168,14 @@ std::optional<View> view(const char *name, const std::optional<Tensor> &given) {
 
 void check_rows(const char *name, const View &view, int64_t rows, int64_t last) {
   if (view.rank < 1 || view.last() != last || view.count != rows * last)
-    throw std::invalid_argument(std::string("embedkernel: ") + name + " has " +
+    throw ValueError(std::string("embedkernel: ") + name + " has " +
                                 std::to_string(view.count) + " elements, not " +
                                 std::to_string(rows) + " rows of " + std::to_string(last));
 }
 
 void check_count(const char *name, const std::optional<View> &view, int64_t count) {
   if (view && view->count != count)
-    throw std::invalid_argument(std::string("embedkernel: ") + name + " has " +
+    throw ValueError(std::string("embedkernel: ") + name + " has " +
                                 std::to_string(view->count) + " elements, not " +
                                 std::to_string(count));
 }
