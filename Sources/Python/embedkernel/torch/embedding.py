@@ -62,7 +62,8 @@ def replace_embeddings(module: nn.Module) -> int:
     count = 0
     known: dict[int, Embedding] = {}
     for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
+        # Not named_children, which names a child of two names once.
+        for name, child in list(parent._modules.items()):
             if type(child) is nn.Embedding:
                 # A layer that is registered in several places stays one.
                 made = known.setdefault(id(child), Embedding.from_module(child))
