@@ -10,7 +10,7 @@ Modules that take the place of PyTorch's own, on operators compiled once for eve
 
 `replace_embeddings` puts `Embedding` in the place of a model's own; `embed`, `rotate` and `tied_logits` are the functions that they stand on. All compute on the CPU, in
 float32, float16 or bfloat16; what goes to PyTorch's own operators instead is said where it does. Outputs and gradients from
-64 KiB on stand in buffers that are reused once their tensors are gone (`embedkernel.buffers`).
+64 KiB on stand in buffers that are reused once their tensors are gone (`embedkernel.pool`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Embedding(nn.Embedding):
     - A weight on another device raises a RuntimeError that names it.
 
     Shapes: `input` (...) of int32 or int64; output (..., embedding_dim). Outputs and gradients from 64 KiB on come
-    from buffers that are reused (`embedkernel.buffers`); nothing else is allocated.
+    from buffers that are reused (`embedkernel.pool`); nothing else is allocated.
     """
 
     def forward(self, input: Tensor) -> Tensor:
