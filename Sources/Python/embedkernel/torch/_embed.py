@@ -16,7 +16,8 @@ from torch import Tensor
 from . import _errors, _fallback
 
 _ops = torch.ops.embedkernel
-_embed_forward: Callable[..., Tensor] = _ops.embed_forward.default
+# Past OpOverload's __call__, which does nothing but to call it.
+_embed_forward: Callable[..., Tensor] = getattr(_ops.embed_forward.default, "_op", _ops.embed_forward.default)
 _embed_backward: Callable[..., tuple[Tensor, ...]] = _ops.embed_backward.default
 _embed_backward_sparse: Callable[..., tuple[Tensor, ...]] = _ops.embed_backward_sparse.default
 _is_compiling = torch.compiler.is_compiling
@@ -72,9 +73,10 @@ def _differentiable_table_gradients(
     return tokens, positions
 
 
-def _gradients(ctx: Any, gradient: Tensor, for_tokens: bool, for_positions: bool) -> tuple[Optional[Tensor], Optional[Tensor]]:
-    ids, places = ctx.saved_tensors
-    tokens, positions, offset, scale, padding_idx, by_frequency, sparse = ctx.facts
+def _gradients(
+    facts: tuple[Any, ...], gradient: Tensor, for_tokens: bool, for_positions: bool
+) -> tuple[Optional[Tensor], Optional[Tensor]]:
+    ids, places, tokens, positions, offset, scale, padding_idx, by_frequency, sparse = facts
     compute: Callable[..., tuple[Optional[Tensor], Optional[Tensor]]] = (
         _differentiable_table_gradients if _is_grad_enabled() else table_gradients
     )
@@ -89,21 +91,37 @@ class _Embed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, positions: Optional[Tensor], call: tuple[Any, ...]) -> Tensor:
-        ids, places, offset, scale, padding_idx, by_frequency, sparse = call
-        ctx.save_for_backward(ids, places)
+        ctx.save_for_backward(*call[:2])
         # The tables for their sizes alone, which are looked up once they are needed.
-        ctx.facts = (tokens, positions, offset, scale, padding_idx, by_frequency, sparse)
-        if places is None and offset == 0 and scale == 1:
-            return _embed_forward(ids, tokens, positions)
-        return _embed_forward(ids, tokens, positions, places, offset, scale)
+        ctx.facts = (tokens, positions, *call[2:])
+        return _embed_forward(call[0], tokens, positions, *call[1:4])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        return *_gradients(ctx, gradients[0], *ctx.needs_input_grad[:2]), None
+        facts = (*ctx.saved_tensors, *ctx.facts)
+        return *_gradients(facts, gradients[0], *ctx.needs_input_grad[:2]), None
+
+
+class _EmbedPlain(torch.autograd.Function):
+    """The same of tokens at their columns, unscaled: each argument of the operator costs time, defaults too."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, positions: Optional[Tensor], call: tuple[Any, ...]) -> Tensor:
+        ids = call[0]
+        ctx.save_for_backward(ids)
+        ctx.facts = (tokens, positions, call)
+        return _embed_forward(ids, tokens, positions)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        tokens, positions, call = ctx.facts
+        facts = (ctx.saved_tensors[0], None, tokens, positions, *call[2:])
+        return *_gradients(facts, gradients[0], *ctx.needs_input_grad[:2]), None
 
 
 # Past Function.apply, which asks for transforms of torch.func: they are asked for below, once.
 _embed_apply: Callable[..., Tensor] = super(torch.autograd.Function, _Embed).apply
+_embed_plain_apply: Callable[..., Tensor] = super(torch.autograd.Function, _EmbedPlain).apply
 
 
 def _graph_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -115,7 +133,8 @@ def _graph_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _graph_backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
     # A graph leaves out arguments that have their default.
     needs = (*ctx.needs_input_grad, False, False)
-    return None, *_gradients(ctx, gradients[0], needs[1], needs[2]), None, None, None, None, None, None
+    facts = (*ctx.saved_tensors, *ctx.facts)
+    return None, *_gradients(facts, gradients[0], needs[1], needs[2]), None, None, None, None, None, None
 
 
 torch.library.register_autograd("embedkernel::embed", _graph_backward, setup_context=_graph_setup)
@@ -135,14 +154,13 @@ def run_embed(
         return _fallback.embed(ids, tokens, positions, places, offset, scale, padding_idx, by_frequency, sparse)
     if not _is_transformed() and _forward_ad._current_level < 0:
         try:
+            plain = places is None and offset == 0 and scale == 1
             if _is_grad_enabled() and (
                 tokens.requires_grad or (positions is not None and positions.requires_grad)
             ):
-                return _embed_apply(
-                    tokens, positions, (ids, places, offset, scale, padding_idx, by_frequency, sparse)
-                )
-            # Arguments that have their default cost time all the same.
-            if places is None and offset == 0 and scale == 1:
+                call = (ids, places, offset, scale, padding_idx, by_frequency, sparse)
+                return _embed_plain_apply(tokens, positions, call) if plain else _embed_apply(tokens, positions, call)
+            if plain:
                 return _embed_forward(ids, tokens, positions)
             return _embed_forward(ids, tokens, positions, places, offset, scale)
         except RuntimeError as error:
