@@ -1,5 +1,5 @@
-// The embedding's operators: token rows gathered and position rows added, the gradients of both tables,
-// and the renormalisation of rows.
+// The embedding's operators: token rows gathered and position rows added, the gradients of both
+// tables, and the renormalisation of rows.
 //
 // B batch, T context, N = B*T tokens, V vocabulary, D dim.
 
@@ -19,7 +19,8 @@ void bring_up_rows(const Table &table, const IDs &ids) {
     bring_up(table.data, ids.data, ids.dtype == EK_DTYPE_INT64 ? 8 : 4, ids.count);
 }
 
-// embed_forward(Tensor ids, Tensor tokens, Tensor? positions, Tensor? places, int offset, float scale)
+// embed_forward(Tensor ids, Tensor tokens, Tensor? positions, Tensor? places, int offset, float
+// scale)
 //   -> Tensor
 Tensor embed_forward(Tensor ids_given, Tensor tokens_given, std::optional<Tensor> positions_given,
                      std::optional<Tensor> places_given, int64_t offset, double scale) {
@@ -32,8 +33,8 @@ Tensor embed_forward(Tensor ids_given, Tensor tokens_given, std::optional<Tensor
       throw std::runtime_error("embedkernel: the token and the position table differ in dtype");
     if (positions->last() != tokens.last())
       throw ValueError("embedkernel: rows of the position table have " +
-                                  std::to_string(positions->last()) + " elements, the tokens' " +
-                                  std::to_string(tokens.last()));
+                       std::to_string(positions->last()) + " elements, the tokens' " +
+                       std::to_string(tokens.last()));
   }
   Places places(places_given, offset, ids);
   bring_up_rows(tokens, ids);
@@ -61,7 +62,8 @@ struct OutputGradient {
   std::optional<Buffer> widened;
   const float *data;
 
-  OutputGradient(Tensor gradient, const IDs &ids) : given("the output's gradient", std::move(gradient)) {
+  OutputGradient(Tensor gradient, const IDs &ids)
+      : given("the output's gradient", std::move(gradient)) {
     if (given.rank < 1) throw ValueError("embedkernel: the output's gradient has no rows");
     check_rows("the output's gradient", given, ids.count, given.last());
     if (given.type == ScalarType::Float) {
@@ -103,7 +105,8 @@ struct SparseRows {
   SparseRows(const OutputGradient &gradient, const IDs &ids, int64_t vocabulary, float *positions,
              int64_t maximum, const ek_backward_options &options)
       : rows(capacity(ids, vocabulary) * sizeof(int64_t)),
-        values(capacity(ids, vocabulary) * static_cast<size_t>(gradient.given.last()) * sizeof(float)) {
+        values(capacity(ids, vocabulary) * static_cast<size_t>(gradient.given.last()) *
+               sizeof(float)) {
     check(ek_backward_sparse(gradient.data, ids.data, ids.dtype, ids.batch, ids.context, vocabulary,
                              gradient.given.last(), rows.data(), EK_DTYPE_INT64, values.floats(),
                              static_cast<int64_t>(capacity(ids, vocabulary)), &count, positions,
@@ -124,7 +127,8 @@ Buffer position_sums(int64_t maximum, int64_t dim) {
   return Buffer(static_cast<size_t>(maximum) * static_cast<size_t>(dim) * sizeof(float));
 }
 
-// embed_backward(Tensor gradient, Tensor ids, Tensor? places, int vocabulary, int maximum, int offset,
+// embed_backward(Tensor gradient, Tensor ids, Tensor? places, int vocabulary, int maximum, int
+// offset,
 //   float scale, int padding_idx, bool scale_grad_by_freq, bool for_tokens, bool for_positions)
 //   -> (Tensor, Tensor)
 std::tuple<Tensor, Tensor> embed_backward(Tensor gradient_given, Tensor ids_given,
@@ -141,11 +145,10 @@ std::tuple<Tensor, Tensor> embed_backward(Tensor gradient_given, Tensor ids_give
   if (type == ScalarType::Float) {
     Tensor tokens = for_tokens ? make({vocabulary, dim}, type) : make({0, dim}, type);
     Tensor positions = for_positions ? make({maximum, dim}, type) : make({0, dim}, type);
-    check(ek_backward(
-        gradient.data, ids.data, ids.dtype, ids.batch, ids.context, vocabulary, dim,
-        for_tokens ? static_cast<float *>(tokens.mutable_data_ptr()) : nullptr,
-        for_positions ? static_cast<float *>(positions.mutable_data_ptr()) : nullptr, maximum,
-        &options));
+    check(ek_backward(gradient.data, ids.data, ids.dtype, ids.batch, ids.context, vocabulary, dim,
+                      for_tokens ? static_cast<float *>(tokens.mutable_data_ptr()) : nullptr,
+                      for_positions ? static_cast<float *>(positions.mutable_data_ptr()) : nullptr,
+                      maximum, &options));
     return {std::move(tokens), std::move(positions)};
   }
   // A table of 16-bit elements: sums in floats, each rounded once, and no dense table of floats.
@@ -169,10 +172,12 @@ std::tuple<Tensor, Tensor> embed_backward(Tensor gradient_given, Tensor ids_give
 // embed_backward_sparse(Tensor gradient, Tensor ids, Tensor? places, int vocabulary, int maximum,
 //   int offset, float scale, int padding_idx, bool scale_grad_by_freq, bool for_positions)
 //   -> (Tensor, Tensor, Tensor)
-std::tuple<Tensor, Tensor, Tensor> embed_backward_sparse(
-    Tensor gradient_given, Tensor ids_given, std::optional<Tensor> places_given, int64_t vocabulary,
-    int64_t maximum, int64_t offset, double scale, int64_t padding, bool by_frequency,
-    bool for_positions) {
+std::tuple<Tensor, Tensor, Tensor> embed_backward_sparse(Tensor gradient_given, Tensor ids_given,
+                                                         std::optional<Tensor> places_given,
+                                                         int64_t vocabulary, int64_t maximum,
+                                                         int64_t offset, double scale,
+                                                         int64_t padding, bool by_frequency,
+                                                         bool for_positions) {
   IDs ids("token ids", std::move(ids_given));
   OutputGradient gradient(std::move(gradient_given), ids);
   Places places(places_given, offset, ids);
@@ -192,8 +197,8 @@ void renormalize(Tensor tokens_given, Tensor ids_given, double maximum, double o
   IDs ids("token ids", std::move(ids_given));
   Table tokens("the token table", std::move(tokens_given), true);
   bring_up_rows(tokens, ids);
-  check(ek_renormalize_rows(tokens.data, tokens.dtype, tokens.rows(), tokens.last(), ids.data, ids.dtype,
-                            ids.count, maximum, order, nullptr));
+  check(ek_renormalize_rows(tokens.data, tokens.dtype, tokens.rows(), tokens.last(), ids.data,
+                            ids.dtype, ids.count, maximum, order, nullptr));
 }
 
 // last_failure() -> (int, str): of this thread; forgets it.
@@ -213,15 +218,18 @@ STABLE_TORCH_LIBRARY(embedkernel, m) {
       "embed_forward(Tensor ids, Tensor tokens, Tensor? positions=None, Tensor? places=None, "
       "SymInt offset=0, float scale=1.0) -> Tensor");
   m.def(
-      "embed(Tensor ids, Tensor tokens, Tensor? positions=None, Tensor? places=None, SymInt offset=0, "
+      "embed(Tensor ids, Tensor tokens, Tensor? positions=None, Tensor? places=None, SymInt "
+      "offset=0, "
       "float scale=1.0, int padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> "
       "Tensor");
   m.def(
-      "embed_backward(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, SymInt maximum, "
+      "embed_backward(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, SymInt "
+      "maximum, "
       "SymInt offset, float scale, int padding_idx, bool scale_grad_by_freq, bool for_tokens, bool "
       "for_positions) -> (Tensor, Tensor)");
   m.def(
-      "embed_backward_sparse(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, SymInt "
+      "embed_backward_sparse(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, "
+      "SymInt "
       "maximum, SymInt offset, float scale, int padding_idx, bool scale_grad_by_freq, bool "
       "for_positions) -> (Tensor, Tensor, Tensor)");
   m.def("renormalize_(Tensor(a!) tokens, Tensor ids, float max_norm, float norm_type) -> ()");

@@ -1,6 +1,6 @@
-// Errors as exceptions that PyTorch turns into Python's. std::out_of_range becomes an IndexError in every
-// release; what should be a ValueError or MemoryError becomes a RuntimeError in some, so the kind of
-// the last one is kept beside it, for the Python of this package to make good.
+// Errors as exceptions that PyTorch turns into Python's. std::out_of_range becomes an IndexError in
+// every release; what should be a ValueError or MemoryError becomes a RuntimeError in some, so the
+// kind of the last one is kept beside it, for the Python of this package to make good.
 #ifndef EMBEDKERNEL_TORCH_ERRORS_H
 #define EMBEDKERNEL_TORCH_ERRORS_H
 
@@ -34,8 +34,7 @@ struct ValueError : std::invalid_argument {
     case EK_ERROR_POSITION_OUT_OF_RANGE:
     case EK_ERROR_CONTEXT_TOO_LONG:
     case EK_ERROR_DOCUMENT_TOO_LONG:
-    case EK_ERROR_INDEX_OUT_OF_RANGE:
-      throw std::out_of_range(message);
+    case EK_ERROR_INDEX_OUT_OF_RANGE: throw std::out_of_range(message);
     case EK_ERROR_OUT_OF_MEMORY:
       last_failure = {Failure::memory, message};
       throw std::runtime_error(message);
@@ -45,10 +44,8 @@ struct ValueError : std::invalid_argument {
     case EK_ERROR_INVALID_VALUE:
     case EK_ERROR_INVALID_FIELD:
     case EK_ERROR_SIZE_OVERFLOW:
-    case EK_ERROR_UNSUPPORTED:
-      throw ValueError(message);
-    default:
-      throw std::runtime_error(std::string(ek_error_name(code)) + ": " + message);
+    case EK_ERROR_UNSUPPORTED: throw ValueError(message);
+    default: throw std::runtime_error(std::string(ek_error_name(code)) + ": " + message);
   }
 }
 

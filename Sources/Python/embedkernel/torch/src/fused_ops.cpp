@@ -1,5 +1,5 @@
-// The input layer in one pass: token, position and segment rows, normalised and dropped from, with all
-// gradients; and the normalisation of rows that are there already. float32.
+// The input layer in one pass: token, position and segment rows, normalised and dropped from, with
+// all gradients; and the normalisation of rows that are there already. float32.
 //
 // B batch, T context, N = B*T tokens, V vocabulary, S segments, D dim.
 
@@ -50,8 +50,7 @@ struct Fused {
     }
     if (seed && seed->type != ScalarType::Long)
       throw std::runtime_error("embedkernel: the dropout seed must be of int64");
-    if (dropout != 0 && !seed)
-      throw ValueError("embedkernel: dropout without a seed");
+    if (dropout != 0 && !seed) throw ValueError("embedkernel: dropout without a seed");
     options.scale = static_cast<float>(scale);
     options.threads = threads();
     options.norm = static_cast<int32_t>(norm);
@@ -63,7 +62,8 @@ struct Fused {
     options.beta = floats("the norm's bias", beta);
     options.epsilon = static_cast<float>(epsilon);
     options.dropout_rate = static_cast<float>(dropout);
-    if (seed) options.dropout_seed = static_cast<uint64_t>(*static_cast<const int64_t *>(seed->data));
+    if (seed)
+      options.dropout_seed = static_cast<uint64_t>(*static_cast<const int64_t *>(seed->data));
     if (lazy_tables.load(std::memory_order_relaxed) != 0) {
       bring_up(tokens.data, ids.data, width(), ids.count);
       // Of the small tables all rows may be read.
@@ -83,8 +83,8 @@ struct Fused {
     floats(name, table);
     if (table.last() != dim)
       throw ValueError(std::string("embedkernel: rows of ") + name + " have " +
-                                  std::to_string(table.last()) + " elements, the tokens' " +
-                                  std::to_string(dim));
+                       std::to_string(table.last()) + " elements, the tokens' " +
+                       std::to_string(dim));
   }
 
   int width() const { return ids.dtype == EK_DTYPE_INT64 ? 8 : 4; }
@@ -99,8 +99,8 @@ Tensor fused_forward(Tensor ids, Tensor tokens, std::optional<Tensor> positions,
                      std::optional<Tensor> places, std::optional<Tensor> gamma,
                      std::optional<Tensor> beta, std::optional<Tensor> seed, int64_t offset,
                      double scale, int64_t norm, double epsilon, double dropout) {
-  Fused call(std::move(ids), std::move(tokens), positions, segments, segment_ids, places, gamma, beta,
-             seed, offset, scale, norm, epsilon, dropout);
+  Fused call(std::move(ids), std::move(tokens), positions, segments, segment_ids, places, gamma,
+             beta, seed, offset, scale, norm, epsilon, dropout);
   Tensor output = make_rows(call.ids, call.tokens.last(), ScalarType::Float);
   check(ek_embed_fused(call.ids.data, call.ids.dtype, call.ids.batch, call.ids.context,
                        static_cast<const float *>(call.tokens.data), call.tokens.rows(),
@@ -119,15 +119,15 @@ Tensor fused(Tensor ids, Tensor tokens, std::optional<Tensor> positions,
                        std::move(seed), offset, scale, norm, epsilon, dropout);
 }
 
-/// The gradients of each token's sum, of the norm's weight and bias, and of the segment table; empty
-/// where there is no such part.
+/// The gradients of each token's sum, of the norm's weight and bias, and of the segment table;
+/// empty where there is no such part.
 std::tuple<Tensor, Tensor, Tensor, Tensor> fused_backward(
     Tensor gradient_given, Tensor ids, Tensor tokens, std::optional<Tensor> positions,
     std::optional<Tensor> segments, std::optional<Tensor> segment_ids, std::optional<Tensor> places,
     std::optional<Tensor> gamma, std::optional<Tensor> beta, std::optional<Tensor> seed,
     int64_t offset, double scale, int64_t norm, double epsilon, double dropout) {
-  Fused call(std::move(ids), std::move(tokens), positions, segments, segment_ids, places, gamma, beta,
-             seed, offset, scale, norm, epsilon, dropout);
+  Fused call(std::move(ids), std::move(tokens), positions, segments, segment_ids, places, gamma,
+             beta, seed, offset, scale, norm, epsilon, dropout);
   View gradient("the output's gradient", std::move(gradient_given));
   int64_t dim = call.tokens.last();
   check_rows("the output's gradient", gradient, call.ids.count, dim);
@@ -181,7 +181,8 @@ Tensor norm_forward(Tensor input, std::optional<Tensor> gamma, std::optional<Ten
   return output;
 }
 
-// norm_backward(Tensor gradient, Tensor input, Tensor? gamma, Tensor? beta, int norm, float epsilon)
+// norm_backward(Tensor gradient, Tensor input, Tensor? gamma, Tensor? beta, int norm, float
+// epsilon)
 //   -> (Tensor, Tensor, Tensor)
 std::tuple<Tensor, Tensor, Tensor> norm_backward(Tensor gradient_given, Tensor input,
                                                  std::optional<Tensor> gamma,
@@ -208,16 +209,18 @@ std::tuple<Tensor, Tensor, Tensor> norm_backward(Tensor gradient_given, Tensor i
 
 }  // namespace embedkernel
 
-#define EK_FUSED_ARGUMENTS                                                                          \
-  "Tensor ids, Tensor tokens, Tensor? positions, Tensor? segments, Tensor? segment_ids, Tensor? "   \
-  "places, Tensor? gamma, Tensor? beta, Tensor? seed, SymInt offset, float scale, int norm, float "    \
+#define EK_FUSED_ARGUMENTS                                                                        \
+  "Tensor ids, Tensor tokens, Tensor? positions, Tensor? segments, Tensor? segment_ids, Tensor? " \
+  "places, Tensor? gamma, Tensor? beta, Tensor? seed, SymInt offset, float scale, int norm, "     \
+  "float "                                                                                        \
   "epsilon, float dropout"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(embedkernel, m) {
   m.def("fused_forward(" EK_FUSED_ARGUMENTS ") -> Tensor");
   m.def("fused(" EK_FUSED_ARGUMENTS
         ", int padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor");
-  m.def("fused_backward(Tensor gradient, " EK_FUSED_ARGUMENTS ") -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def("fused_backward(Tensor gradient, " EK_FUSED_ARGUMENTS
+        ") -> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
       "norm_forward(Tensor input, Tensor? gamma, Tensor? beta, int norm, float epsilon) -> Tensor");
   m.def("norm(Tensor input, Tensor? gamma, Tensor? beta, int norm, float epsilon) -> Tensor");

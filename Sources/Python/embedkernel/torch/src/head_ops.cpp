@@ -1,4 +1,5 @@
-// The output head that shares the token table: logits, and both gradients. float32, through OpenBLAS.
+// The output head that shares the token table: logits, and both gradients. float32, through
+// OpenBLAS.
 //
 // N rows of hidden state, V vocabulary, D dim.
 
@@ -22,7 +23,7 @@ struct Head {
     int64_t dim = table.last();
     if (hidden.rank < 1 || hidden.last() != dim)
       throw ValueError("embedkernel: the hidden state's last dimension is not the table's, " +
-                                  std::to_string(dim));
+                       std::to_string(dim));
     rows = dim == 0 ? 0 : hidden.count / dim;
     if (lazy_tables.load(std::memory_order_relaxed) != 0) bring_up_all(table.data);
   }
@@ -50,12 +51,11 @@ std::tuple<Tensor, Tensor> tied_backward(Tensor gradient_given, Tensor hidden, T
   check_rows("the logits' gradient", gradient, head.rows, head.table.rows());
   Tensor for_hidden = make(head.hidden.sizes, head.hidden.rank, ScalarType::Float);
   Tensor for_table = make_zeros({head.table.rows(), head.table.last()}, ScalarType::Float);
-  check(ek_tied_backward(floats("the logits' gradient", gradient),
-                         static_cast<const float *>(head.hidden.data), head.rows,
-                         static_cast<const float *>(head.table.data), head.table.rows(),
-                         head.table.last(), static_cast<float>(scale),
-                         static_cast<float *>(for_hidden.mutable_data_ptr()),
-                         static_cast<float *>(for_table.mutable_data_ptr())));
+  check(ek_tied_backward(
+      floats("the logits' gradient", gradient), static_cast<const float *>(head.hidden.data),
+      head.rows, static_cast<const float *>(head.table.data), head.table.rows(), head.table.last(),
+      static_cast<float>(scale), static_cast<float *>(for_hidden.mutable_data_ptr()),
+      static_cast<float *>(for_table.mutable_data_ptr())));
   return {std::move(for_hidden), std::move(for_table)};
 }
 
@@ -66,7 +66,9 @@ std::tuple<Tensor, Tensor> tied_backward(Tensor gradient_given, Tensor hidden, T
 STABLE_TORCH_LIBRARY_FRAGMENT(embedkernel, m) {
   m.def("tied_logits_forward(Tensor hidden, Tensor table, float scale=1.0) -> Tensor");
   m.def("tied_logits(Tensor hidden, Tensor table, float scale=1.0) -> Tensor");
-  m.def("tied_backward(Tensor gradient, Tensor hidden, Tensor table, float scale) -> (Tensor, Tensor)");
+  m.def(
+      "tied_backward(Tensor gradient, Tensor hidden, Tensor table, float scale) -> (Tensor, "
+      "Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(embedkernel, CPU, m) {

@@ -1,5 +1,6 @@
-// The rotation of queries and keys by their positions, and the rotations of models that it is given by
-// number: an operator takes no handle, and a graph that was compiled may outlive the module it came from.
+// The rotation of queries and keys by their positions, and the rotations of models that it is given
+// by number: an operator takes no handle, and a graph that was compiled may outlive the module it
+// came from.
 //
 // B batch, H heads, T context, D head dim, P rotated pairs.
 
@@ -28,7 +29,8 @@ struct Rotation {
   int32_t code;
 };
 
-/// The rotations there are. Numbers are not given twice, so that one that was dropped is known as such.
+/// The rotations there are. Numbers are not given twice, so that one that was dropped is known as
+/// such.
 class Rotations {
  public:
   int64_t add(ek_rotary *handle) {
@@ -44,7 +46,7 @@ class Rotations {
     auto found = held_.find(number);
     if (found == held_.end())
       throw ValueError("embedkernel: there is no rotation " + std::to_string(number) +
-                                  " any more, or not in this process");
+                       " any more, or not in this process");
     return found->second;
   }
 
@@ -80,7 +82,8 @@ int64_t rotary_create(int64_t head_dim, int64_t rotary_dim, double base, bool in
 int64_t rotary_from_config(std::string json, std::string layer_type, int64_t layout,
                            int64_t head_dim) {
   ek_rotary *handle = nullptr;
-  check(ek_rotary_from_config(json.data(), json.size(), layer_type.empty() ? nullptr : layer_type.c_str(),
+  check(ek_rotary_from_config(json.data(), json.size(),
+                              layer_type.empty() ? nullptr : layer_type.c_str(),
                               static_cast<int32_t>(layout), head_dim, &handle));
   return rotations().add(handle);
 }
@@ -88,8 +91,8 @@ int64_t rotary_from_config(std::string json, std::string layer_type, int64_t lay
 // rotary_destroy(int rotation) -> ()
 void rotary_destroy(int64_t rotation) { rotations().remove(rotation); }
 
-// rotary_numbers(int rotation) -> (int, int, float, int, int, int): head dim, rotary dim, base, layout,
-// axes, whether it turns backward.
+// rotary_numbers(int rotation) -> (int, int, float, int, int, int): head dim, rotary dim, base,
+// layout, axes, whether it turns backward.
 std::tuple<int64_t, int64_t, double, int64_t, int64_t, int64_t> rotary_numbers(int64_t rotation) {
   auto info = rotations().find(rotation)->info;
   return {info.head_dim, info.rotary_dim, info.base, info.layout, info.axes, info.turns_backward};
@@ -113,13 +116,14 @@ std::tuple<Tensor, Tensor> rotary_rows(int64_t rotation, int64_t first, int64_t 
   int64_t pairs = found->info.rotary_dim / 2;
   Tensor cosines = make({count, pairs}, ScalarType::Float);
   Tensor sines = make({count, pairs}, ScalarType::Float);
-  check(ek_rotary_rows(found->handle, first, count, static_cast<float *>(cosines.mutable_data_ptr()),
+  check(ek_rotary_rows(found->handle, first, count,
+                       static_cast<float *>(cosines.mutable_data_ptr()),
                        static_cast<float *>(sines.mutable_data_ptr())));
   return {std::move(cosines), std::move(sines)};
 }
 
-/// Whether the dimensions H and T of a tensor of 4 follow each other in the other order in memory, as
-/// after `view(B, T, H, D).transpose(1, 2)`.
+/// Whether the dimensions H and T of a tensor of 4 follow each other in the other order in memory,
+/// as after `view(B, T, H, D).transpose(1, 2)`.
 bool is_transposed(const Tensor &tensor) {
   auto sizes = tensor.sizes();
   auto strides = tensor.strides();
@@ -136,8 +140,10 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
   auto found = rotations().find(rotation);
   if (input.dim() != 4)
     throw ValueError(
-        "embedkernel: queries and keys have 4 dimensions (batch, heads, context, head dim) or (batch, "
-        "context, heads, head dim), not " + std::to_string(input.dim()));
+        "embedkernel: queries and keys have 4 dimensions (batch, heads, context, head dim) or "
+        "(batch, "
+        "context, heads, head dim), not " +
+        std::to_string(input.dim()));
   // The output is laid out as the input is, like that of PyTorch's own operators.
   bool transposed = !input.is_contiguous() && is_transposed(input);
   if (transposed) {
@@ -150,7 +156,7 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
           context = rows.sizes[heads_first ? 2 : 1];
   if (rows.last() != found->info.head_dim)
     throw ValueError("embedkernel: the head dim is " + std::to_string(rows.last()) +
-                                ", the rotation's " + std::to_string(found->info.head_dim));
+                     ", the rotation's " + std::to_string(found->info.head_dim));
   std::optional<View> places = view("position ids", places_given);
   std::optional<View> coordinates = view("coordinates", coordinates_given);
   ek_positions positions = EK_POSITIONS_INIT;
@@ -158,8 +164,7 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
   if (places) {
     if (places->type != ScalarType::Long && places->type != ScalarType::Int)
       throw std::runtime_error("embedkernel: position ids must be of int32 or int64");
-    if (offset != 0)
-      throw ValueError("embedkernel: position ids and an offset exclude each other");
+    if (offset != 0) throw ValueError("embedkernel: position ids and an offset exclude each other");
     bool fits = places->count == batch * context || places->count == context;
     if (!fits || (places->rank > 0 && places->last() != context && places->count > 1))
       throw ValueError("embedkernel: position ids must be of (batch, context) or (context)");
@@ -189,16 +194,17 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
 
 Tensor rotate(Tensor input, int64_t rotation, std::optional<Tensor> places,
               std::optional<Tensor> coordinates, int64_t offset, bool heads_first, int64_t length) {
-  return rotate_forward(std::move(input), rotation, std::move(places), std::move(coordinates), offset,
-                        heads_first, length, false);
+  return rotate_forward(std::move(input), rotation, std::move(places), std::move(coordinates),
+                        offset, heads_first, length, false);
 }
 
 }  // namespace
 
 }  // namespace embedkernel
 
-#define EK_ROTATE_ARGUMENTS                                                                     \
-  "Tensor input, int rotation, Tensor? places, Tensor? coordinates, SymInt offset, bool heads_first, " \
+#define EK_ROTATE_ARGUMENTS                                                               \
+  "Tensor input, int rotation, Tensor? places, Tensor? coordinates, SymInt offset, bool " \
+  "heads_first, "                                                                         \
   "SymInt length"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(embedkernel, m) {

@@ -26,11 +26,10 @@ Tensor wrap(void *data, const int64_t *sizes, int64_t rank, ScalarType type,
     stride *= sizes[i] > 1 ? sizes[i] : 1;
   }
   AtenTensorHandle handle = nullptr;
-  auto code = torch_from_blob(
-      data, rank, sizes, strides, 0,
-      torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)),
-      aoti_torch_device_type_cpu(), -1, &handle, aoti_torch_layout_strided(), nullptr, 0, release,
-      nullptr);
+  auto code = torch_from_blob(data, rank, sizes, strides, 0,
+                              torch::stable::detail::to<int32_t>(torch::stable::detail::from(type)),
+                              aoti_torch_device_type_cpu(), -1, &handle,
+                              aoti_torch_layout_strided(), nullptr, 0, release, nullptr);
   if (code != 0) {
     if (release) ek_buffer_release(data);
     throw std::runtime_error("embedkernel: PyTorch made no tensor of a buffer");
@@ -128,13 +127,12 @@ Places::Places(const std::optional<Tensor> &places, int64_t offset, const IDs &i
   given.emplace("position ids", *places);
   if (given->type != ScalarType::Long && given->type != ScalarType::Int)
     refuse("position ids", std::string("must be of int32 or int64, not ") + name_of(given->type));
-  if (offset != 0)
-    throw ValueError("embedkernel: position ids and an offset exclude each other");
+  if (offset != 0) throw ValueError("embedkernel: position ids and an offset exclude each other");
   bool fits = given->count == ids.batch * ids.context || given->count == ids.context;
   if (!fits || (given->rank > 0 && given->last() != ids.context && given->count > 1))
     throw ValueError("embedkernel: position ids must have the ids' shape, or one place a column: " +
-                                std::to_string(given->count) + " for a batch of " +
-                                std::to_string(ids.batch) + " x " + std::to_string(ids.context));
+                     std::to_string(given->count) + " for a batch of " + std::to_string(ids.batch) +
+                     " x " + std::to_string(ids.context));
   positions.kind = EK_POSITIONS_EXPLICIT;
   positions.dtype = given->type == ScalarType::Long ? EK_DTYPE_INT64 : EK_DTYPE_INT32;
   positions.data = given->data;
@@ -168,16 +166,14 @@ std::optional<View> view(const char *name, const std::optional<Tensor> &given) {
 
 void check_rows(const char *name, const View &view, int64_t rows, int64_t last) {
   if (view.rank < 1 || view.last() != last || view.count != rows * last)
-    throw ValueError(std::string("embedkernel: ") + name + " has " +
-                                std::to_string(view.count) + " elements, not " +
-                                std::to_string(rows) + " rows of " + std::to_string(last));
+    throw ValueError(std::string("embedkernel: ") + name + " has " + std::to_string(view.count) +
+                     " elements, not " + std::to_string(rows) + " rows of " + std::to_string(last));
 }
 
 void check_count(const char *name, const std::optional<View> &view, int64_t count) {
   if (view && view->count != count)
-    throw ValueError(std::string("embedkernel: ") + name + " has " +
-                                std::to_string(view->count) + " elements, not " +
-                                std::to_string(count));
+    throw ValueError(std::string("embedkernel: ") + name + " has " + std::to_string(view->count) +
+                     " elements, not " + std::to_string(count));
 }
 
 Tensor make(const int64_t *sizes, int64_t rank, ScalarType type) {

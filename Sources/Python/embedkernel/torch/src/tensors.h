@@ -1,5 +1,5 @@
-// PyTorch's tensors as the C library takes them: an address, sizes and an element type, checked; and
-// outputs whose memory comes from the library's buffers and goes back when the tensor dies.
+// PyTorch's tensors as the C library takes them: an address, sizes and an element type, checked;
+// and outputs whose memory comes from the library's buffers and goes back when the tensor dies.
 #ifndef EMBEDKERNEL_TORCH_TENSORS_H
 #define EMBEDKERNEL_TORCH_TENSORS_H
 
@@ -28,8 +28,8 @@ struct View {
 
   /// Takes a dense tensor on the CPU; one whose elements don't follow each other is copied.
   View(const char *name, Tensor given);
-  /// Takes it as it stands, to be read by rows or written: one whose elements don't follow each other is
-  /// refused, as a copy would cost a whole table in every call.
+  /// Takes it as it stands, to be read by rows or written: one whose elements don't follow each
+  /// other is refused, as a copy would cost a whole table in every call.
   static View as_is(const char *name, Tensor given, bool writes);
 
   int64_t rows() const { return sizes[0]; }
@@ -56,7 +56,8 @@ struct Table : View {
   Table(const char *name, Tensor given, bool writes = false);
 };
 
-/// Where tokens stand, from a tensor of (T) or (B, T) or of what broadcasts to it, or from an offset.
+/// Where tokens stand, from a tensor of (T) or (B, T) or of what broadcasts to it, or from an
+/// offset.
 struct Places {
   std::optional<View> given;
   ek_positions positions;
