@@ -36,7 +36,7 @@ Tensor embed_forward(Tensor ids_given, Tensor tokens_given, std::optional<Tensor
                        std::to_string(positions->last()) + " elements, the tokens' " +
                        std::to_string(tokens.last()));
   }
-  Places places(places_given, offset, ids);
+  Places places(places_given, offset, ids.batch, ids.context);
   bring_up_rows(tokens, ids);
   Tensor output = make_rows(ids, tokens.last(), tokens.type);
   ek_embed_options options = EK_EMBED_OPTIONS_INIT;
@@ -138,7 +138,7 @@ std::tuple<Tensor, Tensor> embed_backward(Tensor gradient_given, Tensor ids_give
                                           bool for_positions) {
   IDs ids("token ids", std::move(ids_given));
   OutputGradient gradient(std::move(gradient_given), ids);
-  Places places(places_given, offset, ids);
+  Places places(places_given, offset, ids.batch, ids.context);
   int64_t dim = gradient.given.last();
   ScalarType type = gradient.given.type;
   auto options = backward_options(scale, padding, by_frequency, places);
@@ -180,7 +180,7 @@ std::tuple<Tensor, Tensor, Tensor> embed_backward_sparse(Tensor gradient_given, 
                                                          bool for_positions) {
   IDs ids("token ids", std::move(ids_given));
   OutputGradient gradient(std::move(gradient_given), ids);
-  Places places(places_given, offset, ids);
+  Places places(places_given, offset, ids.batch, ids.context);
   int64_t dim = gradient.given.last();
   ScalarType type = gradient.given.type;
   auto options = backward_options(scale, padding, by_frequency, places);

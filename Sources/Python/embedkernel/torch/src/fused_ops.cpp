@@ -34,7 +34,7 @@ struct Fused {
         gamma(view("the norm's weight", gamma_given)),
         beta(view("the norm's bias", beta_given)),
         seed(view("the dropout seed", seed_given)),
-        places(places_given, offset, ids) {
+        places(places_given, offset, ids.batch, ids.context) {
     floats("the token table", tokens);
     int64_t dim = tokens.last();
     if (positions) check_table("the position table", *positions, dim);

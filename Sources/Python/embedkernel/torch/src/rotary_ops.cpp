@@ -157,22 +157,8 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
   if (rows.last() != found->info.head_dim)
     throw ValueError("embedkernel: the head dim is " + std::to_string(rows.last()) +
                      ", the rotation's " + std::to_string(found->info.head_dim));
-  std::optional<View> places = view("position ids", places_given);
+  Places places(places_given, offset, batch, context);
   std::optional<View> coordinates = view("coordinates", coordinates_given);
-  ek_positions positions = EK_POSITIONS_INIT;
-  positions.offset = offset;
-  if (places) {
-    if (places->type != ScalarType::Long && places->type != ScalarType::Int)
-      throw std::runtime_error("embedkernel: position ids must be of int32 or int64");
-    if (offset != 0) throw ValueError("embedkernel: position ids and an offset exclude each other");
-    bool fits = places->count == batch * context || places->count == context;
-    if (!fits || (places->rank > 0 && places->last() != context && places->count > 1))
-      throw ValueError("embedkernel: position ids must be of (batch, context) or (context)");
-    positions.kind = EK_POSITIONS_EXPLICIT;
-    positions.dtype = places->type == ScalarType::Long ? EK_DTYPE_INT64 : EK_DTYPE_INT32;
-    positions.data = places->data;
-    positions.count = places->count;
-  }
   if (coordinates) {
     if (coordinates->type != ScalarType::Int)
       throw std::runtime_error("embedkernel: coordinates must be of int32");
@@ -184,7 +170,7 @@ Tensor rotate_forward(Tensor input, int64_t rotation, std::optional<Tensor> plac
   options.direction = backward ? EK_ROTATE_BACKWARD : EK_ROTATE_FORWARD;
   options.order = heads_first ? EK_HEADS_FIRST : EK_CONTEXT_FIRST;
   options.threads = threads();
-  options.place = places || offset ? &positions : nullptr;
+  options.place = places.get();
   options.coordinates = coordinates ? static_cast<const int32_t *>(coordinates->data) : nullptr;
   options.length = length;
   check(ek_rotate(found->handle, rows.data, output.mutable_data_ptr(), dtype, batch, heads, context,

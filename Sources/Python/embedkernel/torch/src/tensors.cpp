@@ -121,18 +121,18 @@ Table::Table(const char *name, Tensor given, bool writes)
   dtype = float_type(name, type);
 }
 
-Places::Places(const std::optional<Tensor> &places, int64_t offset, const IDs &ids)
+Places::Places(const std::optional<Tensor> &places, int64_t offset, int64_t batch, int64_t context)
     : positions{sizeof(ek_positions), EK_POSITIONS_SEQUENTIAL, EK_DTYPE_INT64, offset, nullptr, 0} {
   if (!places) return;
   given.emplace("position ids", *places);
   if (given->type != ScalarType::Long && given->type != ScalarType::Int)
     refuse("position ids", std::string("must be of int32 or int64, not ") + name_of(given->type));
   if (offset != 0) throw ValueError("embedkernel: position ids and an offset exclude each other");
-  bool fits = given->count == ids.batch * ids.context || given->count == ids.context;
-  if (!fits || (given->rank > 0 && given->last() != ids.context && given->count > 1))
+  bool fits = given->count == batch * context || given->count == context;
+  if (!fits || (given->rank > 0 && given->last() != context && given->count > 1))
     throw ValueError("embedkernel: position ids must have the ids' shape, or one place a column: " +
-                     std::to_string(given->count) + " for a batch of " + std::to_string(ids.batch) +
-                     " x " + std::to_string(ids.context));
+                     std::to_string(given->count) + " for a batch of " + std::to_string(batch) +
+                     " x " + std::to_string(context));
   positions.kind = EK_POSITIONS_EXPLICIT;
   positions.dtype = given->type == ScalarType::Long ? EK_DTYPE_INT64 : EK_DTYPE_INT32;
   positions.data = given->data;

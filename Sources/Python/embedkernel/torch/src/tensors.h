@@ -62,7 +62,7 @@ struct Places {
   std::optional<View> given;
   ek_positions positions;
 
-  Places(const std::optional<Tensor> &places, int64_t offset, const IDs &ids);
+  Places(const std::optional<Tensor> &places, int64_t offset, int64_t batch, int64_t context);
   /// NULL for 0, 1, ...
   const ek_positions *get() const { return given || positions.offset ? &positions : nullptr; }
 };
