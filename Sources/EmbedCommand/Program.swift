@@ -8,7 +8,7 @@ package enum Program {
     [
       Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Tokenize.self,
       Positions.self, Rotate.self, Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self,
-      Order.self, Info.self, Tune.self,
+      Order.self, Info.self, Tune.self, Completions.self, Manual.self,
     ]
   }
 

@@ -4,4 +4,6 @@
 package enum Release {
   /// Three numbers, as semantic versions are.
   package static let version = "0.1.0"
+  /// The day of its release, or of the latest one's.
+  package static let date = "2026-11-29"
 }

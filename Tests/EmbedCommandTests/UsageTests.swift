@@ -8,7 +8,7 @@ import Testing
 @Suite struct UsageTests {
   private static let names = [
     "demo", "embed", "backward", "project", "step", "convert", "rotate", "tokenize", "train",
-    "evaluate", "sample", "spectrum", "order", "info", "tune",
+    "evaluate", "sample", "spectrum", "order", "info", "tune", "completions", "man",
   ]
 
   @Test(arguments: [["--help"], ["-h"], ["help"]])

@@ -1,5 +1,6 @@
 """A version is the same in the command, in the changelog and as a tag."""
 
+import datetime
 import pathlib
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from benchlib import environment
 from test_reports import SCRIPTS, script
 
 ROOT = SCRIPTS.parent
-SOURCE = 'package enum Release {\n  package static let version = "0.1.0"\n}\n'
+SOURCE = (
+    'package enum Release {\n  package static let version = "0.1.0"\n'
+    '  package static let date = "1999-12-31"\n}\n')
 
 
 class Release(unittest.TestCase):
@@ -63,6 +66,8 @@ class Release(unittest.TestCase):
             self.repository.changes.read_text(),
             r"^# Changelog\n\n## Unreleased\n\n## 0.10.0 \([-\d]+\)\n\n- More.\n\n"
             r"## 0.1.0 \([-\d]+\)\n\n- Something.\n$")
+        day = datetime.date.today().isoformat()
+        self.assertIn(f'static let date = "{day}"\n', self.repository.source.read_text())
         self.assertEqual(self.repository.git("status", "--porcelain"), "")
 
     def test_what_disagrees_is_told(self):

@@ -6,21 +6,19 @@ func help(of subcommands: [any Subcommand.Type]) -> String {
     "embedkernel: the first layer of a language model, from text to input embeddings.", "",
     "Usage: embedkernel COMMAND [OPTIONS]", "", "Commands:",
   ]
-  for subcommand in subcommands { lines += entry(subcommand.name, subcommand.summary, indent: 13) }
+  for subcommand in subcommands { lines += entry(subcommand.name, subcommand.summary, indent: 15) }
   lines += [
     "", "Options:",
     "  --help     Show this help; after a command, the help of that command.",
     "  --version  Show the version.", "", "Environment:",
   ]
-  for (name, text) in variables { lines += entry(name, text, indent: 32) }
-  lines += [
-    "", "Exit codes:", "  0  Done.", "  1  A file, or what is in it, is wrong.",
-    "  2  The command line is wrong.",
-  ]
+  for (name, text) in environmentVariables { lines += entry(name, text, indent: 32) }
+  lines += ["", "Exit codes:"] + exitCodes.map { "  \($0.code)  \($0.meaning)" }
   return lines.joined(separator: "\n") + "\n"
 }
 
-private let variables = [
+/// What the environment may say.
+let environmentVariables = [
   ("EMBEDKERNEL_BACKEND", "openblas, simd or native: what 'auto' takes, whatever the shape."),
   (
     "EMBEDKERNEL_INSTRUCTION_SET",
@@ -31,6 +29,11 @@ private let variables = [
     "off: no tuning file; or the path of one (default: the one that 'embedkernel tune' saved for this "
       + "CPU, if any)."
   ),
+]
+
+/// What the command ends with.
+let exitCodes: [(code: Int, meaning: String)] = [
+  (0, "Done."), (1, "A file, or what is in it, is wrong."), (2, "The command line is wrong."),
 ]
 
 /// The help of one subcommand.

@@ -9,6 +9,8 @@ package protocol AnyOption: Sendable {
   var placeholder: String { get }
   /// What it does, and what holds where it is not given.
   var help: String { get }
+  /// The values there are, where the help does not list them in the value's place.
+  var choices: [String] { get }
   /// Names that it has elsewhere, which an error about them leads back from.
   var alsoCalled: [String] { get }
   /// The names of options of which one must be given beside it; none where it stands alone.
@@ -23,6 +25,7 @@ package struct Option<Value: Sendable>: AnyOption {
   package let name: String
   package let placeholder: String
   package let help: String
+  package let choices: [String]
   package let alsoCalled: [String]
   package private(set) var needs: [String] = []
   private let parse: @Sendable (String) throws(OptionFault) -> Value
@@ -31,13 +34,14 @@ package struct Option<Value: Sendable>: AnyOption {
   private let missing: String
 
   private init(
-    _ name: String, _ placeholder: String, _ help: String, alsoCalled: [String] = [],
-    standard: Value?, missing: String = "",
+    _ name: String, _ placeholder: String, _ help: String, choices: [String] = [],
+    alsoCalled: [String] = [], standard: Value?, missing: String = "",
     _ parse: @escaping @Sendable (String) throws(OptionFault) -> Value
   ) {
     self.name = name
     self.placeholder = placeholder
     self.help = help
+    self.choices = choices
     self.alsoCalled = alsoCalled
     self.standard = standard
     self.missing = missing
@@ -55,7 +59,7 @@ package struct Option<Value: Sendable>: AnyOption {
   ) {
     self.init(
       name, kind.placeholder, "\(does) (default \(kind.show(standard))\(note)).",
-      alsoCalled: alsoCalled, standard: standard, kind.parse)
+      choices: kind.choices, alsoCalled: alsoCalled, standard: standard, kind.parse)
   }
 
   /// An option without a value where it is not given.
@@ -66,7 +70,7 @@ package struct Option<Value: Sendable>: AnyOption {
   ) where Value == Given? {
     self.init(
       name, kind.placeholder, does + (otherwise.map { " (default: \($0))." } ?? "."),
-      standard: .some(nil)
+      choices: kind.choices, standard: .some(nil)
     ) { text throws(OptionFault) in try kind.parse(text) }
   }
 
@@ -75,7 +79,7 @@ package struct Option<Value: Sendable>: AnyOption {
   /// - Parameter needed: What an error names as its value; nil names none.
   package init(_ name: String, _ kind: OptionKind<Value>, _ does: String, needed: String?) {
     self.init(
-      name, kind.placeholder, does + ". Needed.", standard: nil,
+      name, kind.placeholder, does + ". Needed.", choices: kind.choices, standard: nil,
       missing: needed.map { "--\(name) \($0) is missing" } ?? "--\(name) is needed", kind.parse)
   }
 

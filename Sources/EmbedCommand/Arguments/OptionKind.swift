@@ -12,14 +12,18 @@ package struct OptionFault: Error {
 package struct OptionKind<Value: Sendable>: Sendable {
   /// What stands for it in the help.
   let placeholder: String
+  /// The values there are, where the placeholder does not list them.
+  let choices: [String]
   let parse: @Sendable (String) throws(OptionFault) -> Value
   let show: @Sendable (Value) -> String
 
   init(
-    _ placeholder: String, show: @escaping @Sendable (Value) -> String = { "\($0)" },
+    _ placeholder: String, choices: [String] = [],
+    show: @escaping @Sendable (Value) -> String = { "\($0)" },
     _ parse: @escaping @Sendable (String) throws(OptionFault) -> Value
   ) {
     self.placeholder = placeholder
+    self.choices = choices
     self.parse = parse
     self.show = show
   }
@@ -153,7 +157,7 @@ extension OptionKind where Value: Equatable {
   {
     let names = choices.map(\.name)
     return Self(
-      placeholder ?? names.joined(separator: "|"),
+      placeholder ?? names.joined(separator: "|"), choices: placeholder == nil ? [] : names,
       show: { value in choices.first { $0.value == value }?.name ?? "" }
     ) { text throws(OptionFault) in
       if let choice = choices.first(where: { $0.name == text }) { return choice.value }

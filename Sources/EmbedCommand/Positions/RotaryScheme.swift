@@ -13,7 +13,7 @@ enum RotaryOptions {
     "scaling", .text("JSON"),
     "As `rope_scaling` of a config.json, such as {\"type\":\"linear\",\"factor\":4}")
   static let config = Option(
-    "config", .text("JSON"), "A model's config.json, instead of --base and --scaling")
+    "config", .text("FILE.json"), "A model's config.json, instead of --base and --scaling")
   static let layerType = Option(
     "layer-type", .text("NAME"),
     "The kind of layer, where the configuration has a rotation for each")
