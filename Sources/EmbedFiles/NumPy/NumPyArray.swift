@@ -68,7 +68,7 @@
   ///
   /// The compiler of Swift 6.3.1 dies on the span of an array that comes out of a call that throws, as in
   /// `f(try NumPyArray(contentsOf: path).span)`: bind the array with `let`, or pass it itself to a call
-  /// of this library, which takes any ``ReadableElements``.
+  /// of this library, which takes any `ReadableElements`.
   public var span: Span<Element> {
     @_lifetime(borrow self) get {
       let span = unsafe Span(_unsafeElements: elements)
