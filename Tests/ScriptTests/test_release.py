@@ -66,6 +66,7 @@ class Release(unittest.TestCase):
             self.repository.changes.read_text(),
             r"^# Changelog\n\n## Unreleased\n\n## 0.10.0 \([-\d]+\)\n\n- More.\n\n"
             r"## 0.1.0 \([-\d]+\)\n\n- Something.\n$")
+        self.assertEqual(self.repository.notes(), "- More.")
         day = datetime.date.today().isoformat()
         self.assertIn(f'static let date = "{day}"\n', self.repository.source.read_text())
         self.assertEqual(self.repository.git("status", "--porcelain"), "")
