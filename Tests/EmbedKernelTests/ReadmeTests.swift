@@ -1,5 +1,5 @@
-// The README's examples: each Swift block of it stands here, line for line, so that it compiles and
-// runs; where Swift is not optimised, filling GPT-2's table would take a minute, and it only compiles.
+// The README's examples, and the guide's first steps: each Swift block of them stands here, line for line,
+// so that it compiles and runs; where Swift is not optimised, filling GPT-2's table would take a minute, and it only compiles.
 
 import EmbedData
 import EmbedKernel
@@ -12,11 +12,12 @@ import Testing
   private struct Batch { let ids: [Int32] }
 
   /// Every line of every Swift block is in this file, in order.
-  @Test func blocksAreThoseOfThisFile() throws {
+  @Test(arguments: ["README.md", "Sources/Documentation/Guide.docc/StartWithSwift.md"])
+  func blocksAreThoseOfThisFile(_ path: String) throws {
     let file = URL(filePath: #filePath)
     let root = file.deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent()
-    let readme = try String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)
+    let readme = try String(contentsOf: root.appending(path: path), encoding: .utf8)
     let source = try String(contentsOf: file, encoding: .utf8)
       .split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
     let blocks = readme.components(separatedBy: "```swift\n").dropFirst()

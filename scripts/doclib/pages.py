@@ -1,6 +1,7 @@
 """Articles that are made of what stands elsewhere: README's sections, the command's help, and pictures."""
 
 import re
+import shlex
 import subprocess
 
 from benchlib import environment, modules
@@ -110,6 +111,29 @@ def of_commands(command, pairs):
     """The articles of all verbs: name and text."""
     for name, summary in pairs:
         yield f"Command-{name}", of_help(name, summary, run(command, name, "--help"))
+
+
+def check_calls(command, pairs, files):
+    """Fails where an article or README calls the command by a verb or an option that it does not have."""
+    helps = {name: run(command, name, "--help") for name, _ in pairs}
+    helps |= {name: "" for name in ("help", "--help", "--version")}
+    count = 0
+    for path in files:
+        for block in re.findall(r"(?ms)^```sh\n(.*?)^```$", path.read_text()):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:1] != ["embedkernel"] or len(words) < 2:
+                    continue
+                count += 1
+                where = f"{path.name}: '{line.strip()}'"
+                if words[1] not in helps:
+                    raise environment.Failure(f"{where}: embedkernel has no '{words[1]}'")
+                for word in words[2:]:
+                    option = word.split("=")[0]
+                    if option.startswith("--") and not re.search(rf"(?m)^  {option}\b(?!-)", helps[words[1]]):
+                        raise environment.Failure(f"{where}: embedkernel {words[1]} has no {option}")
+    if not count:
+        raise environment.Failure("no call of the command was found")
 
 
 def draw(command, folder):
