@@ -83,8 +83,8 @@ def parts(text, symbols):
         taken.update(names)
         if names:
             title, _, told = mark[1].partition(". ")
-            told = " ".join([told, *(line.strip(" *") for line in mark[2].splitlines())]).strip()
-            found.append((title.strip(" ."), told, names))
+            told = " ".join([told, *(line.strip(" *") for line in mark[2].splitlines())])
+            found.append((title.strip(" ."), " ".join(told.split()), names))
     return found
 
 

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 
 from benchlib import environment, modules
+from doclib import charts
 
 README = modules.ROOT / "README.md"
 # A section of README, the name of its article, and what the article is about.
@@ -51,8 +52,8 @@ def linked(text, articles):
     return re.sub(r"\[([^\]\[]+)\]\(([^)\s]+)\)", link, text)
 
 
-def of_readme(articles):
-    """An article for each section of README that has one: name and text."""
+def of_readme(articles, folder):
+    """An article for each section of README that has one: name and text; its charts go to the folder."""
     found = sections(README.read_text())
     for title, (name, about) in SECTIONS.items():
         if title not in found:
@@ -60,6 +61,7 @@ def of_readme(articles):
         body = linked(found[title], articles)
         body = re.sub(r"(?m)^###(#*) ", r"##\1 ", body)
         body = outside_code(body, lambda part: part.replace("<", "&lt;"))
+        body = charts.beside_tables(body, name, folder)
         yield name, f"# {title}\n\n{about}\n\n## Overview\n\n{body.strip()}\n"
 
 
