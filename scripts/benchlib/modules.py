@@ -32,6 +32,22 @@ def libraries(package):
         for target in product["targets"]})
 
 
+def in_order(names, package):
+    """Modules, each after those of them that it builds on."""
+    needs = {target["name"]: target.get("target_dependencies", []) for target in package["targets"]}
+    found = []
+
+    def add(name):
+        for other in needs.get(name, []):
+            add(other)
+        if name in names and name not in found:
+            found.append(name)
+
+    for name in sorted(names):
+        add(name)
+    return found
+
+
 def built():
     """The folder of a debug build, which is made first."""
     environment.run(["swift", "build", "--package-path", ROOT], "the package does not build")

@@ -76,8 +76,7 @@ public final class Optimizer {
   /// Groups a batch's tokens by their rows for ``step(outputGradient:scale:using:)``, and brings the
   /// rows that its forward pass reads up to date, where rows may be behind.
   ///
-  /// ``forward(_:batch:context:at:into:using:)-(_,_,_,_,Output,_)`` does this too. The layer's own
-  /// forward pass needs no preparation.
+  /// `forward` does this too. The layer's own forward pass needs no preparation.
   ///
   /// - Parameters:
   ///   - ids: Shape `[batch, context]`.
