@@ -2,6 +2,7 @@
 
 import datetime
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -95,6 +96,16 @@ class Release(unittest.TestCase):
             refused(version, "is not above 0.2.0")
         self.repository.source.write_text(SOURCE + "// more\n")
         refused("0.3.0", "not committed")
+
+    def test_how_to_cite(self):
+        """The file has what its schema asks for, and no version, which would be a second place for it."""
+        text = (ROOT / "CITATION.cff").read_text()
+        keys = re.findall(r"(?m)^([a-z-]+):", text)
+        self.assertEqual(len(keys), len(set(keys)))
+        self.assertLessEqual({"cff-version", "message", "title", "authors", "license"}, set(keys))
+        self.assertNotIn("version", keys)
+        holder = re.search(r"Copyright \(c\) \d+ (.+)", (ROOT / "LICENSE").read_text())[1]
+        self.assertIn(f"  - name: {holder}\n", text)
 
     def test_arguments(self):
         for arguments in ([], ["--check", "--tag"], ["0.2.0", "--check"]):
