@@ -21,7 +21,7 @@ import Testing
     let source = try String(contentsOf: file, encoding: .utf8)
       .split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
     let blocks = readme.components(separatedBy: "```swift\n").dropFirst()
-    #expect(blocks.count >= 4)
+    #expect(blocks.count >= 3)
     for block in blocks {
       let code = try #require(block.components(separatedBy: "```").first)
       var rest = source[...]
