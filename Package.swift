@@ -26,8 +26,6 @@ let package = Package(
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
     .executable(name: "embedkernel", targets: ["CommandEntry"]),
-    // For C programs: `scripts/install` builds the shared and the static library from it.
-    .library(name: "EmbedKernelABI", targets: ["EmbedKernelABI"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
   ],
@@ -66,7 +64,8 @@ let package = Package(
       swiftSettings: strict),
 
     // MARK: C interface
-    // The header that C programs see, with what C does better: errors of a thread, the pool of buffers.
+    // `scripts/install` makes the C library of these: the header that programs see, with what C does better
+    // (errors of a thread, the pool of buffers), and the functions.
     .target(name: "CEmbedKernel"),
     .target(
       name: "EmbedKernelABI",

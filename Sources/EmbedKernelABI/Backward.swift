@@ -2,7 +2,7 @@
 //
 // B batch, T context, N = B*T tokens, V vocabulary, D dim.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
 /// What a backward call works in, kept for the next one.
@@ -97,8 +97,9 @@ private func target(
   return unsafe .dense(buffer, writing)
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_backward(
+public func ek_backward(
   _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
   _ batch: Int64, _ context: Int64, _ vocabulary: Int64, _ dim: Int64,
   _ tokenGradient: UnsafeMutablePointer<Float>?, _ positionGradient: UnsafeMutablePointer<Float>?,
@@ -128,8 +129,9 @@ struct KeptWorkspace: ~Copyable {
   deinit { Workspace.keep(value) }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_backward_sparse(
+public func ek_backward_sparse(
   _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
   _ batch: Int64, _ context: Int64, _ vocabulary: Int64, _ dim: Int64,
   _ rows: UnsafeMutableRawPointer?, _ rowType: Int32, _ values: UnsafeMutablePointer<Float>?,

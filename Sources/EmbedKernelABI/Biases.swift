@@ -2,7 +2,7 @@
 //
 // B batch, H heads, Q queries, K keys.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
 /// A bias with its table of distances, which any number of threads may use at once.
@@ -21,8 +21,9 @@ final class BiasObject: Handled {
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_alibi(
+public func ek_bias_alibi(
   _ heads: Int64, _ slopes: UnsafePointer<Double>?, _ symmetric: Int32,
   _ bias: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
@@ -45,8 +46,9 @@ func ek_bias_alibi(
 /// No attention has more heads.
 private let mostHeads: Int64 = 1 << 20
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_t5(
+public func ek_bias_t5(
   _ buckets: Int64, _ maximumDistance: Int64, _ bidirectional: Int32,
   _ weights: UnsafePointer<Float>?, _ heads: Int64, _ bias: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
@@ -63,8 +65,9 @@ func ek_bias_t5(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_set_weights(
+public func ek_bias_set_weights(
   _ bias: OpaquePointer?, _ weights: UnsafePointer<Float>?, _ count: Int64
 ) -> Int32 {
   attempt {
@@ -182,8 +185,9 @@ extension BiasObject {
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_write(
+public func ek_bias_write(
   _ bias: OpaquePointer?, _ output: UnsafeMutableRawPointer?, _ dtype: Int32, _ batch: Int64,
   _ heads: Int64, _ queries: Int64, _ keys: Int64, _ options: UnsafePointer<ek_bias_options>?
 ) -> Int32 {
@@ -194,8 +198,9 @@ func ek_bias_write(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_add(
+public func ek_bias_add(
   _ bias: OpaquePointer?, _ logits: UnsafeMutableRawPointer?, _ dtype: Int32, _ batch: Int64,
   _ heads: Int64, _ queries: Int64, _ keys: Int64, _ options: UnsafePointer<ek_bias_options>?
 ) -> Int32 {
@@ -206,8 +211,9 @@ func ek_bias_add(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_backward(
+public func ek_bias_backward(
   _ bias: OpaquePointer?, _ gradient: UnsafeRawPointer?, _ dtype: Int32, _ batch: Int64,
   _ heads: Int64, _ queries: Int64, _ keys: Int64, _ weightGradient: UnsafeMutablePointer<Float>?,
   _ options: UnsafePointer<ek_bias_options>?
@@ -240,5 +246,6 @@ func ek_bias_backward(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_bias_destroy(_ bias: OpaquePointer?) { unsafe destroy(bias, BiasObject.self) }
+public func ek_bias_destroy(_ bias: OpaquePointer?) { unsafe destroy(bias, BiasObject.self) }

@@ -2,11 +2,12 @@
 //
 // B batch, T context, V vocabulary, D dim.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_embed(
+public func ek_embed(
   _ ids: UnsafeRawPointer?, _ idType: Int32, _ batch: Int64, _ context: Int64,
   _ tokens: UnsafeRawPointer?, _ tableType: Int32, _ vocabulary: Int64, _ dim: Int64,
   _ positions: UnsafeRawPointer?, _ maximum: Int64, _ output: UnsafeMutableRawPointer?,

@@ -79,8 +79,7 @@ struct Facts {
 
   init(of error: any Error) {
     message = "\(error)"
-    // A case's name is its first label.
-    kind = String("\(Mirror(reflecting: error).children.first?.label ?? "")")
+    name(error)
     switch error {
     case let error as CallError: take(error)
     case let error as EmbedError: take(error)
@@ -91,6 +90,11 @@ struct Facts {
     case let error as DataError: take(error)
     default: break
     }
+  }
+
+  /// The kind is the name of the error's case, which is its first label.
+  private mutating func name(_ error: any Error) {
+    kind = Mirror(reflecting: error).children.first?.label ?? ""
   }
 
   private mutating func set(
@@ -145,6 +149,7 @@ struct Facts {
   // MARK: Of the engine
 
   private mutating func take(_ error: EmbedError) {
+    name(error)
     switch error {
     case .tokenOutOfRange(let id, let row, let position, let vocabulary):
       set(
@@ -173,7 +178,9 @@ struct Facts {
     case .invalidField(let field, _, _): set(EK_ERROR_INVALID_FIELD, argument: field)
     case .distanceOutOfRange(let distance, let limit):
       set(EK_ERROR_DISTANCE_OUT_OF_RANGE, value: distance, bound: limit)
-    case .unpairedDocuments: set(EK_ERROR_UNPAIRED_DOCUMENTS)
+    case .unpairedDocuments:
+      set(EK_ERROR_UNPAIRED_DOCUMENTS)
+      kind = "unpairedDocuments"
     case .sizeOverflow(let argument, _): set(EK_ERROR_SIZE_OVERFLOW, argument: argument)
     case .overlappingMemory(let argument): set(EK_ERROR_OVERLAPPING_MEMORY, argument: argument)
     case .outOfMemory(let bytes): set(EK_ERROR_OUT_OF_MEMORY, value: bytes)
@@ -186,12 +193,12 @@ struct Facts {
     case .factorisationFailed(let routine, let info):
       set(EK_ERROR_FACTORISATION_FAILED, argument: routine, value: info)
     }
-    if case .unpairedDocuments = error { kind = "unpairedDocuments" }
   }
 
   // MARK: Of files
 
   private mutating func take(_ error: FileError) {
+    name(error)
     switch error {
     case .system(_, let path, let code):
       let isMissing = code == noSuchFile
@@ -203,6 +210,7 @@ struct Facts {
   }
 
   private mutating func take(_ error: SafetensorsError) {
+    name(error)
     switch error {
     case .file(let file): take(file)
     case .truncatedHeader(let path, _, _), .headerTooLong(let path, _, _),

@@ -3,7 +3,7 @@
 //
 // B batch, T context, N = B*T tokens, V vocabulary, D dim, S segments.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
 /// What a call of the fused layer is made of.
@@ -97,8 +97,9 @@ private func call(
     kernels: try unsafe kernels(given.backend, given.threads))
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_embed_fused(
+public func ek_embed_fused(
   _ ids: UnsafeRawPointer?, _ idType: Int32, _ batch: Int64, _ context: Int64,
   _ tokens: UnsafePointer<Float>?, _ vocabulary: Int64, _ dim: Int64,
   _ positions: UnsafePointer<Float>?, _ maximum: Int64, _ output: UnsafeMutablePointer<Float>?,
@@ -115,8 +116,9 @@ func ek_embed_fused(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_embed_fused_backward(
+public func ek_embed_fused_backward(
   _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
   _ batch: Int64, _ context: Int64, _ tokens: UnsafePointer<Float>?, _ vocabulary: Int64,
   _ dim: Int64, _ positions: UnsafePointer<Float>?, _ maximum: Int64,
@@ -226,8 +228,9 @@ private func isEmpty(_ rows: Int64, _ dim: Int64) throws -> Bool {
   return rows == 0
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_normalize(
+public func ek_normalize(
   _ input: UnsafePointer<Float>?, _ rows: Int64, _ dim: Int64, _ norm: Int32,
   _ gamma: UnsafePointer<Float>?, _ beta: UnsafePointer<Float>?, _ epsilon: Float,
   _ output: UnsafeMutablePointer<Float>?, _ threads: Int32
@@ -242,8 +245,9 @@ func ek_normalize(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_normalize_backward(
+public func ek_normalize_backward(
   _ outputGradient: UnsafePointer<Float>?, _ input: UnsafePointer<Float>?, _ rows: Int64,
   _ dim: Int64, _ norm: Int32, _ gamma: UnsafePointer<Float>?, _ beta: UnsafePointer<Float>?,
   _ epsilon: Float, _ inputGradient: UnsafeMutablePointer<Float>?,

@@ -1,13 +1,15 @@
 // The library itself: its versions, the machine, threads, and the pool of buffers.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_abi_version() -> Int32 { Int32(EK_ABI_VERSION) }
+public func ek_abi_version() -> Int32 { Int32(EK_ABI_VERSION) }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_version() -> UnsafePointer<CChar>? { unsafe UnsafePointer(version) }
+public func ek_version() -> UnsafePointer<CChar>? { unsafe UnsafePointer(version) }
 
 /// The version as C reads it; never released.
 private nonisolated(unsafe) let version: UnsafeMutablePointer<CChar> = {
@@ -20,11 +22,13 @@ private nonisolated(unsafe) let version: UnsafeMutablePointer<CChar> = {
   return unsafe text.baseAddress.unsafelyUnwrapped
 }()
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_cpu_count() -> Int32 { Int32(clamping: Threads.available) }
+public func ek_cpu_count() -> Int32 { Int32(clamping: Threads.available) }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_set_threads(_ threads: Int32) -> Int32 {
+public func ek_set_threads(_ threads: Int32) -> Int32 {
   attempt {
     guard threads >= 0 else {
       throw EmbedError.invalidSize(argument: "threads", value: Int(threads), expected: "0 or more")
@@ -33,11 +37,13 @@ func ek_set_threads(_ threads: Int32) -> Int32 {
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_threads() -> Int32 { ekc_default_threads() }
+public func ek_threads() -> Int32 { ekc_default_threads() }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_describe(
+public func ek_describe(
   _ text: UnsafeMutablePointer<CChar>?, _ capacity: Int, _ length: UnsafeMutablePointer<Int>?
 ) -> Int32 {
   attempt {
@@ -52,8 +58,9 @@ func ek_describe(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_dtype_size(_ dtype: Int32) -> Int {
+public func ek_dtype_size(_ dtype: Int32) -> Int {
   switch Int(dtype) {
   case EK_DTYPE_INT8, EK_DTYPE_UINT8, EK_DTYPE_BOOL: 1
   case EK_DTYPE_FLOAT16, EK_DTYPE_BFLOAT16, EK_DTYPE_INT16, EK_DTYPE_UINT16: 2
@@ -63,8 +70,9 @@ func ek_dtype_size(_ dtype: Int32) -> Int {
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_convert(
+public func ek_convert(
   _ input: UnsafeRawPointer?, _ inputType: Int32, _ output: UnsafeMutableRawPointer?,
   _ outputType: Int32, _ count: Int64
 ) -> Int32 {
@@ -88,8 +96,9 @@ func ek_convert(
 /// From here on the system is asked whether it has the memory.
 private let largeBuffer = 2 << 20
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_buffer_take(
+public func ek_buffer_take(
   _ bytes: Int, _ buffer: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
 ) -> Int32 {
   attempt {
@@ -114,26 +123,30 @@ func ek_buffer_take(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_buffer_give_back(_ buffer: UnsafeMutableRawPointer?) -> Int32 {
+public func ek_buffer_give_back(_ buffer: UnsafeMutableRawPointer?) -> Int32 {
   guard let buffer = unsafe buffer else { return 0 }
   if unsafe ekc_buffer_return(buffer) { return 0 }
   return tell(CallError.pointer("buffer", fault: "no buffer that is taken"))
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_buffers_get_info(_ info: UnsafeMutablePointer<ek_buffers_info>?) -> Int32 {
+public func ek_buffers_get_info(_ info: UnsafeMutablePointer<ek_buffers_info>?) -> Int32 {
   attempt { try unsafe ekc_buffers_describe(place(of: info, "info")) }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_buffers_set_limit(_ bytes: UInt64) -> Int32 {
+public func ek_buffers_set_limit(_ bytes: UInt64) -> Int32 {
   ekc_buffers_limit(bytes)
   return 0
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_buffers_empty(_ released: UnsafeMutablePointer<UInt64>?) -> Int32 {
+public func ek_buffers_empty(_ released: UnsafeMutablePointer<UInt64>?) -> Int32 {
   attempt {
     if unsafe released != nil { _ = try unsafe place(of: released, "released") }
     Workspace.releaseKept()

@@ -3,7 +3,7 @@
 //
 // R rows, D dim.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
 /// An optimiser with what its calls work in. One call at a time: the lock is held for as long as it runs.
@@ -71,7 +71,7 @@ struct RuleNumbers: Equatable {
 }
 
 /// The rule that options ask for, and its numbers.
-private func rule(
+func rule(
   _ options: ek_optimizer_options
 ) throws -> (rule: UpdateRule, numbers: RuleNumbers) {
   let numbers = unsafe RuleNumbers(
@@ -107,8 +107,9 @@ private func stateMemory(
   return unsafe StateMemory(found, of: BorrowedMemory())
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_create(
+public func ek_optimizer_create(
   _ table: OpaquePointer?, _ options: UnsafePointer<ek_optimizer_options>?,
   _ optimizer: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
@@ -164,20 +165,23 @@ private func updates(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_destroy(_ optimizer: OpaquePointer?) {
+public func ek_optimizer_destroy(_ optimizer: OpaquePointer?) {
   unsafe destroy(optimizer, OptimizerObject.self)
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_abandon(_ optimizer: OpaquePointer?) {
+public func ek_optimizer_abandon(_ optimizer: OpaquePointer?) {
   guard let found: OptimizerObject = try? unsafe object(optimizer, "optimizer") else { return }
   found.lock.withLock { _ in found.optimizer.abandon() }
   unsafe destroy(optimizer, OptimizerObject.self)
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_move(
+public func ek_optimizer_move(
   _ optimizer: OpaquePointer?, _ data: UnsafeMutableRawPointer?,
   _ state: UnsafePointer<UnsafeMutableRawPointer?>?, _ stateCount: Int64
 ) -> Int32 {
@@ -243,8 +247,9 @@ private func step(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_step_rows(
+public func ek_optimizer_step_rows(
   _ optimizer: OpaquePointer?, _ rows: UnsafeRawPointer?, _ rowType: Int32, _ count: Int64,
   _ values: UnsafePointer<Float>?, _ options: UnsafePointer<ek_step_options>?
 ) -> Int32 {
@@ -274,8 +279,9 @@ func ek_optimizer_step_rows(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_step_dense(
+public func ek_optimizer_step_dense(
   _ optimizer: OpaquePointer?, _ gradient: UnsafePointer<Float>?,
   _ options: UnsafePointer<ek_step_options>?
 ) -> Int32 {
@@ -287,8 +293,9 @@ func ek_optimizer_step_dense(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_step_output(
+public func ek_optimizer_step_output(
   _ optimizer: OpaquePointer?, _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?,
   _ idType: Int32, _ count: Int64, _ options: UnsafePointer<ek_step_options>?
 ) -> Int32 {
@@ -325,8 +332,9 @@ extension TokenIDs {
 
 // MARK: Rows that are behind
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_catch_up(
+public func ek_optimizer_catch_up(
   _ optimizer: OpaquePointer?, _ ids: UnsafeRawPointer?, _ idType: Int32, _ count: Int64
 ) -> Int32 {
   attempt {
@@ -340,8 +348,9 @@ func ek_optimizer_catch_up(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_optimizer_get(
+public func ek_optimizer_get(
   _ optimizer: OpaquePointer?, _ steps: UnsafeMutablePointer<Int64>?,
   _ isBehind: UnsafeMutablePointer<Int32>?, _ stateCount: UnsafeMutablePointer<Int64>?,
   _ memoryBytes: UnsafeMutablePointer<Int64>?
@@ -363,88 +372,6 @@ func ek_optimizer_get(
       if unsafe memoryBytes != nil {
         try unsafe place(of: memoryBytes, "memory_bytes").pointee = Int64(optimizer.memoryBytes)
       }
-    }
-  }
-}
-
-// MARK: State
-
-@c @implementation
-func ek_optimizer_state(
-  _ optimizer: OpaquePointer?, _ index: Int64, _ array: UnsafeMutablePointer<ek_state_array>?
-) -> Int32 {
-  attempt {
-    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
-    let place = try unsafe place(of: array, "array")
-    let arrays = found.optimizer.stateArrays
-    guard index >= 0, index < arrays.count else {
-      throw CallError.index("index", value: Int(index), count: arrays.count)
-    }
-    let array = arrays[Int(index)]
-    unsafe place.pointee = array.described(at: found.optimizer.memory(of: array).baseAddress)
-  }
-}
-
-@c @implementation
-func ek_optimizer_state_layout(
-  _ options: UnsafePointer<ek_optimizer_options>?, _ rows: Int64, _ dim: Int64,
-  _ arrays: UnsafeMutablePointer<ek_state_array>?, _ capacity: Int64,
-  _ count: UnsafeMutablePointer<Int64>?
-) -> Int32 {
-  attempt {
-    let given = try unsafe required(options, "options")
-    let place = try unsafe place(of: count, "count")
-    guard rows > 0, dim > 0 else {
-      throw EmbedError.invalidSize(
-        argument: rows > 0 ? "dim" : "rows", value: Int(rows > 0 ? dim : rows),
-        expected: "1 or more")
-    }
-    _ = try elementCount("optimiser state", Int(rows), Int(dim))
-    let list = try unsafe rule(given).rule.stateArrays(rows: Int(rows), dim: Int(dim))
-    let room = try EmbedKernelABI.count(capacity, "capacity")
-    let memory = try unsafe writable(arrays, room, "arrays")
-    unsafe place.pointee = Int64(list.count)
-    for (i, array) in list.prefix(room).enumerated() { unsafe memory[i] = array.described(at: nil) }
-  }
-}
-
-@c @implementation
-func ek_optimizer_set_step_count(_ optimizer: OpaquePointer?, _ steps: Int64) -> Int32 {
-  attempt {
-    let found: OptimizerObject = try unsafe object(optimizer, "optimizer")
-    try found.lock.withLock { _ in try found.optimizer.restart(at: Int(steps)) }
-  }
-}
-
-extension StateArray {
-  fileprivate func described(at data: UnsafeMutableRawPointer?) -> ek_state_array {
-    var array = unsafe ek_state_array()
-    unsafe array.name = UnsafeRawPointer(Self.name(name).utf8Start)
-      .assumingMemoryBound(to: CChar.self)
-    unsafe array.dtype =
-      switch element {
-      case .float32: Int32(EK_DTYPE_FLOAT32)
-      case .int32: Int32(EK_DTYPE_INT32)
-      case .int8: Int32(EK_DTYPE_INT8)
-      }
-    unsafe array.rank = Int32(shape.count)
-    unsafe array.shape = (Int64(shape[0]), shape.count > 1 ? Int64(shape[1]) : 1)
-    unsafe array.bytes = Int64(byteCount)
-    unsafe array.data = data
-    return unsafe array
-  }
-
-  /// The names as texts that last.
-  private static func name(_ name: String) -> StaticString {
-    switch name {
-    case "exp_avg": "exp_avg"
-    case "exp_avg_sq": "exp_avg_sq"
-    case "momentum": "momentum"
-    case "sum": "sum"
-    case "residual": "residual"
-    case "parameter_steps": "parameter_steps"
-    case "moment_steps": "moment_steps"
-    default: "state"
     }
   }
 }

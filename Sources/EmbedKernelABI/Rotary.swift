@@ -2,7 +2,7 @@
 //
 // B batch, H heads, T context, D head dim.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 internal import EmbedModels
 
@@ -19,8 +19,9 @@ private func layout(_ number: Int32) throws -> RotaryLayout? {
   return try choice(number, .halves, .interleaved, name: "layout")
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_create(
+public func ek_rotary_create(
   _ headDim: Int64, _ rotaryDim: Int64, _ base: Double, _ layout: Int32,
   _ rotary: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
@@ -62,8 +63,9 @@ private func make(
   return unsafe try makeHandle(RotaryObject(RotaryEmbedding(configuration)))
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_from_config(
+public func ek_rotary_from_config(
   _ json: UnsafePointer<CChar>?, _ length: Int, _ layerType: UnsafePointer<CChar>?,
   _ layout: Int32, _ headDim: Int64, _ rotary: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
@@ -73,8 +75,9 @@ func ek_rotary_from_config(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_from_config_file(
+public func ek_rotary_from_config_file(
   _ path: UnsafePointer<CChar>?, _ layerType: UnsafePointer<CChar>?, _ layout: Int32,
   _ headDim: Int64, _ rotary: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
@@ -85,8 +88,9 @@ func ek_rotary_from_config_file(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_layer_types(
+public func ek_rotary_layer_types(
   _ json: UnsafePointer<CChar>?, _ length: Int, _ memory: UnsafeMutablePointer<CChar>?,
   _ capacity: Int, _ needed: UnsafeMutablePointer<Int>?
 ) -> Int32 {
@@ -96,8 +100,9 @@ func ek_rotary_layer_types(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_get(
+public func ek_rotary_get(
   _ rotary: OpaquePointer?, _ info: UnsafeMutablePointer<ek_rotary_info>?
 ) -> Int32 {
   attempt {
@@ -112,8 +117,9 @@ func ek_rotary_get(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotate(
+public func ek_rotate(
   _ rotary: OpaquePointer?, _ input: UnsafeRawPointer?, _ output: UnsafeMutableRawPointer?,
   _ dtype: Int32, _ batch: Int64, _ heads: Int64, _ context: Int64,
   _ options: UnsafePointer<ek_rotate_options>?
@@ -184,8 +190,9 @@ private func rotation(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_rows(
+public func ek_rotary_rows(
   _ rotary: OpaquePointer?, _ first: Int64, _ count: Int64,
   _ cosines: UnsafeMutablePointer<Float>?, _ sines: UnsafeMutablePointer<Float>?
 ) -> Int32 {
@@ -201,5 +208,6 @@ func ek_rotary_rows(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_rotary_destroy(_ rotary: OpaquePointer?) { unsafe destroy(rotary, RotaryObject.self) }
+public func ek_rotary_destroy(_ rotary: OpaquePointer?) { unsafe destroy(rotary, RotaryObject.self) }

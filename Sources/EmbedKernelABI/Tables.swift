@@ -1,6 +1,6 @@
 // Tables behind handles: of this library's memory or of the caller's.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
 /// A table of any of the three element types.
@@ -64,8 +64,9 @@ final class TableObject: Handled {
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_table_create(
+public func ek_table_create(
   _ rows: Int64, _ dim: Int64, _ dtype: Int32, _ table: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
   attempt {
@@ -115,8 +116,9 @@ private func borrowed(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_table_borrow(
+public func ek_table_borrow(
   _ data: UnsafeMutableRawPointer?, _ rows: Int64, _ dim: Int64, _ dtype: Int32,
   _ release: (@convention(c) (UnsafeMutableRawPointer?) -> Void)?,
   _ context: UnsafeMutableRawPointer?, _ table: UnsafeMutablePointer<OpaquePointer?>?
@@ -130,8 +132,9 @@ func ek_table_borrow(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_table_get(
+public func ek_table_get(
   _ table: OpaquePointer?, _ data: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
   _ rows: UnsafeMutablePointer<Int64>?, _ dim: UnsafeMutablePointer<Int64>?,
   _ dtype: UnsafeMutablePointer<Int32>?
@@ -145,8 +148,9 @@ func ek_table_get(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_table_synchronise(
+public func ek_table_synchronise(
   _ table: OpaquePointer?, _ ids: UnsafeRawPointer?, _ idType: Int32, _ count: Int64
 ) -> Int32 {
   attempt {
@@ -176,8 +180,9 @@ func checkRows(_ ids: TokenIDs, below rows: Int) throws {
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_table_draw(_ table: OpaquePointer?, _ how: Int32, _ a: Double, _ seed: UInt64) -> Int32 {
+public func ek_table_draw(_ table: OpaquePointer?, _ how: Int32, _ a: Double, _ seed: UInt64) -> Int32 {
   attempt {
     let object: TableObject = try unsafe object(table, "table")
     let table = try object.floats("table")
@@ -196,13 +201,15 @@ func ek_table_draw(_ table: OpaquePointer?, _ how: Int32, _ a: Double, _ seed: U
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_table_destroy(_ table: OpaquePointer?) { unsafe destroy(table, TableObject.self) }
+public func ek_table_destroy(_ table: OpaquePointer?) { unsafe destroy(table, TableObject.self) }
 
 // MARK: Norms of rows
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_renormalize_rows(
+public func ek_renormalize_rows(
   _ table: UnsafeMutableRawPointer?, _ dtype: Int32, _ vocabulary: Int64, _ dim: Int64,
   _ ids: UnsafeRawPointer?, _ idType: Int32, _ count: Int64, _ maximum: Double, _ order: Double,
   _ changed: UnsafeMutablePointer<Int64>?

@@ -2,7 +2,7 @@
 //
 // N rows, V vocabulary, D dim.
 
-internal import CEmbedKernel
+public import CEmbedKernel
 internal import EmbedKernel
 
 /// A head over the caller's table, for the length of a call.
@@ -17,8 +17,9 @@ private func projection(
   return try TiedProjection(TokenEmbedding(table: borrowed), scale: scale)
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_tied_logits(
+public func ek_tied_logits(
   _ hidden: UnsafePointer<Float>?, _ rows: Int64, _ table: UnsafePointer<Float>?,
   _ vocabulary: Int64, _ dim: Int64, _ scale: Float, _ logits: UnsafeMutablePointer<Float>?
 ) -> Int32 {
@@ -31,8 +32,9 @@ func ek_tied_logits(
   }
 }
 
+/// Documented in embedkernel.h.
 @c @implementation
-func ek_tied_backward(
+public func ek_tied_backward(
   _ logitGradient: UnsafePointer<Float>?, _ hidden: UnsafePointer<Float>?, _ rows: Int64,
   _ table: UnsafePointer<Float>?, _ vocabulary: Int64, _ dim: Int64, _ scale: Float,
   _ hiddenGradient: UnsafeMutablePointer<Float>?, _ tableGradient: UnsafeMutablePointer<Float>?

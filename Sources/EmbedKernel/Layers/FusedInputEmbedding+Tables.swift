@@ -54,7 +54,7 @@ extension FusedInputEmbedding {
   }
 
   @usableFromInline
-  func backward(
+  package func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ segmentIDs: TokenIDs?,
     _ shape: EmbeddingShape, _ place: PositionIDs, _ step: UInt64?,
     _ gradient: inout FusedEmbeddingGradient, _ tables: inout InputGradient,
