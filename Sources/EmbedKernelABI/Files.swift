@@ -62,9 +62,10 @@ private func unknownType(_ code: Int32) -> CallError {
   let metadata: [(key: UnsafePointer<CChar>, value: UnsafePointer<CChar>)]
   let tensors: [ek_tensor]
   let indices: [String: Int]
-  private let memory = KeptMemory()
+  private let memory: KeptMemory
 
   init(_ path: String) throws {
+    let memory = KeptMemory()
     let file = try Safetensors(contentsOf: path, access: .mapped)
     var tensors: [ek_tensor] = unsafe []
     var indices: [String: Int] = [:]
@@ -86,6 +87,7 @@ private func unknownType(_ code: Int32) -> CallError {
     unsafe metadata = pairs.map { unsafe (memory.text($0.key), memory.text($0.value)) }
     unsafe self.tensors = tensors
     self.indices = indices
+    self.memory = memory
     self.file = file
   }
 }
@@ -136,11 +138,19 @@ public func ek_safetensors_find(
     let place = try unsafe place(of: tensor, "tensor")
     let name = try unsafe text(name, "name")
     guard let index = found.indices[name] else {
-      // The file's own error names those nearest to it.
-      _ = try found.file.bytes(of: name)
-      throw CallError.missing(name, path: found.file.path, message: "no tensor \(name)")
+      throw fault(of: found.file, name)
     }
     unsafe place.pointee = found.tensors[index]
+  }
+}
+
+/// Why a file has no tensor of a name: its own error names those nearest to it.
+private func fault(of file: borrowing Safetensors, _ name: String) -> any Error {
+  do {
+    let bytes = try file.bytes(of: name)
+    return CallError.missing(name, path: file.path, message: "\(name): \(bytes.byteCount) bytes")
+  } catch {
+    return error
   }
 }
 

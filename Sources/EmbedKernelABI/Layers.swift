@@ -280,18 +280,24 @@ extension LayerGradientObject {
         tables.positions.count, UnsafePointer(tables.positions.rowIDMemory),
         UnsafePointer(tables.positions.valueMemory)
       )
-    case EK_PART_SEGMENTS: return unsafe all(fused.segments, dim)
-    case EK_PART_GAMMA: return unsafe all(fused.gamma, dim)
-    default: return unsafe all(fused.beta, dim)
+    default:
+      let (count, values) = unsafe parameters(of: fused, part)
+      return unsafe (count / dim, nil, values)
     }
   }
+}
 
-  /// Their memory stays until the gradient is used again.
-  private func all(
-    _ values: Span<Float>, _ dim: Int
-  ) -> (count: Int, rows: UnsafePointer<Int32>?, values: UnsafePointer<Float>?) {
-    unsafe (values.count / dim, nil, values.withUnsafeBufferPointer { $0.baseAddress })
-  }
+/// The gradient of parameters of which all rows are there. The memory stays until it is used again.
+private func parameters(
+  of gradient: borrowing FusedEmbeddingGradient, _ part: Int32
+) -> (count: Int, values: UnsafePointer<Float>?) {
+  let values =
+    switch Int(part) {
+    case EK_PART_SEGMENTS: gradient.segments
+    case EK_PART_GAMMA: gradient.gamma
+    default: gradient.beta
+    }
+  return unsafe (values.count, values.withUnsafeBufferPointer { $0.baseAddress })
 }
 
 /// Documented in embedkernel.h.

@@ -1,6 +1,6 @@
 // Tables behind handles: of this library's memory or of the caller's.
 
-public import CEmbedKernel
+internal import CEmbedKernel
 internal import EmbedKernel
 
 /// A table of any of the three element types.

@@ -2,7 +2,7 @@
 //
 // N rows, V vocabulary, D dim.
 
-public import CEmbedKernel
+internal import CEmbedKernel
 internal import EmbedKernel
 
 /// A head over the caller's table, for the length of a call.
