@@ -1,6 +1,6 @@
-// The pool of buffers for outputs. A new buffer's pages are touched here, huge ones where the system has
-// them; a buffer that is given back waits in the list of its size for the next output as large. What lies
-// idle is bounded: the one that waited longest goes first.
+// The pool of buffers for outputs. A new buffer's pages are touched here, huge ones where the
+// system has them; a buffer that is given back waits in the list of its size for the next output as
+// large. What lies idle is bounded: the one that waited longest goes first.
 //
 // Sizes are rounded up to one of eight steps between powers of two and to pages.
 #define _GNU_SOURCE

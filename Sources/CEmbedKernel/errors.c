@@ -1,5 +1,5 @@
-// The error of each thread. Its texts lie in memory of the thread itself, so that telling an error can't
-// fail and leaves nothing behind.
+// The error of each thread. Its texts lie in memory of the thread itself, so that telling an error
+// can't fail and leaves nothing behind.
 #include "CEmbedKernelSupport.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-// Handles as numbers, and the lock that keeps their list; and what calls keep for each other. A fork while
-// another thread holds a lock would leave the child without the thread that gives it back, so forks wait
-// for it.
+// Handles as numbers, and the lock that keeps their list; and what calls keep for each other. A
+// fork while another thread holds a lock would leave the child without the thread that gives it
+// back, so forks wait for it.
 #include "CEmbedKernelSupport.h"
 #include "locks.h"
 

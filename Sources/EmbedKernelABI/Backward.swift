@@ -181,7 +181,10 @@ private func checkApart(
   _ values: UnsafeMutableBufferPointer<Float>, _ rows: TokenIDs
 ) throws {
   let read = unsafe [
-    ("output gradient", Stretch(UnsafeRawPointer(outputGradient.baseAddress), outputGradient.count * 4)),
+    (
+      "output gradient",
+      Stretch(UnsafeRawPointer(outputGradient.baseAddress), outputGradient.count * 4)
+    ),
     ("ids", Stretch(ids.base, ids.bytes)),
   ]
   let written = unsafe [

@@ -105,7 +105,9 @@ public func ek_safetensors_open(
 
 /// Documented in embedkernel.h.
 @c @implementation
-public func ek_safetensors_count(_ file: OpaquePointer?, _ count: UnsafeMutablePointer<Int64>?) -> Int32 {
+public func ek_safetensors_count(_ file: OpaquePointer?, _ count: UnsafeMutablePointer<Int64>?)
+  -> Int32
+{
   attempt {
     let found: SafetensorsObject = try unsafe object(file, "file")
     try unsafe place(of: count, "count").pointee = Int64(found.tensors.count)

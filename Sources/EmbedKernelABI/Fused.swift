@@ -154,7 +154,9 @@ private func backward(
   func part(
     _ memory: UnsafeMutablePointer<Float>?, rows: Int?, _ name: StaticString
   ) throws -> UnsafeMutableBufferPointer<Float> {
-    guard unsafe memory != nil else { return unsafe UnsafeMutableBufferPointer(start: nil, count: 0) }
+    guard unsafe memory != nil else {
+      return unsafe UnsafeMutableBufferPointer(start: nil, count: 0)
+    }
     guard let rows else {
       throw EmbedError.unsupported(
         argument: "\(name)", value: "of a part that the call lacks", expected: "NULL")

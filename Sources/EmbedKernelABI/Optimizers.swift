@@ -195,7 +195,8 @@ public func ek_optimizer_move(
       }
       if unsafe state != nil, !found.hasForeignState {
         throw EmbedError.unsupported(
-          argument: "state", value: "memory of this library", expected: "state that the caller brought")
+          argument: "state", value: "memory of this library",
+          expected: "state that the caller brought")
       }
       let memory =
         unsafe state == nil ? nil : try unsafe stateMemory(state, stateCount, optimizer.stateArrays)

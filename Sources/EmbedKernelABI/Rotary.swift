@@ -210,4 +210,6 @@ public func ek_rotary_rows(
 
 /// Documented in embedkernel.h.
 @c @implementation
-public func ek_rotary_destroy(_ rotary: OpaquePointer?) { unsafe destroy(rotary, RotaryObject.self) }
+public func ek_rotary_destroy(_ rotary: OpaquePointer?) {
+  unsafe destroy(rotary, RotaryObject.self)
+}

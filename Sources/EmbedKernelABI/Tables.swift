@@ -182,7 +182,9 @@ func checkRows(_ ids: TokenIDs, below rows: Int) throws {
 
 /// Documented in embedkernel.h.
 @c @implementation
-public func ek_table_draw(_ table: OpaquePointer?, _ how: Int32, _ a: Double, _ seed: UInt64) -> Int32 {
+public func ek_table_draw(_ table: OpaquePointer?, _ how: Int32, _ a: Double, _ seed: UInt64)
+  -> Int32
+{
   attempt {
     let object: TableObject = try unsafe object(table, "table")
     let table = try object.floats("table")

@@ -20,8 +20,12 @@ void check(int code) {
   if (code != EK_OK) throw Error();
 }
 
-template <auto destroy> struct Destroy {
-  template <class Handle> void operator()(Handle *handle) const { destroy(handle); }
+template <auto destroy>
+struct Destroy {
+  template <class Handle>
+  void operator()(Handle *handle) const {
+    destroy(handle);
+  }
 };
 using Rotary = std::unique_ptr<ek_rotary, Destroy<ek_rotary_destroy>>;
 using File = std::unique_ptr<ek_safetensors, Destroy<ek_safetensors_destroy>>;
@@ -55,7 +59,8 @@ void reads(const std::string &path) {
   const File file(opened);
   ek_tensor found;
   check(ek_safetensors_find(file.get(), "wte", &found));
-  expect(found.bytes == 24 && static_cast<const float *>(found.data)[5] == 6, "the file is another");
+  expect(found.bytes == 24 && static_cast<const float *>(found.data)[5] == 6,
+         "the file is another");
   try {
     check(ek_safetensors_find(file.get(), "wpe", &found));
     expect(false, "a tensor was found that is not there");

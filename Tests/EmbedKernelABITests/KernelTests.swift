@@ -188,7 +188,9 @@ private let wide = Int32(EK_DTYPE_INT64)
     }
     // Along its gradient the sum of g * output changes by the gradient's square.
     let g = numbers(20, seed: 7)
-    var (inputGradient, gammaGradient) = ([Float](repeating: 9, count: 20), [Float](repeating: 0, count: 5))
+    var (inputGradient, gammaGradient) = (
+      [Float](repeating: 9, count: 20), [Float](repeating: 0, count: 5)
+    )
     expectOK(
       unsafe ek_normalize_backward(
         g, input, 4, 5, Int32(EK_NORM_LAYER), gamma, beta, 1e-5, &inputGradient, &gammaGradient,

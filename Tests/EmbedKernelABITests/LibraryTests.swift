@@ -19,7 +19,8 @@ import Testing
     #expect(told.value == Int64(length + 1))
     var text = [CChar](repeating: 1, count: length + 1)
     expectOK(unsafe ek_describe(&text, text.count, &length))
-    #expect(String(decoding: text.map { UInt8(bitPattern: $0) }, as: UTF8.self).contains("OpenBLAS"))
+    #expect(
+      String(decoding: text.map { UInt8(bitPattern: $0) }, as: UTF8.self).contains("OpenBLAS"))
   }
 
   @Test func threadsAreTheProcesses() {
@@ -96,8 +97,9 @@ import Testing
     var rows: Int64 = 0
     expectOK(unsafe ek_table_get(table, nil, &rows, nil, nil))
     #expect(rows == 3)
-    for other in unsafe [rotary, nil, OpaquePointer(bitPattern: 12_345), OpaquePointer(bitPattern: -1)]
-    {
+    for other in unsafe [
+      rotary, nil, OpaquePointer(bitPattern: 12_345), OpaquePointer(bitPattern: -1),
+    ] {
       let told = expectFault(
         EK_ERROR_INVALID_HANDLE, unsafe ek_table_get(other, nil, nil, nil, nil))
       #expect(told.argument == "table")

@@ -27,7 +27,8 @@ private final class Steps {
       unsafe options.name = name
       unsafe options.learning_rate = 0.1
       for path in [
-        \ek_optimizer_options.weight_decay, \.beta1, \.beta2, \.epsilon, \.initial_sum, \.rate_decay,
+        \ek_optimizer_options.weight_decay, \.beta1, \.beta2, \.epsilon, \.initial_sum,
+        \.rate_decay,
       ] { unsafe options[keyPath: path] = .nan }
       unsafe options.untouched = Int32(untouched)
       unsafe options.frozen_row = -1
@@ -35,7 +36,8 @@ private final class Steps {
       var arrays = unsafe [ek_state_array](repeating: ek_state_array(), count: 8)
       expectOK(unsafe ek_optimizer_state_layout(&options, 12, 5, &arrays, 8, &count))
       for array in unsafe arrays[..<Int(count)] {
-        let memory = unsafe UnsafeMutableRawPointer.allocate(byteCount: Int(array.bytes), alignment: 4)
+        let memory = unsafe UnsafeMutableRawPointer.allocate(
+          byteCount: Int(array.bytes), alignment: 4)
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: Int(array.bytes))
         unsafe state.append(memory)
       }
@@ -144,7 +146,9 @@ private final class Steps {
   }
 
   @Test func memoryMayMove() {
-    let (stays, moves) = (Steps("adamw", EK_UNTOUCHED_CAUGHT_UP), Steps("adamw", EK_UNTOUCHED_CAUGHT_UP))
+    let (stays, moves) = (
+      Steps("adamw", EK_UNTOUCHED_CAUGHT_UP), Steps("adamw", EK_UNTOUCHED_CAUGHT_UP)
+    )
     let other = Steps("adamw", EK_UNTOUCHED_CAUGHT_UP)
     for k in 0..<4 {
       let values = numbers(5, seed: UInt64(k))

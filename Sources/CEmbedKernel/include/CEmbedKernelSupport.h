@@ -1,5 +1,5 @@
-// What the library behind embedkernel.h needs of C: errors of a thread, names of handles, and the pool
-// of buffers. Not installed.
+// What the library behind embedkernel.h needs of C: errors of a thread, names of handles, and the
+// pool of buffers. Not installed.
 #ifndef CEMBEDKERNEL_SUPPORT_H
 #define CEMBEDKERNEL_SUPPORT_H
 

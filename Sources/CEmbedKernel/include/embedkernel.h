@@ -1,6 +1,6 @@
 /*
- * EmbedKernel for C (C11 or later) and C++ (C++17 or later): the input-embedding layer of language models
- * on memory of yours. Link `libembedkernel`; `pkg-config embedkernel` and CMake's
+ * EmbedKernel for C (C11 or later) and C++ (C++17 or later): the input-embedding layer of language
+ * models on memory of yours. Link `libembedkernel`; `pkg-config embedkernel` and CMake's
  * `find_package(EmbedKernel)` say how.
  *
  *   float output[2 * 3 * 4];
@@ -12,24 +12,24 @@
  * Letters: B batch, T context, N = B*T tokens, V vocabulary, D dim. Arrays are dense and row-major.
  * Sizes and indices are 64-bit and signed; a negative one is an error, never a wrap-around.
  *
- * Errors. Functions return EK_OK, or a code other than 0 after which `ek_last_error()` tells the facts on
- * the same thread. Where a function fails it has written nothing to the caller's arrays, except where it
- * says so. NULL for an array that has elements, an address that its element type's alignment does not
- * divide, sizes whose product overflows, an output that overlaps an input, and a handle that is NULL, of
- * another kind, or destroyed are all errors; no argument makes the library abort. It cannot see how long
- * your arrays are: they must have the shapes that are said.
+ * Errors. Functions return EK_OK, or a code other than 0 after which `ek_last_error()` tells the
+ * facts on the same thread. Where a function fails it has written nothing to the caller's arrays,
+ * except where it says so. NULL for an array that has elements, an address that its element type's
+ * alignment does not divide, sizes whose product overflows, an output that overlaps an input, and a
+ * handle that is NULL, of another kind, or destroyed are all errors; no argument makes the library
+ * abort. It cannot see how long your arrays are: they must have the shapes that are said.
  *
- * Handles (`ek_table *` and the like) are names, not addresses: a destroyed one is known as such. Whoever
- * creates a handle destroys it; things that are built of others keep them alive, so the order of
- * destruction does not matter. `ek_..._destroy(NULL)` does nothing.
+ * Handles (`ek_table *` and the like) are names, not addresses: a destroyed one is known as such.
+ * Whoever creates a handle destroys it; things that are built of others keep them alive, so the
+ * order of destruction does not matter. `ek_..._destroy(NULL)` does nothing.
  *
- * Threads. Every function may be called from any thread. Calls on memory alone run side by side; calls
- * on one handle wait for each other where the handle changes. Results are bit for bit the same for every
- * number of threads. After `fork()` a child may go on using everything but the handles that another thread
- * was changing at that moment; its helper threads are its own.
+ * Threads. Every function may be called from any thread. Calls on memory alone run side by side;
+ * calls on one handle wait for each other where the handle changes. Results are bit for bit the
+ * same for every number of threads. After `fork()` a child may go on using everything but the
+ * handles that another thread was changing at that moment; its helper threads are its own.
  *
- * Options. A struct of options starts from its `..._INIT` macro, which fills in `struct_size`, so that
- * a library can tell which fields a program knows; NULL stands for all defaults. Fields called
+ * Options. A struct of options starts from its `..._INIT` macro, which fills in `struct_size`, so
+ * that a library can tell which fields a program knows; NULL stands for all defaults. Fields called
  * `reserved` must be 0.
  */
 #ifndef EMBEDKERNEL_H
@@ -46,12 +46,12 @@ extern "C" {
  * The library
  * --------------------------------------------------------------------------------------------- */
 
-/** The version of the binary interface that this header describes. It rises when a function or a field
- *  is added; names are not taken away under one soname. */
+/** The version of the binary interface that this header describes, and the number in the shared
+ * library's name. It rises when something changes its meaning or goes; additions leave it. */
 #define EK_ABI_VERSION 1
 
-/** The binary interface's version of the library in use: at least `EK_ABI_VERSION` of the header that a
- *  program was compiled with. */
+/** The binary interface's version of the library in use: `EK_ABI_VERSION` of the header that belongs to
+ * it. */
 int32_t ek_abi_version(void);
 
 /** The library's semantic version, such as "0.1.0". Lives as long as the process. */
@@ -68,10 +68,11 @@ int32_t ek_set_threads(int32_t threads);
 /** The number that `ek_set_threads` set; 0 for none. */
 int32_t ek_threads(void);
 
-/** Writes a text of some lines about the machine and the library: version, CPU, instruction set, and
- *  whether OpenBLAS could be opened.
+/** Writes a text of some lines about the machine and the library: version, CPU, instruction set,
+ * and whether OpenBLAS could be opened.
  *
- *  \param text      Room for `capacity` bytes, the closing 0 included; NULL with 0 to ask for the length.
+ *  \param text      Room for `capacity` bytes, the closing 0 included; NULL with 0 to ask for the
+ * length.
  *  \param length    The text's bytes without the closing 0; may be NULL.
  *  Errors: EK_ERROR_BUFFER_TOO_SMALL, with `length` set. */
 int32_t ek_describe(char *text, size_t capacity, size_t *length);
@@ -97,11 +98,13 @@ enum {
   /** The library itself failed; please report the message. */
   EK_ERROR_INTERNAL = 5,
 
-  /* Of ids and positions: `row`, `position`, `value` and `bound` (the first number outside) are set. */
+  /* Of ids and positions: `row`, `position`, `value` and `bound` (the first number outside) are
+     set. */
   EK_ERROR_TOKEN_OUT_OF_RANGE = 10,
   EK_ERROR_SEGMENT_OUT_OF_RANGE = 11,
   EK_ERROR_POSITION_OUT_OF_RANGE = 12,
-  /** A sequence from position `position` on, `value` tokens long, needs more than `bound` positions. */
+  /** A sequence from position `position` on, `value` tokens long, needs more than `bound`
+     positions. */
   EK_ERROR_CONTEXT_TOO_LONG = 13,
   /** Document `row` of a packed batch has `value` tokens, more than `bound`. */
   EK_ERROR_DOCUMENT_TOO_LONG = 14,
@@ -188,16 +191,16 @@ const ek_error *ek_last_error(void);
 /** Forgets this thread's error. */
 void ek_clear_error(void);
 
-/** The name of a code, such as "EK_ERROR_TOKEN_OUT_OF_RANGE"; "EK_ERROR_UNKNOWN" for a number that is
- *  none. Lives as long as the process. */
+/** The name of a code, such as "EK_ERROR_TOKEN_OUT_OF_RANGE"; "EK_ERROR_UNKNOWN" for a number that
+ * is none. Lives as long as the process. */
 const char *ek_error_name(int32_t code);
 
 /* ------------------------------------------------------------------------------------------------
  * Elements
  * --------------------------------------------------------------------------------------------- */
 
-/** Element types. Tables and outputs are of the first three, ids of INT32 or INT64; the others occur in
- *  files. Numbers stay as they are. */
+/** Element types. Tables and outputs are of the first three, ids of INT32 or INT64; the others
+ * occur in files. Numbers stay as they are. */
 enum {
   EK_DTYPE_FLOAT32 = 0,
   EK_DTYPE_FLOAT16 = 1,
@@ -227,22 +230,23 @@ int32_t ek_convert(const void *input, int32_t input_dtype, void *output, int32_t
 /* ------------------------------------------------------------------------------------------------
  * Buffers for outputs
  *
- * A fresh output of 32 MiB costs nine tenths of an embedding's time in page faults. Buffers of this pool
- * are aligned to 64 bytes (from 2 MiB on to 2 MiB, backed by huge pages where the system has them), are
- * touched when they are first made, and are kept when they are given back.
+ * A fresh output of 32 MiB costs nine tenths of an embedding's time in page faults. Buffers of this
+ * pool are aligned to 64 bytes (from 2 MiB on to 2 MiB, backed by huge pages where the system has
+ * them), are touched when they are first made, and are kept when they are given back.
  * --------------------------------------------------------------------------------------------- */
 
-/** Takes a buffer of at least `bytes` bytes, whose contents are arbitrary. For 0 bytes a buffer all the
- *  same.
- *  Errors: EK_ERROR_INVALID_POINTER, EK_ERROR_OUT_OF_MEMORY (after all that is held idle was released). */
+/** Takes a buffer of at least `bytes` bytes, whose contents are arbitrary. For 0 bytes a buffer all
+ * the same. Errors: EK_ERROR_INVALID_POINTER, EK_ERROR_OUT_OF_MEMORY (after all that is held idle
+ * was released). */
 int32_t ek_buffer_take(size_t bytes, void **buffer);
 
-/** Gives a buffer back, from any thread; its contents may be overwritten from then on. NULL does nothing.
- *  Errors: EK_ERROR_INVALID_POINTER for an address that is no taken buffer's, such as one given back
- *  twice. */
+/** Gives a buffer back, from any thread; its contents may be overwritten from then on. NULL does
+ * nothing. Errors: EK_ERROR_INVALID_POINTER for an address that is no taken buffer's, such as one
+ * given back twice. */
 int32_t ek_buffer_give_back(void *buffer);
 
-/** The same as a deleter, for `from_blob`, capsules and the like: what is no taken buffer is ignored. */
+/** The same as a deleter, for `from_blob`, capsules and the like: what is no taken buffer is
+ * ignored. */
 void ek_buffer_release(void *buffer);
 
 /** What the pool holds. */
@@ -261,12 +265,12 @@ typedef struct ek_buffers_info {
 /** Tells what the pool holds. */
 int32_t ek_buffers_get_info(ek_buffers_info *info);
 
-/** Sets how many bytes may lie idle; 1 GiB at first, or a sixteenth of the machine's memory where that is
- *  less. Releases what is above it. 0 keeps nothing. */
+/** Sets how many bytes may lie idle; 1 GiB at first, or a sixteenth of the machine's memory where
+ * that is less. Releases what is above it. 0 keeps nothing. */
 int32_t ek_buffers_set_limit(uint64_t bytes);
 
-/** Releases all that lies idle, and working memory that calls keep. `released`, which may be NULL, gets
- *  the bytes of buffers. */
+/** Releases all that lies idle, and working memory that calls keep. `released`, which may be NULL,
+ * gets the bytes of buffers. */
 int32_t ek_buffers_empty(uint64_t *released);
 
 /* ------------------------------------------------------------------------------------------------
@@ -280,13 +284,16 @@ enum {
   EK_POSITIONS_OFFSETS = 1,
   /** `data[b, t]`, or `data[t]` in every sequence: shape (B, T) or (T). */
   EK_POSITIONS_EXPLICIT = 2,
-  /** Documents one after another, from 0 in each: `data` are their cumulative lengths, from 0 to N. */
+  /** Documents one after another, from 0 in each: `data` are their cumulative lengths, from 0 to N.
+   */
   EK_POSITIONS_PACKED = 3,
-  /** The number of real tokens before it; `data` (B, T) is 0 for padding, which takes position 0. */
+  /** The number of real tokens before it; `data` (B, T) is 0 for padding, which takes position 0.
+   */
   EK_POSITIONS_MASK = 4
 };
 
-/** The positions of a batch's tokens; NULL where one is asked for means 0, 1, ... in every sequence. */
+/** The positions of a batch's tokens; NULL where one is asked for means 0, 1, ... in every
+ * sequence. */
 typedef struct ek_positions {
   /** sizeof(ek_positions) */
   size_t struct_size;
@@ -303,7 +310,7 @@ typedef struct ek_positions {
 } ek_positions;
 
 #define EK_POSITIONS_INIT \
-  { sizeof(ek_positions), EK_POSITIONS_SEQUENTIAL, EK_DTYPE_INT32, 0, NULL, 0 }
+  {sizeof(ek_positions), EK_POSITIONS_SEQUENTIAL, EK_DTYPE_INT32, 0, NULL, 0}
 
 /* ------------------------------------------------------------------------------------------------
  * Embedding
@@ -335,7 +342,7 @@ typedef struct ek_embed_options {
 } ek_embed_options;
 
 #define EK_EMBED_OPTIONS_INIT \
-  { sizeof(ek_embed_options), 1.0f, EK_UNKNOWN_ERROR, EK_OVERFLOW_ERROR, EK_BACKEND_AUTO, 0, 0, NULL }
+  {sizeof(ek_embed_options), 1.0f, EK_UNKNOWN_ERROR, EK_OVERFLOW_ERROR, EK_BACKEND_AUTO, 0, 0, NULL}
 
 /** Gathers token rows and adds position rows.
  *
@@ -346,8 +353,8 @@ typedef struct ek_embed_options {
  *  \param positions     (maximum, D) of the same type, or NULL for none.
  *  \param output        (B, T, D) of `output_dtype`, any of the three; apart from the inputs.
  *  \param options       NULL for the defaults.
- *  Errors: pointers, sizes, EK_ERROR_TOKEN_OUT_OF_RANGE and positions', overlaps; before anything is
- *  written. Allocates nothing, except for a copy of positions that are given as an array. */
+ *  Errors: pointers, sizes, EK_ERROR_TOKEN_OUT_OF_RANGE and positions', overlaps; before anything
+ * is written. Allocates nothing, except for a copy of positions that are given as an array. */
 int32_t ek_embed(const void *ids, int32_t id_dtype, int64_t batch, int64_t context,
                  const void *tokens, int32_t table_dtype, int64_t vocabulary, int64_t dim,
                  const void *positions, int64_t maximum, void *output, int32_t output_dtype,
@@ -387,7 +394,8 @@ typedef struct ek_fused_options {
   /** Offset (D), or NULL for none. */
   const float *beta;
   float epsilon;
-  /** The share of elements that becomes 0, in 0 <= rate < 1; the rest is scaled by 1 / (1 - rate). */
+  /** The share of elements that becomes 0, in 0 <= rate < 1; the rest is scaled by 1 / (1 - rate).
+   */
   float dropout_rate;
   /** The mask is a function of seed, step and element alone. */
   uint64_t dropout_seed;
@@ -395,26 +403,42 @@ typedef struct ek_fused_options {
 } ek_fused_options;
 
 #define EK_FUSED_OPTIONS_INIT \
-  { sizeof(ek_fused_options), 1.0f, EK_UNKNOWN_ERROR, EK_OVERFLOW_ERROR, EK_BACKEND_AUTO, 0, \
-    EK_NORM_NONE, NULL, NULL, 0, NULL, NULL, NULL, 1e-5f, 0.0f, 0, 0 }
+  {sizeof(ek_fused_options),  \
+   1.0f,                      \
+   EK_UNKNOWN_ERROR,          \
+   EK_OVERFLOW_ERROR,         \
+   EK_BACKEND_AUTO,           \
+   0,                         \
+   EK_NORM_NONE,              \
+   NULL,                      \
+   NULL,                      \
+   0,                         \
+   NULL,                      \
+   NULL,                      \
+   NULL,                      \
+   1e-5f,                     \
+   0.0f,                      \
+   0,                         \
+   0}
 
 /** Token, position and segment rows, normalised and dropped from.
  *
- *      x = scale * tokens[ids[b, t], :] + positions[place(b, t), :] + segments[segment_ids[b, t], :]
- *      output[b, t, :] = dropout(norm(x))
+ *      x = scale * tokens[ids[b, t], :] + positions[place(b, t), :] + segments[segment_ids[b, t],
+ * :] output[b, t, :] = dropout(norm(x))
  *
  *  All elements are FLOAT32; shapes are those of `ek_embed`. `options` may be NULL.
- *  Errors: those of `ek_embed`, EK_ERROR_SEGMENT_OUT_OF_RANGE, EK_ERROR_INVALID_VALUE. Allocates under
- *  1 KB. */
+ *  Errors: those of `ek_embed`, EK_ERROR_SEGMENT_OUT_OF_RANGE, EK_ERROR_INVALID_VALUE. Allocates
+ * under 1 KB. */
 int32_t ek_embed_fused(const void *ids, int32_t id_dtype, int64_t batch, int64_t context,
                        const float *tokens, int64_t vocabulary, int64_t dim, const float *positions,
                        int64_t maximum, float *output, const ek_fused_options *options);
 
-/** The gradients of `ek_embed_fused`, from that of its output; the other arguments are the forward's.
+/** The gradients of `ek_embed_fused`, from that of its output; the other arguments are the
+ * forward's.
  *
  *  \param output_gradient   (B, T, D).
- *  \param row_gradient      (B, T, D), overwritten: the gradient of each token's x, which `ek_backward`
- *                           takes to the tables.
+ *  \param row_gradient      (B, T, D), overwritten: the gradient of each token's x, which
+ * `ek_backward` takes to the tables.
  *  \param gamma_gradient    (D), added to; NULL for none. Likewise `beta_gradient`.
  *  \param segment_gradient  (S, D), added to; NULL for none.
  *  Errors: as the forward. Allocates partial sums, at most 32 MiB. */
@@ -433,14 +457,16 @@ int32_t ek_embed_fused_backward(const float *output_gradient, const void *ids, i
  *  \param gamma   (D); NULL for 1. \param beta (D), or NULL.
  *  \param norm    EK_NORM_LAYER or EK_NORM_RMS.
  *  \param threads As in ek_embed_options.
- *  Errors: pointers, sizes, EK_ERROR_INVALID_VALUE for epsilon, overlaps. Allocates 4 bytes a row. */
-int32_t ek_normalize(const float *input, int64_t rows, int64_t dim, int32_t norm, const float *gamma,
-                     const float *beta, float epsilon, float *output, int32_t threads);
+ *  Errors: pointers, sizes, EK_ERROR_INVALID_VALUE for epsilon, overlaps. Allocates 4 bytes a row.
+ */
+int32_t ek_normalize(const float *input, int64_t rows, int64_t dim, int32_t norm,
+                     const float *gamma, const float *beta, float epsilon, float *output,
+                     int32_t threads);
 
 /** The gradients of `ek_normalize`.
  *
- *  \param input_gradient   (rows, D), overwritten. \param gamma_gradient (D), added to; NULL for none.
- *  Likewise `beta_gradient`. */
+ *  \param input_gradient   (rows, D), overwritten. \param gamma_gradient (D), added to; NULL for
+ * none. Likewise `beta_gradient`. */
 int32_t ek_normalize_backward(const float *output_gradient, const float *input, int64_t rows,
                               int64_t dim, int32_t norm, const float *gamma, const float *beta,
                               float epsilon, float *input_gradient, float *gamma_gradient,
@@ -452,9 +478,11 @@ int32_t ek_normalize_backward(const float *output_gradient, const float *input, 
 
 /** Whether a token's gradient is divided by how often it is in the batch (`scale_grad_by_freq`). */
 enum { EK_FREQUENCY_NONE = 0, EK_FREQUENCY_INVERSE = 1 };
-/** How a row's gradients are summed: runs of 64 and a tree; runs of 8; with the rounding errors beside. */
+/** How a row's gradients are summed: runs of 64 and a tree; runs of 8; with the rounding errors
+ * beside. */
 enum { EK_SUM_CHUNKED = 0, EK_SUM_PAIRWISE = 1, EK_SUM_COMPENSATED = 2 };
-/** Whether a dense gradient replaces what its buffer holds (rows without tokens become 0), or is added. */
+/** Whether a dense gradient replaces what its buffer holds (rows without tokens become 0), or is
+ * added. */
 enum { EK_WRITE_OVERWRITE = 0, EK_WRITE_ACCUMULATE = 1 };
 
 typedef struct ek_backward_options {
@@ -482,8 +510,19 @@ typedef struct ek_backward_options {
 } ek_backward_options;
 
 #define EK_BACKWARD_OPTIONS_INIT \
-  { sizeof(ek_backward_options), 1.0f, 1.0f, -1, EK_FREQUENCY_NONE, EK_SUM_CHUNKED, EK_UNKNOWN_ERROR, \
-    EK_OVERFLOW_ERROR, EK_BACKEND_AUTO, 0, EK_WRITE_OVERWRITE, 0, NULL }
+  {sizeof(ek_backward_options),  \
+   1.0f,                         \
+   1.0f,                         \
+   -1,                           \
+   EK_FREQUENCY_NONE,            \
+   EK_SUM_CHUNKED,               \
+   EK_UNKNOWN_ERROR,             \
+   EK_OVERFLOW_ERROR,            \
+   EK_BACKEND_AUTO,              \
+   0,                            \
+   EK_WRITE_OVERWRITE,           \
+   0,                            \
+   NULL}
 
 /** Gradients of the tables as dense arrays.
  *
@@ -493,29 +532,30 @@ typedef struct ek_backward_options {
  *  \param output_gradient     (B, T, D).
  *  \param token_gradient      (V, D), or NULL for none.
  *  \param position_gradient   (maximum, D), or NULL for none.
- *  Errors: as `ek_embed`; EK_ERROR_OVERLAPPING_MEMORY between the three. Keeps working memory for later
- *  calls, some 40 bytes a token. */
+ *  Errors: as `ek_embed`; EK_ERROR_OVERLAPPING_MEMORY between the three. Keeps working memory for
+ * later calls, some 40 bytes a token. */
 int32_t ek_backward(const float *output_gradient, const void *ids, int32_t id_dtype, int64_t batch,
                     int64_t context, int64_t vocabulary, int64_t dim, float *token_gradient,
                     float *position_gradient, int64_t maximum, const ek_backward_options *options);
 
-/** The token table's gradient as the rows that the batch touches, each once and rising, with a vector
- *  each: what a coalesced sparse tensor holds.
+/** The token table's gradient as the rows that the batch touches, each once and rising, with a
+ * vector each: what a coalesced sparse tensor holds.
  *
  *  \param rows       The row numbers, of `row_dtype` INT32 or INT64: room for `capacity`.
  *  \param values     (capacity, D), of which `count` rows are written.
  *  \param capacity   At least the number of different ids: min(N, V) always does.
  *  \param count      The number of rows.
  *  \param position_gradient   (maximum, D), dense, or NULL for none: of the same pass.
- *  Errors: as `ek_backward`; EK_ERROR_BUFFER_TOO_SMALL with `count` set, where neither `rows` nor `values`
- *  were written. */
+ *  Errors: as `ek_backward`; EK_ERROR_BUFFER_TOO_SMALL with `count` set, where neither `rows` nor
+ * `values` were written. */
 int32_t ek_backward_sparse(const float *output_gradient, const void *ids, int32_t id_dtype,
                            int64_t batch, int64_t context, int64_t vocabulary, int64_t dim,
                            void *rows, int32_t row_dtype, float *values, int64_t capacity,
                            int64_t *count, float *position_gradient, int64_t maximum,
                            const ek_backward_options *options);
 
-/** Scales rows whose p-norm is above `maximum_norm` down to it, each row once: `nn.Embedding`'s max_norm.
+/** Scales rows whose p-norm is above `maximum_norm` down to it, each row once: `nn.Embedding`'s
+ * max_norm.
  *
  *      if norm(table[r, :]) > maximum_norm: table[r, :] *= maximum_norm / (norm + 1e-7)
  *
@@ -523,7 +563,8 @@ int32_t ek_backward_sparse(const float *output_gradient, const void *ids, int32_
  *  \param ids          `count` ids of the rows to look at, in any order, with repeats.
  *  \param maximum_norm Finite, 0 or more. \param order p: above 0, or INFINITY.
  *  \param changed      How many rows were scaled; may be NULL.
- *  Errors: EK_ERROR_TOKEN_OUT_OF_RANGE (`position` is the place in `ids`), EK_ERROR_INVALID_VALUE. */
+ *  Errors: EK_ERROR_TOKEN_OUT_OF_RANGE (`position` is the place in `ids`), EK_ERROR_INVALID_VALUE.
+ */
 int32_t ek_renormalize_rows(void *table, int32_t dtype, int64_t vocabulary, int64_t dim,
                             const void *ids, int32_t id_dtype, int64_t count, double maximum_norm,
                             double order, int64_t *changed);
@@ -541,20 +582,22 @@ int32_t ek_table_create(int64_t rows, int64_t dim, int32_t dtype, ek_table **tab
 
 /** Makes a table of the caller's memory, which it reads and writes in place.
  *
- *  \param data     (rows, dim) of `dtype`; must stay where it is until `release` is called, or without one
- *                  as long as the table or what is made of it lives.
- *  \param release  Called with `context` once nothing uses the memory any more, from whatever thread ends
- *                  the last use; NULL for nothing. Not called where this function fails. */
+ *  \param data     (rows, dim) of `dtype`; must stay where it is until `release` is called, or
+ * without one as long as the table or what is made of it lives.
+ *  \param release  Called with `context` once nothing uses the memory any more, from whatever
+ * thread ends the last use; NULL for nothing. Not called where this function fails. */
 int32_t ek_table_borrow(void *data, int64_t rows, int64_t dim, int32_t dtype,
                         void (*release)(void *context), void *context, ek_table **table);
 
-/** Tells a table's memory and sizes; each of the four may be NULL. The memory is valid as long as the
- *  table lives. Under an optimiser that leaves rows behind, rows are brought up to date by
+/** Tells a table's memory and sizes; each of the four may be NULL. The memory is valid as long as
+ * the table lives. Under an optimiser that leaves rows behind, rows are brought up to date by
  *  `ek_table_synchronise`, not here. */
-int32_t ek_table_get(const ek_table *table, void **data, int64_t *rows, int64_t *dim, int32_t *dtype);
+int32_t ek_table_get(const ek_table *table, void **data, int64_t *rows, int64_t *dim,
+                     int32_t *dtype);
 
-/** Brings rows up to date that optimisers have left behind: those of `count` ids, or all where `ids` is
- *  NULL. Whoever reads the memory itself calls it before. Costs a look where none is behind. */
+/** Brings rows up to date that optimisers have left behind: those of `count` ids, or all where
+ * `ids` is NULL. Whoever reads the memory itself calls it before. Costs a look where none is
+ * behind. */
 int32_t ek_table_synchronise(ek_table *table, const void *ids, int32_t id_dtype, int64_t count);
 
 /** How a table is drawn. */
@@ -588,8 +631,8 @@ enum {
   EK_UNTOUCHED_STEPPED = 1,
   /** They stay as they are: the lazy variants. */
   EK_UNTOUCHED_LEFT = 2,
-  /** They take the steps of STEPPED, but not before they are next read or touched (adamw alone). Call
-   *  `ek_optimizer_catch_up` or `ek_table_synchronise` before their memory is read. */
+  /** They take the steps of STEPPED, but not before they are next read or touched (adamw alone).
+   * Call `ek_optimizer_catch_up` or `ek_table_synchronise` before their memory is read. */
   EK_UNTOUCHED_CAUGHT_UP = 3
 };
 
@@ -605,7 +648,8 @@ enum {
 typedef struct ek_optimizer_options {
   /** sizeof(ek_optimizer_options) */
   size_t struct_size;
-  /** "sgd", "momentum", "nesterov", "adagrad", "row-wise-adagrad", "adam", "sparse-adam", "adamw", "lamb" */
+  /** "sgd", "momentum", "nesterov", "adagrad", "row-wise-adagrad", "adam", "sparse-adam", "adamw",
+   * "lamb" */
   const char *name;
   double learning_rate;
   double weight_decay;
@@ -624,9 +668,10 @@ typedef struct ek_optimizer_options {
   ek_table *masters;
   /** For EK_UPDATES_STOCHASTIC. */
   uint64_t seed;
-  /** The caller's memory for each array of the state, in the order of `ek_optimizer_state`, as it is found;
-   *  NULL to allocate it here. It must stay as long as the optimiser lives. Arrays of Adam start from 0,
-   *  and Adagrad's from `initial_sum`: with memory of one's own that is the caller's to write. */
+  /** The caller's memory for each array of the state, in the order of `ek_optimizer_state`, as it
+   * is found; NULL to allocate it here. It must stay as long as the optimiser lives. Arrays of Adam
+   * start from 0, and Adagrad's from `initial_sum`: with memory of one's own that is the caller's
+   * to write. */
   void *const *state;
   int64_t state_count;
   /** The steps that were taken already, as for memory with a state in it. */
@@ -637,33 +682,51 @@ typedef struct ek_optimizer_options {
 #define EK_USUAL (__builtin_nan(""))
 
 #define EK_OPTIMIZER_OPTIONS_INIT \
-  { sizeof(ek_optimizer_options), NULL, 1e-3, EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, \
-    EK_UNTOUCHED_USUAL, EK_UPDATES_MASTERS, -1, NULL, 0, NULL, 0, 0 }
+  {sizeof(ek_optimizer_options),  \
+   NULL,                          \
+   1e-3,                          \
+   EK_USUAL,                      \
+   EK_USUAL,                      \
+   EK_USUAL,                      \
+   EK_USUAL,                      \
+   EK_USUAL,                      \
+   EK_USUAL,                      \
+   EK_UNTOUCHED_USUAL,            \
+   EK_UPDATES_MASTERS,            \
+   -1,                            \
+   NULL,                          \
+   0,                             \
+   NULL,                          \
+   0,                             \
+   0}
 
 /** Makes an optimiser of a table (FLOAT32 or BFLOAT16), which it keeps alive.
- *  Errors: EK_ERROR_UNSUPPORTED for a name or a number that the optimiser lacks, EK_ERROR_INVALID_VALUE,
- *  EK_ERROR_INVALID_SIZE, EK_ERROR_OUT_OF_MEMORY. */
+ *  Errors: EK_ERROR_UNSUPPORTED for a name or a number that the optimiser lacks,
+ * EK_ERROR_INVALID_VALUE, EK_ERROR_INVALID_SIZE, EK_ERROR_OUT_OF_MEMORY. */
 int32_t ek_optimizer_create(ek_table *table, const ek_optimizer_options *options,
                             ek_optimizer **optimizer);
 
 /** Brings all rows up to date, and forgets the optimiser. */
 void ek_optimizer_destroy(ek_optimizer *optimizer);
 
-/** Forgets the optimiser without a look at the memory, which may be gone: rows that are behind stay so. */
+/** Forgets the optimiser without a look at the memory, which may be gone: rows that are behind stay
+ * so. */
 void ek_optimizer_abandon(ek_optimizer *optimizer);
 
-/** Goes on with the same numbers in other memory, of the same shapes: that of a borrowed table, and of a state
- *  that the caller brought. What the optimiser knows of missed steps stays. No memory is read or written.
+/** Goes on with the same numbers in other memory, of the same shapes: that of a borrowed table, and
+ * of a state that the caller brought. What the optimiser knows of missed steps stays. No memory is
+ * read or written.
  *
- *  \param table   (rows, dim) of the table's type, for the table and whatever else is made of it; NULL for where
- *                 it is. Without a release function of its own: that of `ek_table_borrow` stays in force.
+ *  \param table   (rows, dim) of the table's type, for the table and whatever else is made of it;
+ * NULL for where it is. Without a release function of its own: that of `ek_table_borrow` stays in
+ * force.
  *  \param state   As in ek_optimizer_options; NULL with 0 for where it is.
  *  Errors: EK_ERROR_UNSUPPORTED for a table or state that is not the caller's memory. */
 int32_t ek_optimizer_move(ek_optimizer *optimizer, void *table, void *const *state,
                           int64_t state_count);
 
-/** The numbers of a step, NaN for what they were: what schedulers and parameter groups change. A change of
- *  betas or epsilon under EK_UNTOUCHED_CAUGHT_UP brings all rows up to date first. */
+/** The numbers of a step, NaN for what they were: what schedulers and parameter groups change. A
+ * change of betas or epsilon under EK_UNTOUCHED_CAUGHT_UP brings all rows up to date first. */
 typedef struct ek_step_options {
   /** sizeof(ek_step_options) */
   size_t struct_size;
@@ -678,12 +741,12 @@ typedef struct ek_step_options {
 } ek_step_options;
 
 #define EK_STEP_OPTIONS_INIT \
-  { sizeof(ek_step_options), EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, 1.0f, 0 }
+  {sizeof(ek_step_options), EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, EK_USUAL, 1.0f, 0}
 
 /** Steps by listed rows.
  *
- *  \param rows     `count` row numbers of `row_dtype` INT32 or INT64, in any order; repeats are summed.
- *                  Rising ones without repeats (a coalesced gradient) are taken without a pass to sort them.
+ *  \param rows     `count` row numbers of `row_dtype` INT32 or INT64, in any order; repeats are
+ * summed. Rising ones without repeats (a coalesced gradient) are taken without a pass to sort them.
  *  \param values   (count, D).
  *  Errors: EK_ERROR_TOKEN_OUT_OF_RANGE, EK_ERROR_INVALID_VALUE; before anything is written. */
 int32_t ek_optimizer_step_rows(ek_optimizer *optimizer, const void *rows, int32_t row_dtype,
@@ -693,7 +756,8 @@ int32_t ek_optimizer_step_rows(ek_optimizer *optimizer, const void *rows, int32_
 int32_t ek_optimizer_step_dense(ek_optimizer *optimizer, const float *gradient,
                                 const ek_step_options *options);
 
-/** Steps by the gradient of the forward's output, in one pass: no gradient of the table is ever written.
+/** Steps by the gradient of the forward's output, in one pass: no gradient of the table is ever
+ * written.
  *
  *  \param output_gradient   (count, D). \param ids The tokens' ids, as given to the forward.
  *  The frozen row's tokens are passed over. */
@@ -701,9 +765,8 @@ int32_t ek_optimizer_step_output(ek_optimizer *optimizer, const float *output_gr
                                  const void *ids, int32_t id_dtype, int64_t count,
                                  const ek_step_options *options);
 
-/** Brings the rows of `count` ids up to date, or all rows and their state where `ids` is NULL. Does nothing
- *  where rows are never behind.
- *  Errors: EK_ERROR_TOKEN_OUT_OF_RANGE. Allocates nothing. */
+/** Brings the rows of `count` ids up to date, or all rows and their state where `ids` is NULL. Does
+ * nothing where rows are never behind. Errors: EK_ERROR_TOKEN_OUT_OF_RANGE. Allocates nothing. */
 int32_t ek_optimizer_catch_up(ek_optimizer *optimizer, const void *ids, int32_t id_dtype,
                               int64_t count);
 
@@ -726,7 +789,8 @@ typedef struct ek_state_array {
   int32_t rank;
   int64_t shape[2];
   int64_t bytes;
-  /** The memory, which may be read, and written between steps. NULL from `ek_optimizer_state_layout`. */
+  /** The memory, which may be read, and written between steps. NULL from
+   * `ek_optimizer_state_layout`. */
   void *data;
 } ek_state_array;
 
@@ -735,22 +799,24 @@ typedef struct ek_state_array {
  *  Errors: EK_ERROR_INDEX_OUT_OF_RANGE. */
 int32_t ek_optimizer_state(const ek_optimizer *optimizer, int64_t index, ek_state_array *array);
 
-/** The arrays that an optimiser of these options would have for a table (rows, dim), for whoever brings the
- *  memory: writes up to `capacity` and sets `count`. `arrays` may be NULL with a capacity of 0. */
+/** The arrays that an optimiser of these options would have for a table (rows, dim), for whoever
+ * brings the memory: writes up to `capacity` and sets `count`. `arrays` may be NULL with a capacity
+ * of 0. */
 int32_t ek_optimizer_state_layout(const ek_optimizer_options *options, int64_t rows, int64_t dim,
                                   ek_state_array *arrays, int64_t capacity, int64_t *count);
 
-/** Says that the memory of the state, and of the table, is now that of step `step_count`, after they were
- *  written from outside. No row may be behind: `parameter_steps` and `moment_steps`, where there are such
- *  arrays, are set to `step_count`.
- *  Errors: EK_ERROR_INVALID_SIZE for a step count that is negative or past 2^31 - 2. */
+/** Says that the memory of the state, and of the table, is now that of step `step_count`, after
+ * they were written from outside. No row may be behind: `parameter_steps` and `moment_steps`, where
+ * there are such arrays, are set to `step_count`. Errors: EK_ERROR_INVALID_SIZE for a step count
+ * that is negative or past 2^31 - 2. */
 int32_t ek_optimizer_set_step_count(ek_optimizer *optimizer, int64_t step_count);
 
 /* ------------------------------------------------------------------------------------------------
  * Rotary positions
  * --------------------------------------------------------------------------------------------- */
 
-/** The rotation of queries and keys. Tables of cosines and sines are made when they are first needed. */
+/** The rotation of queries and keys. Tables of cosines and sines are made when they are first
+ * needed. */
 typedef struct ek_rotary ek_rotary;
 
 /** Which elements of a head form a pair; MODEL for what the model type says. */
@@ -770,14 +836,16 @@ enum { EK_ROTATE_FORWARD = 0, EK_ROTATE_BACKWARD = 1 };
 int32_t ek_rotary_create(int64_t head_dim, int64_t rotary_dim, double base, int32_t layout,
                          ek_rotary **rotary);
 
-/** Makes the rotation of a model from the text of its `config.json` as Hugging Face writes it, with its
- *  scaling (linear, dynamic, YaRN, LongRoPE, llama3, ...).
+/** Makes the rotation of a model from the text of its `config.json` as Hugging Face writes it, with
+ * its scaling (linear, dynamic, YaRN, LongRoPE, llama3, ...).
  *
  *  \param json         `length` bytes of UTF-8.
- *  \param layer_type   Such as "full_attention" where layers have rotations of their own; else NULL.
+ *  \param layer_type   Such as "full_attention" where layers have rotations of their own; else
+ * NULL.
  *  \param layout       EK_LAYOUT_MODEL for the model type's.
  *  \param head_dim     Where the text has none; else 0.
- *  Errors: EK_ERROR_INVALID_FIELD, which names the field that is missing, unknown or out of range. */
+ *  Errors: EK_ERROR_INVALID_FIELD, which names the field that is missing, unknown or out of range.
+ */
 int32_t ek_rotary_from_config(const char *json, size_t length, const char *layer_type,
                               int32_t layout, int64_t head_dim, ek_rotary **rotary);
 
@@ -785,8 +853,8 @@ int32_t ek_rotary_from_config(const char *json, size_t length, const char *layer
 int32_t ek_rotary_from_config_file(const char *path, const char *layer_type, int32_t layout,
                                    int64_t head_dim, ek_rotary **rotary);
 
-/** Writes the layer types that have a rotation of their own, one a line; nothing where all layers share
- *  one. `text`, `capacity` and `needed` are as in `ek_describe`. */
+/** Writes the layer types that have a rotation of their own, one a line; nothing where all layers
+ * share one. `text`, `capacity` and `needed` are as in `ek_describe`. */
 int32_t ek_rotary_layer_types(const char *json, size_t length, char *text, size_t capacity,
                               size_t *needed);
 
@@ -817,7 +885,8 @@ typedef struct ek_rotate_options {
   int32_t backend;
   int32_t threads;
   const ek_positions *place;
-  /** With several coordinates a token: (axes, B, T), none negative; then `place` is not looked at. */
+  /** With several coordinates a token: (axes, B, T), none negative; then `place` is not looked at.
+   */
   const int32_t *coordinates;
   /** For scalings that depend on the length: the tokens of the whole sequence; 0 for as long as the
    *  highest position needs. */
@@ -825,18 +894,19 @@ typedef struct ek_rotate_options {
 } ek_rotate_options;
 
 #define EK_ROTATE_OPTIONS_INIT \
-  { sizeof(ek_rotate_options), EK_ROTATE_FORWARD, EK_HEADS_FIRST, EK_BACKEND_AUTO, 0, NULL, NULL, 0 }
+  {sizeof(ek_rotate_options), EK_ROTATE_FORWARD, EK_HEADS_FIRST, EK_BACKEND_AUTO, 0, NULL, NULL, 0}
 
 /** Turns each head's vector by its token's position.
  *
- *  \param input    (B, H, T, headDim) or (B, T, H, headDim) of `dtype`: FLOAT32, FLOAT16 or BFLOAT16.
+ *  \param input    (B, H, T, headDim) or (B, T, H, headDim) of `dtype`: FLOAT32, FLOAT16 or
+ * BFLOAT16.
  *  \param output   The same; may be `input` itself, for a turn in place.
  *  Errors: pointers, sizes, positions. Allocates nothing once its table has the positions. */
 int32_t ek_rotate(const ek_rotary *rotary, const void *input, void *output, int32_t dtype,
                   int64_t batch, int64_t heads, int64_t context, const ek_rotate_options *options);
 
-/** Writes the cosines and sines of `count` positions from `first` on, each (count, rotary_dim / 2), the
- *  attention factor included. */
+/** Writes the cosines and sines of `count` positions from `first` on, each (count, rotary_dim / 2),
+ * the attention factor included. */
 int32_t ek_rotary_rows(const ek_rotary *rotary, int64_t first, int64_t count, float *cosines,
                        float *sines);
 
@@ -877,7 +947,7 @@ typedef struct ek_bias_options {
   const ek_positions *keys;
 } ek_bias_options;
 
-#define EK_BIAS_OPTIONS_INIT { sizeof(ek_bias_options), EK_MASK_NONE, 0, NULL, NULL }
+#define EK_BIAS_OPTIONS_INIT {sizeof(ek_bias_options), EK_MASK_NONE, 0, NULL, NULL}
 
 /** Writes the bias and the mask, (B, H, Q, K) of `dtype`: FLOAT32, FLOAT16 or BFLOAT16. */
 int32_t ek_bias_write(const ek_bias *bias, void *output, int32_t dtype, int64_t batch,
@@ -895,7 +965,8 @@ int32_t ek_bias_backward(const ek_bias *bias, const void *logits_gradient, int32
 void ek_bias_destroy(ek_bias *bias);
 
 /* ------------------------------------------------------------------------------------------------
- * The output head that shares the token table. Needs OpenBLAS: EK_ERROR_UNAVAILABLE_LIBRARY without.
+ * The output head that shares the token table. Needs OpenBLAS: EK_ERROR_UNAVAILABLE_LIBRARY
+ * without.
  * --------------------------------------------------------------------------------------------- */
 
 /** logits = scale * hidden * table^T, all FLOAT32.
@@ -928,8 +999,8 @@ typedef struct ek_layer_options {
   ek_table *segments;
   ek_table *gamma;
   ek_table *beta;
-  /** EK_NORM_...; for `ek_layer_load` what the file's parameters stand for, NONE for layer norm where it
-   *  has some. */
+  /** EK_NORM_...; for `ek_layer_load` what the file's parameters stand for, NONE for layer norm
+   * where it has some. */
   int32_t norm;
   int32_t unknown_ids;
   int32_t position_overflow;
@@ -945,15 +1016,29 @@ typedef struct ek_layer_options {
 } ek_layer_options;
 
 #define EK_LAYER_OPTIONS_INIT \
-  { sizeof(ek_layer_options), NULL, NULL, NULL, NULL, NULL, EK_NORM_NONE, EK_UNKNOWN_ERROR, \
-    EK_OVERFLOW_ERROR, 0, 1.0f, 1e-5f, 0.0f, 0, 0, -1 }
+  {sizeof(ek_layer_options),  \
+   NULL,                      \
+   NULL,                      \
+   NULL,                      \
+   NULL,                      \
+   NULL,                      \
+   EK_NORM_NONE,              \
+   EK_UNKNOWN_ERROR,          \
+   EK_OVERFLOW_ERROR,         \
+   0,                         \
+   1.0f,                      \
+   1e-5f,                     \
+   0.0f,                      \
+   0,                         \
+   0,                         \
+   -1}
 
 /** Composes a layer. The padding row is set to 0.
  *  Errors: EK_ERROR_INVALID_SIZE for tables of different dims, EK_ERROR_INVALID_VALUE. */
 int32_t ek_layer_create(const ek_layer_options *options, ek_layer **layer);
 
-/** Reads the input layer of a published model: a safetensors file, an index of shards or a folder. The
- *  tables of `options` must be NULL. */
+/** Reads the input layer of a published model: a safetensors file, an index of shards or a folder.
+ * The tables of `options` must be NULL. */
 int32_t ek_layer_load(const char *path, const ek_layer_options *options, ek_layer **layer);
 
 /** Writes it as a safetensors file, whole or not at all. */
@@ -983,10 +1068,10 @@ typedef struct ek_layer_call {
   int32_t threads;
 } ek_layer_call;
 
-#define EK_LAYER_CALL_INIT { sizeof(ek_layer_call), NULL, NULL, -1, EK_BACKEND_AUTO, 0 }
+#define EK_LAYER_CALL_INIT {sizeof(ek_layer_call), NULL, NULL, -1, EK_BACKEND_AUTO, 0}
 
-/** Computes the input embeddings of a batch, (B, T, D). Rows that optimisers left behind are brought up
- *  to date first. `call` may be NULL. Allocates nothing. */
+/** Computes the input embeddings of a batch, (B, T, D). Rows that optimisers left behind are
+ * brought up to date first. `call` may be NULL. Allocates nothing. */
 int32_t ek_layer_forward(const ek_layer *layer, const void *ids, int32_t id_dtype, int64_t batch,
                          int64_t context, float *output, const ek_layer_call *call);
 
@@ -996,14 +1081,15 @@ typedef struct ek_layer_gradient ek_layer_gradient;
 /** Gradients for a layer; the memory grows to the largest batch and stays. */
 int32_t ek_layer_gradient_create(const ek_layer *layer, ek_layer_gradient **gradient);
 
-/** Computes the gradients of a batch. Those of tokens and positions replace what was there; those of
- *  segments, gamma and beta are added to it until `ek_layer_gradient_clear`. */
+/** Computes the gradients of a batch. Those of tokens and positions replace what was there; those
+ * of segments, gamma and beta are added to it until `ek_layer_gradient_clear`. */
 int32_t ek_layer_backward(const ek_layer *layer, ek_layer_gradient *gradient,
                           const float *output_gradient, const void *ids, int32_t id_dtype,
                           int64_t batch, int64_t context, const ek_layer_call *call);
 
-/** A part's gradient: `count` rows of `dim` floats. `rows` are their numbers, rising, for tokens and
- *  positions; NULL for the others, of which all rows are there. Valid until the next call on it. */
+/** A part's gradient: `count` rows of `dim` floats. `rows` are their numbers, rising, for tokens
+ * and positions; NULL for the others, of which all rows are there. Valid until the next call on it.
+ */
 int32_t ek_layer_gradient_get(const ek_layer_gradient *gradient, int32_t part, int64_t *count,
                               int64_t *dim, const int32_t **rows, const float **values);
 
@@ -1018,7 +1104,8 @@ void ek_layer_destroy(ek_layer *layer);
 /** An open file; its pages are mapped, and read when they are touched. */
 typedef struct ek_safetensors ek_safetensors;
 
-/** A tensor of a file, or one to be written. What the library fills in lives as long as the file is open. */
+/** A tensor of a file, or one to be written. What the library fills in lives as long as the file is
+ * open. */
 typedef struct ek_tensor {
   const char *name;
   /** EK_DTYPE_...; EK_DTYPE_OTHER for types without a number here. */
@@ -1027,7 +1114,8 @@ typedef struct ek_tensor {
   const int64_t *shape;
   const void *data;
   int64_t bytes;
-  /** Safetensors' name of the type, such as "BF16"; for writing NULL, or a name where `dtype` is OTHER. */
+  /** Safetensors' name of the type, such as "BF16"; for writing NULL, or a name where `dtype` is
+   * OTHER. */
   const char *dtype_name;
 } ek_tensor;
 
@@ -1046,8 +1134,8 @@ int32_t ek_safetensors_metadata(const ek_safetensors *file, int64_t index, const
 void ek_safetensors_destroy(ek_safetensors *file);
 
 /** Writes a file, whole or not at all: `count` tensors and `metadata_count` pairs of key and value.
- *  `metadata` may be NULL with 0. Errors: EK_ERROR_WRONG_ELEMENT_COUNT for `bytes` that are not the shape's,
- *  EK_ERROR_FILE_.... */
+ *  `metadata` may be NULL with 0. Errors: EK_ERROR_WRONG_ELEMENT_COUNT for `bytes` that are not the
+ * shape's, EK_ERROR_FILE_.... */
 int32_t ek_safetensors_write(const char *path, const ek_tensor *tensors, int64_t count,
                              const char *const *metadata, int64_t metadata_count);
 
@@ -1059,7 +1147,8 @@ typedef struct ek_npy ek_npy;
 int32_t ek_npy_open(const char *path, ek_npy **file, ek_tensor *array);
 void ek_npy_destroy(ek_npy *file);
 
-/** Writes an array, whole or not at all. `dtype` is any but OTHER; BFLOAT16 as NumPy's void of two bytes. */
+/** Writes an array, whole or not at all. `dtype` is any but OTHER; BFLOAT16 as NumPy's void of two
+ * bytes. */
 int32_t ek_npy_write(const char *path, const void *data, int32_t dtype, int32_t rank,
                      const int64_t *shape);
 
@@ -1069,8 +1158,8 @@ int32_t ek_npy_write(const char *path, const void *data, int32_t dtype, int32_t 
 
 typedef struct ek_tokenizer ek_tokenizer;
 
-/** Opens a byte-pair vocabulary: GPT-2's files or their folder, a .tiktoken file; NULL for a tokenizer of
- *  bytes, whose ids are 0 to 255. */
+/** Opens a byte-pair vocabulary: GPT-2's files or their folder, a .tiktoken file; NULL for a
+ * tokenizer of bytes, whose ids are 0 to 255. */
 int32_t ek_tokenizer_open(const char *path, ek_tokenizer **tokenizer);
 
 /** How text that spells a special token is encoded. */
@@ -1078,15 +1167,16 @@ enum { EK_SPECIAL_ORDINARY = 0, EK_SPECIAL_RECOGNISED = 1, EK_SPECIAL_REFUSED = 
 
 /** Encodes `length` bytes.
  *
- *  \param ids     Room for `capacity`; `length` always does. May be NULL with 0 to ask for the count.
+ *  \param ids     Room for `capacity`; `length` always does. May be NULL with 0 to ask for the
+ * count.
  *  \param count   The number of ids.
  *  Errors: EK_ERROR_TEXT, EK_ERROR_SPECIAL_TOKEN; EK_ERROR_BUFFER_TOO_SMALL with `count` set. */
 int32_t ek_tokenizer_encode(const ek_tokenizer *tokenizer, const char *text, size_t length,
                             int32_t special, int32_t *ids, int64_t capacity, int64_t *count);
 
-/** Decodes ids of `id_dtype` into bytes, which need not be UTF-8 where a token holds part of a character.
- *  Nothing is appended to them.
- *  Errors: EK_ERROR_UNKNOWN_TOKEN; EK_ERROR_BUFFER_TOO_SMALL with `length` set. */
+/** Decodes ids of `id_dtype` into bytes, which need not be UTF-8 where a token holds part of a
+ * character. Nothing is appended to them. Errors: EK_ERROR_UNKNOWN_TOKEN; EK_ERROR_BUFFER_TOO_SMALL
+ * with `length` set. */
 int32_t ek_tokenizer_decode(const ek_tokenizer *tokenizer, const void *ids, int32_t id_dtype,
                             int64_t count, char *text, size_t capacity, size_t *length);
 
@@ -1114,7 +1204,7 @@ typedef struct ek_windows_options {
   uint64_t epoch;
 } ek_windows_options;
 
-#define EK_WINDOWS_OPTIONS_INIT { sizeof(ek_windows_options), 0, 0, 0, 0, 0, 0, 0 }
+#define EK_WINDOWS_OPTIONS_INIT {sizeof(ek_windows_options), 0, 0, 0, 0, 0, 0, 0}
 
 /** Windows over `count` ids, which are copied. */
 int32_t ek_windows_over_ids(const void *ids, int32_t id_dtype, int64_t count,

@@ -13,8 +13,8 @@
 /// has done all parts are left out. Any number of threads may call at once, also from a `body`.
 ///
 /// The threads, one for each CPU but one, start with the first call and last as long as the
-/// process. They look out for work for some 30 microseconds after a call, then sleep. After `fork` a child
-/// starts threads of its own.
+/// process. They look out for work for some 30 microseconds after a call, then sleep. After `fork`
+/// a child starts threads of its own.
 void ek_pool_run(size_t helpers, void (*body)(void *context), void *context);
 
 /// The CPUs this process may run on.
