@@ -61,6 +61,7 @@ private func call(
   let outputGradient = try unsafe readable(
     gradient, product("output gradient", shape.batch, shape.context, shape.dim), "output_gradient")
   let ids = try unsafe tokenIDs(ids, idType, count, "ids")
+  try checkRows(shape.vocabulary, "vocabulary")
   guard let options = unsafe options else {
     return unsafe Call(
       outputGradient: outputGradient, ids: ids, shape: shape, place: .sequential(),
@@ -83,6 +84,14 @@ private func call(
     writing: try choice(given.writing, .overwrite, .accumulate, name: "writing"))
 }
 
+/// Rows are grouped by numbers of 32 bits.
+private func checkRows(_ rows: Int, _ name: StaticString) throws {
+  guard rows < Int(Int32.max) else {
+    throw EmbedError.invalidSize(
+      argument: "\(name)", value: rows, expected: "below \(Int32.max)")
+  }
+}
+
 @_lifetime(immortal)
 private func target(
   _ memory: UnsafeMutablePointer<Float>?, rows: Int64, dim: Int, _ writing: GradientWriting,
@@ -93,6 +102,7 @@ private func target(
     throw EmbedError.invalidSize(
       argument: "rows of \(name)", value: Int(rows), expected: "0 or more")
   }
+  try checkRows(Int(rows), name)
   let buffer = try unsafe writable(memory, product("\(name)", Int(rows), dim), name)
   return unsafe .dense(buffer, writing)
 }
