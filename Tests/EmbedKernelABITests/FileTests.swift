@@ -22,13 +22,14 @@ import Testing
         unsafe shapes.withUnsafeBufferPointer { shapes in
           unsafe "wte".withCString { wte in
             unsafe "ids".withCString { name in
+              let third = unsafe shapes.baseAddress.unsafelyUnwrapped + 2
               let tensors = unsafe [
                 ek_tensor(
                   name: wte, dtype: Int32(EK_DTYPE_FLOAT32), rank: 2, shape: shapes.baseAddress,
                   data: values.baseAddress, bytes: 24, dtype_name: nil),
                 ek_tensor(
                   name: name, dtype: Int32(EK_DTYPE_INT64), rank: 1,
-                  shape: shapes.baseAddress.map { $0 + 2 }, data: ids.baseAddress, bytes: 24,
+                  shape: third, data: ids.baseAddress, bytes: 24,
                   dtype_name: nil),
               ]
               let pair: [UnsafePointer<CChar>?] = unsafe [wte, name]
@@ -58,7 +59,7 @@ import Testing
       EK_ERROR_MISSING_TENSOR, unsafe ek_safetensors_find(file, "wpe", &tensor))
     #expect(missing.argument == "wpe" && missing.path == path)
     expectFault(EK_ERROR_INDEX_OUT_OF_RANGE, unsafe ek_safetensors_tensor(file, 2, &tensor))
-    var (key, value): (UnsafePointer<CChar>?, UnsafePointer<CChar>?) = unsafe (nil, nil)
+    var (key, value): (UnsafePointer<CChar>?, UnsafePointer<CChar>?) = (nil, nil)
     expectOK(unsafe ek_safetensors_metadata(file, 0, &key, &value))
     #expect(unsafe (string(key), string(value)) == ("wte", "ids"))
     unsafe ek_safetensors_destroy(file)
@@ -139,7 +140,7 @@ import Testing
 
   @Test func layersAreWhatTheirPartsAre() throws {
     let folder = try TemporaryFolder()
-    var (tokens, positions): (OpaquePointer?, OpaquePointer?) = unsafe (nil, nil)
+    var (tokens, positions): (OpaquePointer?, OpaquePointer?) = (nil, nil)
     expectOK(unsafe ek_table_create(7, 4, Int32(EK_DTYPE_FLOAT32), &tokens))
     expectOK(unsafe ek_table_create(3, 4, Int32(EK_DTYPE_FLOAT32), &positions))
     expectOK(unsafe ek_table_draw(tokens, Int32(EK_DRAW_NORMAL), 1, 3))

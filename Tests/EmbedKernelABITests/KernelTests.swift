@@ -9,7 +9,6 @@ private let float = Int32(EK_DTYPE_FLOAT32)
 private let wide = Int32(EK_DTYPE_INT64)
 
 @Suite struct KernelTests {
-  let (vocabulary, batch, context, dim) = (11, 2, 3, 5)
   let tokens = numbers(55, seed: 1)
   let positions = numbers(20, seed: 2)
   let ids: [Int64] = [0, 10, 3, 3, 7, 0]
@@ -23,7 +22,7 @@ private let wide = Int32(EK_DTYPE_INT64)
 
   @Test func embedsAsPlainLoopsDo() {
     var output = [Float](repeating: 9, count: 30)
-    expectOK(embed(ids, into: &output))
+    unsafe expectOK(embed(ids, into: &output))
     for n in 0..<6 {
       for i in 0..<5 {
         #expect(output[n * 5 + i] == tokens[Int(ids[n]) * 5 + i] + positions[n % 3 * 5 + i])
@@ -60,7 +59,7 @@ private let wide = Int32(EK_DTYPE_INT64)
 
   @Test func namesTheIDThatIsOutside() {
     var output = [Float](repeating: 9, count: 30)
-    let told = expectFault(
+    let told = unsafe expectFault(
       EK_ERROR_TOKEN_OUT_OF_RANGE, embed([0, 1, 2, 3, 11, 5], into: &output))
     #expect(told.kind == "tokenOutOfRange")
     #expect((told.row, told.position, told.value, told.bound) == (1, 1, 11, 11))
@@ -108,7 +107,7 @@ private let wide = Int32(EK_DTYPE_INT64)
     // The output over the ids.
     var shared = [Int64](repeating: 0, count: 40)
     unsafe shared.withUnsafeMutableBytes { bytes in
-      let base = unsafe bytes.baseAddress
+      let base = bytes.baseAddress
       let told = expectFault(
         EK_ERROR_OVERLAPPING_MEMORY,
         unsafe ek_embed(base, wide, 2, 3, tokens, float, 11, 5, nil, 0, base, float, nil))

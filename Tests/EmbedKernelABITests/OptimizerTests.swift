@@ -10,10 +10,10 @@ private let float = Int32(EK_DTYPE_FLOAT32)
 private let wide = Int32(EK_DTYPE_INT64)
 
 /// A table and state of the test's own memory, and an optimiser of it.
-private final class Steps {
+@safe private final class Steps {
   let (rows, dim) = (12, 5)
   let table: UnsafeMutablePointer<Float>
-  var state: [UnsafeMutableRawPointer?] = []
+  var state: [UnsafeMutableRawPointer?] = unsafe []
   var handle: OpaquePointer?
   var optimizer: OpaquePointer?
 
@@ -26,16 +26,19 @@ private final class Steps {
       unsafe options.struct_size = MemoryLayout<ek_optimizer_options>.stride
       unsafe options.name = name
       unsafe options.learning_rate = 0.1
-      for path in [
-        \ek_optimizer_options.weight_decay, \.beta1, \.beta2, \.epsilon, \.initial_sum,
-        \.rate_decay,
-      ] { unsafe options[keyPath: path] = .nan }
+      unsafe options.weight_decay = .nan
+      unsafe options.beta1 = .nan
+      unsafe options.beta2 = .nan
+      unsafe options.epsilon = .nan
+      unsafe options.initial_sum = .nan
+      unsafe options.rate_decay = .nan
       unsafe options.untouched = Int32(untouched)
       unsafe options.frozen_row = -1
       var count: Int64 = 0
       var arrays = unsafe [ek_state_array](repeating: ek_state_array(), count: 8)
       expectOK(unsafe ek_optimizer_state_layout(&options, 12, 5, &arrays, 8, &count))
-      for array in unsafe arrays[..<Int(count)] {
+      for i in 0..<Int(count) {
+        let array = unsafe arrays[i]
         let memory = unsafe UnsafeMutableRawPointer.allocate(
           byteCount: Int(array.bytes), alignment: 4)
         unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: Int(array.bytes))
@@ -55,7 +58,7 @@ private final class Steps {
     unsafe ek_optimizer_destroy(optimizer)
     unsafe ek_table_destroy(handle)
     unsafe table.deallocate()
-    for memory in unsafe state { unsafe memory?.deallocate() }
+    for i in 0..<(unsafe state.count) { unsafe state[i]?.deallocate() }
   }
 
   var values: [Float] { unsafe Array(UnsafeBufferPointer(start: table, count: 60)) }

@@ -1143,12 +1143,12 @@ int32_t ek_safetensors_write(const char *path, const ek_tensor *tensors, int64_t
 typedef struct ek_npy ek_npy;
 
 /** Opens an array. `array` gets its type, shape and mapped data, which live until it is destroyed.
- *  Arrays in Fortran's order and of big-endian machines are refused by name. */
+ *  Arrays in Fortran's order and of big-endian machines and truth values are refused by name. */
 int32_t ek_npy_open(const char *path, ek_npy **file, ek_tensor *array);
 void ek_npy_destroy(ek_npy *file);
 
-/** Writes an array, whole or not at all. `dtype` is any but OTHER; BFLOAT16 as NumPy's void of two
- * bytes. */
+/** Writes an array, whole or not at all. `dtype` is any but BOOL and OTHER; BFLOAT16 as NumPy's void of
+ * two bytes. */
 int32_t ek_npy_write(const char *path, const void *data, int32_t dtype, int32_t rank,
                      const int64_t *shape);
 
