@@ -195,14 +195,13 @@ private func rowCall(
   _ gamma: UnsafePointer<Float>?, _ beta: UnsafePointer<Float>?, _ epsilon: Float,
   _ threads: Int32, _ ids: borrowing AlignedBuffer<Int32>
 ) throws -> FusedCall {
+  guard Int(norm) == EK_NORM_LAYER || Int(norm) == EK_NORM_RMS else {
+    throw CallError.option("norm", value: Int(norm), expected: "EK_NORM_LAYER or EK_NORM_RMS")
+  }
   let owner = BorrowedMemory()
   let (rows, dim) = (Int(rows), Int(dim))
   let table = try unsafe table(input, rows: rows, dim: dim, owner, "input")
-  guard
-    let norm = try unsafe normalization(norm, gamma, beta, epsilon, dim: dim, owner)
-  else {
-    throw CallError.option("norm", value: 0, expected: "EK_NORM_LAYER or EK_NORM_RMS")
-  }
+  let norm = try unsafe normalization(norm, gamma, beta, epsilon, dim: dim, owner)
   let layer = try FusedInputEmbedding(
     InputEmbedding(tokens: TokenEmbedding(table: table), positions: nil), normalization: norm)
   return unsafe FusedCall(

@@ -211,7 +211,7 @@ import Testing
     for (a, b) in zip(output, input) { #expect(abs(a - b) < 1e-6) }
     let told = expectFault(
       EK_ERROR_INVALID_FIELD,
-      unsafe ek_rotary_from_config("{\"model_type\": \"llama\"}", 23, nil, -1, 0, &rotary))
+      unsafe ek_rotary_from_config("{\"model_type\": \"nothing\"}", 25, nil, -1, 0, &rotary))
     #expect(!told.argument.isEmpty)
     unsafe ek_rotary_destroy(rotary)
   }
