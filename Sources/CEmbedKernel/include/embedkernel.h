@@ -50,8 +50,8 @@ extern "C" {
  * library's name. It rises when something changes its meaning or goes; additions leave it. */
 #define EK_ABI_VERSION 1
 
-/** The binary interface's version of the library in use: `EK_ABI_VERSION` of the header that belongs to
- * it. */
+/** The binary interface's version of the library in use: `EK_ABI_VERSION` of the header that
+ * belongs to it. */
 int32_t ek_abi_version(void);
 
 /** The library's semantic version, such as "0.1.0". Lives as long as the process. */
@@ -1147,8 +1147,8 @@ typedef struct ek_npy ek_npy;
 int32_t ek_npy_open(const char *path, ek_npy **file, ek_tensor *array);
 void ek_npy_destroy(ek_npy *file);
 
-/** Writes an array, whole or not at all. `dtype` is any but BOOL and OTHER; BFLOAT16 as NumPy's void of
- * two bytes. */
+/** Writes an array, whole or not at all. `dtype` is any but BOOL and OTHER; BFLOAT16 as NumPy's
+ * void of two bytes. */
 int32_t ek_npy_write(const char *path, const void *data, int32_t dtype, int32_t rank,
                      const int64_t *shape);
 
