@@ -1,0 +1,151 @@
+"""Biases of attention logits that follow from positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from ._types import Array, Float32, IDs
+
+
+class _Bias:
+    _handle: Any
+    heads: int
+
+    def add(
+        self,
+        logits: npt.NDArray[Any],
+        *,
+        query_offset: int | Array | None = None,
+        query_positions: IDs | None = None,
+        key_offset: int | Array | None = None,
+        key_positions: IDs | None = None,
+        cumulative_lengths: IDs | None = None,
+        key_mask: Array | None = None,
+        causal: bool = False,
+        threads: int = 0,
+    ) -> npt.NDArray[Any]:
+        """Adds the bias to logits in place, and returns them.
+
+        Args:
+            logits: (B, H, Q, K) of float32, float16 or bfloat16.
+            query_offset, query_positions: where the queries stand: a number, (B), or (Q) or (B, Q) positions.
+            key_offset, key_positions: the same of the keys.
+            cumulative_lengths: documents one after another, from 0; logits between two become -inf.
+            key_mask: (B, K), False for padding, whose logits become -inf.
+            causal: logits of keys after their query become -inf.
+        """
+        _core.bias_add(
+            self._handle,
+            logits,
+            query_offset=query_offset,
+            query_positions=query_positions,
+            key_offset=key_offset,
+            key_positions=key_positions,
+            cumulative_lengths=cumulative_lengths,
+            key_mask=key_mask,
+            causal=causal,
+            threads=threads,
+        )
+        return logits
+
+    def write(
+        self,
+        queries: int,
+        keys: int | None = None,
+        *,
+        batch: int = 1,
+        out: npt.NDArray[Any] | None = None,
+        **options: Any,
+    ) -> npt.NDArray[Any]:
+        """The bias and the mask as an array, (batch, H, queries, keys); other options are those of `add`."""
+        if out is None:
+            out = np.empty((batch, self.heads, queries, queries if keys is None else keys), np.float32)
+        _core.bias_write(self._handle, out, **options)
+        return out
+
+
+class ALiBi(_Bias):
+    """ALiBi: minus slope times distance.
+
+    Args:
+        heads: H.
+        slopes: (H); None for the published ones.
+        symmetric: take the distance's magnitude, for attention in both directions.
+    """
+
+    def __init__(self, heads: int, *, slopes: npt.ArrayLike | None = None, symmetric: bool = False):
+        self.heads = heads
+        self.symmetric = symmetric
+        self._slopes = None if slopes is None else np.array(slopes, np.float64)
+        self._handle = _core.bias_alibi(heads, slopes=self._slopes, symmetric=symmetric)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_alibi, (self.heads, self._slopes, self.symmetric))
+
+    def __repr__(self) -> str:
+        return f"ALiBi({self.heads}, symmetric={self.symmetric})"
+
+
+def _alibi(heads: int, slopes: npt.ArrayLike | None, symmetric: bool) -> ALiBi:
+    return ALiBi(heads, slopes=slopes, symmetric=symmetric)
+
+
+class T5Bias(_Bias):
+    """T5's bias: distances fall into buckets, each with a weight a head.
+
+    Args:
+        weights: float32 (buckets, H), copied.
+        maximum_distance: from where on all distances share a bucket.
+        bidirectional: half the buckets for keys after the query, as in an encoder.
+    """
+
+    def __init__(self, weights: Float32, *, maximum_distance: int = 128, bidirectional: bool = True):
+        self.maximum_distance = maximum_distance
+        self.bidirectional = bidirectional
+        self._weights = np.array(weights, copy=True)
+        self._handle = _core.bias_t5(
+            self._weights, maximum_distance=maximum_distance, bidirectional=bidirectional
+        )
+        self.buckets, self.heads = self._weights.shape
+
+    @property
+    def weights(self) -> Float32:
+        """(buckets, H), a copy; set it after training moved them."""
+        return self._weights.copy()
+
+    @weights.setter
+    def weights(self, weights: Float32) -> None:
+        copied = np.array(weights, copy=True)
+        if copied.shape != self._weights.shape:
+            raise ValueError(f"weights has shape {copied.shape}: expected {self._weights.shape}")
+        _core.bias_set_weights(self._handle, copied)
+        self._weights = copied
+
+    def backward(
+        self, logits_gradient: Array, *, out: Float32 | None = None, **options: Any
+    ) -> Float32:
+        """The weights' gradient, float32 (buckets, H), added to `out` where it is given.
+
+        Args:
+            logits_gradient: (B, H, Q, K); other options are those of `add`.
+        """
+        if out is None:
+            out = np.zeros((self.buckets, self.heads), np.float32)
+        elif out.shape != (self.buckets, self.heads):
+            raise ValueError(f"out has shape {out.shape}: expected {(self.buckets, self.heads)}")
+        _core.bias_backward(self._handle, logits_gradient, out, **options)
+        return out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_t5, (self._weights, self.maximum_distance, self.bidirectional))
+
+    def __repr__(self) -> str:
+        return f"T5Bias(buckets={self.buckets}, heads={self.heads}, bidirectional={self.bidirectional})"
+
+
+def _t5(weights: Float32, maximum_distance: int, bidirectional: bool) -> T5Bias:
+    return T5Bias(weights, maximum_distance=maximum_distance, bidirectional=bidirectional)
