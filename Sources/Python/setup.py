@@ -25,8 +25,8 @@ core = Extension(
     library_dirs=[str(prefix / "lib")],
     libraries=["embedkernel"],
     # The library lies in the package, beside the extension.
-    extra_link_args=["-Wl,-rpath,$ORIGIN/lib", "-Wl,--exclude-libs,ALL", "-Wl,--as-needed"],
-    extra_compile_args=["-std=c17", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
+    extra_link_args=["-Wl,-rpath,$ORIGIN/lib", "-Wl,--exclude-libs,ALL", "-Wl,--as-needed", "-s"],
+    extra_compile_args=["-std=c17", "-O2", "-g0", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"],
     py_limited_api=True,
 )
 

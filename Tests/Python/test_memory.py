@@ -171,15 +171,16 @@ def test_the_lock_is_given_back(rng):
     def tick():
         while not done.is_set():
             ticks.append(time.perf_counter())
+            time.sleep(0.0001)
 
     switch = sys.getswitchinterval()
-    # Without the lock given back, the other thread would not run before it is asked for.
+    # The lock is not taken from a thread that runs: the other gets it when this one gives it back.
     sys.setswitchinterval(100)
     other = threading.Thread(target=tick)
     try:
         spans = []
         other.start()
-        for _ in range(5):
+        for _ in range(20):
             begun = time.perf_counter()
             ek.embed(table, ids, out=out, threads=1)
             spans.append((begun, time.perf_counter()))

@@ -108,4 +108,5 @@ def exception(
         error = ValueError(message)
     error.kind = kind
     error.facts = facts
-    return error
+    found: BaseException = error
+    return found

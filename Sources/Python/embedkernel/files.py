@@ -35,7 +35,8 @@ def _array(facts: tuple[Any, ...], path: Path) -> npt.NDArray[Any]:
     dtype = _DTYPES.get(number) or _NAMED.get(type_name)
     if dtype is None:
         raise TypeError(f"{path}: tensor {name} has elements of {type_name}, which NumPy has not")
-    return memory.view(dtype).reshape(shape)
+    array: npt.NDArray[Any] = memory.view(dtype).reshape(shape)
+    return array
 
 
 def load(path: Path, *, names: list[str] | None = None, copy: bool = False) -> dict[str, npt.NDArray[Any]]:
