@@ -35,5 +35,6 @@ def get_include() -> str:
 
 
 def get_library() -> str:
-    """The path of `libembedkernel.so`."""
-    return str(_FOLDER / "lib" / "libembedkernel.so")
+    """The path of the C library, `libembedkernel.so` and its interface's number."""
+    (library,) = (_FOLDER / "lib").glob("libembedkernel.so*")
+    return str(library)
