@@ -134,9 +134,12 @@ bool read_word(PyObject *value, const char *name, const char *const *words, int 
   return false;
 }
 
-PyObject *read_path(PyObject *value, const char *name) {
+PyObject *read_path(PyObject *value, const char *name, const char **text) {
   PyObject *path;
-  if (PyUnicode_FSConverter(value, &path)) return path;
+  if (PyUnicode_FSConverter(value, &path)) {
+    *text = PyBytes_AsString(path);
+    return path;
+  }
   name_the_argument(value, name, "a path");
   return NULL;
 }

@@ -225,6 +225,7 @@ bool read_ids(PyObject *value, const char *name, view *result) {
     return true;
   }
   PyObject *given = result->made;
+  result->made = NULL;
   bool copied = copy_ids((PyObject *)result->array, name, result);
   Py_XDECREF(given);
   return copied;

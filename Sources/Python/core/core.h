@@ -48,8 +48,8 @@ bool read_double(PyObject *value, const char *name, double *result);
 bool read_bool(PyObject *value, const char *name, bool *result);
 /// The index of a word among `words`, which end with NULL; ValueError names what is expected.
 bool read_word(PyObject *value, const char *name, const char *const *words, int *result);
-/// A path as bytes of the file system, a new reference to them.
-PyObject *read_path(PyObject *value, const char *name);
+/// A path as bytes of the file system, a new reference, which `text` points into.
+PyObject *read_path(PyObject *value, const char *name, const char **text);
 
 // MARK: Arrays
 
@@ -207,12 +207,14 @@ enum { WORTH_RELEASING = 64 * 1024 };
 /// Those that users call, and those that the package's classes do.
 #define PUBLIC_FUNCTIONS(EACH)                                                          \
   EACH(embed)                                                                           \
-  EACH(embed_fused) EACH(embed_fused_backward) EACH(normalize) EACH(normalize_backward) \
-      EACH(renormalize) EACH(tied_logits) EACH(tied_backward) EACH(convert) EACH(from_dlpack)
+  EACH(embed_fused)                                                                     \
+  EACH(embed_fused_backward) EACH(normalize) EACH(normalize_backward) EACH(renormalize) \
+      EACH(tied_logits) EACH(tied_backward) EACH(convert) EACH(from_dlpack)
 
 #define PRIVATE_FUNCTIONS(EACH)                                                                    \
   EACH(backward)                                                                                   \
-  EACH(backward_sparse) EACH(dlpack_capsule) EACH(table_create) EACH(table_over) EACH(table_array) \
+  EACH(backward_sparse)                                                                            \
+  EACH(dlpack_capsule) EACH(table_create) EACH(table_over) EACH(table_array)                       \
       EACH(table_synchronise) EACH(table_draw) EACH(optimizer_create) EACH(optimizer_step)         \
           EACH(optimizer_catch_up) EACH(optimizer_info) EACH(optimizer_state)                      \
               EACH(optimizer_set_step_count) EACH(rotary_create) EACH(rotary_from_config)          \

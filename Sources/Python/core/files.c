@@ -39,11 +39,12 @@ static PyObject *tensor_facts(const ek_tensor *tensor, PyObject *file) {
 /// Returns (tensors, metadata) of a file: a list of facts, and a dict.
 FUNCTION(safetensors_open) {
   TAKES(safetensors_open, 1, 1, "path");
-  PyObject *path = read_path(values[0], "path");
+  const char *name;
+  PyObject *path = read_path(values[0], "path", &name);
   if (path == NULL) return NULL;
   ek_safetensors *file = NULL;
   int32_t code;
-  WITHOUT_LOCK(WORTH_RELEASING, code = ek_safetensors_open(PyBytes_AsString(path), &file));
+  WITHOUT_LOCK(WORTH_RELEASING, code = ek_safetensors_open(name, &file));
   Py_DECREF(path);
   if (code != EK_OK) return raise_last_error(code);
   PyObject *capsule = handle_capsule(file, file_kind, destroy_file);
@@ -106,7 +107,8 @@ FUNCTION(safetensors_write) {
   enum { MOST_RANK = NPY_MAXDIMS_LEGACY_ITERS };
   Py_ssize_t tensors = PyList_Size(values[1]), texts = PyList_Size(values[2]);
   if (tensors < 0 || texts < 0) return NULL;
-  PyObject *path = read_path(values[0], "path");
+  const char *name;
+  PyObject *path = read_path(values[0], "path", &name);
   if (path == NULL) return NULL;
   ek_tensor *list = calloc((size_t)tensors + 1, sizeof *list);
   int64_t *shapes = calloc((size_t)tensors * MOST_RANK + 1, sizeof *shapes);
@@ -120,8 +122,8 @@ FUNCTION(safetensors_write) {
   }
   int32_t code = EK_OK;
   if (!PyErr_Occurred()) {
-    WITHOUT_LOCK(WORTH_RELEASING, code = ek_safetensors_write(PyBytes_AsString(path), list, tensors,
-                                                              metadata, texts / 2));
+    WITHOUT_LOCK(WORTH_RELEASING,
+                 code = ek_safetensors_write(name, list, tensors, metadata, texts / 2));
     if (code != EK_OK) raise_last_error(code);
   }
   free(list);
@@ -133,12 +135,13 @@ FUNCTION(safetensors_write) {
 
 FUNCTION(npy_open) {
   TAKES(npy_open, 1, 1, "path");
-  PyObject *path = read_path(values[0], "path");
+  const char *name;
+  PyObject *path = read_path(values[0], "path", &name);
   if (path == NULL) return NULL;
   ek_npy *file = NULL;
   ek_tensor array = {0};
   int32_t code;
-  WITHOUT_LOCK(WORTH_RELEASING, code = ek_npy_open(PyBytes_AsString(path), &file, &array));
+  WITHOUT_LOCK(WORTH_RELEASING, code = ek_npy_open(name, &file, &array));
   Py_DECREF(path);
   if (code != EK_OK) return raise_last_error(code);
   PyObject *capsule = handle_capsule(file, npy_kind, destroy_npy);
@@ -160,11 +163,12 @@ FUNCTION(npy_write) {
   ek_tensor tensor;
   bool read = item != NULL && read_tensor(item, &tensor, shape);
   Py_XDECREF(item);
-  PyObject *path = read ? read_path(values[0], "path") : NULL;
+  const char *name;
+  PyObject *path = read ? read_path(values[0], "path", &name) : NULL;
   if (path == NULL) return NULL;
   int32_t code;
-  WITHOUT_LOCK(WORTH_RELEASING, code = ek_npy_write(PyBytes_AsString(path), tensor.data,
-                                                    tensor.dtype, tensor.rank, tensor.shape));
+  WITHOUT_LOCK(WORTH_RELEASING,
+               code = ek_npy_write(name, tensor.data, tensor.dtype, tensor.rank, tensor.shape));
   Py_DECREF(path);
   return code == EK_OK ? Py_NewRef(Py_None) : raise_last_error(code);
 }

@@ -59,11 +59,12 @@ FUNCTION(layer_load) {
   TAKES(layer_load, 1, 1, "path", LAYER_ARGUMENTS);
   ek_layer_options options = EK_LAYER_OPTIONS_INIT;
   if (!read_layer(values + 1, &options)) return NULL;
-  PyObject *path = read_path(values[0], "path");
+  const char *name;
+  PyObject *path = read_path(values[0], "path", &name);
   if (path == NULL) return NULL;
   ek_layer *layer = NULL;
   int32_t code;
-  WITHOUT_LOCK(WORTH_RELEASING, code = ek_layer_load(PyBytes_AsString(path), &options, &layer));
+  WITHOUT_LOCK(WORTH_RELEASING, code = ek_layer_load(name, &options, &layer));
   Py_DECREF(path);
   return code == EK_OK ? layer_capsule(layer) : raise_last_error(code);
 }
@@ -71,10 +72,11 @@ FUNCTION(layer_load) {
 FUNCTION(layer_save) {
   TAKES(layer_save, 2, 2, "layer", "path");
   ek_layer *layer = read_handle(values[0], layer_kind);
-  PyObject *path = layer == NULL ? NULL : read_path(values[1], "path");
+  const char *name;
+  PyObject *path = layer == NULL ? NULL : read_path(values[1], "path", &name);
   if (path == NULL) return NULL;
   int32_t code;
-  WITHOUT_LOCK(WORTH_RELEASING, code = ek_layer_save(layer, PyBytes_AsString(path)));
+  WITHOUT_LOCK(WORTH_RELEASING, code = ek_layer_save(layer, name));
   Py_DECREF(path);
   return code == EK_OK ? Py_NewRef(Py_None) : raise_last_error(code);
 }

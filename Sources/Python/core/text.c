@@ -20,10 +20,10 @@ static void destroy_windows(PyObject *capsule) {
 FUNCTION(tokenizer_open) {
   TAKES(tokenizer_open, 0, 1, "path");
   PyObject *path = NULL;
-  if (values[0] != NULL && (path = read_path(values[0], "path")) == NULL) return NULL;
+  const char *name = NULL;
+  if (values[0] != NULL && (path = read_path(values[0], "path", &name)) == NULL) return NULL;
   ek_tokenizer *tokenizer = NULL;
   int32_t code;
-  const char *name = path == NULL ? NULL : PyBytes_AsString(path);
   WITHOUT_LOCK(WORTH_RELEASING, code = ek_tokenizer_open(name, &tokenizer));
   Py_XDECREF(path);
   if (code != EK_OK) return raise_last_error(code);
@@ -161,12 +161,12 @@ FUNCTION(windows_over_file) {
   if (!read_windows(values + 1, &options) || !read_optional_int32(values[7], "width", &width)) {
     return NULL;
   }
-  PyObject *path = read_path(values[0], "path");
+  const char *name;
+  PyObject *path = read_path(values[0], "path", &name);
   if (path == NULL) return NULL;
   ek_windows *windows = NULL;
   int32_t code;
-  WITHOUT_LOCK(WORTH_RELEASING,
-               code = ek_windows_over_file(PyBytes_AsString(path), width, &options, &windows));
+  WITHOUT_LOCK(WORTH_RELEASING, code = ek_windows_over_file(name, width, &options, &windows));
   Py_DECREF(path);
   return windows_capsule(code, windows);
 }
@@ -210,14 +210,14 @@ FUNCTION(token_file_write) {
   int32_t width = 2;
   view ids;
   if (!read_optional_int32(values[2], "width", &width)) return NULL;
-  PyObject *path = read_path(values[0], "path");
+  const char *name;
+  PyObject *path = read_path(values[0], "path", &name);
   if (path == NULL) return NULL;
   PyObject *result = NULL;
   if (read_ids(values[1], "ids", &ids)) {
     int32_t code;
-    WITHOUT_LOCK(WORTH_RELEASING,
-                 code = ek_token_file_write(PyBytes_AsString(path), ids.data,
-                                            element_code(ids.type), ids.count, width));
+    WITHOUT_LOCK(WORTH_RELEASING, code = ek_token_file_write(name, ids.data, element_code(ids.type),
+                                                             ids.count, width));
     result = code == EK_OK ? Py_NewRef(Py_None) : raise_last_error(code);
     release(&ids);
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,12 @@ class Table:
         """`embedkernel.embed` of this table, its rows of `ids` brought up to date first."""
         if isinstance(positions, Table):
             positions = positions.numpy()
-        _core.table_synchronise(self._handle, ids if options.get("unknown", "error") == "error" else None)
+        if options.get("unknown", "error") == "error":
+            # An id outside is told below, by its row and position.
+            with contextlib.suppress(IndexError):
+                _core.table_synchronise(self._handle, ids)
+        else:
+            _core.table_synchronise(self._handle)
         return _core.embed(self._memory, ids, positions, **options)
 
     def rows(self, ids: IDs) -> npt.NDArray[Any]:
