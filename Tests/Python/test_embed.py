@@ -48,6 +48,16 @@ def test_places(sizes, kind, data):
     assert np.array_equal(result, reference.embed(table, ids, positions, **place))
 
 
+def test_places_of_the_ids_shape(rng):
+    table, positions, ids = table_of(rng, 9, 4), table_of(rng, 20, 4), rng.integers(0, 9, (2, 3, 5))
+    places = rng.integers(0, 20, ids.shape)
+    found = ek.embed(table, ids, positions, position_ids=places)
+    assert np.array_equal(found, table[ids] + positions[places])
+    mask = rng.integers(0, 2, ids.shape).astype(bool)
+    flat = ek.embed(table, ids.reshape(6, 5), positions, mask=mask.reshape(6, 5))
+    assert np.array_equal(ek.embed(table, ids, positions, mask=mask).reshape(flat.shape), flat)
+
+
 @given(batches(), st.floats(-4, 4, width=32))
 def test_scale(sizes, scale):
     vocabulary, dim, ids, rng = sizes

@@ -203,6 +203,16 @@ bool read_optional_bool(PyObject *value, const char *name, int32_t *result) {
 
 // MARK: Where tokens stand
 
+/// Whether numbers are one for each token: of the ids' own shape, or (B, T) of all their sequences.
+static bool for_each_token(const view *numbers, const char *name, npy_intp batch,
+                           npy_intp context) {
+  if (numbers->ndim > 2 && numbers->shape[numbers->ndim - 1] == context &&
+      numbers->count == batch * context)
+    return true;
+  const npy_intp shape[] = {batch, context};
+  return has_shape(numbers, name, 2, shape);
+}
+
 bool read_place(PyObject **values, npy_intp batch, npy_intp context, place *result) {
   static const char *const names[] = {PLACE_ARGUMENTS};
   result->numbers.made = NULL;
@@ -228,7 +238,7 @@ bool read_place(PyObject **values, npy_intp batch, npy_intp context, place *resu
   bool read =
       said == 3 ? read_mask(value, names[3], numbers) : read_ids(value, names[said], numbers);
   if (!read) return false;
-  const npy_intp rows[] = {batch}, whole[] = {batch, context}, any[] = {-1};
+  const npy_intp rows[] = {batch}, row[] = {context}, any[] = {-1};
   bool fits = false;
   switch (said) {
     case 0:
@@ -237,8 +247,8 @@ bool read_place(PyObject **values, npy_intp batch, npy_intp context, place *resu
       break;
     case 1:
       result->positions.kind = EK_POSITIONS_EXPLICIT;
-      fits = numbers->ndim == 1 ? has_shape(numbers, names[1], 1, whole + 1)
-                                : has_shape(numbers, names[1], 2, whole);
+      fits = numbers->ndim == 1 ? has_shape(numbers, names[1], 1, row)
+                                : for_each_token(numbers, names[1], batch, context);
       break;
     case 2:
       result->positions.kind = EK_POSITIONS_PACKED;
@@ -246,8 +256,8 @@ bool read_place(PyObject **values, npy_intp batch, npy_intp context, place *resu
       break;
     default:
       result->positions.kind = EK_POSITIONS_MASK;
-      fits = numbers->ndim == 1 && batch == 1 ? has_shape(numbers, names[3], 1, whole + 1)
-                                              : has_shape(numbers, names[3], 2, whole);
+      fits = numbers->ndim == 1 && batch == 1 ? has_shape(numbers, names[3], 1, row)
+                                              : for_each_token(numbers, names[3], batch, context);
       break;
   }
   if (!fits) {
