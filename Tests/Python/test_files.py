@@ -68,7 +68,7 @@ def test_what_lies_differently(tmp_path):
     assert not (tmp_path / "y").exists()
 
 
-@pytest.mark.parametrize("dtype", TYPES[:13])
+@pytest.mark.parametrize("dtype", TYPES[:12])
 def test_npy(tmp_path, dtype):
     array = np.asarray([[1, 0, 1]]).astype(np.dtype(dtype))
     ek.save_npy(tmp_path / "x.npy", array)

@@ -156,7 +156,7 @@ FUNCTION(optimizer_create) {
 /// A step by rows, by a dense gradient, or by the forward's output gradient, as `kind` says.
 FUNCTION(optimizer_step) {
   static const char *const kind_words[] = {"rows", "dense", "output", NULL};
-  TAKES(optimizer_step, 5, 5, "optimizer", "table", "kind", "gradient", "ids", "learning_rate",
+  TAKES(optimizer_step, 4, 5, "optimizer", "table", "kind", "gradient", "ids", "learning_rate",
         "weight_decay", "beta1", "beta2", "epsilon", "gradient_scale", "threads");
   ek_optimizer *optimizer = read_handle(values[0], optimizer_kind);
   ek_table *table = optimizer == NULL ? NULL : read_handle(values[1], table_kind);

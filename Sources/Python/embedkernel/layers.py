@@ -95,8 +95,12 @@ class InputEmbedding:
             FileNotFoundError, FileFormatError: what is wrong with the file.
         """
         layer = cls.__new__(cls)
-        layer._options = dict(options)
         layer._take(_core.layer_load(path, **options))
+        # What the file's parameters stand for where nothing else was said.
+        norm = "none" if layer.gamma is None and layer.beta is None else "layer"
+        if options.get("norm", "none") == "none":
+            options["norm"] = norm
+        layer._options = options
         return layer
 
     def save(self, path: Path) -> None:
