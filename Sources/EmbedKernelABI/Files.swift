@@ -281,7 +281,7 @@ public func ek_safetensors_write(
   private let memory = KeptMemory()
   let tensor: ek_tensor
 
-  private final class Owner<Element: NumPyElement> {
+  private final class Owner<Element: FileElement> {
     let array: NumPyArray<Element>
     init(_ array: consuming NumPyArray<Element>) { self.array = array }
   }
@@ -289,7 +289,7 @@ public func ek_safetensors_write(
   init(_ path: String) throws {
     let header = try NumPyHeader(contentsOf: path)
     var found: (owner: AnyObject, data: UnsafeRawPointer?)
-    func open<Element: NumPyElement>(_ type: Element.Type) throws {
+    func open<Element: FileElement>(_ type: Element.Type) throws {
       let array = try NumPyArray<Element>(contentsOf: path, access: .mapped)
       let owner = Owner(array)
       unsafe found = (
@@ -358,7 +358,7 @@ public func ek_npy_write(
     let shape = try unsafe shape(sizes, rank, "shape")
     var count = 1
     for size in shape { count = try elementCount("array", count, size) }
-    func write<Element: NumPyElement>(_ type: Element.Type) throws {
+    func write<Element: FileElement>(_ type: Element.Type) throws {
       let elements = try unsafe readable(
         data?.assumingMemoryBound(to: type), count, "data")
       try unsafe NumPyFile.write(elements, shape: shape, to: path)
