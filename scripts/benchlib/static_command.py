@@ -34,10 +34,19 @@ def build(folder, version):
             raise environment.Failure(f"no {name} on this machine; scripts/setup installs it")
         # The linker takes the first folder that has the library, and here it has it in one form.
         (archives / name).symlink_to(path)
-    options = ["--package-path", ROOT, "--scratch-path", folder / "swift", "-c", "release"]
-    options += ["--product", "embedkernel", "--static-swift-stdlib", "-Xlinker", f"-L{archives}"]
+    # What the package's own release build compiles, linked once more: --static-swift-stdlib would have
+    # all of it compiled anew.
+    options = ["--package-path", ROOT, "-c", "release", "--product", "embedkernel"]
     environment.run(["swift", "build", *options], "could not build the command")
-    built = pathlib.Path(output("swift", "build", *options, "--show-bin-path")) / "embedkernel"
+    release = pathlib.Path(output("swift", "build", *options, "--show-bin-path"))
+    objects = release / "embedkernel.product" / "Objects.LinkFileList"
+    built = folder / "embedkernel.whole"
+    environment.run(
+        ["swiftc", "-emit-executable", "-static-stdlib", f"@{objects}", f"-L{archives}", "-ldl", "-lm"]
+        # The package manager names an executable's main for its target.
+        + ["-Xlinker", "--defsym=main=CommandEntry_main", "-Xlinker", "--gc-sections", "-o", built],
+        "could not link the command",
+    )
     binary = folder / "embedkernel"
     environment.run(["strip", "-o", binary, built], "could not strip the command")
     needed = re.findall(r"\(NEEDED\).*\[(.+)\]", output("readelf", "--dynamic", binary))

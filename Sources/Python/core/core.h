@@ -205,34 +205,28 @@ enum { WORTH_RELEASING = 64 * 1024 };
 // MARK: Functions of the module
 
 /// Those that users call, and those that the package's classes do.
-#define PUBLIC_FUNCTIONS(EACH)                                                                     \
-  EACH(embed)                                                                                      \
-  EACH(embed_fused)                                                                                \
-  EACH(embed_fused_backward)                                                                       \
-  EACH(normalize) EACH(normalize_backward) EACH(renormalize) EACH(tied_logits) EACH(tied_backward) \
-      EACH(convert) EACH(from_dlpack)
+// clang-format off
+#define PUBLIC_FUNCTIONS(EACH)                                                     \
+  EACH(embed) EACH(embed_fused) EACH(embed_fused_backward) EACH(normalize)         \
+  EACH(normalize_backward) EACH(renormalize) EACH(tied_logits) EACH(tied_backward) \
+  EACH(convert) EACH(from_dlpack)
 
-#define PRIVATE_FUNCTIONS(EACH)                                                                  \
-  EACH(backward)                                                                                 \
-  EACH(backward_sparse)                                                                          \
-  EACH(dlpack_capsule)                                                                           \
-  EACH(table_create) EACH(table_over) EACH(table_array) EACH(table_synchronise) EACH(table_draw) \
-      EACH(optimizer_create) EACH(optimizer_step) EACH(optimizer_catch_up) EACH(optimizer_info)  \
-          EACH(optimizer_state) EACH(optimizer_set_step_count) EACH(rotary_create) EACH(         \
-              rotary_from_config) EACH(rotary_layer_types) EACH(rotary_info) EACH(rotary_rotate) \
-              EACH(rotary_rows) EACH(bias_alibi) EACH(bias_t5) EACH(bias_set_weights)            \
-                  EACH(bias_write) EACH(bias_add) EACH(bias_backward) EACH(layer_create)         \
-                      EACH(layer_load) EACH(layer_save) EACH(layer_table) EACH(layer_forward)    \
-                          EACH(layer_gradient) EACH(layer_backward) EACH(layer_gradient_part)    \
-                              EACH(layer_gradient_clear) EACH(safetensors_open)                  \
-                                  EACH(safetensors_write) EACH(npy_open) EACH(npy_write)         \
-                                      EACH(tokenizer_open) EACH(tokenizer_encode)                \
-                                          EACH(tokenizer_decode) EACH(tokenizer_info)            \
-                                              EACH(windows_over_ids) EACH(windows_over_file)     \
-                                                  EACH(windows_count) EACH(windows_fill)         \
-                                                      EACH(token_file_write) EACH(pool_info)     \
-                                                          EACH(pool_set_limit) EACH(pool_clear)  \
-                                                              EACH(set_threads) EACH(info)
+#define PRIVATE_FUNCTIONS(EACH)                                                              \
+  EACH(backward) EACH(backward_sparse) EACH(dlpack_capsule) EACH(table_create)               \
+  EACH(table_over) EACH(table_array) EACH(table_synchronise) EACH(table_draw)                \
+  EACH(optimizer_create) EACH(optimizer_step) EACH(optimizer_catch_up) EACH(optimizer_info)  \
+  EACH(optimizer_state) EACH(optimizer_set_step_count) EACH(rotary_create)                   \
+  EACH(rotary_from_config)                                                                   \
+  EACH(rotary_layer_types) EACH(rotary_info) EACH(rotary_rotate) EACH(rotary_rows)           \
+  EACH(bias_alibi) EACH(bias_t5) EACH(bias_set_weights) EACH(bias_write) EACH(bias_add)      \
+  EACH(bias_backward) EACH(layer_create) EACH(layer_load) EACH(layer_save) EACH(layer_table) \
+  EACH(layer_forward) EACH(layer_gradient) EACH(layer_backward) EACH(layer_gradient_part)    \
+  EACH(layer_gradient_clear) EACH(safetensors_open) EACH(safetensors_write) EACH(npy_open)   \
+  EACH(npy_write) EACH(tokenizer_open) EACH(tokenizer_encode) EACH(tokenizer_decode)         \
+  EACH(tokenizer_info) EACH(windows_over_ids) EACH(windows_over_file) EACH(windows_count)    \
+  EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)             \
+  EACH(pool_clear) EACH(set_threads) EACH(info)
+// clang-format on
 
 #define FUNCTION(name)                                                                \
   PyObject *core_##name(PyObject *self, PyObject *const *arguments, Py_ssize_t count, \
