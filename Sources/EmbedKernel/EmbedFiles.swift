@@ -1,4 +1,3 @@
-// Files, element types and arrays are of the module EmbedFiles, which a program that imports this one
-// has too.
+// Files, element types and arrays: a program that imports this module has those of EmbedFiles too.
 
 @_exported public import EmbedFiles

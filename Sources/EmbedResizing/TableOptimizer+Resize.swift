@@ -32,20 +32,21 @@ extension TableOptimizer {
     }
     try synchronise()
     let resized = try TableOptimizer(rule, for: table, trainable: trainable, frozenRow: frozenRow)
-    for array in stateArrays {
+    for array in stateArrays where array.byteCount > 0 {
       let (old, new) = unsafe (memory(of: array), resized.memory(of: array))
       if change == .vocabulary || table.rows == rows {
         let bytes = array.byteCount / array.shape[0]
         for row in 0..<min(rows, table.rows) {
           guard let from = stateRow(of: row), let to = resized.stateRow(of: row) else { continue }
-          let state = unsafe UnsafeRawBufferPointer(rebasing: old[from * bytes..<(from + 1) * bytes])
+          let state = unsafe old[from * bytes..<(from + 1) * bytes]
           unsafe UnsafeMutableRawBufferPointer(rebasing: new[(to * bytes)...])
-            .copyMemory(from: state)
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: state))
         }
       } else if array.element == .float32 {
         let state = unsafe Span<Float>(
           _unsafeElements: UnsafeBufferPointer(old.assumingMemoryBound(to: Float.self)))
-        let stretched = try OptimizerState.resized(state, rows: rows, to: table.rows, as: .positions)
+        let stretched = try OptimizerState.resized(
+          state, rows: rows, to: table.rows, as: .positions)
         unsafe new.copyMemory(from: UnsafeRawBufferPointer(stretched.unsafeBuffer))
       }
       // What rounding took from the old rows says nothing of those in between.

@@ -25,17 +25,20 @@ extension RowDistanceKernels {
     guard unsafe tile.element == EK_F32 else {
       return unsafe NativeKernels.addByDistance(tile, plan)
     }
-    for row in unsafe 0..<tile.rows {
-      let (seen, logits) = unsafe (tile.seen(row), tile.floats(row))
-      let entries = unsafe tile.table.unsafelyUnwrapped - row
+    let (rows, columns, stride) = unsafe (tile.rows, tile.columns, tile.stride)
+    var (logits, entries) = unsafe (tile.floats(0), tile.table.unsafelyUnwrapped)
+    for row in 0..<rows {
+      let seen = unsafe tile.seen(row)
       if unsafe tile.overwrite {
         unsafe logits.update(from: entries, count: seen)
       } else {
         unsafe addRow(entries, to: logits, seen)
       }
-      if unsafe seen < tile.columns {
-        unsafe (logits + seen).update(repeating: -.infinity, count: tile.columns - seen)
+      if seen < columns {
+        unsafe (logits + seen).update(repeating: -.infinity, count: columns - seen)
       }
+      unsafe logits += stride
+      unsafe entries -= 1
     }
   }
 

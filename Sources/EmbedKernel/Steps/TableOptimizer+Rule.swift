@@ -1,5 +1,4 @@
-// Numbers that change between steps, as a program's own schedules change them, and state in a program's own
-// memory.
+// Numbers that a program's own schedules change between steps, and state in a program's own memory.
 
 extension TableOptimizer {
   /// Steps by another rule of the same optimiser from now on: other rates, another weight decay.

@@ -107,12 +107,7 @@ extension MutableSpan: ReadableElements, WritableElements {
   ) throws(Failure) -> Result { try unsafe withUnsafeMutableBufferPointer(body) }
 }
 
-// MARK: What there may be
-
 extension Optional: ReadableElements where Wrapped: ReadableElements & ~Copyable & ~Escapable {
-  /// That of what there may be.
-  public typealias Element = Wrapped.Element
-
   /// Whether this is nil.
   @inlinable public var isAbsent: Bool {
     switch self {

@@ -19,7 +19,8 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   /// The number of elements in a row.
   public let dim: Int
 
-  package private(set) var storage: AlignedBuffer<Element>
+  // Only `move(to:)` writes it, which needs the table to itself.
+  @exclusivity(unchecked) package private(set) var storage: AlignedBuffer<Element>
 
   /// The optimisers that leave rows behind. Entered while a writer has the table to itself.
   var ledgers: [RowLedger] = []
@@ -32,7 +33,7 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
     guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
     self.rows = rows
     self.dim = dim
-    storage = try AlignedBuffer(count: elementCount("table", rows, dim))
+    unsafe storage = try AlignedBuffer(count: elementCount("table", rows, dim))
   }
 
   /// A table of someone else's memory, which is read and written in place.
