@@ -99,9 +99,10 @@ def enter():
     os.execv(python, [str(python), *sys.argv])
 
 
-def environment(requirements=REQUIREMENTS):
+def environment(requirements=REQUIREMENTS, *, dependencies=True):
     """The folder of the environment with these packages, made now if it is not there.
 
+    Without `dependencies`, what the packages need is not installed with them.
     Where the file has hashes, pip checks every package by them.
     """
     version = "{}.{}".format(*sys.version_info)
@@ -125,6 +126,7 @@ def environment(requirements=REQUIREMENTS):
             [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input"]
             + ["--disable-pip-version-check", "--only-binary=:all:"]
             + (["--require-hashes"] if b"--hash=" in text else [])
+            + ([] if dependencies else ["--no-deps"])
             + ["--requirement", requirements],
             "could not install the pinned packages; is there a network?",
         )
