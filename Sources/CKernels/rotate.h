@@ -73,26 +73,32 @@ EK_INLINE void rotate_float_neighbours(const float *x, float *y, const float *co
   });
 }
 
+EK_INLINE void rotate_row(const char *x, char *y, const float *c, const float *s, rotation r,
+                          bool neighbours) {
+  if (!neighbours)
+    rotate_halves(x, y, c, s, r);
+  else if (r.type == EK_F32)
+    rotate_float_neighbours((const float *)x, (float *)y, c, s, r);
+  else
+    rotate_split_neighbours(x, y, c, s, r);
+}
+
 EK_INLINE void rotate_rows(const ek_rotary_tile *tile, ek_element type, bool neighbours,
                            bool streaming) {
   const ek_rotary_tile nest = *tile;
   const rotation r = {nest.pairs, nest.partner, nest.inverse ? 0x80000000 : 0, type, streaming};
   const size_t size = bytes_of(type);
-  for (size_t o = 0; o < nest.outer.count; o++)
-    for (size_t i = 0; i < nest.inner.count; i++) {
-      const size_t at = o * nest.outer.elements + i * nest.inner.elements;
-      const float *c = nest.rows + o * nest.outer.rows + i * nest.inner.rows, *s = c + nest.sines;
-      const char *x = (const char *)nest.input + at * size;
-      char *y = (char *)nest.output + at * size;
-      if (!neighbours)
-        rotate_halves(x, y, c, s, r);
-      else if (type == EK_F32)
-        rotate_float_neighbours((const float *)x, (float *)y, c, s, r);
-      else
-        rotate_split_neighbours(x, y, c, s, r);
-      if (nest.rest && x != y)
-        memcpy(y + nest.rest_at * size, x + nest.rest_at * size, nest.rest * size);
+  const size_t rest = nest.input == nest.output ? 0 : nest.rest * size;
+  for (size_t o = 0; o < nest.outer.count; o++) {
+    const size_t first = o * nest.outer.elements * size, step = nest.inner.elements * size;
+    const char *x = (const char *)nest.input + first;
+    char *y = (char *)nest.output + first;
+    const float *c = nest.rows + o * nest.outer.rows;
+    for (size_t i = nest.inner.count; i > 0; i--, x += step, y += step, c += nest.inner.rows) {
+      rotate_row(x, y, c, c + nest.sines, r, neighbours);
+      if (rest) memcpy(y + nest.rest_at * size, x + nest.rest_at * size, rest);
     }
+  }
   if (streaming) fence();
 }
 
