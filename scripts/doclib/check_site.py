@@ -19,6 +19,10 @@ import urllib.parse
 
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchlib import page_contrast  # noqa: E402
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True,
          "has_touch": True}
 WIDE = {"viewport": {"width": 1280, "height": 900}}
@@ -34,32 +38,7 @@ INSPECT = r"""
   const page = document.documentElement;
   if (page.scrollWidth > page.clientWidth)
     faults.push(`the page is ${page.scrollWidth} wide in a window of ${page.clientWidth}`);
-
-  const parse = color => {
-    const parts = color.match(/[\d.]+/g).map(Number);
-    return { rgb: parts.slice(0, 3), alpha: parts.length > 3 ? parts[3] : 1 };
-  };
-  const luminance = rgb => {
-    const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = element => {
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) {
-      const color = parse(getComputedStyle(e).backgroundColor);
-      if (color.alpha > 0) layers.push(color);
-      if (color.alpha === 1) break;
-    }
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    return layers.reverse().reduce(
-      (below, over) => below.map((v, i) => v * (1 - over.alpha) + over.rgb[i] * over.alpha),
-      dark ? [0, 0, 0] : [255, 255, 255]);
-  };
-  const contrast = (a, b) => {
-    const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
-    return (high + 0.05) / (low + 0.05);
-  };
-
+""" + page_contrast.SCRIPT + r"""
   const main = document.querySelector("main");
   if (!main || !main.querySelector("h1")) return { faults: ["the page has no heading"], texts: 0, links: [] };
   let texts = 0;

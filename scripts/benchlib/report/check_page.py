@@ -13,6 +13,10 @@ import sys
 
 from playwright.sync_api import sync_playwright
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from benchlib import page_contrast  # noqa: E402
+
 VIEWS = (
     ("light", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
     ("dark", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"}),
@@ -29,27 +33,7 @@ INSPECT = r"""
   const page = document.documentElement;
   if (page.scrollWidth > page.clientWidth)
     faults.push(`the page is ${page.scrollWidth} wide in a window of ${page.clientWidth}`);
-
-  const parse = color => {
-    const parts = color.match(/[\d.]+/g).map(Number);
-    return { rgb: parts.slice(0, 3), alpha: parts.length > 3 ? parts[3] : 1 };
-  };
-  const luminance = rgb => {
-    const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const color = parse(getComputedStyle(e).backgroundColor);
-      if (color.alpha === 1) return color.rgb;
-    }
-    return [255, 255, 255];
-  };
-  const contrast = (a, b) => {
-    const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
-    return (high + 0.05) / (low + 0.05);
-  };
-
+""" + page_contrast.SCRIPT + r"""
   let texts = 0;
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
