@@ -128,3 +128,12 @@ package func elementCount(
   }
   return abc
 }
+
+/// The number of elements of a table, which has a row and a column at least.
+func tableSize(_ argument: @autoclosure () -> String, _ rows: Int, _ dim: Int) throws(EmbedError)
+  -> Int
+{
+  guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
+  guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
+  return try elementCount(argument(), rows, dim)
+}

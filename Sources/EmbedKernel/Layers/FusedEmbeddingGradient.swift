@@ -24,11 +24,30 @@ public struct FusedEmbeddingGradient: ~Copyable {
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
   public init(for layer: FusedInputEmbedding, capacity: Int = 0) throws(EmbedError) {
+    try unsafe self.init(
+      for: layer, capacity: capacity, rows: nil, gamma: nil, beta: nil, segments: nil, of: nil)
+  }
+
+  /// Gradients in someone else's memory, each of the size that the layer's has; what is nil or empty gets
+  /// memory of its own.
+  package init(
+    for layer: FusedInputEmbedding, capacity: Int = 0, rows: UnsafeMutableBufferPointer<Float>?,
+    gamma: UnsafeMutableBufferPointer<Float>?, beta: UnsafeMutableBufferPointer<Float>?,
+    segments: UnsafeMutableBufferPointer<Float>?, of owner: BorrowedMemory?
+  ) throws(EmbedError) {
+    func part(
+      _ memory: UnsafeMutableBufferPointer<Float>?, _ count: Int
+    ) throws(EmbedError) -> AlignedBuffer<Float> {
+      guard let owner, let memory = unsafe memory, !memory.isEmpty else {
+        return try AlignedBuffer(count: count)
+      }
+      return unsafe AlignedBuffer(borrowing: memory, of: owner)
+    }
     let dim = layer.dim
-    let rows = try AlignedBuffer<Float>(count: elementCount("row gradient", capacity, dim))
-    let gamma = try AlignedBuffer<Float>(count: layer.normalization == nil ? 0 : dim)
-    let beta = try AlignedBuffer<Float>(count: layer.normalization?.beta == nil ? 0 : dim)
-    let segments = try AlignedBuffer<Float>(count: (layer.segments?.rows ?? 0) * dim)
+    let rows = try unsafe part(rows, elementCount("row gradient", capacity, dim))
+    let gamma = try unsafe part(gamma, layer.normalization == nil ? 0 : dim)
+    let beta = try unsafe part(beta, layer.normalization?.beta == nil ? 0 : dim)
+    let segments = try unsafe part(segments, (layer.segments?.rows ?? 0) * dim)
     let partials = try AlignedBuffer<Float>(count: 0)
     self.dim = dim
     rowStorage = rows
@@ -36,22 +55,6 @@ public struct FusedEmbeddingGradient: ~Copyable {
     betaStorage = beta
     segmentStorage = segments
     partialStorage = partials
-  }
-
-  /// Gradients in someone else's memory, each of the size that the layer's has; an empty one gets memory of
-  /// its own.
-  package init(
-    for layer: FusedInputEmbedding, rows: UnsafeMutableBufferPointer<Float>,
-    gamma: UnsafeMutableBufferPointer<Float>, beta: UnsafeMutableBufferPointer<Float>,
-    segments: UnsafeMutableBufferPointer<Float>, of owner: BorrowedMemory
-  ) throws(EmbedError) {
-    try self.init(for: layer)
-    if !rows.isEmpty { unsafe rowStorage = AlignedBuffer(borrowing: rows, of: owner) }
-    if !gamma.isEmpty { unsafe gammaStorage = AlignedBuffer(borrowing: gamma, of: owner) }
-    if !beta.isEmpty { unsafe betaStorage = AlignedBuffer(borrowing: beta, of: owner) }
-    if !segments.isEmpty {
-      unsafe segmentStorage = AlignedBuffer(borrowing: segments, of: owner)
-    }
   }
 
   /// d(x) of each token, shape `[count, dim]`: the gradient of the sum before normalisation.

@@ -29,11 +29,9 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
   public init(rows: Int, dim: Int) throws(EmbedError) {
-    guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
-    guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
     self.rows = rows
     self.dim = dim
-    unsafe storage = try AlignedBuffer(count: elementCount("table", rows, dim))
+    unsafe storage = try AlignedBuffer(count: tableSize("table", rows, dim))
   }
 
   /// A table of someone else's memory, which is read and written in place.
@@ -43,13 +41,7 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
     rows: Int, dim: Int, borrowing memory: UnsafeMutableBufferPointer<Element>,
     of owner: BorrowedMemory
   ) throws(EmbedError) {
-    guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
-    guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
-    let count = try elementCount("table", rows, dim)
-    guard memory.count == count else {
-      throw .wrongElementCount(
-        argument: "table", expected: count, shape: [rows, dim], actual: memory.count)
-    }
+    try EmbedCall.check("table", memory.count, tableSize("table", rows, dim), [rows, dim])
     self.rows = rows
     self.dim = dim
     unsafe storage = AlignedBuffer(borrowing: memory, of: owner)

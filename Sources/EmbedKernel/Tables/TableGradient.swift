@@ -17,9 +17,7 @@ public struct TableGradient: ~Copyable {
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
   public init(rows: Int, dim: Int) throws(EmbedError) {
-    guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
-    guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
-    let storage = try AlignedBuffer<Float>(count: elementCount("table gradient", rows, dim))
+    let storage = try AlignedBuffer<Float>(count: tableSize("table gradient", rows, dim))
     self.rows = rows
     self.dim = dim
     self.storage = storage
@@ -32,13 +30,8 @@ public struct TableGradient: ~Copyable {
     rows: Int, dim: Int, borrowing memory: UnsafeMutableBufferPointer<Float>,
     of owner: BorrowedMemory
   ) throws(EmbedError) {
-    guard rows > 0 else { throw .invalidSize(argument: "rows", value: rows, expected: "1 or more") }
-    guard dim > 0 else { throw .invalidSize(argument: "dim", value: dim, expected: "1 or more") }
-    let count = try elementCount("table gradient", rows, dim)
-    guard memory.count == count else {
-      throw .wrongElementCount(
-        argument: "table gradient", expected: count, shape: [rows, dim], actual: memory.count)
-    }
+    try EmbedCall.check(
+      "table gradient", memory.count, tableSize("table gradient", rows, dim), [rows, dim])
     self.rows = rows
     self.dim = dim
     unsafe storage = AlignedBuffer(borrowing: memory, of: owner)
