@@ -109,3 +109,47 @@
     }
   }
 }
+
+extension GradientTarget {
+  var isSome: Bool {
+    if case .none = kind { false } else { true }
+  }
+
+  /// Checks that two targets share no memory.
+  static func checkApart(
+    _ tokens: borrowing GradientTarget, _ positions: borrowing GradientTarget
+  ) throws(EmbedError) {
+    guard case .dense(let a, _) = tokens.kind, case .dense(let b, _) = positions.kind
+    else { return }
+    let memory = unsafe Memory(a.baseAddress, a.count * 4)
+    if memory.overlaps(unsafe Memory(b.baseAddress, b.count * 4)) {
+      throw .overlappingMemory(argument: "token gradient")
+    }
+  }
+
+  /// The target as backends see it, with room made for a row of each group.
+  func table(
+    _ groups: RowGroupView, _ heavy: HeavyRows.View, dim: Int, factor: Float, streams: Bool
+  ) throws(EmbedError) -> BackwardCall.Table? {
+    let aligned = dim % 16 == 0
+    switch kind {
+    case .none: return nil
+    case .rowSparse(let gradient):
+      try unsafe gradient.pointee.resize(to: groups.count)
+      unsafe gradient.pointee.rowIDMemory.update(from: groups.rowIDs, count: groups.count)
+      let values = unsafe gradient.pointee.valueMemory
+      return unsafe BackwardCall.Table(
+        groups: groups, heavy: heavy, values: values, isRowSparse: true, accumulates: false,
+        factor: factor, streaming: streams && aligned && UInt(bitPattern: values) % 64 == 0)
+    case .dense(let buffer, let writing):
+      let values =
+        unsafe buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped
+      let startsLine = UInt(bitPattern: values) % 64 == 0
+      return unsafe BackwardCall.Table(
+        groups: groups, heavy: heavy, values: values, isRowSparse: false,
+        accumulates: writing == .accumulate,
+        rowsToClear: writing == .overwrite ? buffer.count / dim : 0, factor: factor,
+        streaming: streams && aligned && startsLine && writing == .overwrite)
+    }
+  }
+}

@@ -239,6 +239,30 @@ internal import CKernels
   }
 }
 
+extension ek_row_sum {
+  /// output[:] = sum of rows[indices[i], :] for i in 0..<count, left to right; what else is wanted is
+  /// set afterwards.
+  @inline(__always)
+  init(
+    _ rows: UnsafePointer<Float>, _ indices: UnsafePointer<Int32>?, count: Int, stride: Int,
+    width: Int, to output: UnsafeMutablePointer<Float>
+  ) {
+    self.init()
+    unsafe self.rows = rows
+    unsafe self.indices = indices
+    self.count = count
+    self.stride = stride
+    self.width = width
+    unsafe self.output = output
+    leaf = Self.leftToRight
+    factor = 1
+    pass_factor = 1
+  }
+
+  /// The `leaf` of a sum that is not a tree.
+  static var leftToRight: Int { .max }
+}
+
 extension RowGroupView {
   /// The group that the grouped token `token` belongs to.
   func group(ofToken token: Int) -> Int {

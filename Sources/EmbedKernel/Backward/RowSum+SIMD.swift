@@ -5,6 +5,16 @@
 
 internal import CKernels
 
+extension ek_row_sum {
+  /// Where row `i` of the sum is.
+  @inline(__always)
+  func index(_ i: Int) -> Int { unsafe indices.map { unsafe Int($0[i]) } ?? i }
+
+  /// Row `i` of the sum.
+  @inline(__always)
+  func row(_ i: Int) -> UnsafePointer<Float> { unsafe rows.unsafelyUnwrapped + index(i) &* stride }
+}
+
 extension SIMDKernels {
   static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
     if unsafe sum.destinations != nil, !sum.accumulate {

@@ -122,6 +122,31 @@ internal import CKernels
   }
 }
 
+/// A call in C, over threads: a range of its columns, rows or tokens a part.
+struct EmbedWork: ParallelWork {
+  private let walk: EmbedWalk
+  private let plan: Plan
+
+  @inline(__always)
+  init(_ walk: EmbedWalk, _ plan: Plan) {
+    self.walk = walk
+    self.plan = plan
+  }
+
+  @inline(__always)
+  func run() { Threads.split(walk.count, plan.threads, self) }
+
+  func run(_ range: Range<Int>) {
+    let (kernels, call) = unsafe (plan.kernels, walk.call)
+    // Small rectangles are in cache whichever way they are walked: write them in order.
+    let byPosition = plan.traffic.prefetchRows > 0
+    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { _, rows in
+      var tile = ek_element_tile(rows: rows, input: call.input.code, output: call.written.code)
+      unsafe kernels.pointee.embed(&tile)
+    }
+  }
+}
+
 extension ek_embed_tile {
   /// Calls `body(token, place)` for the tokens of the nest, counted from its first; places are steps
   /// from `positions`.

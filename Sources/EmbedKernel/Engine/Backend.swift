@@ -1,6 +1,6 @@
-// The waist of the engine: what a backend does, and the one list of backends. Layers know no backend,
-// backends know no layer. A new backend is a type with this protocol, its parts beside the operations,
-// and a line in `Backend`.
+// The waist of the engine: what a backend does, the one list of backends, and the C backend, which does
+// just that by the plan's instruction set. Layers know no backend, backends know no layer. A new backend is
+// a type with this protocol, its parts beside the operations, and a line in `Backend`.
 
 internal import CKernels
 
@@ -64,5 +64,30 @@ extension BackendKernels {
 
   static func normalizeGradient(_ call: NormalizeGradientCall, _ plan: Plan) {
     call.run(gathered: false, plan)
+  }
+}
+
+/// The C kernels of the plan's instruction set.
+enum NativeKernels: BackendKernels {
+  static func embed(_ call: EmbedCall, _ plan: Plan) { EmbedWork(EmbedWalk(call), plan).run() }
+
+  @inline(__always)
+  static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
+    unsafe plan.kernels.pointee.sum_rows(&sum)
+  }
+
+  static func rotate(_ tile: ek_rotary_tile, _ plan: Plan) {
+    var tile = unsafe tile
+    unsafe plan.kernels.pointee.rotate(&tile)
+  }
+
+  static func addByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    var tile = unsafe tile
+    unsafe plan.kernels.pointee.add_by_distance(&tile)
+  }
+
+  static func sumByDistance(_ tile: ek_distance_tile, _ plan: Plan) {
+    var tile = unsafe tile
+    unsafe plan.kernels.pointee.sum_by_distance(&tile)
   }
 }

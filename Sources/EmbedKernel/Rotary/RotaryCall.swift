@@ -253,10 +253,3 @@ extension ek_rotary_tile {
     unsafe rows + (outer &* self.outer.rows &+ inner &* self.inner.rows)
   }
 }
-
-extension NativeKernels {
-  static func rotate(_ tile: ek_rotary_tile, _ plan: Plan) {
-    var tile = unsafe tile
-    unsafe plan.kernels.pointee.rotate(&tile)
-  }
-}
