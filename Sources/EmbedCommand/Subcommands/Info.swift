@@ -93,7 +93,7 @@ enum Info: Subcommand {
     limits.add("threads from", Tuning.shown(bytes: tuning.parallelBytes))
     limits.add("past the cache from", Tuning.shown(bytes: tuning.streamingBytes))
     limits.add("prefetch", plural(tuning.prefetchRows, "row") + " ahead")
-    limits.add("in cache by AVX2 from", Tuning.shown(dim: tuning.halfLineDim))
+    limits.add("in cache by AVX2 from", Tuning.shown(dim: tuning.avx2Dim))
     limits.add(
       "small, medium, large",
       [tuning.backends.small, tuning.backends.medium, tuning.backends.large]

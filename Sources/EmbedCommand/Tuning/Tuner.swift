@@ -158,7 +158,7 @@ struct Tuner {
   private mutating func findLines() throws {
     guard InstructionSet.best == .avx512, InstructionSet.avx2.isAvailable else { return }
     try findLimit(
-      "in cache by AVX2 from", \.halfLineDim, Self.lineCases, size: { $0.dim },
+      "in cache by AVX2 from", \.avx2Dim, Self.lineCases, size: { $0.dim },
       shown: Tuning.shown(dim:), .native.threads(1),
       [InstructionSet.avx512, .avx2].map {
         (Kernels(backend: .native, threads: 1, instructionSet: $0), tuning)

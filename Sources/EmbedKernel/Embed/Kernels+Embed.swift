@@ -113,7 +113,7 @@ extension Kernels {
     // Conversions are arithmetic, for which the widest vectors are best in cache too.
     var kernels = self
     var limits = limits
-    limits.halfLineDim = .max
+    limits.avx2Dim = .max
     kernels.tuning = limits
     return try Plan(kernels, floats)
   }

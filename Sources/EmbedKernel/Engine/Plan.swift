@@ -61,7 +61,7 @@ package import CKernels
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
-      let isInCache = isInCache ?? (!isLarge && dim >= tuning.halfLineDim)
+      let isInCache = isInCache ?? (!isLarge && dim >= tuning.avx2Dim)
       unsafe kernels = isInCache ? defaults.inCacheKernels : defaults.kernels
     }
   }

@@ -287,7 +287,7 @@ internal import CKernels
     // Its rows with their state are seldom there: a few of them are worth the prefetches.
     var kernels = kernels
     var limits = kernels.limits
-    limits.halfLineDim = .max
+    limits.avx2Dim = .max
     limits.prefetchBytes = 4 << 10
     kernels.tuning = limits
     return try Plan(kernels, outputBytes: rows * dim * 4, rows: max(1, rows), dim: dim)

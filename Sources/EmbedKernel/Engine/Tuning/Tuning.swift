@@ -16,8 +16,8 @@ package struct Tuning: Hashable, Sendable {
   /// A quarter of a 1 MiB L2.
   package var prefetchLimit = 256 << 10
 
-  /// Rows in cache of this many floats or more are written by half lines; see `Defaults`.
-  package var halfLineDim = 128
+  /// Rows in cache of this many floats or more are written by AVX2, half a line a store; see `Defaults`.
+  package var avx2Dim = 128
 
   /// What a forward call of `auto` runs on, by its size.
   package var backends = Backends()

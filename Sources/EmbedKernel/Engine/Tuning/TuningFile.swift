@@ -52,7 +52,7 @@ package struct TuningFile: Equatable, Sendable {
     Limit(name: "parallel_bytes", path: \.parallelBytes, bounds: 1 << 10...Tuning.never),
     Limit(name: "streaming_bytes", path: \.streamingBytes, bounds: 1 << 16...Tuning.never),
     Limit(name: "prefetch_rows", path: \.prefetchRows, bounds: 1...256),
-    Limit(name: "half_line_dim", path: \.halfLineDim, bounds: 16...Tuning.never),
+    Limit(name: "avx2_dim", path: \.avx2Dim, bounds: 16...Tuning.never),
   ]
 
   private static let backends:

@@ -15,7 +15,7 @@ private var changed: Tuning {
   tuning.parallelBytes = Tuning.never
   tuning.streamingBytes = 1 << 16
   tuning.prefetchRows = 31
-  tuning.halfLineDim = 512
+  tuning.avx2Dim = 512
   tuning.backends.small = .simd
   tuning.backends.medium = .openBLAS
   tuning.backends.large = .simd
@@ -75,7 +75,7 @@ private var changed: Tuning {
       #expect((1...256).contains(tuning.prefetchRows), "seed \(seed), round \(round)")
       #expect((1 << 10...Tuning.never).contains(tuning.parallelBytes))
       #expect((1 << 16...Tuning.never).contains(tuning.streamingBytes))
-      #expect((16...Tuning.never).contains(tuning.halfLineDim))
+      #expect((16...Tuning.never).contains(tuning.avx2Dim))
     }
   }
 
@@ -87,7 +87,7 @@ private var changed: Tuning {
     ("streaming_bytes", "1"), ("streaming_bytes", "-9223372036854775808"),
     ("streaming_bytes", "1048576.5"), ("streaming_bytes", "[]"), ("prefetch_rows", "0"),
     ("prefetch_rows", "257"), ("prefetch_rows", "NaN"), ("prefetch_rows", "true"),
-    ("half_line_dim", "15"), ("half_line_dim", "-128"), ("small_backend", "\"cuda\""),
+    ("avx2_dim", "15"), ("avx2_dim", "-128"), ("small_backend", "\"cuda\""),
     ("medium_backend", "3"), ("large_backend", "null"), ("large_backend", "\"NATIVE\""),
   ]
 

@@ -17,7 +17,7 @@ import TuningOff
           tuning.parallelBytes = limit
           tuning.streamingBytes = max(limit, 1 << 16)
           tuning.prefetchRows = rows
-          tuning.halfLineDim = limit == 1 << 10 ? 16 : limit
+          tuning.avx2Dim = limit == 1 << 10 ? 16 : limit
           tuning.backends.small = backend
           tuning.backends.medium = backend
           tuning.backends.large = backend
