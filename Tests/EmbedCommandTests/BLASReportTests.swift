@@ -30,6 +30,37 @@ import Testing
     #expect(Set(called) == Set(Self.routines))
   }
 
+  struct Advice: Sendable {
+    let core: String
+    let features: [String]
+    var chosen: String?
+    let says: [String]
+  }
+
+  @Test(arguments: [
+    Advice(
+      core: "Prescott", features: ["avx", "avx2", "fma", "avx512f"],
+      says: ["Prescott's kernels are for SSE", "has AVX-512", "OPENBLAS_CORETYPE=SkylakeX"]),
+    Advice(
+      core: "Haswell", features: ["avx", "avx2", "fma", "avx512f"], chosen: "Haswell",
+      says: ["are for AVX2", "OPENBLAS_CORETYPE=Haswell says so"]),
+    Advice(
+      core: "SANDYBRIDGE", features: ["avx", "avx2", "fma"],
+      says: ["are for AVX,", "OPENBLAS_CORETYPE=Haswell"]),
+    // AVX2 without fused products is of no use to OpenBLAS.
+    Advice(core: "Sandybridge", features: ["avx", "avx2"], says: []),
+    Advice(core: "Zen", features: ["avx", "avx2", "fma"], says: []),
+    Advice(core: "Cooperlake", features: ["avx", "avx2", "fma", "avx512f"], says: []),
+    Advice(core: "neoversen1", features: ["asimd"], says: []),
+    Advice(core: "none", features: ["avx"], says: []),
+  ])
+  func kernelsBelowTheCPUAreTold(_ example: Advice) {
+    let advice = BLASCore.advice(
+      core: example.core, features: example.features, chosen: example.chosen)
+    #expect((advice == nil) == example.says.isEmpty)
+    for words in example.says { #expect(advice?.contains(words) == true, "\(advice ?? "nothing")") }
+  }
+
   @Test func aSwitchTakesNoValue() throws {
     let check = Option(switch: "check", "A switch")
     #expect(try Arguments(["--check"], options: [check]).has(check))

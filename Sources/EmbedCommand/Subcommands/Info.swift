@@ -1,5 +1,6 @@
 // `info`: what this machine offers, and what the library makes of it.
 
+internal import EmbedFiles
 internal import EmbedKernel
 
 /// Reports CPU, caches, OpenBLAS, the choices of `auto` and the speed of memory.
@@ -50,6 +51,12 @@ enum Info: Subcommand {
         "": "core \(OpenBLASLibrary.core), \(plural(OpenBLASLibrary.threads, "thread")), "
           + "threading by \(OpenBLASLibrary.threading)",
       ]))
+    if let advice = BLASCore.advice(
+      core: OpenBLASLibrary.core, features: Machine.features,
+      chosen: environment("OPENBLAS_CORETYPE"))
+    {
+      report.line("OpenBLAS: " + advice + ".")
+    }
 
     report.line()
     showTuning(report)
