@@ -90,7 +90,7 @@ struct SteppedRule: Sendable {
       try unsafe kernels.backward(
         UnsafeBufferPointer(forward.output.unsafeBuffer), ids: forward.ids[call],
         shape: layer.shape(batch: workload.batch, context: workload.context),
-        tokens: &gradient, workspace: &workspace)
+        tokens: .rowSparse(&gradient), positions: .none, workspace: &workspace)
       try optimizer.tokens.prepare(workspace.tokens, using: kernels)
       try optimizer.tokens.step(gradient, using: kernels)
     case .training:

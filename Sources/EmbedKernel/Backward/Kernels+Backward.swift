@@ -70,24 +70,6 @@ extension Kernels {
     }
   }
 
-  /// The same into the token table's row-sparse gradient alone.
-  @inlinable
-  public func backward<
-    Gradient: ReadableElements<Float> & ~Copyable & ~Escapable,
-    IDs: ReadableElements & ~Copyable & ~Escapable
-  >(
-    _ outputGradient: borrowing Gradient, ids: borrowing IDs, shape: EmbeddingShape,
-    options: BackwardOptions = BackwardOptions(), tokens: inout RowSparseGradient,
-    workspace: inout BackwardWorkspace
-  ) throws(EmbedError) where IDs.Element: TokenID {
-    try unsafe outputGradient.withElements { (outputGradient) throws(EmbedError) in
-      try unsafe ids.withElements { (ids) throws(EmbedError) in
-        try unsafe backward(
-          outputGradient, TokenIDs(ids), shape, options, &tokens, &workspace)
-      }
-    }
-  }
-
   @usableFromInline
   func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,

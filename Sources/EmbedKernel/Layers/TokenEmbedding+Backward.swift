@@ -33,7 +33,7 @@ extension TokenEmbedding {
       options: BackwardOptions(
         gradientScale: gradientScale, paddingID: paddingID, frequencyScaling: frequencyScaling,
         summation: summation, unknownIDs: unknownIDs),
-      tokens: &gradient, workspace: &workspace)
+      tokens: .rowSparse(&gradient), positions: .none, workspace: &workspace)
   }
 
   /// Shortens the rows that a batch reads to a norm of at most `maximum`, in place, before `forward`:

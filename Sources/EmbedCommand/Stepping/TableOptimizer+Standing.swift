@@ -1,10 +1,12 @@
 // An optimiser's table and state as they stand, for a run that another process goes on with: rows that
 // are behind stay behind, so that the run's bits are those of one that was never cut in two.
 
+internal import EmbedKernel
+
 extension TableOptimizer {
   /// Gives `body` the values that steps are computed on, shape `[rows, dim]`, as they stand: those of
   /// the table or of its master rows; nothing where a table is rounded at random.
-  package func withStandingValues<Failure: Error>(
+  func withStandingValues<Failure: Error>(
     _ body: (Span<Float>) throws(Failure) -> Void
   ) throws(Failure) {
     guard let table else { return }
@@ -14,7 +16,7 @@ extension TableOptimizer {
   }
 
   /// Gives `body` each array of the state as it stands, its bytes in the machine's order.
-  package func forEachStandingArray<Failure: Error>(
+  func forEachStandingArray<Failure: Error>(
     _ body: (StateArray, RawSpan) throws(Failure) -> Void
   ) throws(Failure) {
     for array in stateArrays {
