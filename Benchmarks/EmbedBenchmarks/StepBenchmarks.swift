@@ -87,10 +87,10 @@ struct SteppedRule: Sendable {
       try optimizer.tokens.prepare(groups, using: kernels)
       try optimizer.tokens.step(outputGradient: outputGradient, groups: groups, using: kernels)
     case .backward:
-      try unsafe kernels.backward(
+      try unsafe layer.tokens.backward(
         UnsafeBufferPointer(forward.output.unsafeBuffer), ids: forward.ids[call],
-        shape: layer.shape(batch: workload.batch, context: workload.context),
-        tokens: .rowSparse(&gradient), positions: .none, workspace: &workspace)
+        batch: workload.batch, context: workload.context, into: &gradient, using: kernels,
+        workspace: &workspace)
       try optimizer.tokens.prepare(workspace.tokens, using: kernels)
       try optimizer.tokens.step(gradient, using: kernels)
     case .training:
