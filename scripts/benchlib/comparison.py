@@ -4,7 +4,8 @@ A block of the first batch is three short processes of one benchmark, in random 
 base, base again and head. They work in turns, a repetition each, so that a neighbour's load, which
 mostly lasts longer, falls on all and cancels in a pair's ratio. Base against base again gives the
 floor, from the same minutes as the comparison. Where the first batch finds a difference, a second one
-of base and head follows, for those benchmarks alone.
+of base and head follows, for those benchmarks alone. Either batch goes on only with those benchmarks
+of which it is not sure yet.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ BASE, AGAIN, HEAD = "base", "base again", "head"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is run: programs by role, names, pairs a batch, and how."""
+    """What is run: programs by role, names, pairs a batch at most, and how."""
 
     base: str
     head: str
@@ -88,19 +89,34 @@ def prepare(base, head, pattern, options):
     return plan, after.context
 
 
-def batch(plan, names, roles, generator, label):
-    """Runs `plan.pairs` blocks; role -> name -> a median of each block."""
+def batch(plan, names, roles, generator, label, judge):
+    """Runs blocks of the benchmarks until `judge` is sure of each, `plan.pairs` at most.
+
+    `judge(name, look, samples of each role)` says at a look what is known, and whether that is enough.
+    Returns role -> name -> a median of each block, and name -> what was known at the last look.
+    """
     samples = {role: {name: [] for name in names} for role in roles}
-    for block in range(plan.pairs):
-        if plan.progress:
-            print(f"\r{label} {block + 1}/{plan.pairs}", end="", file=sys.stderr, flush=True)
-        for name in generator.sample(names, len(names)):
-            order = generator.sample(roles, len(roles))
-            for role, value in zip(order, medians(plan, order, name)):
-                samples[role][name].append(value)
+    known, unsure, done = {}, list(names), 0
+    for look in verdicts.looks(plan.pairs, verdicts.level(len(plan.names))):
+        for block in range(done, look.pairs):
+            if plan.progress:
+                print(
+                    f"\r{label} {block + 1}/{plan.pairs}, {len(unsure)} of {len(names)} open  ",
+                    end="", file=sys.stderr, flush=True)
+            for name in generator.sample(unsure, len(unsure)):
+                order = generator.sample(roles, len(roles))
+                for role, value in zip(order, medians(plan, order, name)):
+                    samples[role][name].append(value)
+        done = look.pairs
+        for name in list(unsure):
+            known[name], is_sure = judge(name, look, {role: samples[role][name] for role in roles})
+            if is_sure:
+                unsure.remove(name)
+        if not unsure:
+            break
     if plan.progress:
         print(file=sys.stderr)
-    return samples
+    return samples, known
 
 
 def medians(plan, order, name):
@@ -132,32 +148,33 @@ def ratios(above, below):
 def compare(plan):
     """The rows of the report, in the order of the names."""
     generator = random.Random(plan.seed)
-    samples = batch(plan, plan.names, (BASE, AGAIN, HEAD), generator, "first batch")
-    floors, first = {}, {}
-    for i, name in enumerate(plan.names):
-        base, again, head = (samples[role][name] for role in (BASE, AGAIN, HEAD))
-        floors[name] = verdicts.floor(verdicts.summary(ratios(again, base), plan.seed + i))
-        first[name] = verdicts.summary(ratios(head, base), plan.seed + i)
-    first = verdicts.corrected(first)
-    limits = {name: verdicts.threshold(floors[name], plan.least) for name in plan.names}
+
+    def judge(name, look, found):
+        head = verdicts.summary(ratios(found[HEAD], found[BASE]), look)
+        same = verdicts.summary(ratios(found[AGAIN], found[BASE]), look)
+        limit = verdicts.threshold(verdicts.floor(same), plan.least)
+        return (head, same), verdicts.side(head, limit, plan.least) != verdicts.INCONCLUSIVE
+
+    samples, first = batch(
+        plan, plan.names, (BASE, AGAIN, HEAD), generator, "first batch", judge)
+    limits = {
+        name: verdicts.threshold(verdicts.floor(same), plan.least) for name, (_, same) in first.items()
+    }
+
+    def judge_again(name, look, found):
+        head = verdicts.summary(ratios(found[HEAD], found[BASE]), look)
+        return head, verdicts.side(head, limits[name], plan.least) != verdicts.INCONCLUSIVE
 
     differing = [
         name
         for name in plan.names
-        if verdicts.side(first[name], limits[name], plan.least)
+        if verdicts.side(first[name][0], limits[name], plan.least)
         in (verdicts.SLOWER, verdicts.FASTER)
     ]
     second = {}
     if differing:
-        repeated = batch(plan, differing, (BASE, HEAD), generator, "second batch")
-        for i, name in enumerate(differing):
-            pairs = ratios(repeated[HEAD][name], repeated[BASE][name])
-            second[name] = verdicts.summary(pairs, plan.seed + 1_000_003 + i)
-        second = verdicts.corrected(second)
-    return [
-        row(plan, name, samples, first[name], second.get(name), floors[name])
-        for name in plan.names
-    ]
+        _, second = batch(plan, differing, (BASE, HEAD), generator, "second batch", judge_again)
+    return [row(plan, name, samples, *first[name], second.get(name)) for name in plan.names]
 
 
 def report(plan, context, base, head, rows):
@@ -167,6 +184,7 @@ def report(plan, context, base, head, rows):
         "head": head,
         "floor": max(row["floor"] for row in rows),
         "pairs": plan.pairs,
+        "level": verdicts.level(len(plan.names)),
         "seed": plan.seed,
         "clock": plan.clock,
         "cpus": list(plan.cpus or processes.processors(plan.names)),
@@ -175,15 +193,17 @@ def report(plan, context, base, head, rows):
     }
 
 
-def row(plan, name, samples, first, second, floor):
-    limit = verdicts.threshold(floor, plan.least)
+def row(plan, name, samples, first, same, second):
+    limit = verdicts.threshold(verdicts.floor(same), plan.least)
+    last = verdicts.looks(plan.pairs, verdicts.level(len(plan.names)))[-1]
     result = {
         "name": name,
         "base_median_ns": statistics.median(samples[BASE][name]),
         "head_median_ns": statistics.median(samples[HEAD][name]),
         **spread(first),
-        "floor": floor,
+        "floor": verdicts.floor(same),
         "threshold": limit,
+        "detectable": verdicts.detectable(first, same, last, plan.least),
         "verdict": verdicts.verdict(first, second, limit, plan.least),
         "samples_ns": {role: samples[role][name] for role in samples},
     }
@@ -194,22 +214,23 @@ def row(plan, name, samples, first, second, floor):
 
 def spread(summary):
     return {
+        "pairs": summary.look.pairs,
         "ratio": math.exp(summary.middle),
         "low": math.exp(summary.low),
         "high": math.exp(summary.high),
-        "p": summary.p,
     }
 
 
 def table(rows):
     """The rows as Markdown."""
-    yield "| benchmark | base | head | head / base | 95% interval | p (Holm) | floor | verdict |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---|"
+    yield "| benchmark | base | head | head / base | interval | pairs | floor | would see | verdict |"
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|---|"
     for row in rows:
+        pairs = "+".join(str(part["pairs"]) for part in (row, row.get("second")) if part)
         yield (
             f"| {row['name']} | {shown(row['base_median_ns'])} | {shown(row['head_median_ns'])} "
-            f"| {row['ratio']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {row['p']:.2g} "
-            f"| {100 * row['floor']:.1f}% | {row['verdict']} |"
+            f"| {row['ratio']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {pairs} "
+            f"| {100 * row['floor']:.1f}% | {100 * row['detectable']:.1f}% | {row['verdict']} |"
         )
 
 

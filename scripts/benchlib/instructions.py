@@ -38,8 +38,8 @@ def stripped(binary, folder):
     return copy
 
 
-def start(program, pattern, folder):
-    """Starts a run whose counts and report go into a new folder."""
+def start(program, pattern, folder, *options):
+    """Starts a run whose counts and report go into a new folder, with more of callgrind's options."""
     folder = pathlib.Path(folder)
     folder.mkdir()
     log = open(folder / "log", "wb")
@@ -47,7 +47,7 @@ def start(program, pattern, folder):
         [
             *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no"),
             *("--cache-sim=yes", f"--D1={CACHE}", f"--LL={CACHE}", "--compress-strings=no"),
-            *("--compress-pos=no", f"--callgrind-out-file={folder}/counts"),
+            *("--compress-pos=no", f"--callgrind-out-file={folder}/counts", *options),
             *(f"./{program.name}", "--count_instructions", f"--benchmark_filter={pattern}"),
             *(f"--benchmark_out={folder}/report.json", "--benchmark_out_format=json"),
         ],
@@ -81,12 +81,16 @@ def finish(started):
             raise environment.Failure(f"{entry['name']}: {said}")
         if said:
             print(f"left out: {entry['name']}: {said}", file=sys.stderr)
-    dumps = sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
-    counts = dict(read(dump) for dump in dumps)
+    counts = dict(read(dump) for dump in dumps(folder))
     if not counts:
         raise environment.Failure("callgrind wrote no counts; was the program built with valgrind?")
     context = report.get("context")
     return context if isinstance(context, dict) else {}, counts
+
+
+def dumps(folder):
+    """The files of counts of a run, one a benchmark."""
+    return sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
 
 
 def read(dump):

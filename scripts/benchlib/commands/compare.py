@@ -5,25 +5,30 @@
     scripts/bench compare v1.0 . --json out.json   `.` is the working tree as it lies
     scripts/bench compare main --package ../Mine --product my-benchmarks
 
-Both are built for release, in git worktrees kept by commit in the cache folder. For each benchmark, 25
-pairs of processes (15 at least) run in random order on pinned processors, a repetition each in turns
-and all with the same iterations. A process's sample is the median of its repetitions, and a pair gives
-the logarithm of the head's time over the base's. Of these come a bootstrap interval of 95% (10,000
-resamples, mean of the middle half) and Wilcoxon's p by Holm's method. A third process a pair is the
-base again: its interval's far end is the floor of noise.
+Both are built for release, in git worktrees kept by commit in the cache folder. For each benchmark, pairs
+of processes run in random order on pinned processors, a repetition each in turns and all with the same
+iterations. A process's sample is the median of its repetitions, and a pair gives the logarithm of the
+head's time over the base's. A third process a pair is the base again: its interval's far end is the
+floor of noise. After 10, 15, 20 and 25 pairs (2/5 to all of --pairs) a benchmark that is sure is done. The
+interval is that of Wilcoxon's signed ranks, exact for any noise, with 95% for all four looks together, so
+stopping early costs no errors.
 
 A dependency by a relative path that lies outside of the package's repository serves both revisions as
 it lies. A benchmark that neither measures (skipped, failed, no time) is left out by name; one that only
 one of both measures is an error.
 
-    slower, faster   the whole interval lies beyond max(5%, twice the floor), p is below 0.05, and a
-                     second batch of as many pairs shows the same
-    same             the whole interval lies within 5%
+    slower, faster   the whole interval lies beyond max(5%, twice the floor), and a second batch of
+                     pairs shows the same. With 95% and more, no benchmark of up to 40 that is less
+                     than 5% slower or faster is called so; of more than 40, intervals are wider
+    same             the whole interval lies within 5%: wrong for 2.5% of those at 5%, fewer beyond
     inconclusive     all else; measure longer, or on a quieter machine
 
+Each row tells the smallest slowdown that it would have seen nine times of ten. What is slower is run
+under callgrind too, base and head, where valgrind is there: the functions and lines whose instructions
+changed the most are told below the table and in both files.
+
 Exit status, as package-benchmark's: 0 equal (or inconclusive), 2 a regression, 4 an improvement and
-no regression; 1 an error. Statistics are SciPy's and statsmodels', in a Python environment that this
-script makes on its first run.
+no regression; 1 an error. NumPy is in a Python environment that this script makes on its first run.
 """
 
 import pathlib
@@ -61,7 +66,7 @@ def parse_arguments():
     )
     parser.add_argument("--product", metavar="NAME", help=f"its program; {PRODUCT} of this one")
     parser.add_argument(
-        "--pairs", type=environment.at_least(15), default=25, metavar="N", help="a batch; 25, 15 at least"
+        "--pairs", type=environment.at_least(15), default=25, metavar="N", help="a batch at most; 25, 15 at least"
     )
     parser.add_argument(
         "--repetitions", type=environment.count, default=7, metavar="N",
@@ -108,7 +113,7 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     environment.enter()
-    from benchlib import comparison, processes, reports, revisions, verdicts
+    from benchlib import comparison, processes, profiles, reports, revisions, verdicts
 
     package = revisions.Package(arguments.package, arguments.product)
     base, head = (package.revision(name) for name in (arguments.base, arguments.head))
@@ -128,11 +133,16 @@ def main():
     }
     plan, context = comparison.prepare(base.binary, head.binary, arguments.filter, options)
     rows = comparison.compare(plan)
+    slower = [row["name"] for row in rows if row["verdict"] == verdicts.SLOWER]
+    explained = profiles.explain(base.binary, head.binary, slower) if slower else {}
+    for row in rows:
+        if row["name"] in explained:
+            row["instructions"] = explained[row["name"]]
     report = comparison.report(plan, context, base.commit, head.commit, rows)
     if arguments.json:
         arguments.json.write_text(reports.text(report))
     title = f"base {short(base.commit)}, head {short(head.commit)}, seed {seed}"
-    text = "\n".join([title, "", *comparison.table(rows), ""])
+    text = "\n".join([title, "", *comparison.table(rows), *profiles.markdown(explained), ""])
     if arguments.markdown:
         arguments.markdown.write_text(text)
     print(text, end="")

@@ -3,6 +3,7 @@
     scripts/bench instructions                     the gate
     scripts/bench instructions --accept            takes today's counts for budgets
     scripts/bench instructions --filter REGEX      some benchmarks only
+    scripts/bench instructions --base main         and the functions and lines that took more since
     scripts/bench instructions --package . --product my-benchmarks
 
 Each benchmark's body runs three times under valgrind's callgrind, and the third call alone is counted.
@@ -36,7 +37,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from benchlib import environment, instructions, processes, reports, revisions
+from benchlib import environment, instructions, processes, profiles, reports, revisions
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRODUCT = "embed-benchmarks"
@@ -65,6 +66,9 @@ def parse_arguments():
     parser = environment.Parser(__doc__)
     parser.add_argument("--accept", action="store_true", help="write the budgets")
     parser.add_argument("--filter", metavar="REGEX", help="benchmarks by name")
+    parser.add_argument(
+        "--base", metavar="COMMIT", help="built too, to name the functions of what is over its budget"
+    )
     parser.add_argument(
         "--json", type=environment.output, metavar="FILE", help="write the counts here"
     )
@@ -188,6 +192,10 @@ def main():
     found = list(problems(known, counts, arguments.is_part))
     for benchmark, words in found:
         print(f"{benchmark}: {words}")
+    over = [name for name in counts if any(name == benchmark for benchmark, _ in found)]
+    if over and arguments.base:
+        base = revisions.Package(arguments.package, arguments.product).revision(arguments.base)
+        print("\n".join([*profiles.markdown(profiles.explain(base.binary, binary, over)), ""]))
     if found:
         print("if that is meant, scripts/bench instructions --accept makes this change:")
         print_diff(file, text_of(wanted))

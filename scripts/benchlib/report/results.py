@@ -100,9 +100,12 @@ class Comparison:
     ratio: float
     low: float
     high: float
-    p: float
     verdict: str
     floor: float | None = None
+    # The smallest slowdown that would have been seen, as a part of the base.
+    detectable: float | None = None
+    # Function -> (instructions of base, of head), of those that changed the most.
+    functions: dict = dataclasses.field(default_factory=dict)
 
 
 def read_report(paths):
@@ -147,10 +150,14 @@ def read_comparison(path):
             raise Fault(f"{place} has no name")
         if entry.get("verdict") not in VERDICTS:
             raise Fault(f"{place}.verdict is {entry.get('verdict')!r}: expected {', '.join(VERDICTS)}")
-        fields = ("base_median_ns", "head_median_ns", "ratio", "low", "high", "p")
+        fields = ("base_median_ns", "head_median_ns", "ratio", "low", "high")
         values = [reports.number(entry.get(field), f"{place}.{field}", 0) for field in fields]
-        floor = reports.number(entry["floor"], f"{place}.floor", 0) if "floor" in entry else None
-        rows.append(Comparison(CLOCK.sub("", entry["name"]), *values, entry["verdict"], floor))
+        parts = [
+            reports.number(entry[field], f"{place}.{field}", 0) if field in entry else None
+            for field in ("floor", "detectable")
+        ]
+        found = functions(entry.get("instructions"), f"{place}.instructions")
+        rows.append(Comparison(CLOCK.sub("", entry["name"]), *values, entry["verdict"], *parts, found))
     order = {verdict: index for index, verdict in enumerate(VERDICTS)}
     rows.sort(key=lambda row: (order[row.verdict], -row.ratio, natural(row.name)))
     floor = data.get("floor")
@@ -160,6 +167,23 @@ def read_comparison(path):
         "floor": reports.number(floor, f"{path}: floor", 0) if floor is not None else None,
         "rows": rows,
     }
+
+
+def functions(explained, place):
+    """Function -> (base, head) of what bench compare has of a benchmark's instructions."""
+    if explained is None:
+        return {}
+    rows = explained.get("functions") if isinstance(explained, dict) else None
+    if not isinstance(rows, list):
+        raise Fault(f"{place} has no list 'functions'")
+    found = {}
+    for index, row in enumerate(rows):
+        where = f"{place}.functions[{index}]"
+        if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+            raise Fault(f"{where} has no name")
+        found[row["name"]] = tuple(
+            reports.number(row.get(side), f"{where}.{side}", 0) for side in ("base", "head"))
+    return found
 
 
 def natural(name):

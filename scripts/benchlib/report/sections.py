@@ -263,7 +263,11 @@ def comparison_rows(comparison):
          "head": shown_time(row.head * 1e-9),
          "change": shown_change(row.ratio),
          "interval": f"{shown_change(row.low)} to {shown_change(row.high)}",
-         "p": "< 0.001" if row.p < 0.001 else f"{row.p:.3f}"}
+         "functions": [
+             (name, f"{head - base:+,.0f}" + (f" ({shown_change(head / base)})" if base else ""))
+             for name, (base, head) in row.functions.items()
+         ],
+         "seen": None if row.detectable is None else shown_change(1 + row.detectable)}
         for row, picture in zip(comparison["rows"], drawn)
     ]
 

@@ -103,8 +103,12 @@ class Reading(Files):
         self.assertEqual(comparison["rows"][0].verdict, "slower")
         self.assertEqual(comparison["floor"], 0.021)
         self.assertEqual(comparison["rows"][0].floor, 0.021)
-        row = dict(name="a", base_median_ns=1, head_median_ns=1, ratio=1, low=1, high=1, p=1, verdict="same")
-        for field, value in (("verdict", "slow"), ("p", None), ("ratio", "1"), ("low", -1)):
+        row = dict(name="a", base_median_ns=1, head_median_ns=1, ratio=1, low=1, high=1, detectable=0.1, verdict="same")
+        for field, value in (
+            ("verdict", "slow"), ("detectable", None), ("ratio", "1"), ("low", -1), ("instructions", 3),
+            ("instructions", {"functions": [{}]}),
+            ("instructions", {"functions": [{"name": "f", "base": 1, "head": "2"}]}),
+        ):
             with self.subTest(field), self.assertRaises(results.Fault) as caught:
                 results.read_comparison(self.file({"benchmarks": [{**row, field: value}]}))
             self.assertIn(field, str(caught.exception))
