@@ -1,6 +1,6 @@
 """How often `bench compare` errs, finds and saves, by whole comparisons of made-up times: normal noise, and
 noise recorded on a machine of two cores that others used meanwhile (Samples/noise.json: logarithms of
-the times of three processes of one program in turns, blocks around 0)."""
+the ratios of a second and a third process of a program to a first, by blocks)."""
 
 import collections
 import json
@@ -24,9 +24,8 @@ def normal(spread):
 
 
 def recorded(generator):
-    block = list(generator.choice(NOISE[generator.choice(sorted(NOISE))]))
-    generator.shuffle(block)
-    return block
+    sign = generator.choice((-1, 1))
+    return [0, *(sign * part for part in generator.choice(NOISE[generator.choice(sorted(NOISE))]))]
 
 
 def outcomes(ratio, noise, runs=400, least=0.05, pairs=25, names=("x",)):
@@ -35,17 +34,17 @@ def outcomes(ratio, noise, runs=400, least=0.05, pairs=25, names=("x",)):
     for seed in range(runs):
         generator = random.Random(f"{seed} {ratio}")
 
-        def medians(plan, order, name):
+        def times(plan, order, name):
             found = dict(zip((comparison.BASE, comparison.AGAIN, comparison.HEAD), noise(generator)))
             return [
-                1e6 * math.exp(found[role]) * (ratio if role == comparison.HEAD else 1) for role in order
+                [1e6 * math.exp(found[role]) * (ratio if role == comparison.HEAD else 1)] for role in order
             ]
 
         plan = comparison.Plan(
             base="a", head="b", iterations=dict.fromkeys(names, 1), pairs=pairs,
             timing=processes.Timing(1, 1), cpus=(0,), least=least, seed=seed, head_variables={},
             clock="wall", takes_turns=True, progress=False)
-        with mock.patch.object(comparison, "medians", medians):
+        with mock.patch.object(comparison, "times", times):
             rows += comparison.compare(plan)
     return rows
 
@@ -78,7 +77,7 @@ class Errors(unittest.TestCase):
         missed = 0
         for _ in range(1_500):
             values = [recorded(generator) for _ in range(25)]
-            ratios = [block[0] - block[1] for block in values]
+            ratios = [block[1] - block[0] for block in values]
             found = [verdicts.summary(ratios[: look.pairs], look) for look in verdicts.looks(25, 0.05)]
             missed += any(not summary.low <= 0 <= summary.high for summary in found)
         self.assertLessEqual(missed / 1_500, 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1_500))
@@ -89,9 +88,9 @@ class Errors(unittest.TestCase):
         names = tuple("abcd")
         slow = {"b": 1.2}
 
-        def medians(plan, order, name):
+        def times(plan, order, name):
             asked[name] += 1
-            return [1e6 * math.exp(generator.gauss(0, 0.005)) * (slow.get(name, 1) if role == comparison.HEAD else 1)
+            return [[1e6 * math.exp(generator.gauss(0, 0.005)) * (slow.get(name, 1) if role == comparison.HEAD else 1)]
                     for role in order]
 
         asked, generator = collections.Counter(), random.Random(3)
@@ -99,7 +98,7 @@ class Errors(unittest.TestCase):
             base="a", head="b", iterations=dict.fromkeys(names, 1), pairs=25,
             timing=processes.Timing(1, 1), cpus=(0,), least=0.05, seed=1, head_variables={},
             clock="wall", takes_turns=True, progress=False)
-        with mock.patch.object(comparison, "medians", medians):
+        with mock.patch.object(comparison, "times", times):
             rows = comparison.compare(plan)
         self.assertEqual([row["verdict"] for row in rows], ["same", "slower", "same", "same"])
         # Ten blocks of each, and ten more of the one that differs.

@@ -2,7 +2,8 @@
 
 A block of the first batch is three short processes of one benchmark, in random order, pinned alike:
 base, base again and head. They work in turns, a repetition each, so that a neighbour's load, which
-mostly lasts longer, falls on all and cancels in a pair's ratio. Base against base again gives the
+mostly lasts longer, falls on all and cancels in a pair's ratio: the median of the ratios turn by turn,
+which on a busy machine varies a third as much as the ratio of the processes' medians. Base against base again gives the
 floor, from the same minutes as the comparison. Where the first batch finds a difference, a second one
 of base and head follows, for those benchmarks alone. Either batch goes on only with those benchmarks
 of which it is not sure yet.
@@ -93,7 +94,7 @@ def batch(plan, names, roles, generator, label, judge):
     """Runs blocks of the benchmarks until `judge` is sure of each, `plan.pairs` at most.
 
     `judge(name, look, samples of each role)` says at a look what is known, and whether that is enough.
-    Returns role -> name -> a median of each block, and name -> what was known at the last look.
+    Returns role -> name -> the times of each block, and name -> what was known at the last look.
     """
     samples = {role: {name: [] for name in names} for role in roles}
     known, unsure, done = {}, list(names), 0
@@ -105,7 +106,7 @@ def batch(plan, names, roles, generator, label, judge):
                     end="", file=sys.stderr, flush=True)
             for name in generator.sample(unsure, len(unsure)):
                 order = generator.sample(roles, len(roles))
-                for role, value in zip(order, medians(plan, order, name)):
+                for role, value in zip(order, times(plan, order, name)):
                     samples[role][name].append(value)
         done = look.pairs
         for name in list(unsure):
@@ -119,8 +120,8 @@ def batch(plan, names, roles, generator, label, judge):
     return samples, known
 
 
-def medians(plan, order, name):
-    """The median of each role's process, in nanoseconds."""
+def times(plan, order, name):
+    """The nanoseconds of each repetition of each role's process."""
     pattern = processes.exactly([name])
     cpus = plan.cpus or processes.processors([name])
     if plan.takes_turns:
@@ -137,12 +138,19 @@ def medians(plan, order, name):
     for role, report in zip(order, reports):
         found = processes.measured(report, plan.clock)
         found.require([name], plan.program(role))
-        values.append(statistics.median(found.times[name]))
+        values.append(found.times[name])
     return values
 
 
-def ratios(above, below):
-    return [math.log(a / b) for a, b in zip(above, below)]
+def ratios(plan, above, below):
+    """The logarithm of each block's ratio."""
+    return [ratio(plan, *pair) for pair in zip(above, below, strict=True)]
+
+
+def ratio(plan, above, below):
+    if not plan.takes_turns:
+        return math.log(statistics.median(above) / statistics.median(below))
+    return statistics.median(math.log(a / b) for a, b in zip(above, below, strict=True))
 
 
 def compare(plan):
@@ -150,8 +158,8 @@ def compare(plan):
     generator = random.Random(plan.seed)
 
     def judge(name, look, found):
-        head = verdicts.summary(ratios(found[HEAD], found[BASE]), look)
-        same = verdicts.summary(ratios(found[AGAIN], found[BASE]), look)
+        head = verdicts.summary(ratios(plan, found[HEAD], found[BASE]), look)
+        same = verdicts.summary(ratios(plan, found[AGAIN], found[BASE]), look)
         limit = verdicts.threshold(verdicts.floor(same), plan.least)
         return (head, same), verdicts.side(head, limit, plan.least) != verdicts.INCONCLUSIVE
 
@@ -162,7 +170,7 @@ def compare(plan):
     }
 
     def judge_again(name, look, found):
-        head = verdicts.summary(ratios(found[HEAD], found[BASE]), look)
+        head = verdicts.summary(ratios(plan, found[HEAD], found[BASE]), look)
         return head, verdicts.side(head, limits[name], plan.least) != verdicts.INCONCLUSIVE
 
     differing = [
@@ -196,16 +204,19 @@ def report(plan, context, base, head, rows):
 def row(plan, name, samples, first, same, second):
     limit = verdicts.threshold(verdicts.floor(same), plan.least)
     last = verdicts.looks(plan.pairs, verdicts.level(len(plan.names)))[-1]
+    # A process's median is its sample, beside which the pairs' ratios are kept.
+    medians = {role: list(map(statistics.median, samples[role][name])) for role in samples}
     result = {
         "name": name,
-        "base_median_ns": statistics.median(samples[BASE][name]),
-        "head_median_ns": statistics.median(samples[HEAD][name]),
+        "base_median_ns": statistics.median(medians[BASE]),
+        "head_median_ns": statistics.median(medians[HEAD]),
         **spread(first),
         "floor": verdicts.floor(same),
         "threshold": limit,
         "detectable": verdicts.detectable(first, same, last, plan.least),
         "verdict": verdicts.verdict(first, second, limit, plan.least),
-        "samples_ns": {role: samples[role][name] for role in samples},
+        "samples_ns": medians,
+        "pair_ratios": list(map(math.exp, ratios(plan, samples[HEAD][name], samples[BASE][name]))),
     }
     if second is not None:
         result["second"] = spread(second)

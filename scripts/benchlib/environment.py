@@ -30,9 +30,10 @@ class Parser(argparse.ArgumentParser):
     """Arguments, with the script's own first lines for help. A wrong one is status 1, for 2 is a
     regression."""
 
-    def __init__(self, description):
+    def __init__(self, description=None, prog=None):
         super().__init__(
-            prog=PROGRAM, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+            prog=prog or PROGRAM, description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
     def error(self, message):

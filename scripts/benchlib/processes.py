@@ -1,6 +1,6 @@
 """Runs of a benchmark program, each in a process of its own pinned to processors.
 
-A process is one sample of a benchmark: the median of its repetitions. What differs from process to
+A process is one sample of a benchmark, however often it repeats it. What differs from process to
 process (where memory lies, what the caches hold) is then between samples and not hidden in one.
 """
 

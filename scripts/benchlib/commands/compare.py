@@ -7,8 +7,7 @@
 
 Both are built for release, in git worktrees kept by commit in the cache folder. For each benchmark, pairs
 of processes run in random order on pinned processors, a repetition each in turns and all with the same
-iterations. A process's sample is the median of its repetitions, and a pair gives the logarithm of the
-head's time over the base's. A third process a pair is the base again: its interval's far end is the
+iterations. A pair gives the median of the head's time over the base's, turn by turn. A third process a pair is the base again: its interval's far end is the
 floor of noise. After 10, 15, 20 and 25 pairs (2/5 to all of --pairs) a benchmark that is sure is done. The
 interval is that of Wilcoxon's signed ranks, exact for any noise, with 95% for all four looks together, so
 stopping early costs no errors.
@@ -69,11 +68,11 @@ def parse_arguments():
         "--pairs", type=environment.at_least(15), default=25, metavar="N", help="a batch at most; 25, 15 at least"
     )
     parser.add_argument(
-        "--repetitions", type=environment.count, default=7, metavar="N",
+        "--repetitions", type=environment.count, default=21, metavar="N",
         help="of a benchmark in a process",
     )
     parser.add_argument(
-        "--min-time", type=environment.positive, default=0.005, metavar="SECONDS",
+        "--min-time", type=environment.positive, default=0.002, metavar="SECONDS",
         help="of one repetition",
     )
     parser.add_argument(

@@ -78,13 +78,18 @@ def short(revision):
     return re.sub(r"^([0-9a-f]{12})[0-9a-f]{28}(-dirty)?$", r"\1\2", revision)
 
 
-def render(report, comparison):
+def templates():
+    """The pages' templates; what they are filled with is text and not markup."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).with_name("templates")),
         autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     # Long names break where their parts meet.
     environment.filters["broken"] = lambda name: markupsafe.Markup("/<wbr>").join(
         markupsafe.Markup("_<wbr>").join(part.split("_")) for part in name.split("/"))
+    return environment
+
+
+def render(report, comparison):
     context = report.context
     facts = [str(context[key]) for key in ("commit", "build", "date") if key in context]
     count = max(len(result.seconds) for result in report.results)
@@ -94,7 +99,7 @@ def render(report, comparison):
         rows = sections.comparison_rows(comparison)
         comparison = dict(
             comparison, base=short(comparison["base"]), head=short(comparison["head"]))
-    return environment.get_template("page.html").render(
+    return templates().get_template("page.html").render(
         title="EmbedKernel benchmarks", subtitle=", ".join(facts),
         sections=sections.sections(report), results=sections.all_results(report),
         failures=report.failures, facts=sections.facts(context), comparison=comparison,
