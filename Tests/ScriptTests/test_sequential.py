@@ -1,6 +1,7 @@
 """How often `bench compare` errs, finds and saves, by whole comparisons of made-up times: normal noise, and
-noise recorded on a machine of two cores that others used meanwhile (Samples/noise.json: logarithms of
-the ratios of a second and a third process of a program to a first, by blocks)."""
+noise recorded on a machine of two cores on which up to ten others ran meanwhile (Samples/noise.json:
+logarithms of the ratios of a second and a third process of a program to a first, by blocks). Two of its
+benchmarks stay in a core's cache, the third moves more than all caches hold and suffers most."""
 
 import collections
 import json
@@ -23,9 +24,19 @@ def normal(spread):
     return times
 
 
-def recorded(generator):
-    sign = generator.choice((-1, 1))
-    return [0, *(sign * part for part in generator.choice(NOISE[generator.choice(sorted(NOISE))]))]
+def recorded(name):
+    blocks = NOISE[name]
+
+    def times(generator):
+        sign = generator.choice((-1, 1))
+        return [0, *(sign * part for part in generator.choice(blocks))]
+
+    return times
+
+
+SMALL, NORMALIZED, LARGE = (recorded(name) for name in (
+    "forward/auto/f32/V1000_B8_T4_D256/threads:1", "layernorm/auto/f32/V50257_B8_T4_D256/threads:1",
+    "forward/auto/f32/V50257_B8_T1024_D768/threads:1"))
 
 
 def outcomes(ratio, noise, runs=400, least=0.05, pairs=25, names=("x",)):
@@ -60,7 +71,7 @@ def pairs(rows):
 
 class Errors(unittest.TestCase):
     def test_no_alarm_without_a_difference(self):
-        for noise in (normal(0.02), normal(0.04), recorded):
+        for noise in (normal(0.02), normal(0.04), SMALL, NORMALIZED, LARGE):
             self.assertEqual(rate(outcomes(1, noise), "slower", "faster"), 0)
 
     def test_a_slowdown_at_the_limit_is_an_alarm_within_the_rate(self):
@@ -76,7 +87,7 @@ class Errors(unittest.TestCase):
         generator = random.Random(1)
         missed = 0
         for _ in range(1_500):
-            values = [recorded(generator) for _ in range(25)]
+            values = [SMALL(generator) for _ in range(25)]
             ratios = [block[1] - block[0] for block in values]
             found = [verdicts.summary(ratios[: look.pairs], look) for look in verdicts.looks(25, 0.05)]
             missed += any(not summary.low <= 0 <= summary.high for summary in found)
@@ -107,7 +118,7 @@ class Errors(unittest.TestCase):
 
 class Power(unittest.TestCase):
     def test_ten_percent_are_found_early(self):
-        for noise, found, mean in ((normal(0.02), 0.97, 16), (normal(0.03), 0.9, 20), (recorded, 0.88, 20)):
+        for noise, found, mean in ((normal(0.02), 0.97, 16), (normal(0.03), 0.9, 20), (SMALL, 0.95, 16), (NORMALIZED, 0.95, 16)):
             rows = outcomes(1.1, noise)
             self.assertGreaterEqual(rate(rows, "slower"), found)
             self.assertEqual(rate(rows, "same", "faster"), 0)
@@ -115,10 +126,18 @@ class Power(unittest.TestCase):
             self.assertGreaterEqual(rate(outcomes(1 / 1.1, noise), "faster"), found - 0.03)
 
     def test_the_same_is_seen_early(self):
-        for noise, mean in ((normal(0.02), 13), (normal(0.03), 16), (recorded, 14)):
+        for noise, mean in ((normal(0.02), 13), (normal(0.03), 16), (SMALL, 14), (NORMALIZED, 14)):
             rows = outcomes(1, noise)
             self.assertGreaterEqual(rate(rows, "same"), 0.95)
             self.assertLess(pairs(rows), mean)
+
+    def test_a_machine_too_busy_to_tell_says_so(self):
+        """Of a benchmark that lives on memory alone, beside many others that do."""
+        for ratio in (1, 1.1):
+            rows = outcomes(ratio, LARGE, runs=100)
+            self.assertEqual(rate(rows, "faster"), 0)
+            self.assertGreater(rate(rows, "inconclusive"), 0.5)
+            self.assertGreater(statistics.median(row["detectable"] for row in rows), 0.15)
 
     def test_three_percent_count_where_asked(self):
         """Never by the usual limit of 5%; found where less is asked for and the noise allows it."""
@@ -127,12 +146,14 @@ class Power(unittest.TestCase):
         self.assertGreaterEqual(rate(outcomes(1.03, normal(0.005), least=0.02), "slower"), 0.9)
 
     def test_what_would_have_been_seen_is_seen(self):
-        """Of the slowdowns that runs without a difference tell, the median is then found nine times of ten."""
-        for noise in (normal(0.02), normal(0.03), recorded):
+        """Of the slowdowns that runs without a difference tell, the median is then found nine times of ten,
+        and less than that is found less often: it is no far-off bound."""
+        for noise in (normal(0.02), normal(0.03), SMALL, NORMALIZED):
             told = statistics.median(row["detectable"] for row in outcomes(1, noise, runs=200))
             found = rate(outcomes(1 + told, noise, runs=300), "slower")
             self.assertGreaterEqual(found, 0.83, told)
-            self.assertLessEqual(found, 0.995, told)
+            less = 1 + 0.05 + (told - 0.05) / 3
+            self.assertLess(rate(outcomes(less, noise, runs=300), "slower"), 0.8, told)
 
 
 if __name__ == "__main__":
