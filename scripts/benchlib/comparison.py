@@ -90,15 +90,16 @@ def prepare(base, head, pattern, options):
     return plan, after.context
 
 
-def batch(plan, names, roles, generator, label, judge):
-    """Runs blocks of the benchmarks until `judge` is sure of each, `plan.pairs` at most.
+def batch(plan, names, roles, generator, label, judge, level=None):
+    """Runs blocks of the benchmarks until `judge` is sure of each, `plan.pairs` at most; by looks that spend
+    `level` together.
 
     `judge(name, look, samples of each role)` says at a look what is known, and whether that is enough.
     Returns role -> name -> the times of each block, and name -> what was known at the last look.
     """
     samples = {role: {name: [] for name in names} for role in roles}
     known, unsure, done = {}, list(names), 0
-    for look in verdicts.looks(plan.pairs, verdicts.level(len(plan.names))):
+    for look in verdicts.looks(plan.pairs, level or verdicts.level(len(plan.names))):
         for block in range(done, look.pairs):
             if plan.progress:
                 print(

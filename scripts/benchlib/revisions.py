@@ -50,20 +50,31 @@ class Package:
             if self.git("status", "--porcelain"):
                 commit += "-dirty"
             return Revision(commit, build(self.folder, self.product))
-        try:
-            commit = self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-        except environment.Failure:
-            raise environment.Failure(f"'{name}' names no commit of {self.folder}") from None
+        commit = self.commit(name)
         return Revision(commit, self.build_worktree(commit))
 
-    def build_worktree(self, commit):
+    def commit(self, name):
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        except environment.Failure:
+            raise environment.Failure(f"'{name}' names no commit of {self.folder}") from None
+
+    def stand(self, commit):
         root = pathlib.Path(self.git("rev-parse", "--show-toplevel"))
-        within = self.folder.resolve().relative_to(root.resolve())
         # By the repository too, for a worktree belongs to one. Of one length for all commits, as
         # paths are part of programs.
         place = hashlib.sha256(str(root).encode()).hexdigest()[:8]
         trees = (environment.cache_folder() / "worktrees" / place).resolve()
-        stand = Stand(trees / commit, root.resolve())
+        return Stand(trees / commit, root.resolve())
+
+    def keep(self, commit):
+        """Has a worktree stay that is in use for longer than the next build."""
+        self.stand(commit).folder.touch()
+
+    def build_worktree(self, commit):
+        stand = self.stand(commit)
+        trees = stand.folder.parent
+        within = self.folder.resolve().relative_to(stand.root)
         with environment.lock(trees / "lock"):
             self.git("worktree", "prune")
             if not (stand.tree / ".git").exists():

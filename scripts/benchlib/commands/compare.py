@@ -47,18 +47,13 @@ HEADLINE = (
 )
 
 
-def parse_arguments():
-    parser = environment.Parser(__doc__)
-    parser.add_argument("base", metavar="BASE", help="a commit, branch or tag, or `.`")
-    parser.add_argument("head", metavar="HEAD", nargs="?", default="HEAD", help="likewise")
+def add_options(parser):
+    """What says which benchmarks are compared, and how."""
     parser.add_argument(
         "--filter", metavar="REGEX", help="benchmarks by name; the headline ones by default"
     )
     parser.add_argument(
-        "--json", type=environment.output, metavar="FILE", help="write the report here"
-    )
-    parser.add_argument(
-        "--markdown", type=environment.output, metavar="FILE", help="and the table here"
+        "--markdown", type=environment.output, metavar="FILE", help="what is told is written here too"
     )
     parser.add_argument(
         "--package", type=pathlib.Path, default=ROOT, metavar="FOLDER", help="a Swift package"
@@ -88,13 +83,28 @@ def parse_arguments():
         default="auto",
         help="auto: processor time of benchmarks named threads:1, wall time of others",
     )
-    parser.add_argument("--seed", type=int, help="of orders and resamples; random by default")
+    parser.add_argument("--seed", type=int, help="of orders; random by default")
+
+
+def parse_arguments():
+    parser = environment.Parser(__doc__)
+    parser.add_argument("base", metavar="BASE", help="a commit, branch or tag, or `.`")
+    parser.add_argument("head", metavar="HEAD", nargs="?", default="HEAD", help="likewise")
+    add_options(parser)
+    parser.add_argument(
+        "--json", type=environment.output, metavar="FILE", help="write the report here"
+    )
     parser.add_argument(
         "--slow-head",
         metavar="FACTOR[:NAME]",
         help="slow the head's benchmarks on purpose, to see them caught",
     )
     parser.add_argument("--build-only", action="store_true", help="build both and stop")
+    return parsed(parser)
+
+
+def parsed(parser):
+    """The arguments, with what follows from others."""
     arguments = parser.parse_args()
     if arguments.product is None:
         if arguments.package.resolve() != ROOT:
@@ -106,7 +116,24 @@ def parse_arguments():
         arguments.cpus = arguments.cpus and tuple(map(int, arguments.cpus.split(",")))
     except ValueError:
         parser.error("--cpus takes numbers such as 2,3")
+    if arguments.seed is None:
+        arguments.seed = random.SystemRandom().randrange(1 << 31)
     return arguments
+
+
+def options(arguments, **head_variables):
+    """The fields of a plan that the arguments say."""
+    from benchlib import processes
+
+    return {
+        "pairs": arguments.pairs,
+        "timing": processes.Timing(arguments.repetitions, arguments.min_time),
+        "cpus": arguments.cpus,
+        "least": arguments.least,
+        "clock": arguments.clock,
+        "seed": arguments.seed,
+        "head_variables": head_variables,
+    }
 
 
 def main():
@@ -120,17 +147,9 @@ def main():
         print("changes that are not committed are left out; give . as HEAD", file=sys.stderr)
     if arguments.build_only:
         return 0
-    seed = random.SystemRandom().randrange(1 << 31) if arguments.seed is None else arguments.seed
-    options = {
-        "pairs": arguments.pairs,
-        "timing": processes.Timing(arguments.repetitions, arguments.min_time),
-        "cpus": arguments.cpus,
-        "least": arguments.least,
-        "clock": arguments.clock,
-        "seed": seed,
-        "head_variables": {processes.SLOWDOWN: arguments.slow_head} if arguments.slow_head else {},
-    }
-    plan, context = comparison.prepare(base.binary, head.binary, arguments.filter, options)
+    slow = {processes.SLOWDOWN: arguments.slow_head} if arguments.slow_head else {}
+    plan, context = comparison.prepare(
+        base.binary, head.binary, arguments.filter, options(arguments, **slow))
     rows = comparison.compare(plan)
     slower = [row["name"] for row in rows if row["verdict"] == verdicts.SLOWER]
     explained = profiles.explain(base.binary, head.binary, slower) if slower else {}
@@ -140,7 +159,7 @@ def main():
     report = comparison.report(plan, context, base.commit, head.commit, rows)
     if arguments.json:
         arguments.json.write_text(reports.text(report))
-    title = f"base {short(base.commit)}, head {short(head.commit)}, seed {seed}"
+    title = f"base {short(base.commit)}, head {short(head.commit)}, seed {arguments.seed}"
     text = "\n".join([title, "", *comparison.table(rows), *profiles.markdown(explained), ""])
     if arguments.markdown:
         arguments.markdown.write_text(text)
