@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from benchlib import environment, instructions
+from benchlib import budgets, environment, instructions
 from benchlib.commands import instructions as command
 
 DUMP = """\
@@ -39,7 +39,6 @@ def counts(**changes):
 
 class Instructions(unittest.TestCase):
     def setUp(self):
-        self.script = command
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def enterContext(self, context):
@@ -64,7 +63,10 @@ class Instructions(unittest.TestCase):
             instructions.read(file)
 
     def problems(self, **changes):
-        return list(self.script.problems({"a": counts()}, {"a": counts(**changes)}, False))
+        return list(self.held().problems({"a": counts()}, {"a": counts(**changes)}))
+
+    def held(self, key="swift-6.3.1-avx2", is_part=False):
+        return budgets.Held(self.folder, key, command.LIMITS, "bench instructions", is_part)
 
     def test_budgets(self):
         self.assertEqual(self.problems(), [])
@@ -89,12 +91,12 @@ class Instructions(unittest.TestCase):
 
     def test_new_and_lost_benchmarks(self):
         two = {"a": counts(), "b": counts()}
-        self.assertEqual(list(self.script.problems({"a": counts()}, two, False)), [("b", "no budget")])
-        self.assertEqual(list(self.script.problems(two, {"a": counts()}, False)), [("b", "gone")])
-        self.assertEqual(list(self.script.problems(two, {"a": counts()}, True)), [])
+        self.assertEqual(list(self.held().problems({"a": counts()}, two)), [("b", "no budget")])
+        self.assertEqual(list(self.held().problems(two, {"a": counts()})), [("b", "gone")])
+        self.assertEqual(list(self.held(is_part=True).problems(two, {"a": counts()})), [])
 
     def test_file_has_a_line_a_benchmark(self):
-        text = self.script.text_of({"b": counts(), "a": counts()})
+        text = budgets.text_of({"b": counts(), "a": counts()})
         self.assertEqual(len(text.splitlines()), 4)
         self.assertEqual(list(json.loads(text)), ["a", "b"])
 
@@ -104,9 +106,9 @@ class Instructions(unittest.TestCase):
             "openblas": "OpenBLAS 0.3.21 NO_LAPACKE",
             "openblas_core": "Haswell",
         }
-        with mock.patch.object(self.script, "toolchain", lambda: "swift-6.3.1"):
-            self.assertEqual(self.script.key(context), "swift-6.3.1-avx2-openblas-0.3.21-haswell")
-            self.assertEqual(self.script.key({}), "swift-6.3.1-generic")
+        with mock.patch.object(budgets, "toolchain", lambda: "swift-6.3.1"):
+            self.assertEqual(budgets.key(context), "swift-6.3.1-avx2-openblas-0.3.21-haswell")
+            self.assertEqual(budgets.key({}), "swift-6.3.1-generic")
 
     def test_missing_budgets(self):
         """No failure for another toolchain; one in CI where this toolchain's image has changed."""
@@ -120,4 +122,4 @@ class Instructions(unittest.TestCase):
             if other:
                 (self.folder / other).write_text("{}")
             with mock.patch.dict(os.environ, {"CI": ci}), contextlib.redirect_stdout(io.StringIO()):
-                self.assertEqual(self.script.missing(self.folder, name), expected)
+                self.assertEqual(self.held(name).missing(), expected)

@@ -28,16 +28,12 @@ A benchmark that fails is an error; one that is skipped is left out with a messa
 if it has one, is gone. Exit status: 0 within budget, 2 over it, 1 an error.
 """
 
-import difflib
-import json
-import os
 import pathlib
-import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from benchlib import environment, instructions, processes, profiles, reports, revisions
+from benchlib import budgets, environment, instructions, profiles, revisions
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRODUCT = "embed-benchmarks"
@@ -56,10 +52,13 @@ KERNELS = "|".join(
         f"^(alibi|t5)/{BACKEND}/B1_H1_Q64_K64{ONE}",
     ]
 )
-TOLERANCE = 0.01
 # A few lines more or less are where stack and heap happen to lie.
-SLACK = {"instructions": 0, "bytes_read": 256, "bytes_written": 256}
-EXACT = ("allocations",)
+LIMITS = {
+    "allocations": budgets.Limit(0, 0),
+    "instructions": budgets.Limit(0.01, 0),
+    "bytes_read": budgets.Limit(0.01, 256),
+    "bytes_written": budgets.Limit(0.01, 256),
+}
 
 
 def parse_arguments():
@@ -88,81 +87,6 @@ def parse_arguments():
     return arguments
 
 
-def toolchain():
-    text = processes.execute(["swift", "--version"])
-    found = re.search(r"Swift version (\d+(?:\.\d+)*)", text)
-    if not found:
-        raise environment.Failure(f"'swift --version' names no version: {text.strip()}")
-    return f"swift-{found[1]}"
-
-
-def key(context):
-    """What the counts depend on beside the source, as a file's name."""
-    parts = [toolchain(), context.get("instruction_set", "generic")]
-    version = re.search(r"OpenBLAS (\S+)", context.get("openblas", ""))
-    if version:
-        parts += ["openblas", version[1], context.get("openblas_core", "unknown")]
-    return "-".join(parts).lower()
-
-
-def budgets(file):
-    """What a file allows, or nothing where there is none."""
-    if not file.exists():
-        return {}
-    known = reports.load(file)
-    if not isinstance(known, dict):
-        raise environment.Failure(f"{file} is no file of budgets: expected an object")
-    for name, budget in known.items():
-        for part in (*EXACT, *SLACK):
-            value = budget.get(part) if isinstance(budget, dict) else None
-            reports.number(value, f"{file}: {name}: {part}", 0)
-    return known
-
-
-def excess(budget, found):
-    """What of a benchmark is over its budget, as words."""
-    for part in EXACT:
-        if found[part] > budget[part]:
-            yield f"{part} {budget[part]} -> {found[part]}"
-    for part in SLACK:
-        if found[part] > max(budget[part] * (1 + TOLERANCE), budget[part] + SLACK[part]):
-            rise = 100 * (found[part] / budget[part] - 1) if budget[part] else float("inf")
-            yield f"{part} {budget[part]} -> {found[part]} (+{rise:.1f}%)"
-
-
-def problems(budgets, counts, is_part):
-    for name, found in counts.items():
-        if name not in budgets:
-            yield name, "no budget"
-        else:
-            yield from ((name, words) for words in excess(budgets[name], found))
-    if not is_part:
-        yield from ((name, "gone") for name in budgets if name not in counts)
-
-
-def text_of(counts):
-    """A line a benchmark, so that a change of one is a line of a diff."""
-    lines = [f" {json.dumps(name)}: {json.dumps(counts[name])}" for name in sorted(counts)]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def print_diff(old, new):
-    lines = (text.splitlines(keepends=True) for text in (old.read_text(), new))
-    sys.stdout.writelines(difflib.unified_diff(*lines, "budget", "counted"))
-
-
-def missing(folder, name):
-    """No budgets for this key: what to say, and the status."""
-    version = name.split("-")[0] + "-" + name.split("-")[1]
-    others = sorted(path.name for path in folder.glob(f"{version}-*.json"))
-    print(f"no budgets for {name} in {folder}")
-    print("to make them, run scripts/bench instructions --accept here and commit the file")
-    if os.environ.get("CI") == "true" and others:
-        print(f"this toolchain's budgets are for another image: {', '.join(others)}")
-        return 2
-    return 0
-
-
 def main():
     arguments = parse_arguments()
     binary = revisions.build(arguments.package, arguments.product)
@@ -174,34 +98,17 @@ def main():
     if unsteady:
         raise environment.Failure(f"two runs differ: {', '.join(unsteady)}")
     if arguments.json:
-        arguments.json.write_text(text_of(counts))
-    name = key(context)
-    folder = arguments.baselines or arguments.package / "Benchmarks" / "Baselines"
-    file = folder / f"{name}.json"
-    known = budgets(file)
-    wanted = {**known, **counts} if arguments.is_part else counts
-
+        arguments.json.write_text(budgets.text_of(counts))
+    held = budgets.Held(
+        arguments.baselines or arguments.package / "Benchmarks" / "Baselines", budgets.key(context),
+        LIMITS, "bench instructions", arguments.is_part)
     if arguments.accept:
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(text_of(wanted))
-        print(f"{len(counts)} budgets in {file}")
-        return 0
-    if not file.exists():
-        print(text_of(counts), end="")
-        return missing(folder, name)
-    found = list(problems(known, counts, arguments.is_part))
-    for benchmark, words in found:
-        print(f"{benchmark}: {words}")
-    over = [name for name in counts if any(name == benchmark for benchmark, _ in found)]
+        return held.accept(counts)
+    status, over = held.check(counts)
     if over and arguments.base:
         base = revisions.Package(arguments.package, arguments.product).revision(arguments.base)
         print("\n".join([*profiles.markdown(profiles.explain(base.binary, binary, over)), ""]))
-    if found:
-        print("if that is meant, scripts/bench instructions --accept makes this change:")
-        print_diff(file, text_of(wanted))
-        return 2
-    print(f"{len(counts)} benchmarks within their budgets of {name}")
-    return 0
+    return status
 
 
 if __name__ == "__main__":
