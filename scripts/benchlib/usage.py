@@ -50,8 +50,8 @@ def run(command, variables=None):
 
 
 def of_benchmark(program, name):
-    """The least of a few runs of one iteration, on as many processors as it has threads; and the report's
-    context. What it sets up is in it."""
+    """The least of a few runs of one iteration, on as many processors as it has threads. What it sets up
+    is in it."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "report.json"
@@ -62,8 +62,7 @@ def of_benchmark(program, name):
             found.append(run(command, {**processes.BUILT_IN_LIMITS, processes.ITERATIONS: "1"}))
         report = reports.load(file)
     processes.measured(report, "wall").require([name], program)
-    return (Usage(min(each.peak_bytes for each in found), min(each.page_faults for each in found)),
-            report.get("context") or {})
+    return Usage(min(each.peak_bytes for each in found), min(each.page_faults for each in found))
 
 
 def size(program):
