@@ -10,7 +10,7 @@ import unittest
 from unittest import mock
 
 from benchlib import environment, profiles, revisions
-from benchlib.commands import bisect
+from benchlib.commands import bisection
 from test_worktrees import git
 
 # Takes Google Benchmark's flags; its times are noise around what the file `time` beside it says.
@@ -85,7 +85,7 @@ class Bisect(unittest.TestCase):
             "benchmarks", "--repetitions", "3", "--seed", "1", "--pairs", "15", *more]
         with (mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(out),
               contextlib.redirect_stderr(io.StringIO()) as self.told):
-            status = bisect.main()
+            status = bisection.main()
         return status, out.getvalue()
 
     def test_a_slowdown_ten_commits_back(self):
@@ -140,7 +140,7 @@ class Bisect(unittest.TestCase):
         made = [self.commit(time) for time in (100, 107, 115)]
         with self.assertRaisesRegex(environment.Failure, f"cannot tell {made[1][:12]} .* one of 2 commits"):
             # In the middle of the slowdown, as near as the noise can tell.
-            with mock.patch.object(bisect.Search, "step", lambda search, index: False):
+            with mock.patch.object(bisection.Search, "step", lambda search, index: False):
                 self.bisect(made[0], made[2])
 
 

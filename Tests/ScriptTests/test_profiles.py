@@ -2,6 +2,7 @@
 were recorded of the sources beside them, the lines of their addresses by llvm-symbolizer."""
 
 import contextlib
+import dataclasses
 import io
 import pathlib
 import tempfile
@@ -48,6 +49,21 @@ class Profiles(unittest.TestCase):
              ("kernel.c", 6, "for (int i = 0; i < n; i++)")])
         self.assertEqual((lines[0]["base"], lines[1]["head"]), (0, 0))
         self.assertEqual(lines[0]["head"] - lines[1]["base"], 1152)
+
+    def test_a_function_whose_symbol_changed_is_one(self):
+        """As in Swift, where the types of arguments are part of it."""
+        base, head = profile("base")[1], profile("head")[1]
+        functions = {"$s1": head.functions["sum"], "$s2": {None: 5}, "main": head.functions["main"]}
+        head = dataclasses.replace(head, functions=functions)
+        with (mock.patch.object(profiles, "symbolized", lambda program, addresses: ""),
+              mock.patch.object(profiles, "readable", lambda names: {n: "sum" if "$" in n else n for n in names})):
+            found = profiles.changes(base, head)
+        rows = [(row["name"], row["base"], row["head"]) for row in found["functions"]]
+        self.assertEqual(rows, [("sum", 398, 1555), ("kernel", 18, 0)])
+
+    def test_renamed_functions_are_no_change(self):
+        before, after = {"a": 7, "b": 7, "c": 9, "d": 1}, {"x": 7, "y": 8, "z": 9, "d": 1}
+        self.assertEqual(profiles.renamed(before, after), {"a", "x", "c", "z"})
 
     def test_a_line_that_moved_is_the_same_line(self):
         with mock.patch.object(profiles, "symbolized", recorded):

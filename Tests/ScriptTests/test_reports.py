@@ -219,7 +219,9 @@ class Scripts(unittest.TestCase):
             ["bench ratios", "x", "--min-time", "much"],
             ["bench ratios", "x", "--json", "/nonexistent/report.json"],
             ["bench convert", "/nonexistent/report.json", "--to", "bmf"],
-            ["bench instructions", "--package", "/"], ["fuzz", "--seconds", "0"], ["fuzz", "--input", "x"], ["python-environment", "/nonexistent", "x"],
+            ["bench instructions", "--package", "/"], ["bench memory", "--package", "/"], ["bench bisect", "x"],
+            ["bench bisect", "no-such", "HEAD"], ["bench history"],
+            ["fuzz", "--seconds", "0"], ["fuzz", "--input", "x"], ["python-environment", "/nonexistent", "x"],
         ):
             with self.subTest(command):
                 result = self.run_script(*command)

@@ -84,7 +84,8 @@ def readable(names):
     told = []
     if mangled:
         command = ["swift", "demangle", "--simplified", "--compact", *mangled]
-        told = processes.execute(command).splitlines()
+        told = [re.sub("^((generic )?specialized|merged) ", "", name)
+                for name in processes.execute(command).splitlines()]
     shown = dict(zip(mangled, told)) if len(told) == len(mangled) else {}
     return {name: shown.get(name, name) for name in names}
 
@@ -148,23 +149,46 @@ def lines(profile, function):
     return found
 
 
+def by_readable_names(*profiles):
+    """The same under names as the source has them, without types and specialisations: what a change of a
+    type turns into another symbol stays one function."""
+    shown = readable(sorted({name for profile in profiles for name in profile.functions}))
+    for profile in profiles:
+        functions = collections.defaultdict(collections.Counter)
+        for name, costs in profile.functions.items():
+            functions[shown[name]].update(costs)
+        yield dataclasses.replace(profile, functions={name: dict(costs) for name, costs in functions.items()})
+
+
+def renamed(before, after):
+    """Functions that are gone, and new ones that take as many instructions, pair by pair."""
+    gone = {name: cost for name, cost in before.items() if name not in after}
+    found = set()
+    for name, cost in after.items():
+        twin = next((other for other in gone if gone[other] == cost), None) if name not in before else None
+        if twin is not None:
+            del gone[twin]
+            found |= {name, twin}
+    return found
+
+
 def changes(base, head):
     """What --json has of a benchmark: its counts, and the functions and lines that changed the most."""
+    base, head = by_readable_names(base, head)
     before, after = (
         {name: sum(costs.values()) for name, costs in profile.functions.items()}
         for profile in (base, head))
-    differences = {
-        name: after.get(name, 0) - before.get(name, 0) for name in {**before, **after}}
+    names = {**before, **after}.keys() - renamed(before, after)
+    differences = {name: after.get(name, 0) - before.get(name, 0) for name in names}
     least = LEAST * base.counts["instructions"]
     most = sorted(
         (name for name in differences if abs(differences[name]) > least),
         key=lambda name: (-abs(differences[name]), name))[:FUNCTIONS]
-    shown = readable(most)
     return {
         "base": base.counts,
         "head": head.counts,
         "functions": [
-            {"name": shown[name], "base": before.get(name, 0), "head": after.get(name, 0),
+            {"name": name, "base": before.get(name, 0), "head": after.get(name, 0),
              "lines": line_changes(lines(base, name), lines(head, name), least)}
             for name in most
         ],
