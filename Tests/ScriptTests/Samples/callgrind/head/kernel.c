@@ -3,15 +3,13 @@
 
 float sum(const float *row, int n) {
   float total = 0;
-  for (int i = 0; i < n; i++)
-    total += row[i] * (i % 3);
+  for (int i = 0; i < n; i++) {
+    float value = row[i] * (i % 3);
+    total += value;
+  }
   return total;
 }
 
-float scale(float value) {
-  return value * 2;
-}
+float scale(float value) { return value * 2; }
 
-float kernel(const float *row, int n) {
-  return scale(sum(row, n)) + sum(row, n / 2);
-}
+float kernel(const float *row, int n) { return scale(sum(row, n)) + sum(row, n / 2); }
