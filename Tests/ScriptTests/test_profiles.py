@@ -85,6 +85,8 @@ class Profiles(unittest.TestCase):
         text = "\n".join(profiles.markdown({NAME: profiles.changes(same, same)}))
         self.assertIn("+0 (+0.0%); no function takes more: look at memory", text)
         self.assertNotIn("|", text)
+        two = "\n".join(profiles.markdown({"sum/N64/threads:2": profiles.changes(same, same)}))
+        self.assertIn("clock (of the calling thread alone)", two)
 
     def test_the_innermost_frame_of_the_package_is_told(self):
         frames = [{"FileName": "/usr/include/avx.h", "Line": 9}, {"FileName": "/p/a.c", "Line": 3},

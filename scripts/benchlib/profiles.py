@@ -247,7 +247,9 @@ def summary(change):
 def markdown(explained):
     """Sections for benchmark -> changes."""
     for name, change in explained.items():
-        yield from ("", f"**{name}**: {summary(change)}", "")
+        # callgrind collects in the thread that the harness turns it on in.
+        part = " (of the calling thread alone)" if processes.threads(name) > 1 else ""
+        yield from ("", f"**{name}**: {summary(change)}{part}", "")
         if not change["functions"]:
             continue
         yield "| function, line | base | head | difference |"
