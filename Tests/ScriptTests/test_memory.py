@@ -39,9 +39,13 @@ class Usage(unittest.TestCase):
             usage.run(["/nonexistent/program"])
 
     def test_counters_count_from_the_program_s_start(self):
-        few, many = (
-            usage.counted(self.python(f"x = bytearray(b'x') * {size * MEGABYTE}"), events=SOFTWARE)["page_faults"]
-            for size in (1, 41))
+        try:
+            few, many = (
+                usage.counted(self.python(f"x = bytearray(b'x') * {size * MEGABYTE}"), events=SOFTWARE)["page_faults"]
+                for size in (1, 41))
+        except environment.Failure as failure:
+            # Containers may forbid the call itself.
+            self.skipTest(f"{failure}")
         # A fault a page of 4096, or fewer of larger ones.
         self.assertGreater(many - few, 40 * MEGABYTE / (2 << 20))
         self.assertLess(many - few, 1.2 * 40 * MEGABYTE / 4096)

@@ -131,7 +131,7 @@ class Store:
         tree = git(self.folder, "mktree", text=f"100644 blob {blob}\t{FILE}\n")
         parents = ("-p", tip) if tip else ()
         names = ("-c", "user.name=bench history", "-c", "user.email=bench@localhost")
-        made = git(self.folder, *names, "commit-tree", tree, *parents, "-m", f"Add {len(runs)} runs")
+        made = git(self.folder, *names, "commit-tree", tree, *parents, "-m", "Add results of benchmarks")
         git(self.folder, "update-ref", f"refs/heads/{self.branch}", made, tip or "0" * 40)
 
     def runs(self):

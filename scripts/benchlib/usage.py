@@ -24,7 +24,8 @@ if not child:
     os.dup2(2, 1)
     os.execvp(sys.argv[1], sys.argv[1:])
 _, status, usage = os.wait4(child, 0)
-print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024, usage.ru_minflt + usage.ru_majflt]))
+peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(json.dumps([os.waitstatus_to_exitcode(status), peak, usage.ru_minflt + usage.ru_majflt]))
 """
 
 

@@ -30,6 +30,7 @@ from benchlib import environment as scripting, history
 import charts
 from axes import Axis, labelled, round_ticks, shown_time
 from main import short, templates
+from sections import plural
 
 # Labels of commits below a chart.
 LABELS = 4
@@ -150,7 +151,7 @@ def main():
         return show(arguments, store)
     runs = [history.run(path, arguments.package, arguments.commit) for path in arguments.reports]
     store.append(runs)
-    print(f"{len(runs)} runs added to {store}")
+    print(f"{plural(len(runs), 'run')} added to {store}")
     return 0
 
 
