@@ -54,16 +54,7 @@ public struct SafetensorsWriter: ~Copyable {
   public init(
     _ path: String, tensors: [SafetensorsTensor], metadata: [String: String] = [:]
   ) throws(SafetensorsError) {
-    let entries = try Self.layOut(tensors, path: path)
-    var text = Self.encode(entries, metadata: metadata)
-    // Eight bytes of length and a multiple of eight of text keep every tensor aligned.
-    text += [UInt8](repeating: UInt8(ascii: " "), count: -text.count & 7)
-    guard text.count <= SafetensorsHeader.maximumLength else {
-      throw .headerTooLong(
-        path: path, length: UInt64(text.count), maximum: SafetensorsHeader.maximumLength)
-    }
-    let length = UInt64(text.count)
-    let bytes = (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + text
+    let (bytes, entries) = try Self.header(path, tensors: tensors, metadata: metadata)
     let file = try SafetensorsError.wrapping(try OutputFile(replacing: path))
     try SafetensorsError.wrapping(try unsafe file.write(bytes.span.bytes, at: 0))
     self.file = file
@@ -178,6 +169,23 @@ public struct SafetensorsWriter: ~Copyable {
 }
 
 extension SafetensorsWriter {
+  /// What stands before the data of a file of these tensors, and their entries.
+  package static func header(
+    _ path: String, tensors: [SafetensorsTensor], metadata: [String: String]
+  ) throws(SafetensorsError) -> (bytes: [UInt8], entries: [SafetensorsEntry]) {
+    let entries = try layOut(tensors, path: path)
+    var text = encode(entries, metadata: metadata)
+    // Eight bytes of length and a multiple of eight of text keep every tensor aligned.
+    text += [UInt8](repeating: UInt8(ascii: " "), count: -text.count & 7)
+    guard text.count <= SafetensorsHeader.maximumLength else {
+      throw .headerTooLong(
+        path: path, length: UInt64(text.count), maximum: SafetensorsHeader.maximumLength)
+    }
+    let length = UInt64(text.count)
+    let bytes = (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + text
+    return (bytes, entries)
+  }
+
   /// The tensors in the order of the file, with their places.
   private static func layOut(
     _ tensors: [SafetensorsTensor], path: String

@@ -2,7 +2,7 @@
 
 /// Which stream each part draws from.
 package enum RandomStream {
-  static let tokens: UInt64 = 0
+  package static let tokens: UInt64 = 0
   static let positions: UInt64 = 1
   package static let addedRows: UInt64 = 2
   /// The first of the dropout masks' streams: one a step.

@@ -116,7 +116,7 @@ extension TableOptimizer {
     try step(grouped, kernels)
   }
 
-  func checkShape(_ argument: String, rows: Int, dim: Int) throws(EmbedError) {
+  package func checkShape(_ argument: String, rows: Int, dim: Int) throws(EmbedError) {
     guard rows == self.rows else {
       throw .invalidSize(
         argument: "rows of the \(argument)", value: rows, expected: "the table's, \(self.rows)")

@@ -1,7 +1,7 @@
 // An optimiser as a value: its name, its numbers, what state it keeps and its C kernel. A new optimiser
 // is a C function and a factory of `UpdateRule`, with a line where each is listed.
 
-internal import CKernels
+package import CKernels
 
 /// How an optimiser turns gradients into steps.
 ///
@@ -16,12 +16,12 @@ public struct UpdateRule: Sendable {
   /// What happens to rows that a step gives no gradient.
   public let untouched: UntouchedRows
 
-  let state: StateLayout
+  package let state: StateLayout
   let kernel: ek_step
   /// The numbers that steps missed by a row need; nil where rows miss no steps.
   let moments: MomentDecay?
   /// The numbers of a step, from its number and rate.
-  let scalars: @Sendable (_ step: Int, _ rate: Double) -> ek_step_scalars
+  package let scalars: @Sendable (_ step: Int, _ rate: Double) -> ek_step_scalars
 
   init(
     name: String, learningRate: LearningRate, untouched: UntouchedRows, state: StateLayout,
@@ -57,7 +57,7 @@ public enum UntouchedRows: String, CaseIterable, Sendable {
 }
 
 /// What an optimiser remembers: the names of its arrays, nil for those it lacks.
-struct StateLayout {
+package struct StateLayout {
   /// A number for each element, such as the first moment.
   var first: String?
   /// Another.
@@ -65,7 +65,7 @@ struct StateLayout {
   /// A number for each row.
   var row: String?
   /// What those start from; moments start from 0.
-  var start: Float = 0
+  package var start: Float = 0
 }
 
 /// Checks that `value` is in `range`, for an argument of that name.
