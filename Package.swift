@@ -25,6 +25,7 @@ let package = Package(
     .library(name: "EmbedData", targets: ["EmbedData"]),
     .library(name: "EmbedDifferentiable", targets: ["EmbedDifferentiable"]),
     .library(name: "EmbedTraining", targets: ["EmbedTraining"]),
+    .library(name: "EmbedDistributed", targets: ["EmbedDistributed"]),
     .executable(name: "embedkernel", targets: ["CommandEntry"]),
     .library(name: "BenchmarkHarness", targets: ["BenchmarkHarness"]),
     .executable(name: "embed-benchmarks", targets: ["EmbedBenchmarks"]),
@@ -63,6 +64,11 @@ let package = Package(
       dependencies: ["EmbedKernel", "EmbedResizing", "EmbedData", "CKernels", "CSystem"],
       swiftSettings: strict),
 
+    // Tables over the ranks of an MPI, which nothing else needs: it is opened when it is asked for.
+    .target(
+      name: "EmbedDistributed", dependencies: ["EmbedKernel", "CKernels", "CMPICalls", "CSystem"],
+      swiftSettings: strict),
+
     // MARK: C interface
     // `scripts/install` makes the C library of these: the header that programs see, with what C does better
     // (errors of a thread, the pool of buffers), and the functions.
@@ -90,6 +96,10 @@ let package = Package(
     // Opens OpenBLAS and LAPACKE when it needs them, so nothing is linked.
     .target(
       name: "CBLASCalls", dependencies: ["COpenBLAS"],
+      linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+    // Opens the shim over MPI, which scripts/mpi compiles with the machine's own wrapper.
+    .target(
+      name: "CMPICalls", exclude: ["shim"],
       linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     // The C library by one name on every system.
     .target(
@@ -140,6 +150,10 @@ let package = Package(
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedFiles"], path: "Tests/Support/SaveProbe",
       swiftSettings: strict),
+    // What scripts/test-mpi starts, over threads too.
+    .executableTarget(
+      name: "DistributedProbe", dependencies: ["EmbedDistributed", "EmbedKernel"],
+      path: "Tests/Support/DistributedProbe", swiftSettings: strict),
     // What scripts/fuzz runs, and scripts/test-races.
     .target(name: "CFuzzDriver", path: "Tests/Support/CFuzzDriver"),
     .executableTarget(
@@ -157,6 +171,12 @@ let package = Package(
     .testTarget(
       name: "EmbedFilesTests", dependencies: ["EmbedFiles", "SaveProbe", "TestSupport"],
       exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EmbedDistributedTests",
+      dependencies: [
+        "EmbedDistributed", "EmbedKernel", "EmbedModels", "TestSupport", "TuningOff",
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "EmbedModelsTests",
       dependencies: ["EmbedModels", "EmbedKernel", "TestSupport", "TuningOff"],

@@ -1,0 +1,124 @@
+// The ranks that mpirun starts. MPI is behind a small library that scripts/mpi compiles, which is opened here.
+
+internal import EmbedKernel
+
+internal import CMPICalls
+
+extension Communicator {
+  /// This process among those that `mpirun` started; alone where it was started without.
+  ///
+  /// Starts MPI where it does not run yet. Ranks whose programs differ are refused on all ranks.
+  ///
+  ///     let communicator = try Communicator.mpi()
+  ///     ...
+  ///     try communicator.finish()
+  ///
+  /// - Parameter timeOut: After how many seconds without a message a rank counts as hung.
+  /// - Throws: `unavailableMPI` where the shim cannot be opened, `transport` where MPI does not start,
+  ///   `disagreement` for ranks of another program or version.
+  public static func mpi(timeOut: Double = 300) throws(DistributedError) -> Communicator {
+    try check(timeOut: timeOut)
+    let transport = try MPITransport()
+    let communicator = Communicator(
+      rank: transport.rank, size: transport.size, timeOut: timeOut, .mpi(transport))
+    try communicator.agree([
+      ("version", Release.version), ("check sum of the program", CheckSum.ofProgram),
+    ])
+    return communicator
+  }
+
+  /// The MPI library's own name and version; nil for threads.
+  public var libraryName: String? {
+    guard case .mpi(let mpi) = transport else { return nil }
+    return mpi.name
+  }
+}
+
+/// The open shim. Used by one thread, as the communicator is.
+@safe final class MPITransport: @unchecked Sendable {
+  private let functions: UnsafePointer<ek_mpi_functions>
+  /// Room for what the shim has to say.
+  private let message: UnsafeMutablePointer<CChar>
+  let rank: Int
+  let size: Int
+  private var isBroken = false
+
+  init() throws(DistributedError) {
+    var reason: UnsafePointer<CChar>?
+    guard let functions = unsafe ek_mpi_open(&reason) else {
+      throw .unavailableMPI(
+        reason: unsafe reason.map { unsafe String(cString: $0) } ?? "no reason given")
+    }
+    unsafe self.functions = functions
+    unsafe message = .allocate(capacity: Int(EK_MPI_MESSAGE))
+    unsafe message.initialize(repeating: 0, count: Int(EK_MPI_MESSAGE))
+    var (rank, size): (CInt, CInt) = (0, 0)
+    let result = unsafe functions.pointee.start(&rank, &size, message)
+    self.rank = Int(rank)
+    self.size = Int(size)
+    try check(result, "start of MPI")
+  }
+
+  deinit { unsafe message.deallocate() }
+
+  var name: String {
+    unsafe functions.pointee.name(message)
+    return unsafe String(cString: message)
+  }
+
+  func receive(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
+    guard !isBroken else { throw .broken(operation: operation) }
+    let result = unsafe functions.pointee.receive(
+      tag(of: operation), pieces.receive, pieces.receiveBytes, message)
+    try check(result, operation)
+  }
+
+  func send(
+    _ pieces: borrowing Exchange, to peer: Int, _ operation: String
+  ) throws(DistributedError) {
+    guard !isBroken else { throw .broken(operation: operation) }
+    let (bytes, count) = unsafe (pieces.send[peer], pieces.sendBytes[peer])
+    guard peer == rank else {
+      return try check(
+        unsafe functions.pointee.send(CInt(peer), bytes, count, message), operation)
+    }
+    let expected = unsafe pieces.receiveBytes[peer]
+    guard count == expected else {
+      isBroken = true
+      throw .transport(
+        operation: operation,
+        reason: "\(count) bytes to the rank itself, which expects \(expected)")
+    }
+    if let bytes = unsafe bytes, let to = unsafe pieces.receive[peer], unsafe to != bytes {
+      unsafe to.copyMemory(from: bytes, byteCount: count)
+    }
+  }
+
+  func wait(
+    _ pieces: borrowing Exchange, _ timeOut: Double, _ operation: String
+  ) throws(DistributedError) {
+    guard !isBroken else { throw .broken(operation: operation) }
+    let result = unsafe functions.pointee.wait(timeOut, pieces.late, message)
+    if result == EK_MPI_LATE {
+      isBroken = true
+      throw .timeOut(ranks: pieces.lateRanks, operation: operation, seconds: timeOut)
+    }
+    try check(result, operation)
+  }
+
+  func abort(_ status: Int32) { unsafe functions.pointee.abort(status) }
+
+  func finish() throws(DistributedError) {
+    // MPI's end would wait for messages that do not come.
+    guard !isBroken else { throw .broken(operation: "end of MPI") }
+    let result = unsafe functions.pointee.finish(message)
+    try check(result, "end of MPI")
+  }
+
+  private func check(_ result: ek_mpi_result, _ operation: String) throws(DistributedError) {
+    guard result == EK_MPI_DONE else {
+      isBroken = true
+      throw .transport(operation: operation, reason: unsafe String(cString: message))
+    }
+  }
+}
