@@ -17,6 +17,7 @@ let package = Package(
   platforms: [.macOS(.v26)],
   products: [
     .library(name: "EmbedKernel", targets: ["EmbedKernel"]),
+    .library(name: "EmbedRows", targets: ["EmbedRows"]),
     .library(name: "EmbedSchemes", targets: ["EmbedSchemes"]),
     .library(name: "EmbedFactorizations", targets: ["EmbedFactorizations"]),
     .library(name: "EmbedResizing", targets: ["EmbedResizing"]),
@@ -38,6 +39,10 @@ let package = Package(
     .target(
       name: "EmbedKernel",
       dependencies: ["EmbedFiles", "CBLASCalls", "CKernels", "CSystem", "CThreadPool"],
+      swiftSettings: strict),
+    // Rows of any format, quantised ones among them, gathered, pooled and trained.
+    .target(
+      name: "EmbedRows", dependencies: ["EmbedKernel", "EmbedFiles", "CKernels"],
       swiftSettings: strict),
     // Positions of research papers, on the protocols that are open to users.
     .target(
@@ -145,7 +150,9 @@ let package = Package(
     .target(name: "TuningOff", path: "Tests/Support/TuningOff"),
     .executableTarget(
       name: "AllocationProbe",
-      dependencies: ["EmbedKernel", "EmbedSchemes", "EmbedTraining", "AllocationCounter"],
+      dependencies: [
+        "EmbedKernel", "EmbedRows", "EmbedSchemes", "EmbedTraining", "AllocationCounter",
+      ],
       path: "Tests/Support/AllocationProbe", swiftSettings: strict),
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedFiles"], path: "Tests/Support/SaveProbe",
@@ -196,6 +203,14 @@ let package = Package(
       name: "EmbedResizingTests",
       dependencies: ["EmbedResizing", "EmbedKernel", "TestSupport", "TuningOff"],
       swiftSettings: strict),
+    .testTarget(
+      name: "EmbedRowsTests",
+      dependencies: [
+        "EmbedRows", "EmbedKernel", "CKernels", "ReferenceKernels", "AllocationProbe",
+        "TestSupport",
+        "TuningOff",
+      ],
+      exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmbedSchemesTests",
       dependencies: ["EmbedSchemes", "EmbedKernel", "TestSupport", "TuningOff"],

@@ -9,6 +9,7 @@
 
 #include "distance.h"
 #include "embed.h"
+#include "embed_rows.h"
 #include "gelu.h"
 #include "layer_norm.h"
 #include "normalize.h"
@@ -25,10 +26,10 @@
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 
 #define EK_KERNELS                                                                                \
-  .embed = embed, .convert = convert, .sum_rows = sum_rows, .rotate = rotate,                     \
-  .normalize = normalize, .normalize_gradient = normalize_gradient,                               \
-  .add_by_distance = add_by_distance, .sum_by_distance = sum_by_distance, .products = products,   \
-  .combine = combine, .outer = outer,                                                             \
+  .embed = embed, .embed_rows = embed_rows, .decode_row = decode_row, .convert = convert,         \
+  .sum_rows = sum_rows, .rotate = rotate, .normalize = normalize,                                 \
+  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,                   \
+  .sum_by_distance = sum_by_distance, .products = products, .combine = combine, .outer = outer,   \
   .step =                                                                                         \
       {                                                                                           \
           [EK_STEP_SGD] = step_sgd,           [EK_STEP_MOMENTUM] = step_momentum,                 \

@@ -4,6 +4,7 @@
 #ifndef EMBEDKERNEL_CKERNELS_H
 #define EMBEDKERNEL_CKERNELS_H
 
+#include "CKernelRows.h"
 #include "CKernelSteps.h"
 #include "CKernelTiles.h"
 
@@ -22,6 +23,12 @@ typedef struct ek_kernels {
   /// from the token table and one written once, and the position row, which the order of the nest
   /// keeps in cache.
   void (*embed)(const ek_element_tile *tile);
+
+  /// The same from rows of any format, decoded on the way.
+  void (*embed_rows)(const ek_row_tile *tile);
+
+  /// out[i] = column `column + i` of a row for i in 0..<count; `column` is a multiple of 32.
+  void (*decode_row)(const ek_rows *table, size_t row, size_t column, size_t count, float *out);
 
   /// to[i] = from[i], rounded where `output` is narrower; the types differ.
   void (*convert)(const void *from, ek_element input, void *to, ek_element output, size_t count);

@@ -1,0 +1,60 @@
+// The one list of row formats: how each gives 32 columns of a row as floats, a header each.
+//
+// A column is defined by one formula, each operation rounded on its own: every set gives the same
+// bits. The format is known when compiling in every loop over rows (`EK_OF_FORMAT`).
+#ifndef EMBEDKERNEL_ROW_LOAD_H
+#define EMBEDKERNEL_ROW_LOAD_H
+
+#include "CKernelRows.h"
+#include "element.h"
+#include "rows/int8.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+/// Calls `act(format, ...)` for each format that has kernels.
+#define EK_ROW_FORMAT_LIST(act, ...)                                                         \
+  act(EK_ROWS_F32, __VA_ARGS__) act(EK_ROWS_F16, __VA_ARGS__) act(EK_ROWS_BF16, __VA_ARGS__) \
+      act(EK_ROWS_INT8_F32, __VA_ARGS__) act(EK_ROWS_INT8_F16, __VA_ARGS__)
+
+/// Runs `act(format)` for the format that `format_` is, known when compiling.
+#define EK_OF_FORMAT(format_, act)             \
+  switch (format_) {                           \
+    EK_ROW_FORMAT_LIST(EK_OF_FORMAT_CASE, act) \
+    default: break;                            \
+  }
+#define EK_OF_FORMAT_CASE(format, act) \
+  case format: act(format); break;
+
+/// The bytes that 32 columns take, rounded up: how far to prefetch a step.
+EK_INLINE size_t step_bytes(ek_row_format format) {
+  switch (format) {
+    case EK_ROWS_F32: return 128;
+    case EK_ROWS_F16:
+    case EK_ROWS_BF16: return 64;
+    default: return 32;
+  }
+}
+
+EK_INLINE const char *row_at(const ek_rows *table, size_t row) {
+  return (const char *)table->bytes + row * table->row_bytes;
+}
+
+EK_INLINE const char *scales_at(const ek_rows *table, size_t row) {
+  return (const char *)table->scales + (row >> table->scale_shift) * table->scale_bytes;
+}
+
+/// 32 columns from `column` on, a multiple of 32: the first `count` of them, and zeros. Reads
+/// nothing else of the row but its scales, and nothing past it.
+EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales, size_t dim,
+                       size_t column, size_t count) {
+  switch (format) {
+    case EK_ROWS_F32: return load_two(row + 4 * column, EK_F32, false, count);
+    case EK_ROWS_F16: return load_two(row + 2 * column, EK_F16, false, count);
+    case EK_ROWS_BF16: return load_two(row + 2 * column, EK_BF16, false, count);
+    case EK_ROWS_INT8_F32: return load_int8(row + column, scale_f32(scales), count);
+    case EK_ROWS_INT8_F16: return load_int8(row + column, scale_f16(scales), count);
+    default: return (two){0, 0};
+  }
+}
+
+#endif

@@ -1,0 +1,56 @@
+// int8 with one scale a row, symmetric: q = round(x / scale), ties to even, with scale = max|x| / 127 as
+// it is stored; column c is float(q[c]) * scale. The scales stand beside the rows.
+//
+// |decoded - x| <= scale / 2, and the roundings of x / scale and of the product: 2^-24 * |x| each.
+
+internal import CKernels
+internal import EmbedKernel
+
+/// With a scale of single precision.
+enum Int8Rows: RowCoding {
+  static var code: ek_row_format { EK_ROWS_INT8_F32 }
+  static func rowBytes(_ dim: Int) -> Int { dim }
+  static func scaleBytes(_ dim: Int) -> Int { 4 }
+
+  static func encode(
+    _ row: UnsafeBufferPointer<Float>, _ bytes: UnsafeMutableRawPointer,
+    _ scales: UnsafeMutableRawPointer
+  ) -> Int? {
+    if let column = unsafe row.firstNotFinite { return column }
+    let scale = unsafe row[row.largest].magnitude / 127
+    unsafe scales.storeBytes(of: scale, as: Float.self)
+    unsafe quantize(row, by: scale, bytes)
+    return nil
+  }
+
+  static func quantize(
+    _ row: UnsafeBufferPointer<Float>, by scale: Float, _ bytes: UnsafeMutableRawPointer
+  ) {
+    for i in 0..<row.count {
+      let value = unsafe row[i]
+      // A row whose scale is zero is zero, or nearer to it than to anything else.
+      let q = scale == 0 ? 0 : (value / scale).rounded(.toNearestOrEven)
+      unsafe bytes.storeBytes(of: Int8(max(-127, min(127, q))), toByteOffset: i, as: Int8.self)
+    }
+  }
+}
+
+/// With a scale of half precision; a row whose scale is past its largest number is refused.
+enum Int8HalfRows: RowCoding {
+  static var code: ek_row_format { EK_ROWS_INT8_F16 }
+  static func rowBytes(_ dim: Int) -> Int { dim }
+  static func scaleBytes(_ dim: Int) -> Int { 2 }
+
+  static func encode(
+    _ row: UnsafeBufferPointer<Float>, _ bytes: UnsafeMutableRawPointer,
+    _ scales: UnsafeMutableRawPointer
+  ) -> Int? {
+    if let column = unsafe row.firstNotFinite { return column }
+    let largest = unsafe row.largest
+    let scale = unsafe Half(row[largest].magnitude / 127)
+    guard scale.float.isFinite else { return largest }
+    unsafe scales.storeBytes(of: scale.bitPattern, as: UInt16.self)
+    unsafe Int8Rows.quantize(row, by: scale.float, bytes)
+    return nil
+  }
+}
