@@ -7,14 +7,24 @@
 
 #include "CKernelRows.h"
 #include "element.h"
+#include "rows/fbgemm.h"
+#include "rows/fp8.h"
+#include "rows/ggml_blocks.h"
+#include "rows/ggml_k.h"
 #include "rows/int8.h"
 
 #pragma STDC FP_CONTRACT OFF
 
-/// Calls `act(format, ...)` for each format that has kernels.
-#define EK_ROW_FORMAT_LIST(act, ...)                                                         \
-  act(EK_ROWS_F32, __VA_ARGS__) act(EK_ROWS_F16, __VA_ARGS__) act(EK_ROWS_BF16, __VA_ARGS__) \
-      act(EK_ROWS_INT8_F32, __VA_ARGS__) act(EK_ROWS_INT8_F16, __VA_ARGS__)
+/// Calls `act(format, ...)` for each format.
+#define EK_ROW_FORMAT_LIST(act, ...)                                                           \
+  act(EK_ROWS_F32, __VA_ARGS__) act(EK_ROWS_F16, __VA_ARGS__) act(EK_ROWS_BF16, __VA_ARGS__)   \
+      act(EK_ROWS_INT8_F32, __VA_ARGS__) act(EK_ROWS_INT8_F16, __VA_ARGS__)                    \
+          act(EK_ROWS_FP8, __VA_ARGS__) act(EK_ROWS_FP8_F32, __VA_ARGS__)                      \
+              act(EK_ROWS_FP8_BLOCK32, __VA_ARGS__) act(EK_ROWS_FP8_BLOCK128, __VA_ARGS__)     \
+                  act(EK_ROWS_FP8_BLOCK128_F32, __VA_ARGS__) act(EK_ROWS_FBGEMM8, __VA_ARGS__) \
+                      act(EK_ROWS_FBGEMM4, __VA_ARGS__) act(EK_ROWS_Q8_0, __VA_ARGS__)         \
+                          act(EK_ROWS_Q4_0, __VA_ARGS__) act(EK_ROWS_Q4_K, __VA_ARGS__)        \
+                              act(EK_ROWS_Q6_K, __VA_ARGS__)
 
 /// Runs `act(format)` for the format that `format_` is, known when compiling.
 #define EK_OF_FORMAT(format_, act)             \
@@ -31,6 +41,11 @@ EK_INLINE size_t step_bytes(ek_row_format format) {
     case EK_ROWS_F32: return 128;
     case EK_ROWS_F16:
     case EK_ROWS_BF16: return 64;
+    case EK_ROWS_FBGEMM4: return 16;
+    case EK_ROWS_Q8_0: return q8_0_bytes;
+    case EK_ROWS_Q4_0: return q4_0_bytes;
+    case EK_ROWS_Q4_K: return q4_k_bytes / 8;
+    case EK_ROWS_Q6_K: return q6_k_bytes / 8 + 1;
     default: return 32;
   }
 }
@@ -43,8 +58,9 @@ EK_INLINE const char *scales_at(const ek_rows *table, size_t row) {
   return (const char *)table->scales + (row >> table->scale_shift) * table->scale_bytes;
 }
 
-/// 32 columns from `column` on, a multiple of 32: the first `count` of them, and zeros. Reads
-/// nothing else of the row but its scales, and nothing past it.
+/// 32 columns from `column` on, a multiple of 32: the first `count` of them; what the others hold
+/// has no meaning. Reads nothing else of the row but its scales, and nothing past it. In formats of
+/// blocks all 32 are there.
 EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales, size_t dim,
                        size_t column, size_t count) {
   switch (format) {
@@ -53,8 +69,23 @@ EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales
     case EK_ROWS_BF16: return load_two(row + 2 * column, EK_BF16, false, count);
     case EK_ROWS_INT8_F32: return load_int8(row + column, scale_f32(scales), count);
     case EK_ROWS_INT8_F16: return load_int8(row + column, scale_f16(scales), count);
-    default: return (two){0, 0};
+    case EK_ROWS_FP8: return load_fp8(row + column, count);
+    case EK_ROWS_FP8_F32: return load_scaled_fp8(row + column, scale_f32(scales), count);
+    case EK_ROWS_FP8_BLOCK32:
+      return load_scaled_fp8(row + column, scale_ue8m0(scales + column / 32), count);
+    case EK_ROWS_FP8_BLOCK128:
+      return load_scaled_fp8(row + column, scale_ue8m0(scales + column / 128), count);
+    case EK_ROWS_FP8_BLOCK128_F32:
+      return load_scaled_fp8(row + column, scale_f32(scales + column / 128 * 4), count);
+    case EK_ROWS_FBGEMM8: return load_fbgemm8(row, dim, column, count);
+    case EK_ROWS_FBGEMM4: return load_fbgemm4(row, dim, column, count);
+    case EK_ROWS_Q8_0: return load_q8_0(row, column);
+    case EK_ROWS_Q4_0: return load_q4_0(row, column);
+    case EK_ROWS_Q4_K: return load_q4_k(row, column);
+    case EK_ROWS_Q6_K: return load_q6_k(row, column);
+    case EK_ROW_FORMATS: break;
   }
+  __builtin_unreachable();
 }
 
 #endif

@@ -12,18 +12,19 @@ typedef enum ek_row_format {
   EK_ROWS_F32,
   EK_ROWS_F16,
   EK_ROWS_BF16,
-  EK_ROWS_INT8_F32,      ///< int8 (D); an fp32 scale beside.
-  EK_ROWS_INT8_F16,      ///< int8 (D); an fp16 scale beside.
-  EK_ROWS_FP8,           ///< fp8 e4m3 (D).
-  EK_ROWS_FP8_F32,       ///< fp8 e4m3 (D); an fp32 scale beside.
-  EK_ROWS_FP8_BLOCK32,   ///< fp8 e4m3 (D); a ue8m0 scale for each 32 columns beside.
-  EK_ROWS_FP8_BLOCK128,  ///< The same for each 128 columns.
-  EK_ROWS_FBGEMM8,       ///< uint8 (D), fp32 scale, fp32 bias.
-  EK_ROWS_FBGEMM4,       ///< uint4 (D, low bits first), fp16 scale, fp16 bias.
-  EK_ROWS_Q8_0,          ///< Blocks of 32: fp16 scale, int8 (32).
-  EK_ROWS_Q4_0,          ///< Blocks of 32: fp16 scale, 4 bits (32) from -8.
-  EK_ROWS_Q4_K,          ///< Blocks of 256 in eight with 6 bits of scale and minimum each.
-  EK_ROWS_Q6_K,          ///< Blocks of 256 in sixteen with 8 bits of scale each.
+  EK_ROWS_INT8_F32,          ///< int8 (D); an fp32 scale beside.
+  EK_ROWS_INT8_F16,          ///< int8 (D); an fp16 scale beside.
+  EK_ROWS_FP8,               ///< fp8 e4m3 (D).
+  EK_ROWS_FP8_F32,           ///< fp8 e4m3 (D); an fp32 scale beside.
+  EK_ROWS_FP8_BLOCK32,       ///< fp8 e4m3 (D); a ue8m0 scale for each 32 columns beside.
+  EK_ROWS_FP8_BLOCK128,      ///< The same for each 128 columns.
+  EK_ROWS_FP8_BLOCK128_F32,  ///< fp8 e4m3 (D); an fp32 scale for each 128 columns beside.
+  EK_ROWS_FBGEMM8,           ///< uint8 (D), fp32 scale, fp32 bias.
+  EK_ROWS_FBGEMM4,           ///< uint4 (D, low bits first), fp16 scale, fp16 bias.
+  EK_ROWS_Q8_0,              ///< Blocks of 32: fp16 scale, int8 (32).
+  EK_ROWS_Q4_0,              ///< Blocks of 32: fp16 scale, 4 bits (32) from -8.
+  EK_ROWS_Q4_K,              ///< Blocks of 256 in eight with 6 bits of scale and minimum each.
+  EK_ROWS_Q6_K,              ///< Blocks of 256 in sixteen with 8 bits of scale each.
   EK_ROW_FORMATS,
 } ek_row_format;
 

@@ -1,4 +1,4 @@
-// int8 rows with a scale: column c is float(q[c]) * scale.
+// int8 rows with a scale beside: column c is float(q[c]) * scale.
 #ifndef EMBEDKERNEL_ROWS_INT8_H
 #define EMBEDKERNEL_ROWS_INT8_H
 

@@ -4,30 +4,30 @@
 
 /// A checked call: output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :].
 @safe package struct EmbedCall {
-  let shape: EmbeddingShape
-  let ids: TokenIDs
+  package let shape: EmbeddingShape
+  package let ids: TokenIDs
   let tokens: UnsafeRawPointer
   /// The position table, `maximum` rows; nil adds no positions.
-  let positions: UnsafeRawPointer?
-  let maximum: Int
-  let places: Places
-  let options: EmbedOptions
+  package let positions: UnsafeRawPointer?
+  package let maximum: Int
+  package let places: Places
+  package let options: EmbedOptions
   let output: UnsafeMutableRawPointer
   /// How the tables' elements are stored, and the output's.
-  let input: ElementType
-  let written: ElementType
+  package let input: ElementType
+  package let written: ElementType
   /// Every id and position is inside its table, as in all but a few calls.
-  let isRegular: Bool
+  package let isRegular: Bool
 
-  var tokenCount: Int { shape.batch &* shape.context }
+  package var tokenCount: Int { shape.batch &* shape.context }
   var dim: Int { shape.dim }
-  var outputBytes: Int { tokenCount &* dim &* written.byteCount }
+  package var outputBytes: Int { tokenCount &* dim &* written.byteCount }
   /// Whether all elements are floats.
   var isFloat: Bool { input == .float32 && written == .float32 }
 
   /// Checks the arguments against each other; nothing has been written when this throws.
   @inline(__always)
-  init(
+  package init(
     shape: EmbeddingShape, ids: TokenIDs, tokens: Elements, positions: Elements?,
     place: PositionIDs, places: Places, options: EmbedOptions, output: Elements
   ) throws(EmbedError) {
@@ -110,13 +110,13 @@
 
   /// Row `position` of the position table.
   @inline(__always)
-  func positionRow(_ position: Int) -> UnsafeRawPointer? {
+  package func positionRow(_ position: Int) -> UnsafeRawPointer? {
     unsafe positions.map { unsafe $0 + position &* dim &* input.byteCount }
   }
 
   /// The output row of `token`.
   @inline(__always)
-  func outputRow(_ token: Int) -> UnsafeMutableRawPointer {
+  package func outputRow(_ token: Int) -> UnsafeMutableRawPointer {
     unsafe output + token &* dim &* written.byteCount
   }
 

@@ -2,10 +2,10 @@
 // so where all sequences share them a walk may go position by position with the sequences inside:
 // a position row is read from memory once and from L1 by every other sequence.
 
-internal import CKernels
+package import CKernels
 
 /// The way to cut a call; it depends on shape and positions alone.
-@safe struct EmbedWalk {
+@safe package struct EmbedWalk {
   enum Form {
     /// All sequences share their positions; a part is a range of columns.
     case columns
@@ -17,16 +17,16 @@ internal import CKernels
     case runs
   }
 
-  let call: EmbedCall
+  package let call: EmbedCall
   let form: Form
   /// How many columns, rows or tokens there are to split.
-  let count: Int
+  package let count: Int
   /// The position of column 0, or the positions of the columns or tokens.
   private let firstPosition: Int
   private let positionIDs: UnsafePointer<Int32>?
 
   @inline(__always)
-  init(_ call: EmbedCall) {
+  package init(_ call: EmbedCall) {
     let shape = call.shape
     guard unsafe call.positions != nil else {
       unsafe self.init(call, .flat)
@@ -66,7 +66,7 @@ internal import CKernels
   /// - Parameter byPosition: Whether a rectangle is walked position by position with the sequences
   ///   inside.
   @inline(__always)
-  func forEachTile(
+  package func forEachTile(
     in range: Range<Int>, _ traffic: Traffic, byPosition: Bool,
     _ body: (_ first: Int, _ tile: ek_embed_tile) -> Void
   ) {

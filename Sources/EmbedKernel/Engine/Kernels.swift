@@ -46,5 +46,5 @@ public struct Kernels: Hashable, Sendable {
 
   /// The limits between ways of these kernels.
   @inline(__always)
-  var limits: Tuning { tuning ?? .inForce }
+  package var limits: Tuning { tuning ?? .inForce }
 }

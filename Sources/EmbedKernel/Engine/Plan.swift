@@ -6,14 +6,14 @@ package import CKernels
 @safe package struct Plan {
   package let backend: Backend
   package let threads: Int
-  let traffic: Traffic
+  package let traffic: Traffic
   /// The C kernels: the native backend's; for the others, which take them for what they have no way
   /// of their own to do, the portable ones.
   package let kernels: UnsafePointer<ek_kernels>
 
   /// The plan of a call whose sizes have been checked.
   @inline(__always)
-  init(_ choice: Kernels, _ shape: EmbeddingShape) throws(EmbedError) {
+  package init(_ choice: Kernels, _ shape: EmbeddingShape) throws(EmbedError) {
     let tokens = shape.batch &* shape.context
     try self.init(
       choice, outputBytes: tokens &* shape.dim &* 4, rows: tokens, dim: shape.dim)
@@ -98,9 +98,9 @@ package import CKernels
 }
 
 /// How a call's bytes should move.
-struct Traffic {
+package struct Traffic {
   /// Whether the output goes past the cache.
-  let streaming: Bool
+  package let streaming: Bool
   /// How many rows ahead to prefetch; 0 for none.
-  let prefetchRows: Int
+  package let prefetchRows: Int
 }

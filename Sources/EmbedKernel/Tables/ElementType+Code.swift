@@ -1,9 +1,9 @@
 // The element types as the C kernels name them.
 
-internal import CKernels
+package import CKernels
 
 extension ElementType {
-  var code: ek_element {
+  package var code: ek_element {
     switch self {
     case .float32: EK_F32
     case .float16: EK_F16

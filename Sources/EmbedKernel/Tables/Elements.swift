@@ -177,6 +177,7 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
   package let base: UnsafeRawPointer?
   package let count: Int
   package let type: ElementType
+  let bytes: Int
 
   /// Elements from memory of `type`.
   @inlinable
@@ -187,10 +188,11 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
   }
 
   @usableFromInline
-  package init(base: UnsafeRawPointer?, count: Int, type: ElementType) {
+  package init(base: UnsafeRawPointer?, count: Int, type: ElementType, bytes: Int? = nil) {
     unsafe self.base = base
     self.count = count
     self.type = type
+    self.bytes = bytes ?? count &* type.byteCount
   }
 
   /// The elements of a `.float32` memory.
@@ -198,5 +200,5 @@ extension UnsafeMutableBufferPointer: @unsafe ReadableElements, @unsafe Writable
     unsafe UnsafeBufferPointer(start: base?.assumingMemoryBound(to: Float.self), count: count)
   }
 
-  var memory: Memory { unsafe Memory(base, count &* type.byteCount) }
+  package var memory: Memory { unsafe Memory(base, bytes) }
 }

@@ -139,7 +139,7 @@ public final class EmbeddingTable<Element: TableElement>: @unchecked Sendable {
   // MARK: Rows that are behind
 
   /// The elements as they are, rows that are behind included.
-  var elements: Elements { unsafe Elements(UnsafeBufferPointer(memory)) }
+  package var elements: Elements { unsafe Elements(UnsafeBufferPointer(memory)) }
 
   /// The memory as it is, rows that are behind included.
   package var memory: UnsafeMutableBufferPointer<Element> { unsafe storage.unsafeBuffer }

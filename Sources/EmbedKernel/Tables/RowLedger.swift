@@ -96,7 +96,7 @@ extension EmbeddingTable {
   ///
   /// - Throws: `EmbedError` for positions that do not fit the batch, as the call that reads them does.
   @inline(__always)
-  func bringUp(
+  package func bringUp(
     _ place: PositionIDs, _ shape: EmbeddingShape, _ kernels: Kernels
   ) throws(EmbedError) {
     if !ledgers.isEmpty { try bringUpPlaces(place, shape, kernels) }

@@ -7,7 +7,8 @@ public import EmbedKernel
 
 /// How the rows of a table are stored.
 ///
-/// Each format is read and written byte for byte as its inventors do.
+/// Each format is read and written byte for byte as its inventors do. Numbers that a format can't hold,
+/// such as a NaN among scaled integers, are refused where they are quantised.
 public enum RowFormat: String, CaseIterable, Sendable {
   /// IEEE single precision, as an `EmbeddingTable<Float>` has it.
   case float32 = "f32"
@@ -15,10 +16,32 @@ public enum RowFormat: String, CaseIterable, Sendable {
   case float16 = "f16"
   /// bfloat16.
   case bfloat16 = "bf16"
-  /// int8, symmetric, with a scale of single precision a row: `q * scale`.
+  /// int8, symmetric, times a scale of single precision a row, beside the rows.
   case int8 = "int8"
-  /// The same with a scale of half precision.
+  /// The same with scales of half precision.
   case int8Half = "int8_f16"
+  /// fp8 e4m3: 4 bits of exponent, 3 of fraction, no infinities.
+  case fp8 = "fp8"
+  /// fp8 e4m3 times a scale of single precision a row, beside the rows.
+  case fp8Row = "fp8_row"
+  /// fp8 e4m3 times a power of two (ue8m0) for each 32 columns, beside the rows: OCP's MXFP8.
+  case fp8Block32 = "fp8_block32"
+  /// fp8 e4m3 times a power of two (ue8m0) for each 128 columns, beside the rows, as DeepGEMM has it.
+  case fp8Block128 = "fp8_block128"
+  /// The same with scales of single precision.
+  case fp8Block128Float = "fp8_block128_f32"
+  /// FBGEMM's 8 bits: a byte a column, then the row's scale and bias in single precision.
+  case fbgemm8
+  /// FBGEMM's 4 bits: two columns a byte, then the row's scale and bias in half precision.
+  case fbgemm4
+  /// GGUF's Q8_0: blocks of 32 columns, a scale of half precision and 8 bits a column.
+  case q8_0
+  /// GGUF's Q4_0: blocks of 32 columns, a scale of half precision and 4 bits a column.
+  case q4_0
+  /// GGUF's Q4_K: blocks of 256 columns, 4 bits a column, 6 bits of scale and of minimum for each 32.
+  case q4_K = "q4_k"
+  /// GGUF's Q6_K: blocks of 256 columns, 6 bits a column, 8 bits of scale for each 16.
+  case q6_K = "q6_k"
 
   /// How it is done.
   var coding: any RowCoding.Type {
@@ -28,10 +51,21 @@ public enum RowFormat: String, CaseIterable, Sendable {
     case .bfloat16: SixteenBitRows<BFloat16>.self
     case .int8: Int8Rows.self
     case .int8Half: Int8HalfRows.self
+    case .fp8: FP8Rows.self
+    case .fp8Row: ScaledFP8Rows.self
+    case .fp8Block32: MicroscaledFP8Rows.self
+    case .fp8Block128: BlockFP8Rows.self
+    case .fp8Block128Float: BlockFP8FloatRows.self
+    case .fbgemm8: FBGEMM8Rows.self
+    case .fbgemm4: FBGEMM4Rows.self
+    case .q8_0: Q8_0Rows.self
+    case .q4_0: Q4_0Rows.self
+    case .q4_K: Q4_KRows.self
+    case .q6_K: Q6_KRows.self
     }
   }
 
-  /// The columns of a block: a row's length is a multiple of it.
+  /// What a row's length is a multiple of: the columns of a block, or 1.
   public var block: Int { coding.block }
 
   /// The bytes of a row of `dim` columns, without scales that stand beside the rows.
@@ -42,7 +76,7 @@ public enum RowFormat: String, CaseIterable, Sendable {
     guard dim % block == 0 else {
       throw .invalidSize(
         argument: "dim", value: dim,
-        expected: "a multiple of \(block), the block of \(rawValue) rows")
+        expected: "a multiple of \(block), as rows of \(rawValue) have it")
     }
     _ = try elementCount("row", dim, 1)
     return coding.rowBytes(dim)
@@ -68,48 +102,5 @@ extension RowFormat {
       case .float16: .float16
       case .bfloat16: .bfloat16
       }
-  }
-}
-
-/// A format: a row's sizes, and how it is quantised.
-protocol RowCoding {
-  /// The format's name to the kernels.
-  static var code: ek_row_format { get }
-
-  /// A row's length is a multiple of this.
-  static var block: Int { get }
-
-  /// The bytes of a row whose length is checked.
-  static func rowBytes(_ dim: Int) -> Int
-
-  /// The bytes of its scales, where they stand beside the rows.
-  static func scaleBytes(_ dim: Int) -> Int
-
-  /// Writes a row by the inventor's rule, in `rowBytes` and `scaleBytes` bytes.
-  ///
-  /// - Returns: The column of a number that the format can't hold, after which the bytes have no meaning;
-  ///   nil where all is well.
-  static func encode(
-    _ row: UnsafeBufferPointer<Float>, _ bytes: UnsafeMutableRawPointer,
-    _ scales: UnsafeMutableRawPointer
-  ) -> Int?
-}
-
-extension RowCoding {
-  static var block: Int { 1 }
-  static func scaleBytes(_ dim: Int) -> Int { 0 }
-}
-
-extension UnsafeBufferPointer<Float> {
-  /// The first column that is infinite or not a number.
-  var firstNotFinite: Int? { unsafe firstIndex { !$0.isFinite } }
-
-  /// The column of the largest magnitude, the first of such.
-  var largest: Int {
-    var (found, most) = (0, -Float.infinity)
-    for i in 0..<count where unsafe self[i].magnitude > most {
-      unsafe (found, most) = (i, self[i].magnitude)
-    }
-    return found
   }
 }

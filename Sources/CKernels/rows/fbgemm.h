@@ -1,0 +1,62 @@
+// FBGEMM's rows of 8 and of 4 bits, each with a scale and a bias at its end: column c is
+// q[c] * scale + bias, rounded once. With 4 bits and 16-bit scales the product is exact.
+#ifndef EMBEDKERNEL_ROWS_FBGEMM_H
+#define EMBEDKERNEL_ROWS_FBGEMM_H
+
+#include "bytes.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+#if EK_WIDTH > 4 || defined(__aarch64__)
+EK_INLINE vec multiply_add(vec a, float b, float c) {
+  return __builtin_elementwise_fma(a, (vec)b, (vec)c);
+}
+#else
+typedef double doubles __attribute__((ext_vector_type(4)));
+typedef int64_t longs __attribute__((ext_vector_type(4)));
+typedef float four_floats __attribute__((ext_vector_type(4)));
+
+/// Bytes times a float are exact in doubles. Their sum with another float is rounded to odd there,
+/// so that rounding it to a float is as if it were exact.
+EK_INLINE four_floats multiply_add_4(four_floats a, float b, float c) {
+  const doubles product = __builtin_convertvector(a, doubles) * (double)b, addend = (double)c;
+  const doubles sum = product + addend, added = sum - product;
+  const doubles lost = (product - (sum - added)) + (addend - added);
+  const longs is_even = ((longs)sum & 1) == 0;
+  // Towards what was lost: away from zero where the signs are the same.
+  const longs step = (longs)((lost > 0) == (sum > 0)) != 0 ? (longs)1 : (longs)-1;
+  const longs inexact = (lost > 0) | (lost < 0);
+  return __builtin_convertvector((doubles)((longs)sum + (inexact & is_even & step)), four_floats);
+}
+
+EK_INLINE vec multiply_add(vec a, float b, float c) {
+  vec all;
+  all.lo.lo = multiply_add_4(a.lo.lo, b, c);
+  all.lo.hi = multiply_add_4(a.lo.hi, b, c);
+  all.hi.lo = multiply_add_4(a.hi.lo, b, c);
+  all.hi.hi = multiply_add_4(a.hi.hi, b, c);
+  return all;
+}
+#endif
+
+/// The first `count` of 32 columns from `column` on of a row of 8 bits.
+EK_INLINE two load_fbgemm8(const char *row, size_t dim, size_t column, size_t count) {
+  const float scale = scale_f32(row + dim), bias = scale_f32(row + dim + 4);
+  const two_bytes q = load_bytes(row + column, count);
+  return (two){multiply_add(floats(q.a), scale, bias), multiply_add(floats(q.b), scale, bias)};
+}
+
+/// The same of a row of 4 bits, two columns a byte, the first in the low bits.
+EK_INLINE two load_fbgemm4(const char *row, size_t dim, size_t column, size_t count) {
+  const char *const end = row + (dim + 1) / 2;
+  const float scale = scale_f16(end), bias = scale_f16(end + 2);
+  const bytes16 pairs = load_byte(row + column / 2, (count + 1) / 2);
+  const bytes16 low = pairs & 15, high = pairs >> 4;
+  const bytes16 a =
+      __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const bytes16 b = __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
+                                            14, 30, 15, 31);
+  return (two){floats(a) * scale + bias, floats(b) * scale + bias};
+}
+
+#endif
