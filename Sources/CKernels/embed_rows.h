@@ -14,48 +14,65 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// A row, while the row `soon` is prefetched.
-EK_INLINE void embed_row_of(ek_row_format format, const ek_row_tile *tile, size_t row,
-                            const char *position, const char *soon, char *out) {
-  const size_t dim = tile->table.dim, to = bytes_of(tile->output), in = bytes_of(tile->positions);
-  const char *const bytes = row_at(&tile->table, row), *const scales = scales_at(&tile->table, row);
-  // A streaming store takes a whole line.
-  const bool streaming = tile->rows.streaming && (uintptr_t)out % 64 == 0;
-  const float scale = tile->rows.scale;
-  if (soon) __builtin_prefetch(soon + tile->table.row_bytes - 1, 0, 2);
-  EK_EACH_TWO(dim, i, n, {
-    if (soon) prefetch(soon + i / 32 * step_bytes(format), step_bytes(format));
-    two v = load_row(format, bytes, scales, dim, i, n);
-    v = (two){v.a * scale, v.b * scale};
-    if (position) {
-      const two p = load_two(position + i * in, tile->positions, false, n);
+/// What a row's loop reads over and over.
+typedef struct row_step {
+  const char *row, *scales, *position;  ///< `position` is NULL where none is added.
+  char *out;
+  size_t dim;
+  float scale;
+  bool streaming;
+} row_step;
+
+/// out[:] = scale * row[:] + position[:]. Inlined where the element types are known when compiling.
+EK_INLINE void embed_columns(ek_row_format format, row_step s, ek_element positions,
+                             ek_element output) {
+  EK_EACH_TWO(s.dim, i, n, {
+    two v = load_row(format, s.row, s.scales, s.dim, i, n);
+    if (s.scale != 1) v = (two){v.a * s.scale, v.b * s.scale};
+    if (s.position) {
+      const two p = load_two(s.position + i * bytes_of(positions), positions, false, n);
       v = (two){v.a + p.a, v.b + p.b};
     }
-    store_two(out + i * to, v, tile->output, false, n, streaming);
+    store_two(s.out + i * bytes_of(output), v, output, false, n, s.streaming);
   });
 }
 
-/// The rows of a nest, as `embed_nest` walks them.
+/// The rows of a nest, as `embed_nest` walks them; floats have a loop of their own.
 EK_INLINE void embed_rows_nest(ek_row_format format, const ek_row_tile *given) {
   const ek_row_tile tile = *given;
   const ek_embed_tile *const nest = &tile.rows;
   const char *const positions = (const char *)nest->positions;
   char *const output = (char *)nest->output;
   const size_t to = nest->dim * bytes_of(tile.output), in = nest->dim * bytes_of(tile.positions);
-  const bool ahead_is_wanted = nest->prefetch_rows > 0;
-  cursor ahead = {0, 0, 0};
-  if (ahead_is_wanted) ahead = cursor_ahead(nest);
+  const bool are_floats = tile.output == EK_F32 && tile.positions == EK_F32;
+  cursor ahead = {nest->outer.count, 0, 0};
+  if (nest->prefetch_rows > 0) ahead = cursor_ahead(nest);
   for (size_t o = 0; o < nest->outer.count; o++) {
     size_t n = o * nest->outer.tokens, place = o * nest->outer.positions;
     for (size_t i = 0; i < nest->inner.count; i++) {
-      const char *soon = NULL;
-      if (ahead_is_wanted && ahead.outer < nest->outer.count) {
-        soon = row_at(&tile.table, token_id(nest, ahead.token));
+      if (ahead.outer < nest->outer.count) {
+        // Quantised rows are short: their lines are asked for at once.
+        const char *const soon = row_at(&tile.table, token_id(nest, ahead.token));
+        prefetch(soon, tile.table.row_bytes);
+        __builtin_prefetch(soon + tile.table.row_bytes - 1, 0, 2);
         ahead = next_token(nest, ahead);
       }
-      embed_row_of(format, &tile, token_id(nest, n),
-                   positions ? positions + position_id(nest, place) * in : NULL, soon,
-                   output + n * to);
+      const size_t row = token_id(nest, n);
+      row_step step = {
+          row_at(&tile.table, row),
+          scales_at(&tile.table, row),
+          positions ? positions + position_id(nest, place) * in : NULL,
+          output + n * to,
+          nest->dim,
+          nest->scale,
+          false,
+      };
+      // A streaming store takes a whole line.
+      step.streaming = nest->streaming && (uintptr_t)step.out % 64 == 0;
+      if (are_floats)
+        embed_columns(format, step, EK_F32, EK_F32);
+      else
+        embed_columns(format, step, tile.positions, tile.output);
       n += nest->inner.tokens;
       place += nest->inner.positions;
     }
