@@ -56,6 +56,7 @@ EK_INLINE void add_up(const ek_row_sum *s, size_t first, size_t last, size_t col
     vec value[block_vectors];
     for (size_t v = 0; v < vectors; v++) {
       value[v] = load(from + v * lanes, count, 0);
+      if (s->factors) value[v] = value[v] * s->factors[row];
       sum[v] = row == first ? value[v] : sum[v] + value[v];
     }
     if (s->destinations && s->destinations[index] >= 0) {
@@ -96,7 +97,9 @@ EK_INLINE void add_compensated(const ek_row_sum *s, size_t column, size_t vector
     size_t at = row_index(s, row) * s->stride + column;
     prefetch_addend(s, row, column, vectors);
     for (size_t v = 0; v < vectors; v++) {
-      const vec x = load(s->rows + at + v * lanes, count, 0), old = sum[v];
+      vec x = load(s->rows + at + v * lanes, count, 0);
+      if (s->factors) x = x * s->factors[row];
+      const vec old = sum[v];
       const vec total = old + x, added = total - old;
       correction[v] = correction[v] + ((old - (total - added)) + (x - added));
       sum[v] = total;

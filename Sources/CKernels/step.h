@@ -81,6 +81,24 @@ EK_INLINE void sum_members(float *restrict sum, const float *gradient, const int
 #undef EK_SOON
 }
 
+/// The same of rows times `factors` (NULL: 1), of one row or more; the sum times `scale`.
+EK_INLINE void sum_weighted(float *restrict sum, const float *gradient, const int32_t *members,
+                            const float *factors, size_t count, const int32_t *ahead,
+                            size_t ahead_count, size_t dim, size_t n, float scale) {
+  for (size_t m = 0; m < count; m++) {
+    const float *restrict row = gradient + (size_t)members[m] * dim;
+    const float factor = factors ? factors[m] : 1;
+    const float *soon = m < ahead_count ? gradient + (size_t)ahead[m] * dim : row;
+    for (size_t i = 0; i < n; i += 16) __builtin_prefetch(soon + i, 0, 2);
+    if (m == 0)
+      for (size_t i = 0; i < n; i++) sum[i] = row[i] * factor;
+    else
+      for (size_t i = 0; i < n; i++) sum[i] += row[i] * factor;
+  }
+  if (scale != 1)
+    for (size_t i = 0; i < n; i++) sum[i] *= scale;
+}
+
 static const float step_zeros[step_chunk];
 
 /// The gradient of row k from column c on, n columns, in place or in `sum`.
@@ -95,9 +113,15 @@ EK_INLINE const float *gradient_of(const ek_step_tile *t, size_t k, size_t row, 
   }
   const int32_t *members = t->members + t->offsets[k];
   size_t count = (size_t)(t->offsets[k + 1] - t->offsets[k]);
-  if (count == 1) return t->gradient + (size_t)members[0] * t->dim + c;
   size_t last = (size_t)t->offsets[t->end], first = (size_t)t->offsets[k] + t->prefetch_rows;
   size_t ahead = t->prefetch_rows && first < last ? last - first : 0;
+  if (t->factors || (t->divides_by_count && count > 1)) {
+    const float scale = t->divides_by_count ? 1 / (float)count : 1;
+    sum_weighted(sum, t->gradient + c, members, t->factors ? t->factors + t->offsets[k] : NULL,
+                 count, ahead ? t->members + first : members, ahead, t->dim, n, scale);
+    return sum;
+  }
+  if (count == 1) return t->gradient + (size_t)members[0] * t->dim + c;
   sum_members(sum, t->gradient, members, count, ahead ? t->members + first : members, ahead, t->dim,
               c, n);
   return sum;

@@ -236,8 +236,9 @@ public func ek_renormalize_rows(
     guard list.count > 0 else { return }
 
     let workspace = try KeptWorkspace()
-    try workspace.value.backward.group(
-      list, vocabulary: vocabulary, threads: kernels(0, 0).threads)
+    try workspace.value.backward.tokens.group(
+      list, context: list.count, vocabulary: vocabulary, paddingID: nil, unknownIDs: .error,
+      threads: kernels(0, 0).threads)
     guard elements.count > 0, let table = unsafe table else { return }
     let rows = workspace.value.backward.tokens.unsafeView
     var scaled = 0

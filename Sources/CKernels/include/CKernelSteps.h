@@ -100,6 +100,8 @@ typedef struct ek_step_tile {
   int64_t frozen;         ///< A row that is left alone, or -1.
   const float *gradient;
   const int32_t *offsets, *members;
+  const float *factors;           ///< Of EK_GROUPED: multiply the members first; NULL: none.
+  bool divides_by_count;          ///< Of EK_GROUPED: divide the sum by the number of members.
   ek_walk walk;                   ///< Of EK_PASSED.
   const int32_t *destinations;    ///< The row that a token alone steps, or -1 (B*T).
   float *sums;                    ///< The sums of the positions (T, D).

@@ -75,7 +75,9 @@ typedef struct EK_SAFE ek_row_sum {
   const float *rows;         ///< Row r is at `rows + r * stride`.
   const float *corrections;  ///< Laid out like `rows`; summed into the correction. NULL: none.
   const int32_t *indices;    ///< The rows, `count` of them; NULL: 0..<count.
-  const int32_t *ahead;      ///< Rows to prefetch, one a row summed, `ahead_count` of them.
+  const float
+      *factors;  ///< Multiply the rows first, one each; NULL: none. Not beside `destinations`.
+  const int32_t *ahead;  ///< Rows to prefetch, one a row summed, `ahead_count` of them.
   const int32_t
       *destinations;          ///< For each row, the row of `passed` it goes to, or -1; NULL: none.
   const float *ahead_output;  ///< The output row of a call to come, to prefetch; NULL: none.

@@ -31,6 +31,8 @@
   var positions: Table?
   /// Room for an index a token, where tokens that occur once are passed on by the batch sum.
   var destinations: UnsafeMutablePointer<Int32>?
+  /// Multiply the output gradients first, one for each grouped token; nil: none.
+  var factors: UnsafePointer<Float>?
 
   var tokenCount: Int { shape.batch &* shape.context }
   var dim: Int { shape.dim }
@@ -115,14 +117,17 @@ extension GradientTarget {
     if case .none = kind { false } else { true }
   }
 
+  /// The memory of a dense one; nothing of others.
+  package var memory: Memory {
+    guard case .dense(let buffer, _) = kind else { return unsafe Memory(nil, 0) }
+    return unsafe Memory(buffer.baseAddress, buffer.count * 4)
+  }
+
   /// Checks that two targets share no memory.
   static func checkApart(
     _ tokens: borrowing GradientTarget, _ positions: borrowing GradientTarget
   ) throws(EmbedError) {
-    guard case .dense(let a, _) = tokens.kind, case .dense(let b, _) = positions.kind
-    else { return }
-    let memory = unsafe Memory(a.baseAddress, a.count * 4)
-    if memory.overlaps(unsafe Memory(b.baseAddress, b.count * 4)) {
+    if tokens.memory.overlaps(positions.memory) {
       throw .overlappingMemory(argument: "token gradient")
     }
   }

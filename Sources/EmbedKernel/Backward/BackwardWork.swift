@@ -143,6 +143,7 @@ internal import CKernels
       call.gradientRows, table.groups.tokens + start, count: count, stride: call.dim,
       width: call.dim, to: output)
     sum.index_step = table.indexStep
+    unsafe sum.factors = call.factors.map { unsafe $0 + start }
     switch call.options.summation {
     case .chunked: break
     case .pairwise: sum.leaf = rowsOfLeaf

@@ -7,7 +7,7 @@
 /// Memory that backward calls reuse. A call takes it for itself: use one for each thread that calls.
 public struct BackwardWorkspace: ~Copyable {
   /// The tokens of the last call, grouped by the rows of the token table.
-  public internal(set) var tokens: RowGroups
+  public package(set) var tokens: RowGroups
 
   /// The same by the rows of the position table, where the call had positions.
   public internal(set) var positions: RowGroups
@@ -42,15 +42,6 @@ public struct BackwardWorkspace: ~Copyable {
     self.destinations = destinations
     self.heavyTokens = heavyTokens
     self.heavyPositions = heavyPositions
-  }
-
-  /// Groups a list of rows of a table of `vocabulary` rows.
-  package mutating func group(
-    _ ids: TokenIDs, vocabulary: Int, threads: Int?
-  ) throws(EmbedError) {
-    try tokens.group(
-      ids, context: max(1, ids.count), vocabulary: vocabulary, paddingID: nil, unknownIDs: .error,
-      threads: threads)
   }
 
   /// Groups the tokens by position row: from the sizes alone where positions are sequential, else

@@ -70,8 +70,7 @@ extension Kernels {
     }
   }
 
-  @usableFromInline
-  func backward(
+  package func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
     _ options: BackwardOptions, _ tokens: inout RowSparseGradient,
     _ workspace: inout BackwardWorkspace
@@ -154,6 +153,27 @@ extension Kernels {
       workspace.positions.unsafeView, workspace.heavyPositionView, dim: shape.dim,
       factor: call.options.gradientScale, streams: false)
     call.positions?.indexStep = workspace.positionStep
+    plan.backend.kernels.backward(call, plan)
+  }
+
+  /// target[rowIDs[g], :] += factors[k] * rows[members[k], :] for the members k of each group g, such as
+  /// bags whose ids read a row. `workspace` has made the groups, of other members.
+  package func backward(
+    _ rows: UnsafeBufferPointer<Float>, _ groups: RowGroupView, factors: UnsafePointer<Float>?,
+    ids: TokenIDs, _ shape: EmbeddingShape, _ options: BackwardOptions, _ plan: Plan,
+    _ target: borrowing GradientTarget, _ workspace: inout BackwardWorkspace
+  ) throws(EmbedError) {
+    var call = unsafe BackwardCall(
+      outputGradient: rows, ids: ids, shape: shape, places: .sequential(offset: 0),
+      options: options, factors: factors)
+    _ = try call.rows(of: target, "token gradient", expected: shape.vocabulary)
+    try workspace.findHeavyRows(
+      dim: shape.dim, tokens: true, positions: false,
+      compensated: options.summation == .compensated)
+    call.tokens = try target.table(
+      groups, workspace.heavyTokenView, dim: shape.dim, factor: options.gradientScale,
+      streams: plan.traffic.streaming)
+    call.tokens?.dividesByCount = options.frequencyScaling == .inverse
     plan.backend.kernels.backward(call, plan)
   }
 }

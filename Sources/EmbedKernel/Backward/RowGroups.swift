@@ -173,7 +173,7 @@ public struct RowGroups: ~Copyable {
   /// `count + 1` indices into `tokens`.
   package let offsets: UnsafePointer<Int32>
   /// `tokenCount` indices into the batch.
-  package let tokens: UnsafePointer<Int32>
+  package var tokens: UnsafePointer<Int32>
 
   /// Calls `body` with the groups of a range, and where their tokens begin and end in `tokens`.
   @inline(__always)

@@ -138,7 +138,8 @@ extension SIMDKernels {
   private static func row(_ sum: borrowing ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int)
     -> Columns
   {
-    unsafe Columns(sum.row(i) + column, lanes)
+    let row = unsafe Columns(sum.row(i) + column, lanes)
+    return unsafe sum.factors.map { unsafe row * $0[i] } ?? row
   }
 
   @inline(__always)

@@ -35,7 +35,7 @@ package import CKernels
   /// - Parameter isInCache: Whether the kernels for rows in cache are taken; by default where the
   ///   rows are wide and the output is small.
   @inline(__always)
-  init(
+  package init(
     _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int,
     suited: Backend = .native, isInCache: Bool? = nil
   ) throws(EmbedError) {

@@ -105,14 +105,15 @@ extension TableOptimizer {
   }
 
   /// The same for groups that have been checked.
-  func step(
+  package func step(
     _ outputGradient: UnsafePointer<Float>?, _ groups: RowGroupView, _ scale: Float,
-    _ kernels: Kernels
+    _ kernels: Kernels, factors: UnsafePointer<Float>? = nil, scaling: FrequencyScaling = .none
   ) throws(EmbedError) {
     let grouped = unsafe Gradient(
       form: EK_GROUPED,
       values: outputGradient ?? UnsafePointer(bitPattern: 64).unsafelyUnwrapped,
-      rows: groups.rowIDs, count: groups.count, groups: groups, scale: scale)
+      rows: groups.rowIDs, count: groups.count, groups: groups, factors: factors,
+      dividesByCount: scaling == .inverse, scale: scale)
     try step(grouped, kernels)
   }
 

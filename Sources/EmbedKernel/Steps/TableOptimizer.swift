@@ -227,6 +227,9 @@ internal import CKernels
     let count: Int
     /// For gradients that are still to be summed.
     var groups: RowGroupView?
+    /// Of groups: what multiplies their members first, and whether their number divides the sum.
+    var factors: UnsafePointer<Float>?
+    var dividesByCount = false
     let scale: Float
   }
 
@@ -266,6 +269,8 @@ internal import CKernels
     if let groups = gradient.groups {
       unsafe work.tile.offsets = groups.offsets
       unsafe work.tile.members = groups.tokens
+      unsafe work.tile.factors = gradient.factors
+      unsafe work.tile.divides_by_count = gradient.dividesByCount
       try sumHeavyRows(groups, &work)
     }
     if walks {

@@ -6,7 +6,7 @@
 // other threads may be at it too. Rows that are up to date are never written, so reading needs no lock.
 
 /// The rows that are about to be read or written.
-@safe enum ReadRows {
+@safe package enum ReadRows {
   case all
   case row(Int)
   /// The rows of token ids; an id outside the table counts as the nearest row, as `.clamp` takes it.
@@ -88,7 +88,7 @@ extension EmbeddingTable {
   /// Brings rows up to date for all optimisers that leave rows behind. Where there is none, it costs the
   /// look.
   @inline(__always)
-  func bringUp(_ rows: ReadRows, _ kernels: Kernels = .auto) {
+  package func bringUp(_ rows: ReadRows, _ kernels: Kernels = .auto) {
     if !ledgers.isEmpty { ledgers.bringUp(rows, kernels) }
   }
 

@@ -24,7 +24,7 @@ internal import EmbedKernel
     shape.dim = (shape.dim * call.written.byteCount + 3) / 4
     var kernels = kernels
     var limits = kernels.limits
-    limits.halfLineDim = .max
+    limits.avx2Dim = .max
     kernels.tuning = limits
     return try Plan(kernels, shape)
   }
