@@ -42,7 +42,7 @@ let package = Package(
       swiftSettings: strict),
     // Rows of any format, quantised ones among them, gathered, pooled and trained.
     .target(
-      name: "EmbedRows", dependencies: ["EmbedKernel", "EmbedFiles", "CKernels"],
+      name: "EmbedRows", dependencies: ["EmbedKernel", "EmbedFiles", "CBLASCalls", "CKernels"],
       swiftSettings: strict),
     // Positions of research papers, on the protocols that are open to users.
     .target(
@@ -80,7 +80,7 @@ let package = Package(
     .target(name: "CEmbedKernel"),
     .target(
       name: "EmbedKernelABI",
-      dependencies: ["CEmbedKernel", "EmbedKernel", "EmbedModels", "EmbedData"],
+      dependencies: ["CEmbedKernel", "EmbedKernel", "EmbedRows", "EmbedModels", "EmbedData"],
       swiftSettings: strict),
 
     // MARK: Command
@@ -246,7 +246,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "EmbedKernelABITests",
-      dependencies: ["EmbedKernelABI", "CEmbedKernel", "EmbedKernel", "TestSupport", "TuningOff"],
+      dependencies: [
+        "EmbedKernelABI", "CEmbedKernel", "EmbedKernel", "EmbedRows", "TestSupport", "TuningOff",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],

@@ -7,6 +7,7 @@
 // A set's table is `EK_KERNELS`, after which it may name kernels of its own instead.
 #include "CKernels.h"
 
+#include "bag.h"
 #include "distance.h"
 #include "embed.h"
 #include "embed_rows.h"
@@ -26,10 +27,11 @@
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 
 #define EK_KERNELS                                                                                \
-  .embed = embed, .embed_rows = embed_rows, .decode_row = decode_row, .convert = convert,         \
-  .sum_rows = sum_rows, .rotate = rotate, .normalize = normalize,                                 \
-  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,                   \
-  .sum_by_distance = sum_by_distance, .products = products, .combine = combine, .outer = outer,   \
+  .embed = embed, .embed_rows = embed_rows, .decode_row = decode_row, .pool_rows = pool_rows,     \
+  .bag_weight_gradients = bag_weight_gradients, .convert = convert, .sum_rows = sum_rows,         \
+  .rotate = rotate, .normalize = normalize, .normalize_gradient = normalize_gradient,             \
+  .add_by_distance = add_by_distance, .sum_by_distance = sum_by_distance, .products = products,   \
+  .combine = combine, .outer = outer,                                                             \
   .step =                                                                                         \
       {                                                                                           \
           [EK_STEP_SGD] = step_sgd,           [EK_STEP_MOMENTUM] = step_momentum,                 \

@@ -4,17 +4,21 @@
 
 public import CEmbedKernel
 internal import EmbedKernel
+internal import EmbedRows
 
 /// What a backward call works in, kept for the next one.
 final class Workspace {
   var backward: BackwardWorkspace
+  var bags: BagWorkspace
   /// Row numbers of 32 bits, where the caller's have 64.
   var rows: AlignedBuffer<Int32>
 
   private init() throws {
     let backward = try BackwardWorkspace()
+    let bags = try BagWorkspace()
     let rows = try AlignedBuffer<Int32>(count: 0)
     self.backward = backward
+    self.bags = bags
     self.rows = rows
   }
 
@@ -155,57 +159,83 @@ public func ek_backward_sparse(
     let call = try unsafe call(outputGradient, ids, idType, shape, options)
     let positions = try unsafe target(
       positionGradient, rows: maximum, dim: shape.dim, call.writing, "position_gradient")
-    let result = try unsafe place(of: count, "count")
-    let capacity = try EmbedKernelABI.count(capacity, "capacity")
-    let rowIDs = try unsafe tokenIDs(UnsafeRawPointer(rows), rowType, capacity, "rows")
-    let buffer = try unsafe writable(
-      values, product("values", capacity, max(shape.dim, 0)), "values")
-    try unsafe checkApart(call.outputGradient, call.ids, buffer, rowIDs)
-
+    let sparse = try unsafe SparseTarget(
+      rows: rows, rowType, values: values, capacity: capacity, count: count, dim: shape.dim)
+    try unsafe sparse.checkApart(call.outputGradient, call.ids)
     let workspace = try KeptWorkspace()
+    try sparse.fill(rows: shape.vocabulary, workspace.value) { gradient in
+      try unsafe call.kernels.backward(
+        call.outputGradient, call.ids, shape, call.place, call.options, .rowSparse(&gradient),
+        positions, &workspace.value.backward)
+    }
+  }
+}
+
+/// The caller's memory for a row-sparse gradient.
+@safe struct SparseTarget {
+  private let rows: UnsafeMutableRawPointer?
+  private let rowIDs: TokenIDs
+  private let values: UnsafeMutableBufferPointer<Float>
+  private let capacity: Int
+  private let count: UnsafeMutablePointer<Int64>
+  private let dim: Int
+
+  init(
+    rows: UnsafeMutableRawPointer?, _ rowType: Int32, values: UnsafeMutablePointer<Float>?,
+    capacity: Int64, count: UnsafeMutablePointer<Int64>?, dim: Int
+  ) throws {
+    unsafe self.count = try place(of: count, "count")
+    self.capacity = try EmbedKernelABI.count(capacity, "capacity")
+    rowIDs = try unsafe tokenIDs(UnsafeRawPointer(rows), rowType, self.capacity, "rows")
+    unsafe self.values = try writable(
+      values, product("values", self.capacity, max(dim, 0)), "values")
+    unsafe self.rows = rows
+    self.dim = dim
+  }
+
+  /// What is written must be apart from what is read.
+  func checkApart(_ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs) throws {
+    let read = unsafe [
+      (
+        "output gradient",
+        Stretch(UnsafeRawPointer(outputGradient.baseAddress), outputGradient.count * 4)
+      ),
+      ("ids", Stretch(ids.base, ids.bytes)),
+    ]
+    let written = unsafe [
+      Stretch(UnsafeRawPointer(values.baseAddress), values.count * 4),
+      Stretch(rowIDs.base, rowIDs.bytes),
+    ]
+    for (name, part) in read {
+      for target in written where part.overlaps(target) {
+        throw EmbedError.overlappingMemory(argument: name)
+      }
+    }
+    if written[0].overlaps(written[1]) { throw EmbedError.overlappingMemory(argument: "rows") }
+  }
+
+  /// Gives `body` a gradient of a table of `tableRows` rows in this memory, and tells the caller what it
+  /// lists.
+  func fill(
+    rows tableRows: Int, _ workspace: Workspace, _ body: (inout RowSparseGradient) throws -> Void
+  ) throws {
     let own = rowIDs.isWide
-    if own { try workspace.value.reserve(rows: capacity) }
+    if own { try workspace.reserve(rows: capacity) }
     let listed =
       own
-      ? unsafe UnsafeMutableBufferPointer(rebasing: workspace.value.rows.unsafeBuffer[..<capacity])
+      ? unsafe UnsafeMutableBufferPointer(rebasing: workspace.rows.unsafeBuffer[..<capacity])
       : unsafe UnsafeMutableBufferPointer(
         start: rows?.assumingMemoryBound(to: Int32.self), count: capacity)
     var gradient = try unsafe RowSparseGradient(
-      rows: shape.vocabulary, dim: shape.dim, count: 0, borrowing: listed, buffer,
-      of: BorrowedMemory())
-    try unsafe call.kernels.backward(
-      call.outputGradient, call.ids, shape, call.place, call.options, .rowSparse(&gradient),
-      positions, &workspace.value.backward)
-    unsafe result.pointee = Int64(gradient.count)
+      rows: tableRows, dim: dim, count: 0, borrowing: listed, values, of: BorrowedMemory())
+    try body(&gradient)
+    unsafe count.pointee = Int64(gradient.count)
     guard gradient.count <= capacity else {
       throw CallError.room("values", needed: gradient.count, capacity: capacity)
     }
     guard own, let wide = unsafe rows?.assumingMemoryBound(to: Int64.self) else { return }
     for k in 0..<gradient.count { unsafe wide[k] = Int64(listed[k]) }
   }
-}
-
-/// What is written must be apart from what is read.
-private func checkApart(
-  _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs,
-  _ values: UnsafeMutableBufferPointer<Float>, _ rows: TokenIDs
-) throws {
-  let read = unsafe [
-    (
-      "output gradient",
-      Stretch(UnsafeRawPointer(outputGradient.baseAddress), outputGradient.count * 4)
-    ),
-    ("ids", Stretch(ids.base, ids.bytes)),
-  ]
-  let written = unsafe [
-    Stretch(UnsafeRawPointer(values.baseAddress), values.count * 4), Stretch(rows.base, rows.bytes),
-  ]
-  for (name, part) in read {
-    for target in written where part.overlaps(target) {
-      throw EmbedError.overlappingMemory(argument: name)
-    }
-  }
-  if written[0].overlaps(written[1]) { throw EmbedError.overlappingMemory(argument: "rows") }
 }
 
 /// A stretch of the caller's addresses.

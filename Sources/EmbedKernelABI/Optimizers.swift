@@ -217,7 +217,7 @@ public func ek_optimizer_move(
 // MARK: Steps
 
 /// Does a step with the numbers of its options.
-private func step(
+func step(
   _ optimizer: OpaquePointer?, _ options: UnsafePointer<ek_step_options>?,
   _ body: (OptimizerObject, Float, Kernels) throws -> Void
 ) -> Int32 {

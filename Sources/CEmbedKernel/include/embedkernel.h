@@ -570,6 +570,126 @@ int32_t ek_renormalize_rows(void *table, int32_t dtype, int64_t vocabulary, int6
                             double order, int64_t *changed);
 
 /* ------------------------------------------------------------------------------------------------
+ * Bags: rows pooled, as PyTorch's `EmbeddingBag`
+ * --------------------------------------------------------------------------------------------- */
+
+/** How ids fall into bags, one after another. */
+enum {
+  /** `numbers` are where the bags start, from 0 on and never falling; the last one ends with the
+   * ids. */
+  EK_BAGS_OFFSETS = 0,
+  /** The same with one more at the end, which is the number of ids. */
+  EK_BAGS_OFFSETS_WITH_LAST = 1,
+  /** `numbers` are how many ids each bag has; together all. */
+  EK_BAGS_LENGTHS = 2,
+  /** `count` bags of `length` ids each. */
+  EK_BAGS_RECTANGLE = 3
+};
+/** What becomes of a bag's rows; an empty bag gives zeros. */
+enum { EK_BAG_SUM = 0, EK_BAG_MEAN = 1, EK_BAG_MAX = 2 };
+
+typedef struct ek_bag_layout {
+  /** sizeof(ek_bag_layout) */
+  size_t struct_size;
+  /** One of EK_BAGS_.... */
+  int32_t kind;
+  /** The type of `numbers`: INT32 or INT64. */
+  int32_t dtype;
+  /** NULL for a rectangle. */
+  const void *numbers;
+  /** How many there are; of a rectangle, the number of bags. */
+  int64_t count;
+  /** The ids of each bag of a rectangle. */
+  int64_t length;
+} ek_bag_layout;
+
+#define EK_BAG_LAYOUT_INIT {sizeof(ek_bag_layout), EK_BAGS_OFFSETS, EK_DTYPE_INT64, NULL, 0, 0}
+
+typedef struct ek_bag_options {
+  /** sizeof(ek_bag_options) */
+  size_t struct_size;
+  /** A weight for each id, for sums alone; NULL for none. */
+  const float *weights;
+  /** An id that is left out of its bag, also of a mean's number, or -1 for none. */
+  int64_t padding_id;
+  /** EK_BAG_... */
+  int32_t pool;
+  /** EK_UNKNOWN_...; a row of zeros counts in a mean. */
+  int32_t unknown_ids;
+  int32_t backend;
+  int32_t threads;
+  /** Multiplies gradients. */
+  float gradient_scale;
+  /** EK_FREQUENCY_...: by the id's number in the whole call; not of a maximum. */
+  int32_t frequency;
+  /** EK_SUM_..., of gradients. */
+  int32_t summation;
+  /** EK_WRITE_..., of dense gradients. */
+  int32_t writing;
+} ek_bag_options;
+
+#define EK_BAG_OPTIONS_INIT                                                 \
+  {sizeof(ek_bag_options), NULL, -1,   EK_BAG_SUM,        EK_UNKNOWN_ERROR, \
+   EK_BACKEND_AUTO,        0,    1.0f, EK_FREQUENCY_NONE, EK_SUM_CHUNKED,   \
+   EK_WRITE_OVERWRITE}
+
+/** Pools the rows of each bag.
+ *
+ *      output[b, :] = pool(weights[j] * tokens[ids[j], :]) over the ids j of bag b
+ *
+ *  A sum starts from 0 and takes the rows in the order of the ids, each product and sum rounded to
+ *  fp32; the result is rounded once to the output's type.
+ *
+ *  \param ids       `id_count` ids of `id_dtype`, INT32 or INT64: all bags' one after another.
+ *  \param tokens    (V, D) of `table_dtype`: FLOAT32, FLOAT16 or BFLOAT16.
+ *  \param output    (bags, D) of `output_dtype`, any of the three; apart from the inputs.
+ *  \param winners   (bags, D): of a maximum, the index of the id whose row has the number, the
+ * first of several, or -1 for an empty bag; what its backward takes. NULL where that is not wanted.
+ *  \param options   NULL for the defaults.
+ *  Errors: pointers, sizes, offsets (EK_ERROR_INVALID_SIZE), EK_ERROR_TOKEN_OUT_OF_RANGE
+ * (`batch_row` is the bag, `position` the place in it), overlaps; before anything is written.
+ * Allocates nothing. */
+int32_t ek_bag(const void *ids, int32_t id_dtype, int64_t id_count, const ek_bag_layout *bags,
+               const void *tokens, int32_t table_dtype, int64_t vocabulary, int64_t dim,
+               void *output, int32_t output_dtype, int32_t *winners, const ek_bag_options *options);
+
+/** The table's gradient as a dense array.
+ *
+ *      token_gradient[ids[j], :] (+)= gradient_scale * factor(j) * output_gradient[b, :]
+ *
+ *  for the ids j of bags b; the factor is the id's weight, of a mean 1 / the number of its rows, of
+ * a maximum 1 in the columns that the id wins and 0 in the others.
+ *
+ *  \param output_gradient   (bags, D).
+ *  \param winners           Of a maximum: as `ek_bag` gave them; else NULL.
+ *  \param token_gradient    (V, D).
+ *  Errors: as `ek_bag`. Keeps working memory for later calls, some 60 bytes an id. */
+int32_t ek_bag_backward(const float *output_gradient, const void *ids, int32_t id_dtype,
+                        int64_t id_count, const ek_bag_layout *bags, const int32_t *winners,
+                        int64_t vocabulary, int64_t dim, float *token_gradient,
+                        const ek_bag_options *options);
+
+/** The same as the rows that have a gradient, each once and rising, with a vector each, as
+ *  `ek_backward_sparse` has them. */
+int32_t ek_bag_backward_sparse(const float *output_gradient, const void *ids, int32_t id_dtype,
+                               int64_t id_count, const ek_bag_layout *bags, const int32_t *winners,
+                               int64_t vocabulary, int64_t dim, void *rows, int32_t row_dtype,
+                               float *values, int64_t capacity, int64_t *count,
+                               const ek_bag_options *options);
+
+/** The gradient of a sum's weights: the inner products of output gradients and rows.
+ *
+ *      weight_gradient[j] = sum of output_gradient[b, :] * tokens[ids[j], :]
+ *
+ *  Padding, and ids that read zeros, get 0.
+ *
+ *  \param weight_gradient   `id_count` numbers. */
+int32_t ek_bag_weight_gradient(const float *output_gradient, const void *ids, int32_t id_dtype,
+                               int64_t id_count, const ek_bag_layout *bags, const void *tokens,
+                               int32_t table_dtype, int64_t vocabulary, int64_t dim,
+                               float *weight_gradient, const ek_bag_options *options);
+
+/* ------------------------------------------------------------------------------------------------
  * Tables
  * --------------------------------------------------------------------------------------------- */
 
@@ -764,6 +884,15 @@ int32_t ek_optimizer_step_dense(ek_optimizer *optimizer, const float *gradient,
 int32_t ek_optimizer_step_output(ek_optimizer *optimizer, const float *output_gradient,
                                  const void *ids, int32_t id_dtype, int64_t count,
                                  const ek_step_options *options);
+
+/** Steps by the gradient of the output of bags, in one pass, as `ek_bag_backward` describes it.
+ *
+ *  \param bag_options   As given to `ek_bag`; its backend, threads, gradient scale, summation and
+ * writing are not read, but those of `options`. */
+int32_t ek_optimizer_step_bags(ek_optimizer *optimizer, const float *output_gradient,
+                               const void *ids, int32_t id_dtype, int64_t id_count,
+                               const ek_bag_layout *bags, const int32_t *winners,
+                               const ek_bag_options *bag_options, const ek_step_options *options);
 
 /** Brings the rows of `count` ids up to date, or all rows and their state where `ids` is NULL. Does
  * nothing where rows are never behind. Errors: EK_ERROR_TOKEN_OUT_OF_RANGE. Allocates nothing. */

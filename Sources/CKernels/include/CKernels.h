@@ -5,6 +5,7 @@
 #define EMBEDKERNEL_CKERNELS_H
 
 #include "CKernelRows.h"
+#include "CKernelBags.h"
 #include "CKernelSteps.h"
 #include "CKernelTiles.h"
 
@@ -29,6 +30,16 @@ typedef struct ek_kernels {
 
   /// out[i] = column `column + i` of a row for i in 0..<count; `column` is a multiple of 32.
   void (*decode_row)(const ek_rows *table, size_t row, size_t column, size_t count, float *out);
+
+  /// for b in bags: output[b, :] = pool of weights[j] * table[ids[j], :] over the bag's ids j
+  ///
+  /// Sums in the order of the ids, from zero on. Traffic: a row read for each id, a row written for
+  /// each bag.
+  void (*pool_rows)(const ek_bag_tile *tile);
+
+  /// weight_gradient[j] = the inner product of table[ids[j], :] and the gradient of its bag's row;
+  /// element i in lane i mod 32, the lanes then added as a tree of halves.
+  void (*bag_weight_gradients)(const ek_bag_tile *tile);
 
   /// to[i] = from[i], rounded where `output` is narrower; the types differ.
   void (*convert)(const void *from, ek_element input, void *to, ek_element output, size_t count);

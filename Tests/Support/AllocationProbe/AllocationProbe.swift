@@ -21,6 +21,7 @@ import EmbedKernel
     guard allocations_are_counted() == 1 else { return print("not counted on this platform") }
     try probeForward()
     try probeBackward()
+    try probeBags()
     try probeFusedLayer()
     try probeTyped()
     try probeSteps()

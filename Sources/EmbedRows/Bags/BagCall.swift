@@ -1,0 +1,165 @@
+// One call on bags, checked: everything a backend needs, as the record that all backends read.
+//
+// B bags, N ids, V rows, D dim.
+
+internal import CKernels
+public import EmbedKernel
+
+/// What a call on bags is about: its ids, how they fall into bags, and what is done with them.
+@usableFromInline
+@safe package struct BagInput {
+  package let ids: TokenIDs
+  package let weights: UnsafeBufferPointer<Float>?
+  package let pool: BagPool
+  package let options: BagOptions
+
+  @usableFromInline
+  package init(
+    _ ids: TokenIDs, _ weights: UnsafeBufferPointer<Float>?, _ pool: BagPool, _ options: BagOptions
+  ) {
+    self.ids = ids
+    unsafe self.weights = weights
+    self.pool = pool
+    self.options = options
+  }
+}
+
+/// A checked input, against a table of `rows` rows of `dim` columns.
+@safe struct CheckedBags {
+  let input: BagInput
+  let bags: ek_bags
+  /// The ids of the longest bag.
+  let longest: Int
+  let rows: Int
+  let dim: Int
+  let outputCount: Int
+  private let numberMemory: Memory
+
+  /// Checks every id, offset and weight count; nothing has been written when this throws.
+  init(
+    _ input: BagInput, _ bags: borrowing Bags, rows: Int, dim: Int
+  ) throws(EmbedError) {
+    let ids = input.ids
+    let checked = try bags.check(ids: ids.count)
+    self.input = input
+    self.bags = checked.bags
+    longest = checked.longest
+    self.rows = rows
+    self.dim = dim
+    numberMemory = bags.memory
+    outputCount = try elementCount("output", self.bags.count, dim)
+    if let weights = unsafe input.weights {
+      guard input.pool == .sum else {
+        throw .unsupported(
+          argument: "weights of a \(input.pool.rawValue)", value: "\(weights.count) weights",
+          expected: "none; only a sum is weighted")
+      }
+      guard weights.count == ids.count else {
+        throw .wrongElementCount(
+          argument: "weights", expected: ids.count, shape: [ids.count], actual: weights.count)
+      }
+    }
+    if let padding = input.options.paddingID, padding < 0 || padding >= rows {
+      throw .invalidSize(
+        argument: "padding id", value: padding, expected: "an id of 0...\(rows - 1)")
+    }
+    if input.pool == .max, ids.count > Int(Int32.max) {
+      throw .invalidSize(
+        argument: "ids of a maximum", value: ids.count, expected: "at most \(Int32.max)")
+    }
+    if input.options.unknownIDs == .error, !ids.areAll(below: rows) { throw firstOutside }
+  }
+
+  /// The error that names the first id outside the table, its bag and its place there.
+  private var firstOutside: EmbedError {
+    let id = (0..<input.ids.count).first { input.ids[$0] < 0 || input.ids[$0] >= rows } ?? 0
+    let (bag, start) = bags.bag(of: id)
+    return .tokenOutOfRange(
+      id: Int64(input.ids[id]), batchRow: bag, position: id - start, vocabulary: rows)
+  }
+
+  /// Checks an argument of a number for each of bags and columns.
+  func check(_ argument: String, count: Int) throws(EmbedError) {
+    guard count == outputCount else {
+      throw .wrongElementCount(
+        argument: argument, expected: outputCount, shape: [bags.count, dim], actual: count)
+    }
+  }
+
+  /// Checks that what a call writes is apart from what describes the bags.
+  func checkApart(_ written: Memory) throws(EmbedError) {
+    if written.overlaps(unsafe Memory(input.ids.base, input.ids.bytes)) {
+      throw .overlappingMemory(argument: "ids")
+    }
+    if written.overlaps(numberMemory) { throw .overlappingMemory(argument: "offsets") }
+    if let weights = unsafe input.weights,
+      written.overlaps(unsafe Memory(weights.baseAddress, weights.count * 4))
+    {
+      throw .overlappingMemory(argument: "weights")
+    }
+  }
+
+  /// The row that an id has a gradient of, or -1: padding, and an id that reads zeros, have none.
+  @inline(__always)
+  func row(_ id: Int) -> Int {
+    var row = id
+    if row < 0 || row >= rows {
+      guard input.options.unknownIDs == .clamp else { return -1 }
+      row = max(0, min(row, rows - 1))
+    }
+    return row == input.options.paddingID ? -1 : row
+  }
+
+  /// Whether an id is left out of its bag.
+  @inline(__always)
+  func isPadding(_ id: Int) -> Bool {
+    row(id) == -1 && (input.options.unknownIDs == .clamp || id >= 0 && id < rows)
+  }
+
+  /// The record of all bags and columns, without output.
+  func tile(_ table: TableRows) -> ek_bag_tile {
+    var tile = ek_bag_tile()
+    tile.table = table.view
+    tile.rows = table.count
+    unsafe tile.ids = input.ids.base
+    tile.id_bytes = input.ids.isWide ? 8 : 4
+    if let weights = unsafe input.weights {
+      // Without ids there may be no address, but there are weights.
+      unsafe tile.weights = weights.baseAddress
+    }
+    tile.bags = bags
+    tile.last = bags.count
+    tile.longest = .max
+    tile.columns = dim
+    tile.padding = input.options.paddingID.map(Int64.init) ?? .min
+    tile.last_id = input.ids.count
+    tile.pool =
+      switch input.pool {
+      case .sum: EK_POOL_SUM
+      case .mean: EK_POOL_MEAN
+      case .max: EK_POOL_MAX
+      }
+    tile.clamps = input.options.unknownIDs == .clamp
+    return tile
+  }
+}
+
+extension Plan {
+  /// The plan of a call that reads a row for each id.
+  init(bags: CheckedBags, _ table: TableRows, _ kernels: Kernels) throws(EmbedError) {
+    // What is read is what takes the time.
+    let bytes = try elementCount("rows of ids", bags.input.ids.count, table.bytesOfRow)
+    try self.init(
+      kernels, outputBytes: max(bytes, bags.outputCount * 4),
+      rows: max(1, bags.input.ids.count), dim: table.dim, isInCache: false)
+  }
+
+  /// How many ids ahead rows are prefetched.
+  func idsAhead(_ table: TableRows) -> Int {
+    traffic.prefetchRows == 0 ? 0 : max(2, min(bagRowsAhead, bagBytesAhead / table.bytesOfRow))
+  }
+}
+
+/// How far ahead rows are prefetched into L2, in ids and in bytes.
+private let bagRowsAhead = 64
+private let bagBytesAhead = 64 << 10
