@@ -140,6 +140,24 @@ void crl_add_bf16(uint16_t *y, const uint16_t *x, size_t count);
 void crl_add_bf16_team(crl_team *team, size_t threads, uint16_t *y, const uint16_t *x,
                        size_t count);
 
+/// Random rows to be read: `count` of them, `row_bytes` long, a multiple of 64 bytes apart.
+typedef struct {
+  const char *rows;
+  const int64_t *ids;
+  size_t count;
+  size_t row_bytes;
+  /// How many rows ahead to prefetch.
+  size_t ahead;
+  /// Where each row is copied past the caches, aligned to 64 bytes; or NULL for nowhere.
+  char *output;
+} crl_row_reading;
+
+/// Reads rows `ids[first..<last]`; the sum of all their floats, so that nothing is left out.
+float crl_read_rows(const crl_row_reading *work, size_t first, size_t last);
+
+/// The same of all rows, which are split evenly over the team of `threads`.
+void crl_read_rows_team(crl_team *team, size_t threads, const crl_row_reading *work);
+
 /// `crl_step_rows` over all groups, which are split over the team by their tokens.
 void crl_step_rows_team(crl_team *team, const crl_step *work);
 
