@@ -134,6 +134,8 @@ def large_rows(vocabulary: int, batch: int, context: int, dim: int, bar: float) 
         layer.tokens.weight.copy_(theirs.weight)
         layer.positions.weight.copy_(added)
     upstream = torch.randn(batch, context, dim)
+    # Of the buffers that outputs come from, whose pages are there.
+    written, read = layer(ids).detach(), layer(ids).detach()
 
     def trained(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter]) -> Call:
         def run() -> None:
@@ -146,6 +148,8 @@ def large_rows(vocabulary: int, batch: int, context: int, dim: int, bar: float) 
     assert torch.equal(layer(ids), theirs(ids) + added)
     text = f"{vocabulary}, {batch}, {context}, {dim}"
     return [
+        # What memory allows: the same bytes copied, where no page is fresh.
+        Row(text, 2, "module, against a copy of as many bytes", lambda: layer(ids), lambda: written.copy_(read), None),
         Row(text, 2, "module, with gradients", lambda: layer(ids), lambda: theirs(ids) + added, bar),
         Row(text, 2, "module, forward and backward, dense", trained(lambda: layer(ids), list(layer.parameters())),
             trained(lambda: theirs(ids) + added, [*theirs.parameters(), added]), None),

@@ -225,7 +225,7 @@ enum { WORTH_RELEASING = 64 * 1024 };
   EACH(npy_write) EACH(tokenizer_open) EACH(tokenizer_encode) EACH(tokenizer_decode)         \
   EACH(tokenizer_info) EACH(windows_over_ids) EACH(windows_over_file) EACH(windows_count)    \
   EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)             \
-  EACH(pool_clear) EACH(set_threads) EACH(info)
+  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup)
 // clang-format on
 
 #define FUNCTION(name)                                                                \
@@ -235,6 +235,14 @@ enum { WORTH_RELEASING = 64 * 1024 };
 #define DECLARE(name) FUNCTION(name);
 PUBLIC_FUNCTIONS(DECLARE)
 PRIVATE_FUNCTIONS(DECLARE)
+#undef DECLARE
+
+/// Those that are called at every step of a small batch: their arguments have no names.
+#define QUICK_FUNCTIONS(EACH) EACH(tensors_embed) EACH(tensors_forward)
+
+#define DECLARE(name) \
+  PyObject *core_##name(PyObject *self, PyObject *const *arguments, Py_ssize_t count);
+QUICK_FUNCTIONS(DECLARE)
 #undef DECLARE
 
 /// Opens a function: its arguments by name, and `values` in that order.

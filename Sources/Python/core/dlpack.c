@@ -4,44 +4,9 @@
 // out. The structures are those of DLPack 1.0; a producer that only knows what came before it is
 // served too, and its memory is then read-only, as it has no flag that says otherwise.
 #include "core.h"
+#include "dlpack.h"
 
 #include <stdlib.h>
-
-typedef struct dl_device {
-  int32_t kind, id;
-} dl_device;
-
-typedef struct dl_type {
-  uint8_t code, bits;
-  uint16_t lanes;
-} dl_type;
-
-typedef struct dl_tensor {
-  void *data;
-  dl_device device;
-  int32_t ndim;
-  dl_type type;
-  int64_t *shape;
-  int64_t *strides;
-  uint64_t byte_offset;
-} dl_tensor;
-
-typedef struct dl_managed {
-  dl_tensor tensor;
-  void *context;
-  void (*deleter)(struct dl_managed *);
-} dl_managed;
-
-typedef struct dl_versioned {
-  uint32_t major, minor;
-  void *context;
-  void (*deleter)(struct dl_versioned *);
-  uint64_t flags;
-  dl_tensor tensor;
-} dl_versioned;
-
-enum { DL_CPU = 1, DL_INTEGER = 0, DL_UNSIGNED = 1, DL_FLOAT = 2, DL_BFLOAT = 4, DL_BOOL = 6 };
-enum { DL_READ_ONLY = 1, DL_COPIED = 2 };
 
 static const char *const plain_name = "dltensor";
 static const char *const versioned_name = "dltensor_versioned";

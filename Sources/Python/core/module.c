@@ -52,8 +52,10 @@ FUNCTION(info) {
 #define PLAIN(name) METHOD(name, NULL)
 #define WITH_DOC(name) METHOD(name, name##_doc)
 
-static PyMethodDef methods[] = {PUBLIC_FUNCTIONS(WITH_DOC)
-                                    PRIVATE_FUNCTIONS(PLAIN){NULL, NULL, 0, NULL}};
+#define QUICK(name) {#name, (PyCFunction)(void (*)(void))core_##name, METH_FASTCALL, NULL},
+
+static PyMethodDef methods[] = {PUBLIC_FUNCTIONS(WITH_DOC) PRIVATE_FUNCTIONS(PLAIN)
+                                    QUICK_FUNCTIONS(QUICK){NULL, NULL, 0, NULL}};
 
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "embedkernel._core", .m_size = -1,
                                  .m_methods = methods};

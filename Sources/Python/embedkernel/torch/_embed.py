@@ -3,7 +3,8 @@
 An operator that is differentiated through `torch.library` costs 4 microseconds more a call than a function of
 autograd around one that is not, as much as the embedding of a small batch. So each comes twice: `embed` is
 differentiated by `torch.library` and is what compiled graphs hold; `embed_forward` is not, and is what eager code
-calls.
+calls. And as the dispatcher costs 4 more, a small batch that no mode, transform or profiler looks at goes past it:
+`_core.tensors_embed`, in C, with the same results and gradients.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from typing import Any, Callable, Optional
 import torch
 from torch import Tensor
 
+from .. import _core
 from . import _errors, _fallback
 
 _ops = torch.ops.embedkernel
 # Past OpOverload's __call__, which does nothing but to call it.
 _embed_forward: Callable[..., Tensor] = getattr(_ops.embed_forward.default, "_op", _ops.embed_forward.default)
 _embed_backward: Callable[..., tuple[Tensor, ...]] = _ops.embed_backward.default
+_embed_backward_coo: Callable[..., tuple[Tensor, Tensor]] = getattr(
+    _ops.embed_backward_coo.default, "_op", _ops.embed_backward_coo.default
+)
 _embed_backward_sparse: Callable[..., tuple[Tensor, ...]] = _ops.embed_backward_sparse.default
 _is_compiling = torch.compiler.is_compiling
+_is_dynamo_compiling = torch.compiler.is_dynamo_compiling
 _is_grad_enabled = torch.is_grad_enabled
 _is_transformed = torch._C._are_functorch_transforms_active
 _forward_ad = torch.autograd.forward_ad
@@ -37,17 +43,11 @@ def table_gradients(
             for_positions,
         )
         return tokens if for_tokens else None, positions if for_positions else None
-    dim = gradient.shape[-1]
     if scale == 1 and padding_idx < 0 and not by_frequency:
         # As PyTorch: the ids and the output's gradient as they are, nothing is copied or summed.
-        rows = torch.sparse_coo_tensor(
-            ids.reshape(1, -1).long(), gradient.reshape(-1, dim), (vocabulary, dim), check_invariants=False
-        )
-        if not for_positions:
-            return rows, None
-        return rows, _embed_backward(
-            gradient, ids, places, vocabulary, maximum, offset, 1.0, -1, False, False, True
-        )[1]
+        rows, positions = _embed_backward_coo(gradient, ids, places, vocabulary, maximum, offset, for_positions)
+        return rows, positions if for_positions else None
+    dim = gradient.shape[-1]
     indices, values, positions = _embed_backward_sparse(
         gradient, ids, places, vocabulary, maximum, offset, scale, padding_idx, by_frequency, for_positions
     )
@@ -102,26 +102,48 @@ class _Embed(torch.autograd.Function):
         return *_gradients(facts, gradients[0], *ctx.needs_input_grad[:2]), None
 
 
-class _EmbedPlain(torch.autograd.Function):
-    """The same of tokens at their columns, unscaled: each argument of the operator costs time, defaults too."""
+class _EmbedQuick(torch.autograd.Function):
+    """The same of tokens at their columns, unscaled, without a frame of Python on the way forward."""
 
-    @staticmethod
-    def forward(ctx: Any, tokens: Tensor, positions: Optional[Tensor], call: tuple[Any, ...]) -> Tensor:
-        ids = call[0]
-        ctx.save_for_backward(ids)
-        ctx.facts = (tokens, positions, call)
-        return _embed_forward(ids, tokens, positions)
+    forward: Any = staticmethod(_core.tensors_forward)
+    # `apply` looks these up by names that no cache knows: here they are found first.
+    setup_context: Any = staticmethod(torch.autograd.Function.setup_context)
+    clear_saved_tensors_on_access = False
+    boxed_grads_call = False
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        tokens, positions, call = ctx.facts
-        facts = (ctx.saved_tensors[0], None, tokens, positions, *call[2:])
-        return *_gradients(facts, gradients[0], *ctx.needs_input_grad[:2]), None
+        _, tokens, positions, padding_idx, by_frequency, sparse = ctx.facts
+        # Not the ids of the facts: those that were saved are looked at for a change.
+        (ids,) = ctx.saved_tensors
+        for_tokens, for_positions, _ = ctx.needs_input_grad
+        if sparse and for_tokens and padding_idx < 0 and not by_frequency and not _is_grad_enabled():
+            # As `table_gradients`, some frames of Python earlier.
+            maximum = positions.shape[0] if for_positions else 0
+            rows, summed = _embed_backward_coo(gradients[0], ids, None, tokens.shape[0], maximum, 0, for_positions)
+            return rows, summed if for_positions else None, None
+        facts = (ids, None, tokens, positions, 0, 1.0, padding_idx, by_frequency, sparse)
+        return *_gradients(facts, gradients[0], for_tokens, for_positions), None
 
 
 # Past Function.apply, which asks for transforms of torch.func: they are asked for below, once.
 _embed_apply: Callable[..., Tensor] = super(torch.autograd.Function, _Embed).apply
-_embed_plain_apply: Callable[..., Tensor] = super(torch.autograd.Function, _EmbedPlain).apply
+_embed_quick = _core.tensors_embed
+_core.tensors_setup(
+    tensor=torch.Tensor,
+    parameter=torch.nn.Parameter,
+    watchers=(
+        _is_transformed,
+        torch._C._len_torch_dispatch_stack,
+        torch._C._len_torch_function_stack,
+        torch._C._is_tracing,
+        torch.autograd._profiler_enabled,
+    ),
+    is_grad_enabled=_is_grad_enabled,
+    is_neg=torch.Tensor.is_neg,
+    apply=super(torch.autograd.Function, _EmbedQuick).apply,
+    lazy_tables=_ops.optim_lazy_tables(),
+)
 
 
 def _graph_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -152,16 +174,17 @@ def run_embed(
                 ids, tokens, positions, places, offset, scale, padding_idx, by_frequency, sparse
             )
         return _fallback.embed(ids, tokens, positions, places, offset, scale, padding_idx, by_frequency, sparse)
+    if _forward_ad._current_level < 0:
+        result = _embed_quick(ids, tokens, positions, places, offset, scale, padding_idx, by_frequency, sparse)
+        if result is not None:
+            return result
     if not _is_transformed() and _forward_ad._current_level < 0:
         try:
-            plain = places is None and offset == 0 and scale == 1
             if _is_grad_enabled() and (
                 tokens.requires_grad or (positions is not None and positions.requires_grad)
             ):
                 call = (ids, places, offset, scale, padding_idx, by_frequency, sparse)
-                return _embed_plain_apply(tokens, positions, call) if plain else _embed_apply(tokens, positions, call)
-            if plain:
-                return _embed_forward(ids, tokens, positions)
+                return _embed_apply(tokens, positions, call)
             return _embed_forward(ids, tokens, positions, places, offset, scale)
         except RuntimeError as error:
             _fallback.check_devices(
@@ -198,10 +221,12 @@ def embed(
     shapes that don't fit; RuntimeError for other types of ids and for tensors outside the CPU. Tables of
     other element types, and those that are not contiguous, go through `torch.nn.functional.embedding`.
     """
-    if padding_idx is None:
-        padding = -1
-    else:
-        padding = _padding(padding_idx, tokens.shape[0])
+    padding = -1 if padding_idx is None else _padding(padding_idx, tokens.shape[0])
+    if not _is_dynamo_compiling() and _forward_ad._current_level < 0:
+        # As `run_embed`, some frames of Python earlier.
+        result = _embed_quick(ids, tokens, positions, position_ids, offset, scale, padding, scale_grad_by_freq, sparse)
+        if result is not None:
+            return result
     return run_embed(ids, tokens, positions, position_ids, offset, scale, padding, scale_grad_by_freq, sparse)
 
 

@@ -192,6 +192,66 @@ std::tuple<Tensor, Tensor, Tensor> embed_backward_sparse(Tensor gradient_given, 
           narrowed(sums, for_positions ? maximum : 0, dim, type)};
 }
 
+/// A tensor of the sizes (first, second) over the same memory.
+Tensor reshaped(const View &view, int64_t first, int64_t second) {
+  const int64_t sizes[] = {first, second}, strides[] = {second > 1 ? second : 1, 1};
+  int64_t offset = 0;
+  AtenTensorHandle handle = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_storage_offset(view.tensor.get(), &offset));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch__reinterpret_tensor(view.tensor.get(), 2, sizes, strides, offset, &handle));
+  return Tensor(handle);
+}
+
+/// A sparse tensor (rows, D) of the values at the row numbers (1, N), which aren't looked at.
+Tensor sparse_rows(Tensor numbers, Tensor values, int64_t rows, int64_t dim) {
+  using torch::stable::detail::from;
+  const int64_t sizes[] = {rows, dim};
+  StableIValue stack[] = {from(numbers),
+                          from(values),
+                          from(torch::headeronly::IntHeaderOnlyArrayRef(sizes, 2)),
+                          from(std::nullopt),
+                          from(std::nullopt),
+                          from(std::nullopt),
+                          from(std::nullopt),
+                          from(std::nullopt)};
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::_sparse_coo_tensor_unsafe", "", stack, TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+
+// embed_backward_coo(Tensor gradient, Tensor ids, Tensor? places, int vocabulary, int maximum, int
+//   offset, bool for_positions) -> (Tensor, Tensor)
+//
+// The token gradient as PyTorch's own backward makes it: the ids, and the output's gradient itself.
+std::tuple<Tensor, Tensor> embed_backward_coo(Tensor gradient_given, Tensor ids_given,
+                                              std::optional<Tensor> places_given,
+                                              int64_t vocabulary, int64_t maximum, int64_t offset,
+                                              bool for_positions) {
+  IDs ids("token ids", std::move(ids_given));
+  View gradient("the output's gradient", std::move(gradient_given));
+  if (gradient.rank < 1) throw ValueError("embedkernel: the output's gradient has no rows");
+  int64_t dim = gradient.last();
+  check_rows("the output's gradient", gradient, ids.count, dim);
+  Tensor numbers = ids.type == ScalarType::Long ? reshaped(ids, 1, ids.count)
+                                                : make({1, ids.count}, ScalarType::Long);
+  if (ids.type == ScalarType::Int) {
+    auto from = static_cast<const int32_t *>(ids.data);
+    auto to = static_cast<int64_t *>(numbers.mutable_data_ptr());
+    for (int64_t i = 0; i < ids.count; ++i) to[i] = from[i];
+  }
+  Tensor rows =
+      sparse_rows(std::move(numbers), reshaped(gradient, ids.count, dim), vocabulary, dim);
+  if (!for_positions) return {std::move(rows), make({0, dim}, gradient.type)};
+  Places places(places_given, offset, ids.batch, ids.context);
+  auto options = backward_options(1, -1, false, places);
+  OutputGradient floats(gradient.tensor, ids);
+  Buffer sums = position_sums(maximum, dim);
+  check(ek_backward(floats.data, ids.data, ids.dtype, ids.batch, ids.context, vocabulary, dim,
+                    nullptr, sums.floats(), maximum, &options));
+  return {std::move(rows), narrowed(sums, maximum, dim, gradient.type)};
+}
+
 // renormalize_(Tensor(a!) tokens, Tensor ids, float max_norm, float norm_type) -> ()
 void renormalize(Tensor tokens_given, Tensor ids_given, double maximum, double order) {
   IDs ids("token ids", std::move(ids_given));
@@ -232,6 +292,9 @@ STABLE_TORCH_LIBRARY(embedkernel, m) {
       "SymInt "
       "maximum, SymInt offset, float scale, int padding_idx, bool scale_grad_by_freq, bool "
       "for_positions) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "embed_backward_coo(Tensor gradient, Tensor ids, Tensor? places, SymInt vocabulary, SymInt "
+      "maximum, SymInt offset, bool for_positions) -> (Tensor, Tensor)");
   m.def("renormalize_(Tensor(a!) tokens, Tensor ids, float max_norm, float norm_type) -> ()");
 }
 
@@ -245,5 +308,6 @@ STABLE_TORCH_LIBRARY_IMPL(embedkernel, CPU, m) {
   m.impl("embed", TORCH_BOX(&embed));
   m.impl("embed_backward", TORCH_BOX(&embed_backward));
   m.impl("embed_backward_sparse", TORCH_BOX(&embed_backward_sparse));
+  m.impl("embed_backward_coo", TORCH_BOX(&embed_backward_coo));
   m.impl("renormalize_", TORCH_BOX(&renormalize));
 }

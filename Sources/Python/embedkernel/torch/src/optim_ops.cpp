@@ -285,6 +285,12 @@ bool optim_is_behind(int64_t handle) { return registry().at(handle)->is_behind()
 
 void optim_abandon(int64_t handle) { registry().remove(handle); }
 
+/// Where the number of weights that may have rows behind is to be read, by who calls no operator.
+int64_t optim_lazy_tables() {
+  static_assert(sizeof lazy_tables == sizeof(int64_t) && std::atomic<int64_t>::is_always_lock_free);
+  return static_cast<int64_t>(reinterpret_cast<intptr_t>(&lazy_tables));
+}
+
 }  // namespace
 
 void bring_up(const void *weight, const void *ids, int id_width, int64_t count) {
@@ -315,6 +321,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(embedkernel, m) {
   m.def("optim_set_steps(int handle, int steps) -> ()");
   m.def("optim_is_behind(int handle) -> bool");
   m.def("optim_abandon(int handle) -> ()");
+  m.def("optim_lazy_tables() -> int");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(embedkernel, CompositeExplicitAutograd, m) {
@@ -326,4 +333,5 @@ STABLE_TORCH_LIBRARY_IMPL(embedkernel, CompositeExplicitAutograd, m) {
   m.impl("optim_set_steps", TORCH_BOX(&embedkernel::optim_set_steps));
   m.impl("optim_is_behind", TORCH_BOX(&embedkernel::optim_is_behind));
   m.impl("optim_abandon", TORCH_BOX(&embedkernel::optim_abandon));
+  m.impl("optim_lazy_tables", TORCH_BOX(&embedkernel::optim_lazy_tables));
 }
