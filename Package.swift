@@ -80,7 +80,9 @@ let package = Package(
     .target(name: "CEmbedKernel"),
     .target(
       name: "EmbedKernelABI",
-      dependencies: ["CEmbedKernel", "EmbedKernel", "EmbedRows", "EmbedModels", "EmbedData"],
+      dependencies: [
+        "CEmbedKernel", "EmbedKernel", "EmbedRows", "EmbedSchemes", "EmbedModels", "EmbedData",
+      ],
       swiftSettings: strict),
 
     // MARK: Command

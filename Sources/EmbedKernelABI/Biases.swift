@@ -4,21 +4,72 @@
 
 public import CEmbedKernel
 internal import EmbedKernel
+internal import EmbedSchemes
 
-/// A bias with its table of distances, which any number of threads may use at once.
+/// A bias, which any number of threads may use at once.
 final class BiasObject: Handled {
   static let kind: UInt32 = 4
 
-  let table: DistanceTable
-  /// The bias where its weights are trained.
-  let trained: T5Bias?
+  /// The bias, in a table of distances where it is one of them.
+  let bias: any AttentionBias
+  /// The parameters of a bias that is trained.
+  let weights: EmbeddingTable<Float>?
+  /// Takes parameters that have changed.
+  private let refresh: @Sendable () throws -> Void
   /// Held by calls that change the weights, and by those that read them.
   let lock = Guarded<Void>(())
 
-  init(_ table: DistanceTable, trained: T5Bias? = nil) {
-    self.table = table
-    self.trained = trained
+  init(
+    _ bias: any AttentionBias, weights: EmbeddingTable<Float>? = nil,
+    refresh: @escaping @Sendable () throws -> Void = {}
+  ) {
+    self.bias = bias
+    self.weights = weights
+    self.refresh = refresh
   }
+
+  /// A trained bias of distances.
+  convenience init(
+    _ formula: any TrainedDistanceBias, _ weights: EmbeddingTable<Float>
+  ) throws(EmbedError) {
+    let table = try DistanceTable(formula)
+    self.init(table, weights: weights) { table.refresh() }
+  }
+
+  var isTrained: Bool { weights != nil }
+
+  /// What is trained, and its parameters.
+  func trained(_ argument: String) throws -> (bias: any TrainedBias, weights: EmbeddingTable<Float>)
+  {
+    guard let weights, let trained = bias as? any TrainedBias else {
+      throw EmbedError.unsupported(
+        argument: argument, value: "of \(bias.name)", expected: "a bias with parameters")
+    }
+    return (trained, weights)
+  }
+
+  /// Takes new parameters, or keeps the old ones where they are none.
+  func set(_ given: UnsafeBufferPointer<Float>, _ weights: EmbeddingTable<Float>) throws {
+    let old = unsafe Array(weights.unsafeBuffer)
+    _ = unsafe weights.unsafeBuffer.update(fromContentsOf: given)
+    do {
+      try refresh()
+    } catch {
+      _ = unsafe weights.unsafeBuffer.update(fromContentsOf: old)
+      try refresh()
+      throw error
+    }
+  }
+}
+
+/// The caller's parameters, copied.
+private func parameters(
+  _ memory: UnsafePointer<Float>?, rows: Int64, dim: Int64, _ name: StaticString
+) throws -> EmbeddingTable<Float> {
+  let given = try unsafe readable(memory, product("\(name)", Int(rows), Int(dim)), name)
+  let table = try EmbeddingTable<Float>(rows: Int(rows), dim: Int(dim))
+  _ = unsafe table.unsafeBuffer.update(fromContentsOf: given)
+  return table
 }
 
 /// Documented in embedkernel.h.
@@ -30,10 +81,7 @@ public func ek_bias_alibi(
   attempt {
     let place = try unsafe place(of: bias, "bias")
     let direction: ALiBi.Direction = symmetric == 0 ? .causal : .symmetric
-    guard heads > 0, heads <= mostHeads else {
-      throw EmbedError.invalidSize(
-        argument: "heads", value: Int(heads), expected: "1...\(mostHeads)")
-    }
+    try checkHeads(heads)
     let alibi =
       unsafe slopes == nil
       ? try ALiBi(heads: Int(heads), direction: direction)
@@ -46,6 +94,13 @@ public func ek_bias_alibi(
 /// No attention has more heads.
 private let mostHeads: Int64 = 1 << 20
 
+private func checkHeads(_ heads: Int64) throws {
+  guard heads > 0, heads <= mostHeads else {
+    throw EmbedError.invalidSize(
+      argument: "heads", value: Int(heads), expected: "1...\(mostHeads)")
+  }
+}
+
 /// Documented in embedkernel.h.
 @c @implementation
 public func ek_bias_t5(
@@ -57,11 +112,82 @@ public func ek_bias_t5(
     let distances = try DistanceBuckets(
       count: Int(buckets), maximumDistance: Int(maximumDistance),
       direction: bidirectional == 0 ? .causal : .bidirectional)
-    let table = try EmbeddingTable<Float>(rows: distances.count, dim: Int(heads))
-    let given = try unsafe readable(weights, distances.count * Int(heads), "weights")
-    _ = unsafe table.unsafeBuffer.update(fromContentsOf: given)
-    let t5 = try T5Bias(distances, weights: table)
-    unsafe place.pointee = try makeHandle(BiasObject(DistanceTable(t5), trained: t5))
+    let table = try unsafe parameters(weights, rows: Int64(distances.count), dim: heads, "weights")
+    unsafe place.pointee = try makeHandle(BiasObject(T5Bias(distances, weights: table), table))
+  }
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_bias_kerple(
+  _ kernel: Int32, _ given: UnsafePointer<Float>?, _ heads: Int64,
+  _ bias: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: bias, "bias")
+    let kernel: KERPLE.Kernel = try choice(kernel, .logarithmic, .power, name: "kernel")
+    try checkHeads(heads)
+    let table = try unsafe parameters(given, rows: 2, dim: heads, "parameters")
+    unsafe place.pointee = try makeHandle(
+      BiasObject(KERPLE(kernel, parameters: table), table))
+  }
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_bias_fire(
+  _ heads: Int64, _ width: Int64, _ threshold: Double, _ epsilon: Double,
+  _ given: UnsafePointer<Float>?, _ bias: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: bias, "bias")
+    try checkHeads(heads)
+    guard width > 0, width <= 1 << 20 else {
+      throw EmbedError.invalidSize(argument: "width", value: Int(width), expected: "1...\(1 << 20)")
+    }
+    let count = FIRE.parameterCount(heads: Int(heads), width: Int(width))
+    let table = try unsafe parameters(given, rows: 1, dim: Int64(count), "parameters")
+    let fire = try FIRE(
+      heads: Int(heads), width: Int(width), initialThreshold: threshold, epsilon: epsilon,
+      parameters: table)
+    unsafe place.pointee = try makeHandle(
+      BiasObject(fire, weights: table) { try fire.refresh() })
+  }
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_bias_sandwich(
+  _ heads: Int64, _ dim: Int64, _ base: Double, _ bias: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: bias, "bias")
+    try checkHeads(heads)
+    guard dim <= mostHeads else {
+      throw EmbedError.invalidSize(
+        argument: "dim", value: Int(dim), expected: "an even number of 2...\(mostHeads)")
+    }
+    let sandwich = try Sandwich(heads: Int(heads), dim: Int(dim), base: base)
+    unsafe place.pointee = try makeHandle(BiasObject(DistanceTable(sandwich)))
+  }
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_bias_swin(
+  _ rows: Int64, _ columns: Int64, _ given: UnsafePointer<Float>?, _ heads: Int64,
+  _ bias: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: bias, "bias")
+    try checkHeads(heads)
+    for (name, size) in [("rows", rows), ("columns", columns)] where size < 1 || size > 1 << 15 {
+      throw EmbedError.invalidSize(argument: name, value: Int(size), expected: "1...\(1 << 15)")
+    }
+    let table = try unsafe parameters(
+      given, rows: (2 * rows - 1) * (2 * columns - 1), dim: heads, "weights")
+    let swin = try SwinBias(rows: Int(rows), columns: Int(columns), weights: table)
+    unsafe place.pointee = try makeHandle(BiasObject(swin, weights: table) { swin.refresh() })
   }
 }
 
@@ -72,21 +198,14 @@ public func ek_bias_set_weights(
 ) -> Int32 {
   attempt {
     let found: BiasObject = try unsafe object(bias, "bias")
-    guard let t5 = found.trained else {
-      throw EmbedError.unsupported(
-        argument: "weights", value: "of \(found.table.name)", expected: "a bias of t5")
-    }
-    let table = t5.weights
+    let table = try found.trained("weights").weights
     guard count == table.rows * table.dim else {
       throw EmbedError.wrongElementCount(
         argument: "weights", expected: table.rows * table.dim, shape: [table.rows, table.dim],
         actual: Int(count))
     }
     let given = try unsafe readable(weights, table.rows * table.dim, "weights")
-    found.lock.withLock { _ in
-      _ = unsafe table.unsafeBuffer.update(fromContentsOf: given)
-      found.table.refresh()
-    }
+    try found.lock.withLock { _ in try unsafe found.set(given, table) }
   }
 }
 
@@ -156,11 +275,11 @@ extension BiasObject {
     var logits = unsafe logits
     if overwrites {
       try unsafe call.kernels.writeBias(
-        table, into: &logits, shape: call.shape, queries: call.queries, keys: call.keys,
+        bias, into: &logits, shape: call.shape, queries: call.queries, keys: call.keys,
         mask: call.mask)
     } else {
       try unsafe call.kernels.addBias(
-        table, to: &logits, shape: call.shape, queries: call.queries, keys: call.keys,
+        bias, to: &logits, shape: call.shape, queries: call.queries, keys: call.keys,
         mask: call.mask)
     }
   }
@@ -170,7 +289,7 @@ extension BiasObject {
   ) throws {
     try unsafe withLogits(memory, dtype, call.count, "logits") { logits in
       // Weights that a call is reading don't change meanwhile.
-      try lock(if: trained != nil) {
+      try lock(if: isTrained) {
         switch logits {
         case .float(let logits): try unsafe apply(call, logits, overwrites: overwrites)
         case .half(let logits): try unsafe apply(call, logits, overwrites: overwrites)
@@ -220,16 +339,13 @@ public func ek_bias_backward(
 ) -> Int32 {
   attempt {
     let found: BiasObject = try unsafe object(bias, "bias")
-    guard let t5 = found.trained else {
-      throw EmbedError.unsupported(
-        argument: "gradient", value: "of \(found.table.name)", expected: "a bias of t5")
-    }
+    let (bias, _) = try found.trained("gradient")
     let call = try unsafe call(batch, heads, queries, keys, options)
-    var result = try unsafe writable(weightGradient, t5.parameterCount, "gradient")
+    var result = try unsafe writable(weightGradient, bias.parameterCount, "gradient")
     func add<Element: TableElement>(_ logits: UnsafeMutableBufferPointer<Element>) throws {
       var workspace = try BiasWorkspace()
       try unsafe call.kernels.addBiasGradient(
-        found.table, logitsGradient: UnsafeBufferPointer(logits), shape: call.shape,
+        bias, logitsGradient: UnsafeBufferPointer(logits), shape: call.shape,
         queries: call.queries, keys: call.keys, mask: call.mask, workspace: &workspace,
         into: &result)
     }

@@ -1,8 +1,9 @@
-// Safetensors and NumPy files behind handles. Names and shapes that C sees lie in memory that the handle's
+// Safetensors files behind handles, one or the shards of an index. Names and shapes that C sees lie in memory that the handle's
 // object keeps.
 
 public import CEmbedKernel
 internal import EmbedKernel
+internal import EmbedModels
 
 /// Memory for texts and shapes, released with its object.
 @safe final class KeptMemory {
@@ -40,56 +41,108 @@ private let safetensorsTypes: [(code: Int, type: SafetensorsType)] = [
   (EK_DTYPE_BOOL, .bool),
 ]
 
-private let numPyTypes: [(code: Int, type: NumPyElementType)] = [
-  (EK_DTYPE_FLOAT32, .float32), (EK_DTYPE_FLOAT16, .float16), (EK_DTYPE_BFLOAT16, .bfloat16),
-  (EK_DTYPE_FLOAT64, .float64), (EK_DTYPE_INT8, .int8), (EK_DTYPE_INT16, .int16),
-  (EK_DTYPE_INT32, .int32), (EK_DTYPE_INT64, .int64), (EK_DTYPE_UINT8, .uint8),
-  (EK_DTYPE_UINT16, .uint16), (EK_DTYPE_UINT32, .uint32), (EK_DTYPE_UINT64, .uint64),
-  (EK_DTYPE_BOOL, .bool),
-]
-
-private func unknownType(_ code: Int32) -> CallError {
+func unknownType(_ code: Int32) -> CallError {
   .option("dtype", value: Int(code), expected: "one of EK_DTYPE_...")
 }
 
 // MARK: Safetensors
 
-/// An open file.
+/// An open file, or the files that an index lists.
 @safe final class SafetensorsObject: Handled {
   static let kind: UInt32 = 7
 
-  let file: Safetensors
+  let path: String
   let metadata: [(key: UnsafePointer<CChar>, value: UnsafePointer<CChar>)]
   let tensors: [ek_tensor]
+  let names: [String]
   let indices: [String: Int]
+  private let files: [OpenFile]
   private let memory: KeptMemory
 
-  init(_ path: String) throws {
+  /// A file for as long as the object lives.
+  fileprivate final class OpenFile {
+    let file: Safetensors
+    init(_ path: String) throws { file = try Safetensors(contentsOf: path, access: .mapped) }
+  }
+
+  /// The tensors of a file by name, each name once.
+  private struct Contents {
+    let file: OpenFile
+    let entries: [String: SafetensorsEntry]
+
+    init(_ path: String) throws {
+      file = try OpenFile(path)
+      entries = Dictionary(file.file.header.tensors.map { ($0.name, $0) }) { first, _ in first }
+    }
+  }
+
+  init(_ given: String) throws {
     let memory = KeptMemory()
-    let file = try Safetensors(contentsOf: path, access: .mapped)
+    let model = try SafetensorsModel(contentsOf: given)
+    var shards: [String: Contents] = [:]
+    var order: [Contents] = []
     var tensors: [ek_tensor] = unsafe []
     var indices: [String: Int] = [:]
-    for entry in file.header.tensors {
-      let bytes = try file.bytes(of: entry.name)
-      var tensor = unsafe ek_tensor()
-      unsafe tensor.name = memory.text(entry.name)
-      unsafe tensor.dtype = Int32(
-        safetensorsTypes.first { $0.type == entry.type }?.code ?? EK_DTYPE_OTHER)
-      unsafe tensor.rank = Int32(entry.shape.count)
-      unsafe tensor.shape = memory.shape(entry.shape)
-      unsafe tensor.data = bytes.withUnsafeBytes { $0.baseAddress }
-      unsafe tensor.bytes = Int64(entry.byteCount)
-      unsafe tensor.dtype_name = memory.text(entry.type.rawValue)
-      indices[entry.name] = unsafe tensors.count
-      unsafe tensors.append(tensor)
+    for name in model.names {
+      let path = try model.file(of: name)
+      let shard: Contents
+      if let open = shards[path] {
+        shard = open
+      } else {
+        shard = try Contents(path)
+        shards[path] = shard
+        order.append(shard)
+      }
+      guard let entry = shard.entries[name] else {
+        throw SafetensorsError.missingTensor(
+          path: path, expected: [name], found: shard.file.file.names)
+      }
+      indices[name] = unsafe tensors.count
+      unsafe tensors.append(try tensor(entry, shard.file, memory))
     }
-    let pairs = file.header.metadata.sorted { $0.key < $1.key }
-    unsafe metadata = pairs.map { unsafe (memory.text($0.key), memory.text($0.value)) }
+    if order.isEmpty, !model.path.hasSuffix(".json") { order.append(try Contents(model.path)) }
+    // What shards say alike, and what one of them says alone.
+    var pairs: [String: String?] = [:]
+    for shard in order {
+      for (key, value) in shard.file.file.header.metadata {
+        if let said = pairs[key], said != value {
+          pairs[key] = .some(nil)
+        } else {
+          pairs[key] = value
+        }
+      }
+    }
+    let agreed = pairs.compactMap { key, value in value.map { (key, $0) } }.sorted { $0.0 < $1.0 }
+    unsafe metadata = agreed.map { unsafe (memory.text($0.0), memory.text($0.1)) }
     unsafe self.tensors = tensors
     self.indices = indices
     self.memory = memory
-    self.file = file
+    names = model.names
+    path = model.path
+    files = order.map(\.file)
   }
+}
+
+/// Where a tensor lies, for as long as its file is open.
+private func address(of name: String, in file: borrowing Safetensors) throws -> UnsafeRawPointer? {
+  let bytes = try file.bytes(of: name)
+  return unsafe bytes.withUnsafeBytes { $0.baseAddress }
+}
+
+/// An entry as C sees it.
+private func tensor(
+  _ entry: SafetensorsEntry, _ file: borrowing SafetensorsObject.OpenFile, _ memory: KeptMemory
+) throws -> ek_tensor {
+  var tensor = unsafe ek_tensor()
+  unsafe tensor.name = memory.text(entry.name)
+  unsafe tensor.dtype = Int32(
+    safetensorsTypes.first { $0.type == entry.type }?.code ?? EK_DTYPE_OTHER)
+  unsafe tensor.rank = Int32(entry.shape.count)
+  unsafe tensor.shape = memory.shape(entry.shape)
+  unsafe tensor.data = try address(of: entry.name, in: file.file)
+  unsafe tensor.bytes = Int64(entry.byteCount)
+  unsafe tensor.dtype_name = memory.text(entry.type.rawValue)
+  return unsafe tensor
 }
 
 /// Documented in embedkernel.h.
@@ -140,19 +193,9 @@ public func ek_safetensors_find(
     let place = try unsafe place(of: tensor, "tensor")
     let name = try unsafe text(name, "name")
     guard let index = found.indices[name] else {
-      throw fault(of: found.file, name)
+      throw SafetensorsError.missingTensor(path: found.path, expected: [name], found: found.names)
     }
     unsafe place.pointee = found.tensors[index]
-  }
-}
-
-/// Why a file has no tensor of a name: its own error names those nearest to it.
-private func fault(of file: borrowing Safetensors, _ name: String) -> any Error {
-  do {
-    let bytes = try file.bytes(of: name)
-    return CallError.missing(name, path: file.path, message: "\(name): \(bytes.byteCount) bytes")
-  } catch {
-    return error
   }
 }
 
@@ -191,7 +234,7 @@ public func ek_safetensors_destroy(_ file: OpaquePointer?) {
 }
 
 /// The shape of an array of C's.
-private func shape(
+func shape(
   _ sizes: UnsafePointer<Int64>?, _ rank: Int32, _ name: StaticString
 ) throws -> [Int] {
   guard rank >= 0, rank <= mostDimensions else {
@@ -267,116 +310,5 @@ public func ek_safetensors_write(
       try writer.write(tensor.name, bytes: unsafe RawSpan(_unsafeBytes: bytes))
     }
     try writer.commit()
-  }
-}
-
-// MARK: NumPy
-
-/// An open array.
-@safe final class NumPyObject: Handled {
-  static let kind: UInt32 = 8
-
-  /// Keeps the array's memory.
-  private let owner: AnyObject
-  private let memory = KeptMemory()
-  let tensor: ek_tensor
-
-  private final class Owner<Element: FileElement> {
-    let array: NumPyArray<Element>
-    init(_ array: consuming NumPyArray<Element>) { self.array = array }
-  }
-
-  init(_ path: String) throws {
-    let header = try NumPyHeader(contentsOf: path)
-    var found: (owner: AnyObject, data: UnsafeRawPointer?)
-    func open<Element: FileElement>(_ type: Element.Type) throws {
-      let array = try NumPyArray<Element>(contentsOf: path, access: .mapped)
-      let owner = Owner(array)
-      unsafe found = (
-        owner,
-        owner.array.withUnsafeBufferPointer { unsafe $0.baseAddress.map(UnsafeRawPointer.init) }
-      )
-    }
-    unsafe found = (memory, nil)
-    switch header.elementType {
-    case .float32: try open(Float.self)
-    case .float16: try open(Half.self)
-    case .bfloat16: try open(BFloat16.self)
-    case .float64: try open(Double.self)
-    case .int8: try open(Int8.self)
-    case .int16: try open(Int16.self)
-    case .int32: try open(Int32.self)
-    case .int64: try open(Int64.self)
-    case .uint8: try open(UInt8.self)
-    case .uint16: try open(UInt16.self)
-    case .uint32: try open(UInt32.self)
-    case .uint64: try open(UInt64.self)
-    case .bool:
-      throw NumPyError.unsupportedElementType(path: path, descriptor: "|b1")
-    }
-    var tensor = unsafe ek_tensor()
-    unsafe tensor.name = memory.text("")
-    unsafe tensor.dtype = Int32(
-      numPyTypes.first { $0.type == header.elementType }?.code ?? EK_DTYPE_OTHER)
-    unsafe tensor.rank = Int32(header.shape.count)
-    unsafe tensor.shape = memory.shape(header.shape)
-    unsafe tensor.data = found.data
-    unsafe tensor.bytes = Int64(header.dataByteCount)
-    unsafe tensor.dtype_name = memory.text("\(header.elementType)")
-    unsafe self.tensor = tensor
-    owner = unsafe found.owner
-  }
-}
-
-/// Documented in embedkernel.h.
-@c @implementation
-public func ek_npy_open(
-  _ path: UnsafePointer<CChar>?, _ file: UnsafeMutablePointer<OpaquePointer?>?,
-  _ array: UnsafeMutablePointer<ek_tensor>?
-) -> Int32 {
-  attempt {
-    let place = try unsafe place(of: file, "file")
-    let described = try unsafe EmbedKernelABI.place(of: array, "array")
-    let made = try NumPyObject(unsafe text(path, "path"))
-    unsafe place.pointee = try makeHandle(made)
-    unsafe described.pointee = made.tensor
-  }
-}
-
-/// Documented in embedkernel.h.
-@c @implementation
-public func ek_npy_destroy(_ file: OpaquePointer?) { unsafe destroy(file, NumPyObject.self) }
-
-/// Documented in embedkernel.h.
-@c @implementation
-public func ek_npy_write(
-  _ path: UnsafePointer<CChar>?, _ data: UnsafeRawPointer?, _ dtype: Int32, _ rank: Int32,
-  _ sizes: UnsafePointer<Int64>?
-) -> Int32 {
-  attempt {
-    let path = try unsafe text(path, "path")
-    let shape = try unsafe shape(sizes, rank, "shape")
-    var count = 1
-    for size in shape { count = try elementCount("array", count, size) }
-    func write<Element: FileElement>(_ type: Element.Type) throws {
-      let elements = try unsafe readable(
-        data?.assumingMemoryBound(to: type), count, "data")
-      try unsafe NumPyFile.write(elements, shape: shape, to: path)
-    }
-    switch Int(dtype) {
-    case EK_DTYPE_FLOAT32: try write(Float.self)
-    case EK_DTYPE_FLOAT16: try write(Half.self)
-    case EK_DTYPE_BFLOAT16: try write(BFloat16.self)
-    case EK_DTYPE_FLOAT64: try write(Double.self)
-    case EK_DTYPE_INT8: try write(Int8.self)
-    case EK_DTYPE_INT16: try write(Int16.self)
-    case EK_DTYPE_INT32: try write(Int32.self)
-    case EK_DTYPE_INT64: try write(Int64.self)
-    case EK_DTYPE_UINT8: try write(UInt8.self)
-    case EK_DTYPE_UINT16: try write(UInt16.self)
-    case EK_DTYPE_UINT32: try write(UInt32.self)
-    case EK_DTYPE_UINT64: try write(UInt64.self)
-    default: throw unknownType(dtype)
-    }
   }
 }

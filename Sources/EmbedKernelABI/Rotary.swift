@@ -34,6 +34,22 @@ public func ek_rotary_create(
   }
 }
 
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_rotary_create_scaled(
+  _ headDim: Int64, _ rotaryDim: Int64, _ base: Double, _ layout: Int32,
+  _ scaling: UnsafePointer<ek_rotary_scaling>?, _ rotary: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: rotary, "rotary")
+    let made = try RotaryEmbedding(
+      headDim: Int(headDim), rotaryDim: rotaryDim == 0 ? nil : Int(rotaryDim), base: base,
+      layout: choice(layout, .halves, .interleaved, name: "layout"),
+      scaling: unsafe EmbedKernelABI.scaling(required(scaling, "scaling")))
+    unsafe place.pointee = try makeHandle(RotaryObject(made))
+  }
+}
+
 /// So many bytes of UTF-8.
 func text(
   _ characters: UnsafePointer<CChar>?, _ length: Int, _ name: StaticString

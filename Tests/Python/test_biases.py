@@ -1,4 +1,4 @@
-"""ALiBi and T5's buckets against their formulas."""
+"""Biases against their formulas."""
 
 import pickle
 
@@ -96,3 +96,140 @@ def test_refusals():
     logits.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         ek.ALiBi(2).add(logits)
+
+
+# Schemes with parameters
+
+
+def distances(queries, keys, offset):
+    return offset + np.arange(queries)[:, None] - np.arange(keys)
+
+
+def kerple(weights, kernel, n):
+    p, a = (np.maximum(0.01, row.astype(np.float64))[:, None, None] for row in weights)
+    if kernel == "power":
+        return -a * np.abs(n) ** np.minimum(2, p)
+    return -p * np.log1p(a * np.abs(n))
+
+
+def fire(weights, heads, width, threshold, epsilon, queries, n):
+    weights = weights.astype(np.float64)
+    w1, b1, rest = weights[:width], weights[width : 2 * width], weights[2 * width :]
+    w2, b2 = rest[: heads * width].reshape(heads, width), rest[heads * width : -2]
+    c, limit = abs(weights[-2]), abs(weights[-1] * threshold)
+    x = np.log1p(c * np.maximum(0, n)) / (np.log1p(c * np.maximum(queries, limit))[:, None] + epsilon)
+    hidden = np.maximum(0, w1 * x[..., None] + b1)
+    return np.einsum("hw,qkw->hqk", w2, hidden) + b2[:, None, None]
+
+
+def swin(weights, rows, columns):
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    place = (row[:, None] - row + rows - 1) * (2 * columns - 1) + column[:, None] - column + columns - 1
+    return weights.astype(np.float64)[place].transpose(2, 0, 1)
+
+
+@given(st.sampled_from(["logarithmic", "power"]), st.integers(1, 5), st.booleans(), st.integers(0, 20))
+def test_kerple(kernel, heads, causal, seed):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.1, 1.5, (2, heads)).astype(np.float32)
+    bias = ek.KERPLE(weights, kernel=kernel)
+    written = bias.write(6, 9, query_offset=3)
+    assert np.allclose(written[0], kerple(weights, kernel, distances(6, 9, 3)), rtol=1e-5, atol=1e-5)
+    check_training(bias, rng, lambda weights: kerple(weights, kernel, distances(5, 5, 0)), causal)
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(0, 20))
+def test_fire(heads, width, seed):
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_normal(2 * width + heads * width + heads + 2).astype(np.float32)
+    bias = ek.FIRE(weights, heads, width=width, initial_threshold=4.0, epsilon=0.1)
+    n = distances(6, 9, 3)
+    expected = fire(weights, heads, width, 4.0, 0.1, 3 + np.arange(6), n)
+    assert np.allclose(bias.write(6, 9, query_offset=3)[0], expected, rtol=1e-4, atol=1e-4)
+    check_training(
+        bias, rng, lambda weights: fire(weights, heads, width, 4.0, 0.1, np.arange(5), distances(5, 5, 0)), True)
+
+
+def test_sandwich():
+    n = distances(6, 9, 3)
+    frequencies = 100.0 ** (-2 * np.arange(1, 5) / 8)
+    cosines = (np.cos(n[..., None] * frequencies) - 1).sum(-1)
+    expected = cosines * 3 / (8 * np.arange(1, 4))[:, None, None]
+    bias = ek.Sandwich(3, dim=8, base=100.0)
+    assert np.allclose(bias.write(6, 9, query_offset=3)[0], expected, atol=1e-5)
+    again = pickle.loads(pickle.dumps(bias))
+    assert repr(again) == repr(bias) and np.array_equal(again.write(4), bias.write(4))
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.integers(0, 20))
+def test_swin(rows, columns, heads, seed):
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_normal(((2 * rows - 1) * (2 * columns - 1), heads)).astype(np.float32)
+    bias = ek.SwinBias(weights, rows, columns)
+    assert np.allclose(bias.write(rows * columns)[0], swin(weights, rows, columns), atol=1e-6)
+    check_training(bias, rng, lambda weights: swin(weights, rows, columns), False)
+
+
+def check_training(bias, rng, formula, causal):
+    """The gradient against differences of the formula, and that new weights are taken and kept."""
+    weights = bias.weights
+    values = formula(weights)
+    upstream = rng.standard_normal((2, *values.shape)).astype(np.float32)
+    seen = np.tril(np.ones(values.shape[1:])) if causal else np.ones(values.shape[1:])
+    found = bias.backward(upstream, causal=causal)
+    assert found.shape == weights.shape
+    summed = (upstream.astype(np.float64).sum(0) * seen)
+
+    def loss(weights):
+        return (formula(weights) * summed).sum()
+
+    flat = weights.reshape(-1).astype(np.float64)
+    for i in rng.choice(flat.size, min(4, flat.size), replace=False):
+        step = 1e-5
+        high, low = flat.copy(), flat.copy()
+        high[i] += step
+        low[i] -= step
+        difference = (loss(high.reshape(weights.shape)) - loss(low.reshape(weights.shape))) / (2 * step)
+        # A kink of the formula may lie between the two.
+        second = (loss(high.reshape(weights.shape)) - 2 * loss(weights.astype(np.float64)) +
+                  loss(low.reshape(weights.shape))) / step
+        if abs(second) < 1e-2:
+            assert found.reshape(-1)[i] == pytest.approx(difference, rel=2e-3, abs=2e-3)
+    doubled = bias.backward(upstream, out=found.copy(), causal=causal)
+    assert np.allclose(doubled, 2 * found, rtol=1e-4, atol=1e-4)
+    size = values.shape[-1]
+    bias.weights = weights * np.float32(1.25)
+    assert np.allclose(bias.write(size)[0], formula(weights * np.float32(1.25)), rtol=1e-4, atol=1e-4)
+    again = pickle.loads(pickle.dumps(bias))
+    assert repr(again) == repr(bias) and np.array_equal(again.write(size), bias.write(size))
+
+
+def test_schemes_that_are_refused():
+    for wrong in (
+        lambda: ek.KERPLE(np.ones((3, 2), np.float32)),
+        lambda: ek.KERPLE(np.ones((2, 2), np.float32), kernel="cubic"),
+        lambda: ek.FIRE(np.ones(3, np.float32), 2, width=4),
+        lambda: ek.FIRE(np.ones(2 * 4 + 2 * 4 + 2 + 2, np.float32), 2, width=4, initial_threshold=0.0),
+        lambda: ek.FIRE(np.full(2 * 4 + 2 * 4 + 2 + 2, np.nan, np.float32), 2, width=4),
+        lambda: ek.FIRE(np.ones(0, np.float32), 0, width=4),
+        lambda: ek.Sandwich(0),
+        lambda: ek.Sandwich(2, dim=7),
+        lambda: ek.Sandwich(2, base=-1.0),
+        lambda: ek.SwinBias(np.ones((9, 2), np.float32), 2, 3),
+        lambda: ek.SwinBias(np.ones((9, 2), np.float32), 0, 2),
+    ):
+        with pytest.raises(ValueError):
+            wrong()
+    with pytest.raises(TypeError):
+        ek.KERPLE(np.ones((2, 2)))
+    # Weights that are refused leave the old ones.
+    bias = ek.FIRE(np.ones(2 * 4 + 2 * 4 + 2 + 2, np.float32), 2, width=4)
+    before = bias.write(3)
+    with pytest.raises(ValueError, match="finite"):
+        bias.weights = np.full_like(bias.weights, np.inf)
+    assert np.array_equal(bias.write(3), before)
+    with pytest.raises(ValueError, match="head"):
+        bias.write(3, out=np.empty((1, 3, 3, 3), np.float32))
+    with pytest.raises(ValueError, match="weights|unsupported|parameters"):
+        ek._core.bias_backward(
+            ek.ALiBi(2)._handle, np.ones((1, 2, 3, 3), np.float32), np.ones((2, 2), np.float32))

@@ -47,6 +47,52 @@ def test_the_format(tmp_path):
         ek.load(tmp_path / "x", names=["wte"])
 
 
+def sharded(folder, shards, *, index=None, total=None):
+    """Writes shards and their index; returns the index's path."""
+    mapping = {}
+    for name, tensors in shards.items():
+        ek.save(folder / name, tensors, metadata={"format": "pt", "shard": name})
+        mapping |= {tensor: name for tensor in tensors}
+    path = folder / "model.safetensors.index.json"
+    path.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": mapping | (index or {})}))
+    return path
+
+
+def test_shards(tmp_path, rng):
+    first = {"b": rng.standard_normal((3, 2)).astype(np.float32), "a": np.arange(5)}
+    second = {"c": np.ones(4, ml_dtypes.bfloat16)}
+    path = sharded(tmp_path, {"model-00001-of-00002.safetensors": first, "model-00002-of-00002.safetensors": second})
+    for place in (path, tmp_path):
+        found = ek.load(place)
+        assert list(found) == ["b", "a", "c"]
+        for name, array in (first | second).items():
+            assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+    # What the shards agree on.
+    assert ek.load_metadata(path) == {"format": "pt"}
+    gc.collect()
+    assert np.array_equal(ek.load(path, names=["c"])["c"], second["c"])
+    with pytest.raises(KeyError, match="wte"):
+        ek.load(path, names=["wte"])
+
+
+def test_broken_shards(tmp_path):
+    weights = {"a": np.zeros(3, np.float32)}
+    with pytest.raises(KeyError, match="gone"):
+        ek.load(sharded(tmp_path, {"x.safetensors": weights}, index={"gone": "x.safetensors"}))
+    with pytest.raises(FileNotFoundError):
+        ek.load(sharded(tmp_path, {"x.safetensors": weights}, index={"b": "none.safetensors"}))
+    for outside in ("../x.safetensors", "/etc/passwd", "", "a/../../x", "x\0y", 3):
+        with pytest.raises(ValueError, match="shard|weight_map|'b'"):
+            ek.load(sharded(tmp_path, {"x.safetensors": weights}, index={"b": outside}))
+    for text in ("", "{}", "[]", '{"weight_map": []}', '{"weight_map": {"a": '):
+        (tmp_path / "model.safetensors.index.json").write_text(text)
+        with pytest.raises(ValueError):
+            ek.load(tmp_path / "model.safetensors.index.json")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="model.safetensors"):
+        ek.load(tmp_path / "empty")
+
+
 def test_arrays_outlive_the_call(tmp_path):
     ek.save(tmp_path / "x", {"w": np.arange(100000, dtype=np.float32)})
     array = ek.load(tmp_path / "x")["w"]
@@ -68,7 +114,7 @@ def test_what_lies_differently(tmp_path):
     assert not (tmp_path / "y").exists()
 
 
-@pytest.mark.parametrize("dtype", TYPES[:12])
+@pytest.mark.parametrize("dtype", TYPES[:13])
 def test_npy(tmp_path, dtype):
     array = np.asarray([[1, 0, 1]]).astype(np.dtype(dtype))
     ek.save_npy(tmp_path / "x.npy", array)

@@ -42,6 +42,25 @@ def test_positions(sizes, sparse):
     assert np.allclose(found.positions, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", FLOATS[1:])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_gradients_of_16_bits_are_widened(dtype, sparse, rng):
+    ids = rng.integers(0, 9, (3, 4))
+    gradient = rng.standard_normal((3, 4, 5)).astype(np.float32).astype(dtype)
+    found = ek.backward(gradient, ids, 9, sparse=sparse, maximum=4)
+    expected = ek.backward(gradient.astype(np.float32), ids, 9, sparse=sparse, maximum=4)
+    if sparse:
+        assert np.array_equal(found.tokens.rows, expected.tokens.rows)
+        assert np.array_equal(found.tokens.values, expected.tokens.values)
+    else:
+        assert np.array_equal(found.tokens, expected.tokens)
+    assert np.array_equal(found.positions, expected.positions) and found.positions.dtype == np.float32
+    empty = ek.backward(gradient[:0], ids[:0], 9, sparse=False)
+    assert not empty.tokens.any()
+    with pytest.raises(TypeError, match="float64"):
+        ek.backward(gradient.astype(np.float64), ids, 9)
+
+
 def test_into_arrays(rng):
     ids, gradient = rng.integers(0, 9, (3, 4)), table_of(rng, 12, 5).reshape(3, 4, 5)
     fresh = ek.backward(gradient, ids, 9, sparse=False, maximum=4)
@@ -123,6 +142,8 @@ def test_tied_head(rng):
     assert np.allclose(twice, 2 * sums, atol=1e-5)
     with pytest.raises(ValueError):
         ek.tied_logits(hidden, table[:, :7].copy())
+    with pytest.raises(ValueError, match="C-contiguous"):
+        ek.tied_logits(hidden, np.asfortranarray(table))
 
 
 @given(st.sampled_from(FLOATS), st.sampled_from(FLOATS), st.integers(0, 50))

@@ -70,6 +70,85 @@ def test_from_config(tmp_path, rng):
     assert ek.Rotary.layer_types(scaled) == []
 
 
+FACTORS = {"short_factor": [1.0 + i / 8 for i in range(8)], "long_factor": [2.0 + i for i in range(8)]}
+
+
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"rope_type": "default"},
+        {"rope_type": "linear", "factor": 4.0},
+        {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 128},
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "attention_factor": 1.25,
+         "beta_fast": 16.0, "beta_slow": 2.0, "truncate": False},
+        {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+         "original_max_position_embeddings": 64},
+        {"rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 32, **FACTORS},
+    ],
+    ids=lambda scaling: "-".join(map(str, list(scaling.values())[:3])),
+)
+@pytest.mark.parametrize("positions", [9, 200])
+def test_scalings_are_those_of_a_model(scaling, positions):
+    """As `from_config` has them, which is tested against the transformers library."""
+    config = {**LLAMA, "rope_scaling": scaling}
+    if scaling["rope_type"] == "longrope":
+        config |= {"max_position_embeddings": 128, "original_max_position_embeddings": 32, "model_type": "phi3"}
+    named = ek.Rotary(16, base=10000.0, scaling=scaling)
+    model = ek.Rotary.from_config(config)
+    assert named.attention_factor == model.attention_factor
+    for found, expected in zip(named.rows(positions), model.rows(positions)):
+        assert np.array_equal(found, expected)
+    x = np.random.default_rng(1).standard_normal((1, 2, positions, 16)).astype(np.float32)
+    assert np.array_equal(named.rotate(x), model.rotate(x))
+    again = pickle.loads(pickle.dumps(named))
+    assert np.array_equal(again.rotate(x), named.rotate(x))
+
+
+def test_scalings_by_their_formulas():
+    places = np.arange(7)[:, None]
+    angles = 100.0 ** (-np.arange(0, 8, 2) / 8)
+
+    def cosines(**scaling):
+        return ek.Rotary(8, base=100.0, scaling=scaling).rows(7)[0]
+
+    stretched = (100.0 * 3 ** (8 / 6)) ** (-np.arange(0, 8, 2) / 8)
+    assert np.allclose(cosines(rope_type="ntk", factor=3.0), np.cos(places * stretched), atol=1e-6)
+    half = np.where(np.arange(4) < 2, angles / 2, 0)
+    assert np.allclose(
+        cosines(rope_type="proportional", partial_rotary_factor=0.5, factor=2.0), np.cos(places * half), atol=1e-6)
+    parts = cosines(rope_type="ntk-by-parts", factor=4.0, original_max_position_embeddings=64)
+    yarn = ek.Rotary(
+        8, base=100.0, scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64})
+    assert yarn.attention_factor == pytest.approx(0.1 * np.log(4) + 1)
+    assert np.allclose(yarn.rows(7)[0], parts * yarn.attention_factor, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "scaling, message",
+    [
+        ({"rope_type": "wild"}, "rope_type is 'wild'"),
+        ({}, "rope_type is None"),
+        ({"rope_type": "linear"}, "factor is missing"),
+        ({"rope_type": "linear", "factor": 2.0, "beta_fast": 3.0}, "beta_fast is no number"),
+        ({"rope_type": "linear", "factor": 0.0}, "factor"),
+        ({"rope_type": "linear", "factor": float("inf")}, "factor"),
+        ({"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 64.5}, "whole"),
+        ({"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 0}, "trained"),
+        ({"rope_type": "longrope", "factor": 2.0, "original_max_position_embeddings": 8, "short_factor": [1.0],
+          "long_factor": [1.0, 2.0]}, "long_factors has 2"),
+        ({"rope_type": "longrope", "factor": 2.0, "original_max_position_embeddings": 8, "short_factor": [1.0],
+          "long_factor": [1.0]}, "factors"),
+        ({"rope_type": "proportional", "partial_rotary_factor": 1.5}, "proportion"),
+        ({"rope_type": "llama3", "factor": 2.0, "original_max_position_embeddings": 64, "low_freq_factor": 5.0},
+         "[hH]igh"),
+    ],
+)
+def test_scalings_that_are_refused(scaling, message):
+    with pytest.raises(ValueError, match=message):
+        ek.Rotary(8, scaling=scaling)
+
+
 def test_refusals(tmp_path, rng):
     with pytest.raises(FileNotFoundError):
         ek.Rotary.from_config(tmp_path / "none.json")

@@ -529,7 +529,8 @@ typedef struct ek_backward_options {
  *      token_gradient[ids[n], :]      (+)= gradient_scale * scale * output_gradient[n, :]
  *      position_gradient[place(n), :] (+)= gradient_scale * output_gradient[n, :]
  *
- *  \param output_gradient     (B, T, D).
+ *  \param output_gradient     (B, T, D). One of 16-bit elements goes through `ek_convert` first,
+ * which is exact.
  *  \param token_gradient      (V, D), or NULL for none.
  *  \param position_gradient   (maximum, D), or NULL for none.
  *  Errors: as `ek_embed`; EK_ERROR_OVERLAPPING_MEMORY between the three. Keeps working memory for
@@ -965,6 +966,77 @@ enum { EK_ROTATE_FORWARD = 0, EK_ROTATE_BACKWARD = 1 };
 int32_t ek_rotary_create(int64_t head_dim, int64_t rotary_dim, double base, int32_t layout,
                          ek_rotary **rotary);
 
+/** How the angles of a rotation are set for contexts longer than those of training. */
+enum {
+  EK_SCALING_NONE = 0,
+  /** Positions divided by `factor`. */
+  EK_SCALING_LINEAR = 1,
+  /** A larger base, by `factor`. */
+  EK_SCALING_NTK = 2,
+  /** A base that grows with the length past `trained_length`, which is whole. */
+  EK_SCALING_DYNAMIC = 3,
+  /** NTK-by-parts with an attention factor: `factor`, `trained_length`, `fast_turns`, `slow_turns`,
+   *  `ramp`, `attention_factor`. */
+  EK_SCALING_YARN = 4,
+  /** The same without one. */
+  EK_SCALING_NTK_BY_PARTS = 5,
+  /** Llama 3.1's: `factor`, `trained_length`, `low_frequency_factor`, `high_frequency_factor`. */
+  EK_SCALING_LLAMA3 = 6,
+  /** A divisor a pair within `trained_length`, which is whole, and one beyond: `short_factors`,
+   *  `long_factors`, `factor` (of the lengths), `attention_factor`. */
+  EK_SCALING_LONGROPE = 7,
+  /** Only the first `proportion` of the pairs turn, divided by `factor`. */
+  EK_SCALING_PROPORTIONAL = 8
+};
+/** Where the ramp of NTK-by-parts starts and ends: at whole pairs, or where the formula says. */
+enum { EK_RAMP_WHOLE_PAIRS = 0, EK_RAMP_EXACT = 1 };
+
+/** A scaling's numbers. What a kind does not name is not looked at; NaN stands for the usual
+ *  number: 32 and 1 turns, 1 and 4, the attention factor that the method infers, for PROPORTIONAL a
+ *  factor of 1. `factor` and `trained_length` have none. */
+typedef struct ek_rotary_scaling {
+  /** sizeof(ek_rotary_scaling) */
+  size_t struct_size;
+  /** EK_SCALING_... */
+  int32_t kind;
+  /** EK_RAMP_... */
+  int32_t ramp;
+  double factor;
+  double trained_length;
+  double attention_factor;
+  double fast_turns;
+  double slow_turns;
+  double low_frequency_factor;
+  double high_frequency_factor;
+  double proportion;
+  /** `factor_count` each, one a pair; copied. */
+  const double *short_factors;
+  const double *long_factors;
+  int64_t factor_count;
+} ek_rotary_scaling;
+
+#define EK_ROTARY_SCALING_INIT \
+  {sizeof(ek_rotary_scaling),  \
+   EK_SCALING_NONE,            \
+   EK_RAMP_WHOLE_PAIRS,        \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   EK_USUAL,                   \
+   NULL,                       \
+   NULL,                       \
+   0}
+
+/** Makes a rotation with a scaling; the other arguments are those of `ek_rotary_create`.
+ *  Errors: those of it; EK_ERROR_INVALID_OPTION for a kind that is not known;
+ *  EK_ERROR_WRONG_ELEMENT_COUNT for factors that are not one a pair. */
+int32_t ek_rotary_create_scaled(int64_t head_dim, int64_t rotary_dim, double base, int32_t layout,
+                                const ek_rotary_scaling *scaling, ek_rotary **rotary);
+
 /** Makes the rotation of a model from the text of its `config.json` as Hugging Face writes it, with
  * its scaling (linear, dynamic, YaRN, LongRoPE, llama3, ...).
  *
@@ -1059,7 +1131,39 @@ int32_t ek_bias_alibi(int64_t heads, const double *slopes, int32_t symmetric, ek
 int32_t ek_bias_t5(int64_t buckets, int64_t maximum_distance, int32_t bidirectional,
                    const float *weights, int64_t heads, ek_bias **bias);
 
-/** Takes new weights of a T5 bias, `count` = buckets * heads, after training moved them. */
+/** KERPLE's kernels of the distance's magnitude n: -p * ln(1 + a * n), or -a * n^p. */
+enum { EK_KERPLE_LOGARITHMIC = 0, EK_KERPLE_POWER = 1 };
+
+/** KERPLE.
+ *
+ *  \param kernel       EK_KERPLE_...
+ *  \param parameters   (2, heads), copied: p of each head, then a. Both are taken as at least 0.01,
+ * and p of the power kernel as at most 2. */
+int32_t ek_bias_kerple(int32_t kernel, const float *parameters, int64_t heads, ek_bias **bias);
+
+/** FIRE: a network of one hidden layer over ln(c * n + 1) / (ln(c * max(i, L) + 1) + epsilon), for
+ *  the distance n of query i.
+ *
+ *  \param width               Units of the hidden layer, such as 32.
+ *  \param initial_threshold   L before its trained factor, such as 512. \param epsilon such as
+ * 1e-6.
+ *  \param parameters          2 * width + heads * width + heads + 2 numbers, copied: w1 (width), b1
+ * (width), w2 (heads, width), b2 (heads), c, L's factor. */
+int32_t ek_bias_fire(int64_t heads, int64_t width, double initial_threshold, double epsilon,
+                     const float *parameters, ek_bias **bias);
+
+/** Sandwich: what sinusoids of `dim` numbers would add to a logit. Nothing is trained. */
+int32_t ek_bias_sandwich(int64_t heads, int64_t dim, double base, ek_bias **bias);
+
+/** Swin's bias of a window of rows and columns, row by row.
+ *
+ *  \param weights   ((2 * rows - 1) * (2 * columns - 1), heads), copied. */
+int32_t ek_bias_swin(int64_t rows, int64_t columns, const float *weights, int64_t heads,
+                     ek_bias **bias);
+
+/** Takes new weights of a bias of T5, KERPLE, FIRE or Swin, `count` as they were given, after
+ *  training moved them. Errors: EK_ERROR_UNSUPPORTED for a bias without; EK_ERROR_INVALID_VALUE for
+ *  weights that FIRE refuses, whose old ones stay. */
 int32_t ek_bias_set_weights(ek_bias *bias, const float *weights, int64_t count);
 
 /** Bits of a mask: which logits become minus infinity. */
@@ -1086,7 +1190,8 @@ int32_t ek_bias_write(const ek_bias *bias, void *output, int32_t dtype, int64_t 
 int32_t ek_bias_add(const ek_bias *bias, void *logits, int32_t dtype, int64_t batch, int64_t heads,
                     int64_t queries, int64_t keys, const ek_bias_options *options);
 
-/** Adds to `gradient`, (buckets, heads), that of a T5 bias's weights from that of the logits. */
+/** Adds to `gradient`, of the shape that the bias's weights were given in, theirs from that of the
+ *  logits. Errors: EK_ERROR_UNSUPPORTED for a bias without weights. */
 int32_t ek_bias_backward(const ek_bias *bias, const void *logits_gradient, int32_t dtype,
                          int64_t batch, int64_t heads, int64_t queries, int64_t keys,
                          float *gradient, const ek_bias_options *options);
@@ -1248,7 +1353,11 @@ typedef struct ek_tensor {
   const char *dtype_name;
 } ek_tensor;
 
-/** Opens a file and checks its header against its size. Errors: EK_ERROR_FILE_.... */
+/** Opens a file and checks its header against its size; or the shards that an index
+ *  (`model.safetensors.index.json`) lists, as one file: tensors in the index's order, metadata that
+ *  all shards agree on; or what a folder holds of the two. Errors: EK_ERROR_FILE_...;
+ * EK_ERROR_MODEL for a folder with neither and for a shard outside the index's folder;
+ * EK_ERROR_MISSING_TENSOR for one that the shard lacks. */
 int32_t ek_safetensors_open(const char *path, ek_safetensors **file);
 /** The number of tensors. */
 int32_t ek_safetensors_count(const ek_safetensors *file, int64_t *count);
@@ -1272,12 +1381,12 @@ int32_t ek_safetensors_write(const char *path, const ek_tensor *tensors, int64_t
 typedef struct ek_npy ek_npy;
 
 /** Opens an array. `array` gets its type, shape and mapped data, which live until it is destroyed.
- *  Arrays in Fortran's order and of big-endian machines and truth values are refused by name. */
+ *  Arrays of big-endian machines are refused by name; a matrix in Fortran's order is transposed. */
 int32_t ek_npy_open(const char *path, ek_npy **file, ek_tensor *array);
 void ek_npy_destroy(ek_npy *file);
 
-/** Writes an array, whole or not at all. `dtype` is any but BOOL and OTHER; BFLOAT16 as NumPy's
- * void of two bytes. */
+/** Writes an array, whole or not at all. `dtype` is any but OTHER; BFLOAT16 as NumPy's void of two
+ * bytes. */
 int32_t ek_npy_write(const char *path, const void *data, int32_t dtype, int32_t rank,
                      const int64_t *shape);
 

@@ -1,4 +1,4 @@
-// Biases of attention logits that follow from positions: ALiBi and T5's.
+// Biases of attention logits that follow from positions.
 #include "core.h"
 
 static const char *const bias_kind = "embedkernel.bias";
@@ -51,6 +51,79 @@ FUNCTION(bias_t5) {
     ek_bias *bias = NULL;
     int32_t code =
         ek_bias_t5(weights.shape[0], maximum, bidirectional, weights.data, weights.shape[1], &bias);
+    result = code == EK_OK ? bias_capsule(bias) : raise_last_error(code);
+  }
+  release(&weights);
+  return result;
+}
+
+FUNCTION(bias_kerple) {
+  static const char *const kernel_words[] = {"logarithmic", "power", NULL};
+  TAKES(bias_kerple, 1, 1, "parameters", "kernel");
+  view parameters;
+  int32_t kernel = EK_KERPLE_LOGARITHMIC;
+  if (!read_choice(values[1], "kernel", kernel_words, &kernel) ||
+      !read_array(values[0], "parameters", FLOAT32, &parameters))
+    return NULL;
+  PyObject *result = NULL;
+  const npy_intp shape[] = {2, -1};
+  if (has_shape(&parameters, "parameters", 2, shape)) {
+    ek_bias *bias = NULL;
+    int32_t code = ek_bias_kerple(kernel, parameters.data, parameters.shape[1], &bias);
+    result = code == EK_OK ? bias_capsule(bias) : raise_last_error(code);
+  }
+  release(&parameters);
+  return result;
+}
+
+FUNCTION(bias_fire) {
+  TAKES(bias_fire, 3, 3, "parameters", "heads", "width", "initial_threshold", "epsilon");
+  view parameters;
+  int64_t heads, width;
+  double threshold = 512, epsilon = 1e-6;
+  if (!read_int64(values[1], "heads", &heads) || !read_int64(values[2], "width", &width) ||
+      !read_optional_double(values[3], "initial_threshold", &threshold) ||
+      !read_optional_double(values[4], "epsilon", &epsilon) ||
+      !read_array(values[0], "parameters", FLOAT32, &parameters))
+    return NULL;
+  PyObject *result = NULL;
+  // Sizes that are no sizes are the library's to name, before it looks at the parameters.
+  bool sizes = heads > 0 && width > 0 && heads <= 1 << 20 && width <= 1 << 20;
+  const npy_intp shape[] = {sizes ? 2 * width + heads * width + heads + 2 : -1};
+  if (has_shape(&parameters, "parameters", 1, shape)) {
+    ek_bias *bias = NULL;
+    int32_t code = ek_bias_fire(heads, width, threshold, epsilon, parameters.data, &bias);
+    result = code == EK_OK ? bias_capsule(bias) : raise_last_error(code);
+  }
+  release(&parameters);
+  return result;
+}
+
+FUNCTION(bias_sandwich) {
+  TAKES(bias_sandwich, 1, 1, "heads", "dim", "base");
+  int64_t heads, dim = 128;
+  double base = 10000;
+  if (!read_int64(values[0], "heads", &heads) || !read_optional_int64(values[1], "dim", &dim) ||
+      !read_optional_double(values[2], "base", &base))
+    return NULL;
+  ek_bias *bias = NULL;
+  int32_t code = ek_bias_sandwich(heads, dim, base, &bias);
+  return code == EK_OK ? bias_capsule(bias) : raise_last_error(code);
+}
+
+FUNCTION(bias_swin) {
+  TAKES(bias_swin, 3, 3, "weights", "rows", "columns");
+  view weights;
+  int64_t rows, columns;
+  if (!read_int64(values[1], "rows", &rows) || !read_int64(values[2], "columns", &columns) ||
+      !read_array(values[0], "weights", FLOAT32, &weights))
+    return NULL;
+  PyObject *result = NULL;
+  bool sizes = rows > 0 && columns > 0 && rows <= 1 << 15 && columns <= 1 << 15;
+  const npy_intp shape[] = {sizes ? (2 * rows - 1) * (2 * columns - 1) : -1, -1};
+  if (has_shape(&weights, "weights", 2, shape)) {
+    ek_bias *bias = NULL;
+    int32_t code = ek_bias_swin(rows, columns, weights.data, weights.shape[1], &bias);
     result = code == EK_OK ? bias_capsule(bias) : raise_last_error(code);
   }
   release(&weights);
@@ -144,7 +217,7 @@ FUNCTION(bias_write) {
   return result;
 }
 
-/// Adds the gradient of a T5 bias's weights to `gradient`, (buckets, heads).
+/// Adds the gradient of a bias's weights to `gradient`, of their shape.
 FUNCTION(bias_backward) {
   TAKES(bias_backward, 3, 3, "bias", "logits_gradient", "gradient", BIAS_ARGUMENTS);
   bias_call call;

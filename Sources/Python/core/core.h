@@ -218,7 +218,7 @@ enum { WORTH_RELEASING = 64 * 1024 };
   EACH(optimizer_state) EACH(optimizer_set_step_count) EACH(rotary_create)                   \
   EACH(rotary_from_config)                                                                   \
   EACH(rotary_layer_types) EACH(rotary_info) EACH(rotary_rotate) EACH(rotary_rows)           \
-  EACH(bias_alibi) EACH(bias_t5) EACH(bias_set_weights) EACH(bias_write) EACH(bias_add)      \
+  EACH(bias_alibi) EACH(bias_t5) EACH(bias_kerple) EACH(bias_fire) EACH(bias_sandwich) EACH(bias_swin) EACH(bias_set_weights) EACH(bias_write) EACH(bias_add)      \
   EACH(bias_backward) EACH(layer_create) EACH(layer_load) EACH(layer_save) EACH(layer_table) \
   EACH(layer_forward) EACH(layer_gradient) EACH(layer_backward) EACH(layer_gradient_part)    \
   EACH(layer_gradient_clear) EACH(safetensors_open) EACH(safetensors_write) EACH(npy_open)   \

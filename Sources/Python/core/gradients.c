@@ -26,12 +26,36 @@ static void release_backward(backward *call) {
   release(&call->stands.numbers);
 }
 
+/// Reads the output's gradient; one of 16-bit elements as a copy in floats, which is exact.
+static bool read_output_gradient(PyObject *value, view *result) {
+  if (!read_array(value, "output_gradient", ANY_FLOAT, result)) return false;
+  if (result->type == FLOAT32) return true;
+  PyArrayObject *wide = new_array(result->ndim, result->shape, FLOAT32);
+  int32_t code = EK_OK;
+  if (wide != NULL && result->count > 0) {
+    WITHOUT_LOCK(result->count * 4,
+                 code = ek_convert(result->data, element_code(result->type), PyArray_DATA(wide),
+                                   EK_DTYPE_FLOAT32, result->count));
+  }
+  release(result);
+  if (wide == NULL) return false;
+  *result = (view){.data = PyArray_DATA(wide),
+                   .type = FLOAT32,
+                   .ndim = PyArray_NDIM(wide),
+                   .shape = PyArray_DIMS(wide),
+                   .count = PyArray_SIZE(wide),
+                   .array = wide,
+                   .made = (PyObject *)wide};
+  if (code != EK_OK) raise_last_error(code);
+  return code == EK_OK;
+}
+
 /// Reads `output_gradient`, `ids`, `vocabulary` and the values of BACKWARD_ARGUMENTS.
 static bool read_backward(PyObject **first, PyObject **rest, backward *call) {
   *call = (backward){.options = EK_BACKWARD_OPTIONS_INIT};
   ek_backward_options *options = &call->options;
   PyObject **more = rest + PLACE_COUNT;
-  if (!read_array(first[0], "output_gradient", FLOAT32, &call->gradient)) return false;
+  if (!read_output_gradient(first[0], &call->gradient)) return false;
   if (!read_batch(first[1], &call->tokens)) return false;
   call->tokens.shape[call->tokens.ndim - 1] = -1;
   if (!has_shape(&call->gradient, "output_gradient", call->tokens.ndim, call->tokens.shape))

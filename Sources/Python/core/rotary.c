@@ -14,19 +14,66 @@ static PyObject *rotary_capsule(ek_rotary *rotary) {
   return capsule;
 }
 
+/// The numbers of a scaling, which `read_scaling` reads in this order.
+#define SCALING_ARGUMENTS                                                                \
+  "scaling", "factor", "trained_length", "attention_factor", "fast_turns", "slow_turns", \
+      "low_frequency_factor", "high_frequency_factor", "proportion", "exact_ramp",       \
+      "short_factors", "long_factors"
+
+static const char *const scaling_words[] = {
+    "none",         "linear", "ntk",      "dynamic",      "yarn",
+    "ntk-by-parts", "llama3", "longrope", "proportional", NULL};
+
+/// Divisors of the pairs; `kept` keeps their memory.
+static bool read_divisors(PyObject *value, const char *name, PyArrayObject **kept,
+                          const double **divisors, int64_t *count) {
+  if (value == NULL) return true;
+  PyObject *array = PyArray_FROMANY(value, NPY_FLOAT64, 1, 1, NPY_ARRAY_CARRAY_RO);
+  if (array == NULL) return false;
+  *kept = (PyArrayObject *)array;
+  npy_intp found = PyArray_DIM(*kept, 0);
+  if (*count >= 0 && *count != found) {
+    PyErr_Format(PyExc_ValueError, "%s has %zd elements: expected as many as short_factors, %lld",
+                 name, found, (long long)*count);
+    return false;
+  }
+  *count = found;
+  *divisors = memory(*kept);
+  return true;
+}
+
 FUNCTION(rotary_create) {
-  TAKES(rotary_create, 1, 1, "head_dim", "rotary_dim", "base", "layout");
-  int64_t head_dim, rotary_dim = 0;
+  TAKES(rotary_create, 1, 1, "head_dim", "rotary_dim", "base", "layout", SCALING_ARGUMENTS);
+  int64_t head_dim, rotary_dim = 0, pairs = -1;
   double base = 10000;
   int32_t layout = EK_LAYOUT_HALVES;
-  if (!read_int64(values[0], "head_dim", &head_dim) ||
-      !read_optional_int64(values[1], "rotary_dim", &rotary_dim) ||
-      !read_optional_double(values[2], "base", &base) ||
-      !read_choice(values[3], "layout", layout_words, &layout))
-    return NULL;
+  ek_rotary_scaling scaling = EK_ROTARY_SCALING_INIT;
+  PyArrayObject *kept[] = {NULL, NULL};
+  PyObject **more = values + 4, *result = NULL;
   ek_rotary *rotary = NULL;
-  int32_t code = ek_rotary_create(head_dim, rotary_dim, base, layout, &rotary);
-  return code == EK_OK ? rotary_capsule(rotary) : raise_last_error(code);
+  if (read_int64(values[0], "head_dim", &head_dim) &&
+      read_optional_int64(values[1], "rotary_dim", &rotary_dim) &&
+      read_optional_double(values[2], "base", &base) &&
+      read_choice(values[3], "layout", layout_words, &layout) &&
+      read_choice(more[0], "scaling", scaling_words, &scaling.kind) &&
+      read_optional_double(more[1], "factor", &scaling.factor) &&
+      read_optional_double(more[2], "trained_length", &scaling.trained_length) &&
+      read_optional_double(more[3], "attention_factor", &scaling.attention_factor) &&
+      read_optional_double(more[4], "fast_turns", &scaling.fast_turns) &&
+      read_optional_double(more[5], "slow_turns", &scaling.slow_turns) &&
+      read_optional_double(more[6], "low_frequency_factor", &scaling.low_frequency_factor) &&
+      read_optional_double(more[7], "high_frequency_factor", &scaling.high_frequency_factor) &&
+      read_optional_double(more[8], "proportion", &scaling.proportion) &&
+      read_optional_bool(more[9], "exact_ramp", &scaling.ramp) &&
+      read_divisors(more[10], "short_factors", &kept[0], &scaling.short_factors, &pairs) &&
+      read_divisors(more[11], "long_factors", &kept[1], &scaling.long_factors, &pairs)) {
+    scaling.factor_count = pairs < 0 ? 0 : pairs;
+    int32_t code = ek_rotary_create_scaled(head_dim, rotary_dim, base, layout, &scaling, &rotary);
+    result = code == EK_OK ? rotary_capsule(rotary) : raise_last_error(code);
+  }
+  Py_XDECREF((PyObject *)kept[0]);
+  Py_XDECREF((PyObject *)kept[1]);
+  return result;
 }
 
 /// From a configuration's text, a string of UTF-8.

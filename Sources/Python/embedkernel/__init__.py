@@ -23,7 +23,7 @@ from ._core import (
     tied_backward,
     tied_logits,
 )
-from .biases import ALiBi, T5Bias
+from .biases import FIRE, KERPLE, ALiBi, Sandwich, SwinBias, T5Bias
 from .dlpack import dlpack
 from .errors import FileFormatError, OutOfRangeError
 from .files import load, load_metadata, load_npy, save, save_npy
@@ -36,13 +36,17 @@ from .text import Tokenizer, Windows, save_tokens
 
 __all__ = [
     "ALiBi",
+    "FIRE",
     "FileFormatError",
     "Gradients",
     "InputEmbedding",
+    "KERPLE",
     "LayerGradient",
     "OutOfRangeError",
     "Rotary",
     "RowGradient",
+    "Sandwich",
+    "SwinBias",
     "T5Bias",
     "Table",
     "Tokenizer",

@@ -40,18 +40,20 @@ def _array(facts: tuple[Any, ...], path: Path) -> npt.NDArray[Any]:
 
 
 def load(path: Path, *, names: list[str] | None = None, copy: bool = False) -> dict[str, npt.NDArray[Any]]:
-    """A safetensors file's tensors by name.
+    """A safetensors file's tensors by name, or those of the shards that an index lists.
 
     They are read-only arrays over the mapped file, whose pages are read when they are touched; `copy` gives
     arrays of their own. bfloat16 is `ml_dtypes.bfloat16`.
 
     Args:
+        path: a file, the index of a sharded model (`model.safetensors.index.json`), or a folder with either.
         names: the tensors to take; None for all.
 
     Raises:
         FileNotFoundError, PermissionError: as `open`.
         FileFormatError: what breaks the format, where.
-        KeyError: a name that the file has not.
+        ValueError: a shard outside the index's folder, a folder without a model.
+        KeyError: a name that the file has not, or that the index has and the shard not.
     """
     tensors, _ = _core.safetensors_open(path)
     by_name = {facts[0]: facts for facts in tensors}
@@ -63,7 +65,7 @@ def load(path: Path, *, names: list[str] | None = None, copy: bool = False) -> d
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file."""
+    """The metadata of a safetensors file, or what all shards of an index agree on."""
     return _core.safetensors_open(path)[1]
 
 

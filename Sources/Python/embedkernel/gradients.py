@@ -75,7 +75,8 @@ def backward(
     """The gradients of `embed`'s tables from that of its output.
 
     Args:
-        output_gradient: float32 (..., T, D), the ids' shape and D.
+        output_gradient: (..., T, D), the ids' shape and D: float32, or float16 or bfloat16, of which a copy in
+            float32 is made. Sums and gradients are float32.
         ids: (..., T), as given to `embed`.
         vocabulary: V, the token table's rows.
         sparse: the tokens' gradient as a `RowGradient`; False for a dense (V, D).

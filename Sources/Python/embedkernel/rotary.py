@@ -21,6 +21,15 @@ class Rotary:
         rotary_dim: the first elements that turn, even; None for all.
         base: such as 10000.
         layout: which elements form a pair: "halves" (i and i + rotary_dim / 2), or "interleaved" (2i and 2i + 1).
+        scaling: the rule for contexts past the trained ones, with its numbers, as `rope_parameters` of a
+            `config.json` have it: `rope_type` of "linear", "ntk", "dynamic", "yarn", "ntk-by-parts", "llama3",
+            "longrope" or "proportional"; `factor`; `original_max_position_embeddings`; `attention_factor`,
+            `beta_fast`, `beta_slow`, `truncate`; `low_freq_factor`, `high_freq_factor`; `short_factor`,
+            `long_factor`; `partial_rotary_factor`. `from_config` reads a model's own, which takes more from
+            around it.
+
+    Raises:
+        ValueError: a size, a number or a name that is out of range, unknown or missing.
 
     Attributes:
         axes: coordinates of a token: 1, or 2 or 3 for images and video.
@@ -35,12 +44,12 @@ class Rotary:
         rotary_dim: int | None = None,
         base: float = 10000.0,
         layout: str = "halves",
+        scaling: Mapping[str, Any] | None = None,
     ):
-        self._made_by: tuple[Any, ...] = (
-            _core.rotary_create,
-            (head_dim,),
-            {"rotary_dim": rotary_dim, "base": base, "layout": layout},
-        )
+        options = {"rotary_dim": rotary_dim, "base": base, "layout": layout}
+        if scaling is not None:
+            options |= _scaling_options(scaling)
+        self._made_by: tuple[Any, ...] = (_core.rotary_create, (head_dim,), options)
         self._make()
 
     def _make(self) -> None:
@@ -144,6 +153,63 @@ class Rotary:
             f"Rotary(head_dim={self.head_dim}, rotary_dim={self.rotary_dim}, base={self.base!r}, "
             f"layout={self.layout!r})"
         )
+
+
+#: What each type needs, then what it may have, by the names of `config.json`.
+_SCALINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "default": ((), ()),
+    "linear": (("factor",), ()),
+    "ntk": (("factor",), ()),
+    "dynamic": (("factor", "original_max_position_embeddings"), ()),
+    "yarn": (
+        ("factor", "original_max_position_embeddings"),
+        ("attention_factor", "beta_fast", "beta_slow", "truncate"),
+    ),
+    "ntk-by-parts": (("factor", "original_max_position_embeddings"), ("beta_fast", "beta_slow", "truncate")),
+    "llama3": (("factor", "original_max_position_embeddings"), ("low_freq_factor", "high_freq_factor")),
+    "longrope": (
+        ("short_factor", "long_factor", "original_max_position_embeddings", "factor"),
+        ("attention_factor",),
+    ),
+    "proportional": (("partial_rotary_factor",), ("factor",)),
+}
+#: The names that the core has for them.
+_NUMBERS = {
+    "factor": "factor",
+    "original_max_position_embeddings": "trained_length",
+    "attention_factor": "attention_factor",
+    "beta_fast": "fast_turns",
+    "beta_slow": "slow_turns",
+    "low_freq_factor": "low_frequency_factor",
+    "high_freq_factor": "high_frequency_factor",
+    "partial_rotary_factor": "proportion",
+    "short_factor": "short_factors",
+    "long_factor": "long_factors",
+}
+
+
+def _scaling_options(scaling: Mapping[str, Any]) -> dict[str, Any]:
+    """The core's names for a scaling's numbers; what is missing or unknown is refused."""
+    kind = scaling.get("rope_type", scaling.get("type"))
+    if kind not in _SCALINGS:
+        raise ValueError(f"rope_type is {kind!r}: expected {', '.join(_SCALINGS)}")
+    needed, optional = _SCALINGS[kind]
+    for name in needed:
+        if scaling.get(name) is None:
+            raise ValueError(f"{name} is missing, which rope_type {kind!r} needs")
+    options: dict[str, Any] = {"scaling": "none" if kind == "default" else kind}
+    for name, value in scaling.items():
+        if name in ("rope_type", "type") or value is None:
+            continue
+        if name not in needed + optional:
+            raise ValueError(f"{name} is no number of rope_type {kind!r}")
+        if name == "truncate":
+            options["exact_ramp"] = not value
+        elif name.endswith("_factor") and name.startswith(("short", "long")):
+            options[_NUMBERS[name]] = tuple(map(float, value))
+        else:
+            options[_NUMBERS[name]] = value
+    return options
 
 
 def _config_text(config: Path | Mapping[str, Any]) -> str:
