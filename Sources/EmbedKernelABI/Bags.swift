@@ -42,6 +42,14 @@ struct BagArguments {
     writing = try unsafe choice(given.writing, .overwrite, .accumulate, name: "writing")
   }
 
+  /// Only a maximum has winners.
+  func checkWinners(_ areWanted: Bool) throws {
+    guard areWanted, input.pool != .max else { return }
+    throw EmbedError.unsupported(
+      argument: "winners", value: "of a \(input.pool.rawValue)",
+      expected: "NULL; only a maximum has winners")
+  }
+
   /// The gradient of an output of `bags` bags.
   func gradient(
     _ outputGradient: UnsafePointer<Float>?, _ winners: UnsafePointer<Int32>?, bags: Int, dim: Int,
@@ -106,11 +114,7 @@ public func ek_bag(
     let output = try unsafe elements(
       UnsafeRawPointer(output), elementType(outputType, "output_dtype"), elementCount, "output")
     let won = try unsafe winners.map { unsafe try writable($0, elementCount, "winners") }
-    if unsafe won != nil, arguments.input.pool != .max {
-      throw EmbedError.unsupported(
-        argument: "winners", value: "of a \(arguments.input.pool.rawValue)",
-        expected: "NULL; only a maximum has winners")
-    }
+    try unsafe arguments.checkWinners(won != nil)
     try unsafe arguments.kernels.bag(arguments.input, bags, table, output, won)
   }
 }

@@ -83,7 +83,7 @@ public func ek_table_create(
 }
 
 /// Memory of the caller's that is told when nothing uses it any more; only once the table is his.
-@safe private final class Release: @unchecked Sendable {
+@safe final class ReleaseCallback: @unchecked Sendable {
   let function: @convention(c) (UnsafeMutableRawPointer?) -> Void
   let context: UnsafeMutableRawPointer?
   var isDue = false
@@ -100,7 +100,7 @@ public func ek_table_create(
 }
 
 private func borrowed(
-  _ data: UnsafeMutableRawPointer?, rows: Int, dim: Int, _ dtype: Int32, _ told: Release?
+  _ data: UnsafeMutableRawPointer?, rows: Int, dim: Int, _ dtype: Int32, _ told: ReleaseCallback?
 ) throws -> TableObject.Table {
   let owner = BorrowedMemory { told?.run() }
   let count = try product("table", rows, dim)
@@ -125,7 +125,7 @@ public func ek_table_borrow(
 ) -> Int32 {
   attempt {
     let place = try unsafe place(of: table, "table")
-    let told = unsafe release.map { unsafe Release($0, context) }
+    let told = unsafe release.map { unsafe ReleaseCallback($0, context) }
     let made = try unsafe borrowed(data, rows: Int(rows), dim: Int(dim), dtype, told)
     unsafe place.pointee = try makeHandle(TableObject(made, isBorrowed: true))
     told?.isDue = true

@@ -691,6 +691,128 @@ int32_t ek_bag_weight_gradient(const float *output_gradient, const void *ids, in
                                float *weight_gradient, const ek_bag_options *options);
 
 /* ------------------------------------------------------------------------------------------------
+ * Tables of quantised rows, which are read only
+ * --------------------------------------------------------------------------------------------- */
+
+/** How a row is stored, byte for byte as its inventors have it; in brackets its name. Numbers stay
+ * as they are. */
+enum {
+  EK_FORMAT_F32 = 0,  /* f32 */
+  EK_FORMAT_F16 = 1,  /* f16 */
+  EK_FORMAT_BF16 = 2, /* bf16 */
+  /** int8 (int8), symmetric, times a FLOAT32 scale a row, beside the rows. */
+  EK_FORMAT_INT8 = 3,
+  /** The same with FLOAT16 scales (int8_f16). */
+  EK_FORMAT_INT8_F16 = 4,
+  /** fp8 e4m3 (fp8). */
+  EK_FORMAT_FP8 = 5,
+  /** The same times a FLOAT32 scale a row, beside the rows (fp8_row). */
+  EK_FORMAT_FP8_ROW = 6,
+  /** The same times a power of two (ue8m0) for each 32 columns, beside the rows (fp8_block32). */
+  EK_FORMAT_FP8_BLOCK32 = 7,
+  /** The same for each 128 columns (fp8_block128). */
+  EK_FORMAT_FP8_BLOCK128 = 8,
+  /** The same with FLOAT32 scales (fp8_block128_f32). */
+  EK_FORMAT_FP8_BLOCK128_F32 = 9,
+  /** FBGEMM's 8 bits: a byte a column, then the row's FLOAT32 scale and bias (fbgemm8). */
+  EK_FORMAT_FBGEMM8 = 10,
+  /** FBGEMM's 4 bits: two columns a byte, then FLOAT16 scale and bias (fbgemm4). */
+  EK_FORMAT_FBGEMM4 = 11,
+  /** GGUF's (q8_0, q4_0, q4_k, q6_k). */
+  EK_FORMAT_Q8_0 = 12,
+  EK_FORMAT_Q4_0 = 13,
+  EK_FORMAT_Q4_K = 14,
+  EK_FORMAT_Q6_K = 15
+};
+
+/** The number of the format called `name`, such as "q8_0". Errors: EK_ERROR_UNSUPPORTED, which
+ * lists the names. */
+int32_t ek_rows_format_named(const char *name, int32_t *format);
+
+typedef struct ek_rows_format_info {
+  /** What a row's length is a multiple of. */
+  int64_t block;
+  /** The bytes of a row, and of its scales where they stand beside the rows, else 0. */
+  int64_t row_bytes;
+  int64_t scale_bytes;
+} ek_rows_format_info;
+
+/** Tells the sizes of rows of `dim` columns. Errors: EK_ERROR_INVALID_OPTION,
+ *  EK_ERROR_INVALID_SIZE for a dim that the format has no rows of. */
+int32_t ek_rows_format_get(int32_t format, int64_t dim, ek_rows_format_info *info);
+
+/** A table of rows in a format. Any number of threads may read at once. */
+typedef struct ek_row_table ek_row_table;
+
+/** Quantises a table by the rule of the format's inventors; the bytes don't depend on threads.
+ *
+ *  \param elements   (rows, dim). \param format EK_FORMAT_... \param threads as in
+ * ek_embed_options. Errors: sizes; EK_ERROR_INVALID_VALUE for a number that the format can't hold,
+ * whose place the message names; EK_ERROR_OUT_OF_MEMORY. */
+int32_t ek_rows_quantize(const float *elements, int64_t rows, int64_t dim, int32_t format,
+                         int32_t threads, ek_row_table **table);
+
+/** Rows that are in a format already. */
+typedef struct ek_rows_source {
+  /** sizeof(ek_rows_source) */
+  size_t struct_size;
+  /** The rows one after another, at any address: rows * row_bytes. */
+  const void *bytes;
+  int64_t byte_count;
+  /** Where the format has scales beside the rows: theirs, else NULL with 0. */
+  const void *scales;
+  int64_t scale_count;
+  int64_t rows;
+  int64_t dim;
+  /** How many neighbouring rows share a row of scales: a power of two, or as many as there are or
+   *  more for one of all rows; 0 for 1. */
+  int64_t rows_a_scale;
+  /** EK_FORMAT_... */
+  int32_t format;
+  int32_t reserved;
+} ek_rows_source;
+
+#define EK_ROWS_SOURCE_INIT {sizeof(ek_rows_source), NULL, 0, NULL, 0, 0, 0, 0, EK_FORMAT_F32, 0}
+
+/** Makes a table of the caller's memory, which is read where it lies and never written.
+ *
+ *  \param release, context   As in `ek_table_borrow`.
+ *  Errors: EK_ERROR_WRONG_ELEMENT_COUNT for bytes that are not those of the sizes, sizes. */
+int32_t ek_rows_wrap(const ek_rows_source *source, void (*release)(void *context), void *context,
+                     ek_row_table **table);
+
+/** Tells a table's memory and sizes, valid as long as it lives. */
+int32_t ek_rows_get(const ek_row_table *table, ek_rows_source *source);
+
+/** Decodes `count` rows from `first` on into `output`, (count, dim): what the format's inventors
+ *  decode them to, bit for bit. Errors: EK_ERROR_INDEX_OUT_OF_RANGE. */
+int32_t ek_rows_decode(const ek_row_table *table, int64_t first, int64_t count, float *output,
+                       int32_t threads);
+
+/** `ek_embed` from such a table: rows are decoded on the way, and never written out as floats.
+ *
+ *  \param positions   (maximum, D) of `position_dtype`: FLOAT32, FLOAT16 or BFLOAT16; NULL for
+ * none. Errors: those of `ek_embed`. Allocates nothing, except for a copy of positions that are
+ * given as an array. */
+int32_t ek_rows_embed(const void *ids, int32_t id_dtype, int64_t batch, int64_t context,
+                      const ek_row_table *tokens, const void *positions, int32_t position_dtype,
+                      int64_t maximum, void *output, int32_t output_dtype,
+                      const ek_embed_options *options);
+
+/** `ek_bag` from such a table. */
+int32_t ek_rows_bag(const void *ids, int32_t id_dtype, int64_t id_count, const ek_bag_layout *bags,
+                    const ek_row_table *tokens, void *output, int32_t output_dtype,
+                    int32_t *winners, const ek_bag_options *options);
+
+/** `ek_bag_weight_gradient` from such a table. */
+int32_t ek_rows_bag_weight_gradient(const float *output_gradient, const void *ids, int32_t id_dtype,
+                                    int64_t id_count, const ek_bag_layout *bags,
+                                    const ek_row_table *tokens, float *weight_gradient,
+                                    const ek_bag_options *options);
+
+void ek_rows_destroy(ek_row_table *table);
+
+/* ------------------------------------------------------------------------------------------------
  * Tables
  * --------------------------------------------------------------------------------------------- */
 

@@ -117,6 +117,9 @@ PyArray_Descr *type_description(int type);
 /// An array over what another library shows by `__dlpack__`, a new reference.
 PyObject *array_from_dlpack(PyObject *value);
 
+/// Reads an output's gradient; one of 16-bit elements as a copy in floats, which is exact.
+bool read_output_gradient(PyObject *value, view *result);
+
 /// Reads what may be missing: true with no array where `value` is NULL.
 bool read_optional(PyObject *value, const char *name, int types, view *result);
 /// The memory of a view that may have no array.
@@ -184,6 +187,7 @@ PyObject *handle_capsule(void *handle, const char *kind, PyCapsule_Destructor de
 /// A capsule's handle; TypeError for anything else.
 void *read_handle(PyObject *value, const char *kind);
 extern const char *const table_kind;
+extern const char *const rows_kind;
 
 // MARK: Errors
 
@@ -225,7 +229,7 @@ enum { WORTH_RELEASING = 64 * 1024 };
   EACH(npy_write) EACH(tokenizer_open) EACH(tokenizer_encode) EACH(tokenizer_decode)         \
   EACH(tokenizer_info) EACH(windows_over_ids) EACH(windows_over_file) EACH(windows_count)    \
   EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)             \
-  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup)
+  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup) EACH(bag) EACH(bag_backward) EACH(bag_weight_gradient) EACH(rows_format) EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)
 // clang-format on
 
 #define FUNCTION(name)                                                                \

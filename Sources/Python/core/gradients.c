@@ -26,8 +26,7 @@ static void release_backward(backward *call) {
   release(&call->stands.numbers);
 }
 
-/// Reads the output's gradient; one of 16-bit elements as a copy in floats, which is exact.
-static bool read_output_gradient(PyObject *value, view *result) {
+bool read_output_gradient(PyObject *value, view *result) {
   if (!read_array(value, "output_gradient", ANY_FLOAT, result)) return false;
   if (result->type == FLOAT32) return true;
   PyArrayObject *wide = new_array(result->ndim, result->shape, FLOAT32);

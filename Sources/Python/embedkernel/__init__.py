@@ -23,6 +23,7 @@ from ._core import (
     tied_backward,
     tied_logits,
 )
+from .bags import bag, bag_backward, bag_weight_gradient
 from .biases import FIRE, KERPLE, ALiBi, Sandwich, SwinBias, T5Bias
 from .dlpack import dlpack
 from .errors import FileFormatError, OutOfRangeError
@@ -30,6 +31,7 @@ from .files import load, load_metadata, load_npy, save, save_npy
 from .gradients import Gradients, RowGradient, backward
 from .layers import InputEmbedding, LayerGradient
 from .library import cpu_count, get_include, get_library, info, set_threads, threads
+from .quantized import ROW_FORMATS, QuantizedTable
 from .rotary import Rotary
 from .tables import Table
 from .text import Tokenizer, Windows, save_tokens
@@ -43,6 +45,8 @@ __all__ = [
     "KERPLE",
     "LayerGradient",
     "OutOfRangeError",
+    "QuantizedTable",
+    "ROW_FORMATS",
     "Rotary",
     "RowGradient",
     "Sandwich",
@@ -53,6 +57,9 @@ __all__ = [
     "Windows",
     "__version__",
     "backward",
+    "bag",
+    "bag_backward",
+    "bag_weight_gradient",
     "convert",
     "cpu_count",
     "dlpack",

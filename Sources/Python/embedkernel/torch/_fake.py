@@ -128,12 +128,53 @@ def _tied_backward(gradient: Tensor, hidden: Tensor, table: Tensor, scale: float
     return hidden.new_empty(hidden.shape), table.new_empty(table.shape)
 
 
+def _bag(
+    ids: Tensor, table: Tensor, offsets: Optional[Tensor] = None, weights: Optional[Tensor] = None, pool: int = 0,
+    padding_idx: int = -1, include_last_offset: bool = False, *_: object,
+) -> tuple[Tensor, Tensor]:
+    _check_ids(ids)
+    _check_table("the table", table)
+    if offsets is None:
+        torch._check(ids.dim() == 2, lambda: f"embedkernel: ids of bags have {ids.dim()} dimensions, not 2")
+        bags = ids.shape[0]
+    else:
+        bags = offsets.shape[0] - (1 if include_last_offset else 0)
+    shape = (bags, table.shape[1])
+    return table.new_empty(shape), ids.new_empty(shape if pool == 2 else (0,), dtype=torch.int32)
+
+
+def _bag_backward(
+    gradient: Tensor, ids: Tensor, offsets: Optional[Tensor], weights: Optional[Tensor], winners: Optional[Tensor],
+    vocabulary: int, pool: int, padding_idx: int, include_last_offset: bool, scale_grad_by_freq: bool,
+) -> Tensor:
+    return gradient.new_empty((vocabulary, gradient.shape[1]))
+
+
+def _bag_backward_sparse(
+    gradient: Tensor, ids: Tensor, *_: object,
+) -> tuple[Tensor, Tensor]:
+    rows = torch.library.get_ctx().new_dynamic_size()
+    return ids.new_empty((rows,), dtype=torch.int64), gradient.new_empty((rows, gradient.shape[1]))
+
+
+def _bag_weight_gradient(
+    gradient: Tensor, ids: Tensor, offsets: Optional[Tensor], table: Tensor, padding_idx: int,
+    include_last_offset: bool,
+) -> Tensor:
+    return table.new_empty(ids.shape)
+
+
 _KERNELS: dict[str, Callable[..., Any]] = {
     "embed": _embed,
     "embed_forward": _embed,
     "embed_backward": _embed_backward,
     "embed_backward_sparse": _embed_backward_sparse,
     "renormalize_": _renormalize,
+    "bag": _bag,
+    "bag_forward": _bag,
+    "bag_backward": _bag_backward,
+    "bag_backward_sparse": _bag_backward_sparse,
+    "bag_weight_gradient": _bag_weight_gradient,
     "fused": _fused,
     "fused_forward": _fused,
     "fused_backward": _fused_backward,

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ._embed import renormalize_, run_embed
+from .bags import EmbeddingBag
 
 
 class Embedding(nn.Embedding):
@@ -55,20 +56,26 @@ class Embedding(nn.Embedding):
 
 
 def replace_embeddings(module: nn.Module) -> int:
-    """Puts an `Embedding` in the place of every `torch.nn.Embedding` below `module`, weights shared.
+    """Puts an `Embedding` in the place of every `torch.nn.Embedding` below `module`, and an `EmbeddingBag` in that of
+    every `torch.nn.EmbeddingBag`, weights shared.
 
     Returns how many there were. Subclasses other than PyTorch's own stay: their forward is theirs.
     """
     count = 0
-    known: dict[int, Embedding] = {}
+    known: dict[int, nn.Module] = {}
     for parent in list(module.modules()):
         # Not named_children, which names a child of two names once.
         for name, child in list(parent._modules.items()):
+            made: nn.Module
             if type(child) is nn.Embedding:
-                # A layer that is registered in several places stays one.
-                made = known.setdefault(id(child), Embedding.from_module(child))
-                setattr(parent, name, made)
-                count += 1
+                made = Embedding.from_module(child)
+            elif type(child) is nn.EmbeddingBag:
+                made = EmbeddingBag.from_module(child)
+            else:
+                continue
+            # A layer that is registered in several places stays one.
+            setattr(parent, name, known.setdefault(id(child), made))
+            count += 1
     return count
 
 

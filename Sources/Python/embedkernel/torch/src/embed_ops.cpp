@@ -6,18 +6,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "gradients.h"
 #include "lazy_rows.h"
 #include "tensors.h"
 
 namespace embedkernel {
 
 namespace {
-
-/// Brings the rows that are read next up to date, where an optimiser has left rows behind.
-void bring_up_rows(const Table &table, const IDs &ids) {
-  if (__builtin_expect(lazy_tables.load(std::memory_order_relaxed) != 0, 0))
-    bring_up(table.data, ids.data, ids.dtype == EK_DTYPE_INT64 ? 8 : 4, ids.count);
-}
 
 // embed_forward(Tensor ids, Tensor tokens, Tensor? positions, Tensor? places, int offset, float
 // scale)
@@ -54,36 +49,6 @@ Tensor embed(Tensor ids, Tensor tokens, std::optional<Tensor> positions,
              std::optional<Tensor> places, int64_t offset, double scale, int64_t, bool, bool) {
   return embed_forward(std::move(ids), std::move(tokens), std::move(positions), std::move(places),
                        offset, scale);
-}
-
-/// An output gradient in floats: a copy where it is of 16-bit elements.
-struct OutputGradient {
-  View given;
-  std::optional<Buffer> widened;
-  const float *data;
-
-  OutputGradient(Tensor gradient, const IDs &ids)
-      : given("the output's gradient", std::move(gradient)) {
-    if (given.rank < 1) throw ValueError("embedkernel: the output's gradient has no rows");
-    check_rows("the output's gradient", given, ids.count, given.last());
-    if (given.type == ScalarType::Float) {
-      data = static_cast<const float *>(given.data);
-      return;
-    }
-    int32_t dtype = float_type("the output's gradient", given.type);
-    widened.emplace(static_cast<size_t>(given.count) * sizeof(float));
-    check(ek_convert(given.data, dtype, widened->floats(), EK_DTYPE_FLOAT32, given.count));
-    data = widened->floats();
-  }
-};
-
-/// Rows of floats as a tensor of `type`, which takes the buffer where that is float.
-Tensor narrowed(Buffer &rows, int64_t count, int64_t dim, ScalarType type) {
-  if (type == ScalarType::Float) return rows.become({count, dim}, type);
-  Tensor result = make({count, dim}, type);
-  check(ek_convert(rows.floats(), EK_DTYPE_FLOAT32, result.mutable_data_ptr(),
-                   float_type("a gradient", type), count * dim));
-  return result;
 }
 
 ek_backward_options backward_options(double scale, int64_t padding, bool by_frequency,
@@ -137,7 +102,7 @@ std::tuple<Tensor, Tensor> embed_backward(Tensor gradient_given, Tensor ids_give
                                           int64_t padding, bool by_frequency, bool for_tokens,
                                           bool for_positions) {
   IDs ids("token ids", std::move(ids_given));
-  OutputGradient gradient(std::move(gradient_given), ids);
+  OutputGradient gradient(std::move(gradient_given), ids.count);
   Places places(places_given, offset, ids.batch, ids.context);
   int64_t dim = gradient.given.last();
   ScalarType type = gradient.given.type;
@@ -179,7 +144,7 @@ std::tuple<Tensor, Tensor, Tensor> embed_backward_sparse(Tensor gradient_given, 
                                                          int64_t padding, bool by_frequency,
                                                          bool for_positions) {
   IDs ids("token ids", std::move(ids_given));
-  OutputGradient gradient(std::move(gradient_given), ids);
+  OutputGradient gradient(std::move(gradient_given), ids.count);
   Places places(places_given, offset, ids.batch, ids.context);
   int64_t dim = gradient.given.last();
   ScalarType type = gradient.given.type;
@@ -245,7 +210,7 @@ std::tuple<Tensor, Tensor> embed_backward_coo(Tensor gradient_given, Tensor ids_
   if (!for_positions) return {std::move(rows), make({0, dim}, gradient.type)};
   Places places(places_given, offset, ids.batch, ids.context);
   auto options = backward_options(1, -1, false, places);
-  OutputGradient floats(gradient.tensor, ids);
+  OutputGradient floats(gradient.tensor, ids.count);
   Buffer sums = position_sums(maximum, dim);
   check(ek_backward(floats.data, ids.data, ids.dtype, ids.batch, ids.context, vocabulary, dim,
                     nullptr, sums.floats(), maximum, &options));
