@@ -138,8 +138,10 @@ def test_files(tmp_path):
     with pytest.raises(ek.FileFormatError) as broke:
         ek.load(broken)
     assert isinstance(broke.value, ValueError) and broke.value.path == str(broken)
-    with pytest.raises((IsADirectoryError, OSError)):
+    with pytest.raises(ek.FileFormatError, match="model.safetensors"):
         ek.load(tmp_path)
+    with pytest.raises((IsADirectoryError, OSError)):
+        ek.load_npy(tmp_path)
     with pytest.raises(TypeError):
         ek.load(5)
     with pytest.raises(ValueError):

@@ -28,6 +28,7 @@ _embed_backward_sparse: Callable[..., tuple[Tensor, ...]] = _ops.embed_backward_
 _is_compiling = torch.compiler.is_compiling
 _is_dynamo_compiling = torch.compiler.is_dynamo_compiling
 _is_grad_enabled = torch.is_grad_enabled
+_modes = torch._C._len_torch_dispatch_stack
 _is_transformed = torch._C._are_functorch_transforms_active
 _forward_ad = torch.autograd.forward_ad
 
@@ -43,11 +44,21 @@ def table_gradients(
             for_positions,
         )
         return tokens if for_tokens else None, positions if for_positions else None
+    dim = gradient.shape[-1]
     if scale == 1 and padding_idx < 0 and not by_frequency:
         # As PyTorch: the ids and the output's gradient as they are, nothing is copied or summed.
-        rows, positions = _embed_backward_coo(gradient, ids, places, vocabulary, maximum, offset, for_positions)
-        return rows, positions if for_positions else None
-    dim = gradient.shape[-1]
+        if _modes() == 0:
+            rows, positions = _embed_backward_coo(gradient, ids, places, vocabulary, maximum, offset, for_positions)
+            return rows, positions if for_positions else None
+        # In operators that compilers know.
+        rows = torch.sparse_coo_tensor(
+            ids.reshape(1, -1).long(), gradient.reshape(-1, dim), (vocabulary, dim), check_invariants=False
+        )
+        if not for_positions:
+            return rows, None
+        return rows, _embed_backward(
+            gradient, ids, places, vocabulary, maximum, offset, 1.0, -1, False, False, True
+        )[1]
     indices, values, positions = _embed_backward_sparse(
         gradient, ids, places, vocabulary, maximum, offset, scale, padding_idx, by_frequency, for_positions
     )
@@ -117,7 +128,7 @@ class _EmbedQuick(torch.autograd.Function):
         # Not the ids of the facts: those that were saved are looked at for a change.
         (ids,) = ctx.saved_tensors
         for_tokens, for_positions, _ = ctx.needs_input_grad
-        if sparse and for_tokens and padding_idx < 0 and not by_frequency and not _is_grad_enabled():
+        if sparse and for_tokens and padding_idx < 0 and not by_frequency and not (_is_grad_enabled() or _modes()):
             # As `table_gradients`, some frames of Python earlier.
             maximum = positions.shape[0] if for_positions else 0
             rows, summed = _embed_backward_coo(gradients[0], ids, None, tokens.shape[0], maximum, 0, for_positions)
@@ -134,7 +145,7 @@ _core.tensors_setup(
     parameter=torch.nn.Parameter,
     watchers=(
         _is_transformed,
-        torch._C._len_torch_dispatch_stack,
+        _modes,
         torch._C._len_torch_function_stack,
         torch._C._is_tracing,
         torch.autograd._profiler_enabled,
