@@ -86,6 +86,60 @@ static void steps(float *tokens) {
   free(rows);
 }
 
+static int released;
+static void release(void *context) { released += context == &released; }
+
+/// Bags of a table and of its rows in int8, which are wrapped where they lie.
+static void pools(const float *tokens) {
+  static float output[B * D], again[B * D], decoded[V * D];
+  int64_t offsets[B + 1] = {0, 3, 3, T, N};
+  ek_bag_layout bags = EK_BAG_LAYOUT_INIT;
+  bags.kind = EK_BAGS_OFFSETS_WITH_LAST;
+  bags.numbers = offsets;
+  bags.count = B + 1;
+  ek_bag_options options = EK_BAG_OPTIONS_INIT;
+  options.pool = EK_BAG_MEAN;
+  CHECK(ek_bag(ids, EK_DTYPE_INT64, N, &bags, tokens, EK_DTYPE_FLOAT32, V, D, output,
+               EK_DTYPE_FLOAT32, NULL, &options) == EK_OK);
+  for (int i = 0; i < D; i++) {
+    float sum = 0;
+    for (int n = 0; n < 3; n++) sum += tokens[ids[n] * D + i];
+    CHECK(fabsf(output[i] - sum / 3) < 1e-6f && output[D + i] == 0);
+  }
+  offsets[2] = 2;
+  CHECK(ek_bag(ids, EK_DTYPE_INT64, N, &bags, tokens, EK_DTYPE_FLOAT32, V, D, output,
+               EK_DTYPE_FLOAT32, NULL, &options) == EK_ERROR_INVALID_SIZE);
+  offsets[2] = 3;
+
+  int32_t format = -1;
+  ek_row_table *made = NULL, *wrapped = NULL;
+  CHECK(ek_rows_format_named("int8", &format) == EK_OK && format == EK_FORMAT_INT8);
+  CHECK(ek_rows_format_named("int7", &format) == EK_ERROR_UNSUPPORTED);
+  CHECK(ek_rows_quantize(tokens, V, D, format, 0, &made) == EK_OK);
+  ek_rows_source source = EK_ROWS_SOURCE_INIT;
+  CHECK(ek_rows_get(made, &source) == EK_OK);
+  CHECK(source.byte_count == (int64_t)V * D && source.scale_count == 4 * V);
+  source.byte_count--;
+  CHECK(ek_rows_wrap(&source, release, &released, &wrapped) == EK_ERROR_WRONG_ELEMENT_COUNT);
+  source.byte_count++;
+  CHECK(released == 0);
+  CHECK(ek_rows_wrap(&source, release, &released, &wrapped) == EK_OK);
+  CHECK(ek_rows_decode(wrapped, 0, V, decoded, 0) == EK_OK);
+  CHECK(ek_rows_decode(wrapped, V, 1, decoded, 0) == EK_ERROR_INDEX_OUT_OF_RANGE);
+  CHECK(ek_rows_bag(ids, EK_DTYPE_INT64, N, &bags, wrapped, output, EK_DTYPE_FLOAT32, NULL,
+                    &options) == EK_OK);
+  CHECK(ek_bag(ids, EK_DTYPE_INT64, N, &bags, decoded, EK_DTYPE_FLOAT32, V, D, again,
+               EK_DTYPE_FLOAT32, NULL, &options) == EK_OK);
+  CHECK(memcmp(output, again, sizeof output) == 0);
+  CHECK(ek_rows_embed(ids, EK_DTYPE_INT64, 1, B, wrapped, NULL, 0, 0, output, EK_DTYPE_FLOAT32,
+                      NULL) == EK_OK);
+  for (int n = 0; n < B; n++)
+    CHECK(memcmp(output + n * D, decoded + ids[n] * D, D * sizeof(float)) == 0);
+  ek_rows_destroy(wrapped);
+  CHECK(released == 1);
+  ek_rows_destroy(made);
+}
+
 /// A head's product needs OpenBLAS: without it there is an error that says so.
 static void multiplies(void) {
   float hidden[2 * 3] = {1, 2, 3, 4, 5, 6}, table[2 * 3] = {1, 0, 0, 0, 1, 1}, logits[4];
@@ -114,6 +168,7 @@ int main(void) {
   CHECK(ek_last_error()->code == EK_OK);
   tells(tokens);
   steps(tokens);
+  pools(tokens);
   multiplies();
 
   // The helper threads have run in this process; a child has none of them, and nor has its child.

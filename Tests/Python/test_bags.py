@@ -130,6 +130,30 @@ def test_weight_gradient(call, how):
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("by_frequency", [False, True])
+def test_steps(mode, by_frequency, rng):
+    if mode == "max" and by_frequency:
+        pytest.skip("a maximum has no frequencies")
+    start = rng.standard_normal((12, 5)).astype(np.float32)
+    ids, given = rng.integers(0, 12, 20), {"offsets": [0, 3, 3, 9], "mode": mode, "padding_id": 4}
+    gradient = rng.standard_normal((4, 5)).astype(np.float32)
+    winners = ek.bag(start, ids, with_winners=True, **given)[1] if mode == "max" else None
+    weights = rng.standard_normal(20).astype(np.float32) if mode == "sum" else None
+    tables = start.copy(), start.copy()
+    optimizers = [ek.optim.SGD(table, 0.5) for table in tables]
+    rows = ek.bag_backward(
+        gradient, ids, 12, weights=weights, winners=winners, scale_by_frequency=by_frequency, **given)
+    optimizers[0].step(rows, scale=0.25)
+    optimizers[1].step_bags(
+        gradient, ids, weights=weights, winners=winners, scale=0.25, scale_by_frequency=by_frequency, **given)
+    assert np.allclose(tables[0], tables[1], rtol=1e-6, atol=1e-6) and not np.array_equal(tables[0], start)
+    with pytest.raises(ValueError, match="output_gradient has shape"):
+        optimizers[0].step_bags(gradient[:3], ids, **given)
+    with pytest.raises(IndexError):
+        optimizers[0].step_bags(gradient, ids + 9, weights=weights, winners=winners, **given)
+
+
 def test_rectangles(rng):
     table, ids = rng.standard_normal((9, 5)).astype(np.float32), rng.integers(0, 9, (4, 3))
     for mode in ("sum", "mean", "max"):

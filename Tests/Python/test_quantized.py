@@ -52,6 +52,8 @@ def test_reading_is_that_of_the_decoded_rows(format, rng):
     ids = rng.integers(0, len(table), (3, 4))
     positions = rng.standard_normal((6, table.shape[1])).astype(np.float32)
     assert np.array_equal(table.embed(ids), ek.embed(decoded, ids))
+    assert np.array_equal(ek.embed(table, ids, scale=2.0), ek.embed(decoded, ids, scale=2.0))
+    assert np.array_equal(ek.embed(ids=ids, table=table), ek.embed(decoded, ids))
     assert np.array_equal(
         table.embed(ids, positions, offset=2, scale=1.5), ek.embed(decoded, ids, positions, offset=2, scale=1.5))
     for dtype in FLOATS:
@@ -157,4 +159,4 @@ def test_refusals(rng):
     with pytest.raises(ValueError, match="positions"):
         table.embed([[1]], np.zeros((3, 7), np.float32))
     with pytest.raises(TypeError):
-        ek.embed(table, [[1]])
+        ek.bag_backward(np.ones((1, 40), np.float32), [[1]], table)

@@ -295,3 +295,44 @@ done:
   release(&table.array);
   return (PyObject *)result;
 }
+
+// MARK: Steps
+
+/// Steps a table by the gradient of the output of bags, (B, D).
+FUNCTION(optimizer_step_bags) {
+  TAKES(optimizer_step_bags, 4, 4, "optimizer", "table", "output_gradient", "ids", BAG_ARGUMENTS,
+        "winners", "scale_by_frequency", "learning_rate", "gradient_scale");
+  PyObject **more = values + 4 + BAG_COUNT;
+  ek_optimizer *optimizer = read_handle(values[0], optimizer_kind);
+  ek_table *table = optimizer == NULL ? NULL : read_handle(values[1], table_kind);
+  ek_step_options options = EK_STEP_OPTIONS_INIT;
+  bag_call call = {0};
+  view gradient = {0}, winners = {0};
+  int64_t dim;
+  if (table == NULL) return NULL;
+  int32_t code = ek_table_get(table, NULL, NULL, &dim, NULL);
+  if (code != EK_OK) return raise_last_error(code);
+  if (!read_output_gradient(values[2], &gradient)) return NULL;
+  if (!read_bags(values[3], values + 4, &call) ||
+      !read_optional(more[0], "winners", INT32, &winners) ||
+      !read_optional_bool(more[1], "scale_by_frequency", &call.options.frequency) ||
+      !read_optional_double(more[2], "learning_rate", &options.learning_rate) ||
+      !read_optional_float(more[3], "gradient_scale", &options.gradient_scale))
+    goto done;
+  options.threads = call.options.threads;
+  const npy_intp shape[] = {call.bags, (npy_intp)dim};
+  if (!has_shape(&gradient, "output_gradient", 2, shape) ||
+      (more[0] != NULL && !has_shape(&winners, "winners", 2, shape)))
+    goto done;
+  WITHOUT_LOCK(gradient.count * 4 + 64 * call.ids.count,
+               code = ek_optimizer_step_bags(optimizer, gradient.data, call.ids.data,
+                                             element_code(call.ids.type), call.ids.count,
+                                             &call.layout, data_of(&winners), &call.options,
+                                             &options));
+  if (code != EK_OK) raise_last_error(code);
+done:
+  release(&winners);
+  release_bags(&call);
+  release(&gradient);
+  return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}

@@ -143,6 +143,9 @@ bool read_batch(PyObject *value, batch *result);
 /// Whether a table has rows of `dim`, or of any length where it is -1.
 bool is_table(const view *table, const char *name, npy_intp dim);
 
+/// Embeds from quantised rows, a capsule; `values` are those of `embed` in its order.
+PyObject *embed_from_rows(PyObject *table, PyObject **values);
+
 // MARK: Where tokens stand
 
 /// What says where tokens stand, and the memory it was read from.
@@ -188,6 +191,7 @@ PyObject *handle_capsule(void *handle, const char *kind, PyCapsule_Destructor de
 void *read_handle(PyObject *value, const char *kind);
 extern const char *const table_kind;
 extern const char *const rows_kind;
+extern const char *const optimizer_kind;
 
 // MARK: Errors
 
@@ -229,7 +233,7 @@ enum { WORTH_RELEASING = 64 * 1024 };
   EACH(npy_write) EACH(tokenizer_open) EACH(tokenizer_encode) EACH(tokenizer_decode)         \
   EACH(tokenizer_info) EACH(windows_over_ids) EACH(windows_over_file) EACH(windows_count)    \
   EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)             \
-  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup) EACH(bag) EACH(bag_backward) EACH(bag_weight_gradient) EACH(rows_format) EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)
+  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup) EACH(bag) EACH(bag_backward) EACH(bag_weight_gradient) EACH(optimizer_step_bags) EACH(rows_format) EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)
 // clang-format on
 
 #define FUNCTION(name)                                                                \

@@ -11,6 +11,7 @@ PyDoc_STRVAR(
     "Args:\n"
     "    table: (V, D) of float32, float16 or bfloat16, C-contiguous; read in place, never "
     "copied.\n"
+    "        Or a QuantizedTable: then positions are of any type, and a new array is of float32.\n"
     "    ids: (..., T) integers.\n"
     "    positions: (maximum, D) of the table's type, or None.\n"
     "    out: (..., T, D) of any of the three types, apart from the inputs; else a new array of "

@@ -5,6 +5,13 @@
 FUNCTION(embed) {
   TAKES(embed, 2, 3, "table", "ids", "positions", "out", PLACE_ARGUMENTS, "scale", "unknown",
         "overflow", "backend", "threads");
+  // A QuantizedTable has its rows behind a handle.
+  if (!PyArray_Check(values[0]) && PyObject_HasAttrString(values[0], "_rows")) {
+    PyObject *rows = PyObject_GetAttrString(values[0], "_rows");
+    PyObject *embedded = rows == NULL ? NULL : embed_from_rows(rows, values);
+    Py_XDECREF(rows);
+    return embedded;
+  }
   ek_embed_options options = EK_EMBED_OPTIONS_INIT;
   PyObject **more = values + 4 + PLACE_COUNT;
   PyArrayObject *result = NULL;

@@ -159,9 +159,7 @@ FUNCTION(rows_decode) {
   return raise_last_error(code);
 }
 
-FUNCTION(rows_embed) {
-  TAKES(rows_embed, 2, 3, "table", "ids", "positions", "out", PLACE_ARGUMENTS, "scale", "unknown",
-        "overflow", "backend", "threads");
+PyObject *embed_from_rows(PyObject *given, PyObject **values) {
   ek_embed_options options = EK_EMBED_OPTIONS_INIT;
   PyObject **more = values + 4 + PLACE_COUNT;
   PyArrayObject *result = NULL;
@@ -169,7 +167,7 @@ FUNCTION(rows_embed) {
   place stands = {0};
   batch tokens;
   ek_rows_source source = EK_ROWS_SOURCE_INIT;
-  ek_row_table *table = read_handle(values[0], rows_kind);
+  ek_row_table *table = read_handle(given, rows_kind);
   if (table == NULL) return NULL;
   int32_t code = ek_rows_get(table, &source);
   if (code != EK_OK) return raise_last_error(code);
@@ -214,4 +212,10 @@ done:
   release(&positions);
   release(&tokens.ids);
   return (PyObject *)result;
+}
+
+FUNCTION(rows_embed) {
+  TAKES(rows_embed, 2, 3, "table", "ids", "positions", "out", PLACE_ARGUMENTS, "scale", "unknown",
+        "overflow", "backend", "threads");
+  return embed_from_rows(values[0], values);
 }

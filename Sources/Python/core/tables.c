@@ -4,7 +4,7 @@
 #include <string.h>
 
 const char *const table_kind = "embedkernel.table";
-static const char *const optimizer_kind = "embedkernel.optimizer";
+const char *const optimizer_kind = "embedkernel.optimizer";
 
 static void destroy_table(PyObject *capsule) {
   ek_table_destroy(PyCapsule_GetPointer(capsule, table_kind));

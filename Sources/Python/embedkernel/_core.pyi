@@ -4,13 +4,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ._types import Array, Float32, IDs, Int32, Int64, Path
+from .quantized import QuantizedTable
 
 __version__: str
 
 _AnyArray = npt.NDArray[Any]
 
 def embed(
-    table: Array,
+    table: Array | QuantizedTable,
     ids: IDs,
     positions: Array | None = None,
     *,
@@ -199,3 +200,6 @@ def rows_decode(table: Any, first: int, count: int, **options: Any) -> Float32: 
 def rows_embed(
     table: Any, ids: IDs, positions: Array | None = None, **options: Any
 ) -> _AnyArray: ...
+def optimizer_step_bags(
+    optimizer: Any, table: Any, output_gradient: Array, ids: IDs, **options: Any
+) -> None: ...

@@ -92,7 +92,7 @@ def bag(
         ValueError, TypeError: shapes, offsets, types, strides and memory that overlaps.
     """
     return _core.bag(
-        table._handle if isinstance(table, QuantizedTable) else table, ids, offsets=offsets, lengths=lengths,
+        table._rows if isinstance(table, QuantizedTable) else table, ids, offsets=offsets, lengths=lengths,
         include_last_offset=include_last_offset, weights=weights, mode=mode, padding_id=padding_id, unknown=unknown,
         out=out, with_winners=with_winners, backend=backend, threads=threads,
     )
@@ -183,7 +183,7 @@ def bag_weight_gradient(
     Returns float32 of the shape of `ids`; 0 for padding and for ids that read zeros.
     """
     return _core.bag_weight_gradient(
-        output_gradient, table._handle if isinstance(table, QuantizedTable) else table, ids, offsets=offsets,
+        output_gradient, table._rows if isinstance(table, QuantizedTable) else table, ids, offsets=offsets,
         lengths=lengths, include_last_offset=include_last_offset, padding_id=padding_id, unknown=unknown,
         backend=backend, threads=threads,
     )

@@ -84,6 +84,44 @@ class Optimizer:
         """Takes a step by listed rows, float32 (K, D): in any order, repeats are summed."""
         self._step("rows", values, rows, scale, threads)
 
+    def step_bags(
+        self,
+        output_gradient: Array,
+        ids: IDs,
+        *,
+        offsets: IDs | None = None,
+        lengths: IDs | None = None,
+        include_last_offset: bool = False,
+        weights: Array | None = None,
+        mode: str = "sum",
+        padding_id: int | None = None,
+        unknown: str = "error",
+        winners: Array | None = None,
+        scale: float = 1.0,
+        scale_by_frequency: bool = False,
+        threads: int = 0,
+    ) -> None:
+        """Takes a step by the gradient of the output of bags, (B, D), in one pass: no gradient of the table is
+        ever written. The other arguments are those of `embedkernel.bag` and `bag_backward`."""
+        _core.optimizer_step_bags(
+            self._handle,
+            self.table._handle,
+            output_gradient,
+            ids,
+            offsets=offsets,
+            lengths=lengths,
+            include_last_offset=include_last_offset,
+            weights=weights,
+            mode=mode,
+            padding_id=padding_id,
+            unknown=unknown,
+            winners=winners,
+            scale_by_frequency=scale_by_frequency,
+            learning_rate=self.learning_rate,
+            gradient_scale=scale,
+            threads=threads,
+        )
+
     def _step(self, kind: str, gradient: Any, ids: Any, scale: float, threads: int) -> None:
         _core.optimizer_step(
             self._handle,

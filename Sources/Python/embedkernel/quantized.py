@@ -48,7 +48,7 @@ class QuantizedTable:
         nbytes: of both.
     """
 
-    _handle: Any
+    _rows: Any
     format: str
     shape: tuple[int, int]
     data: npt.NDArray[np.uint8]
@@ -61,7 +61,7 @@ class QuantizedTable:
     @classmethod
     def _over(cls, handle: Any, format: str) -> QuantizedTable:
         made = cls.__new__(cls)
-        made._handle = handle
+        made._rows = handle
         made.format = format
         rows, dim, made.data, made.scales, made.rows_per_scale = _core.rows_info(handle)
         made.shape = (rows, dim)
@@ -118,7 +118,7 @@ class QuantizedTable:
         """Rows `start` up to `stop` (all by default) as float32 (rows, D): what the format's inventors decode them
         to, bit for bit. Raises IndexError for rows that there are not."""
         count = (self.shape[0] if stop is None else stop) - start
-        return _core.rows_decode(self._handle, start, count, out=out, threads=threads)
+        return _core.rows_decode(self._rows, start, count, out=out, threads=threads)
 
     def embed(
         self,
@@ -146,7 +146,7 @@ class QuantizedTable:
         The other arguments and the errors are those of `embedkernel.embed`.
         """
         return _core.rows_embed(
-            self._handle, ids, positions, out=out, offset=offset, position_ids=position_ids,
+            self._rows, ids, positions, out=out, offset=offset, position_ids=position_ids,
             cumulative_lengths=cumulative_lengths, mask=mask, scale=scale, unknown=unknown, overflow=overflow,
             backend=backend, threads=threads,
         )
