@@ -91,7 +91,7 @@ def test_forward(call, how, with_out):
     two = ek.bag(table, ids, threads=2, **given)
     assert one.tobytes() == two.tobytes()
     if mode == "max":
-        rows, won = ek.bag(table, ids, with_winners=True, **given)
+        rows, won = ek.bag_max(table, ids, **shapes_of(lengths, how, rng), padding_id=padding)
         assert won.dtype == np.int32 and np.array_equal(won, winners)
         assert rows.tobytes() == one.tobytes()
 
@@ -101,7 +101,9 @@ def test_backward(call, how, sparse, by_frequency):
     table, ids, lengths, mode, weights, padding, rng = call
     by_frequency = by_frequency and mode != "max"
     given = {**shapes_of(lengths, how, rng), "mode": mode, "weights": weights, "padding_id": padding}
-    winners = ek.bag(table, ids, with_winners=True, **given)[1] if mode == "max" else None
+    winners = None
+    if mode == "max":
+        winners = ek.bag_max(table, ids, **shapes_of(lengths, how, rng), padding_id=padding)[1]
     gradient = rng.standard_normal((len(lengths), table.shape[1])).astype(np.float32)
     expected = table_gradient(
         gradient, ids, lengths, len(table), mode, weights, padding, by_frequency, winners)
@@ -138,7 +140,7 @@ def test_steps(mode, by_frequency, rng):
     start = rng.standard_normal((12, 5)).astype(np.float32)
     ids, given = rng.integers(0, 12, 20), {"offsets": [0, 3, 3, 9], "mode": mode, "padding_id": 4}
     gradient = rng.standard_normal((4, 5)).astype(np.float32)
-    winners = ek.bag(start, ids, with_winners=True, **given)[1] if mode == "max" else None
+    winners = ek.bag_max(start, ids, offsets=[0, 3, 3, 9], padding_id=4)[1] if mode == "max" else None
     weights = rng.standard_normal(20).astype(np.float32) if mode == "sum" else None
     tables = start.copy(), start.copy()
     optimizers = [ek.optim.SGD(table, 0.5) for table in tables]
@@ -203,7 +205,6 @@ def test_unknown_ids(rng):
         ([[0, 1]], {"padding_id": -1}, "padding_id"),
         ([[0, 1]], {"weights": np.ones(2, np.float32)}, "weights has shape"),
         ([[0, 1]], {"weights": np.ones((1, 2), np.float32), "mode": "mean"}, "weights"),
-        ([[0, 1]], {"mode": "sum", "with_winners": True}, "winners"),
         ([[0, 1]], {"out": np.zeros((2, 3), np.float32)}, "out has shape"),
     ],
 )

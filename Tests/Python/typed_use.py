@@ -29,7 +29,7 @@ assert_type(ek.pool.info().held, int)
 layer = ek.InputEmbedding(table, padding_id=0)
 assert_type(layer(ids), npt.NDArray[np.float32])
 pooled = ek.bag(table, ids, mode="mean")
-maximum, winners = ek.bag(table, ids, mode="max", with_winners=True)
+maximum, winners = ek.bag_max(table, ids)
 assert_type(winners, npt.NDArray[np.int32])
 pooled_gradient = ek.bag_backward(pooled, ids, 9, mode="max", winners=winners)
 if isinstance(pooled_gradient, ek.RowGradient):

@@ -23,7 +23,7 @@ from ._core import (
     tied_backward,
     tied_logits,
 )
-from .bags import bag, bag_backward, bag_weight_gradient
+from .bags import bag, bag_backward, bag_max, bag_weight_gradient
 from .biases import FIRE, KERPLE, ALiBi, Sandwich, SwinBias, T5Bias
 from .dlpack import dlpack
 from .errors import FileFormatError, OutOfRangeError
@@ -59,6 +59,7 @@ __all__ = [
     "backward",
     "bag",
     "bag_backward",
+    "bag_max",
     "bag_weight_gradient",
     "convert",
     "cpu_count",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy.typing as npt
 
@@ -10,44 +10,6 @@ from . import _core
 from ._types import Array, Float32, IDs, Int32
 from .gradients import RowGradient
 from .quantized import QuantizedTable
-
-
-@overload
-def bag(
-    table: Array | QuantizedTable,
-    ids: IDs,
-    *,
-    offsets: IDs | None = ...,
-    lengths: IDs | None = ...,
-    include_last_offset: bool = ...,
-    weights: Array | None = ...,
-    mode: str = ...,
-    padding_id: int | None = ...,
-    unknown: str = ...,
-    out: npt.NDArray[Any] | None = ...,
-    with_winners: Literal[False] = ...,
-    backend: str = ...,
-    threads: int = ...,
-) -> npt.NDArray[Any]: ...
-
-
-@overload
-def bag(
-    table: Array | QuantizedTable,
-    ids: IDs,
-    *,
-    offsets: IDs | None = ...,
-    lengths: IDs | None = ...,
-    include_last_offset: bool = ...,
-    weights: Array | None = ...,
-    mode: str = ...,
-    padding_id: int | None = ...,
-    unknown: str = ...,
-    out: npt.NDArray[Any] | None = ...,
-    with_winners: Literal[True],
-    backend: str = ...,
-    threads: int = ...,
-) -> tuple[npt.NDArray[Any], Int32]: ...
 
 
 def bag(
@@ -62,10 +24,9 @@ def bag(
     padding_id: int | None = None,
     unknown: str = "error",
     out: npt.NDArray[Any] | None = None,
-    with_winners: bool = False,
     backend: str = "auto",
     threads: int = 0,
-) -> Any:
+) -> npt.NDArray[Any]:
     """Pools the rows of each bag: `pool(weights[j] * table[ids[j]])` over the ids j of bag b.
 
     A sum starts from 0 and takes rows in the order of the ids, each product and sum rounded to float32; the result
@@ -83,19 +44,44 @@ def bag(
         padding_id: an id that is left out of its bag, and of a mean's number.
         unknown: ids outside the table: "error", "clamp", or "zero" for a row of zeros, which counts in a mean.
         out: (B, D) of any of the three types; else a new array of the table's type, float32 of quantised rows.
-        with_winners: of a maximum, return (rows, winners): int32 (B, D), the place in `ids` of the id whose row
-            has the number, the first of several, -1 in an empty bag. `bag_backward` takes them.
         threads: at most; 0 for those that `set_threads` says.
 
     Raises:
         OutOfRangeError: an id outside the table, with `id`, `row` (the bag) and `position` (the place in it).
         ValueError, TypeError: shapes, offsets, types, strides and memory that overlaps.
     """
-    return _core.bag(
+    pooled: npt.NDArray[Any] = _core.bag(
         table._rows if isinstance(table, QuantizedTable) else table, ids, offsets=offsets, lengths=lengths,
         include_last_offset=include_last_offset, weights=weights, mode=mode, padding_id=padding_id, unknown=unknown,
-        out=out, with_winners=with_winners, backend=backend, threads=threads,
+        out=out, backend=backend, threads=threads,
     )
+    return pooled
+
+
+def bag_max(
+    table: Array | QuantizedTable,
+    ids: IDs,
+    *,
+    offsets: IDs | None = None,
+    lengths: IDs | None = None,
+    include_last_offset: bool = False,
+    padding_id: int | None = None,
+    unknown: str = "error",
+    out: npt.NDArray[Any] | None = None,
+    backend: str = "auto",
+    threads: int = 0,
+) -> tuple[npt.NDArray[Any], Int32]:
+    """`bag` with mode "max", and whose each number is, which its backward takes.
+
+    Returns (rows, winners): winners are int32 (B, D), the place in `ids` of the id whose row has the number, the
+    first of several, -1 in an empty bag. Arguments and errors are those of `bag`.
+    """
+    pooled: tuple[npt.NDArray[Any], Int32] = _core.bag(
+        table._rows if isinstance(table, QuantizedTable) else table, ids, offsets=offsets, lengths=lengths,
+        include_last_offset=include_last_offset, mode="max", padding_id=padding_id, unknown=unknown, out=out,
+        with_winners=True, backend=backend, threads=threads,
+    )
+    return pooled
 
 
 def bag_backward(
@@ -126,7 +112,7 @@ def bag_backward(
         output_gradient: (B, D): float32, or float16 or bfloat16, of which a copy in float32 is made.
         ids, offsets, lengths, include_last_offset, weights, mode, padding_id, unknown: as given to `bag`.
         vocabulary: V, the table's rows.
-        winners: of a maximum, as `bag` gave them.
+        winners: of a maximum, as `bag_max` gave them.
         sparse: as a `RowGradient`; False for a dense float32 (V, D).
         token_out: float32 (V, D) for the dense gradient, which is then what is returned.
         accumulate: add to `token_out` rather than overwrite it.
@@ -189,4 +175,4 @@ def bag_weight_gradient(
     )
 
 
-__all__ = ["bag", "bag_backward", "bag_weight_gradient"]
+__all__ = ["bag", "bag_backward", "bag_max", "bag_weight_gradient"]
