@@ -137,6 +137,9 @@ class _EmbedQuick(torch.autograd.Function):
         return *_gradients(facts, gradients[0], for_tokens, for_positions), None
 
 
+# What autograd calls, past the method that asks for another name of `backward` first.
+_EmbedQuick._backward_cls.apply = _EmbedQuick.backward
+
 # Past Function.apply, which asks for transforms of torch.func: they are asked for below, once.
 _embed_apply: Callable[..., Tensor] = super(torch.autograd.Function, _Embed).apply
 _embed_quick = _core.tensors_embed

@@ -163,7 +163,11 @@ class InputEmbedding(nn.Module):
         tokens: Any = modules["tokens"]
         segments: Any = modules["segments"]
         norm: Any = modules["norm"]
-        table, positions = _weight(tokens), _weight(modules["positions"])
+        places: Any = modules["positions"]
+        table = tokens._parameters.get("weight")
+        if table is None:  # A parametrised one.
+            table = tokens.weight
+        positions = None if places is None else _weight(places)
         if tokens.max_norm is not None:
             renormalize_(table, input_ids, tokens.max_norm, tokens.norm_type)
         padding_idx = tokens.padding_idx
