@@ -69,6 +69,55 @@ import Testing
     #expect(unsafe ek_last_error().pointee.system_code == 2)
   }
 
+  @Test func shardsAreOneFile() throws {
+    let folder = try TemporaryFolder()
+    let values = numbers(2, seed: 5)
+    let shape: [Int64] = [2]
+    unsafe values.withUnsafeBytes { values in
+      unsafe shape.withUnsafeBufferPointer { shape in
+        for name in ["a", "b"] {
+          unsafe name.withCString { text in
+            var tensor = unsafe ek_tensor(
+              name: text, dtype: Int32(EK_DTYPE_FLOAT32), rank: 1, shape: shape.baseAddress,
+              data: values.baseAddress, bytes: 8, dtype_name: nil)
+            expectOK(
+              unsafe ek_safetensors_write(folder.path("\(name).safetensors"), &tensor, 1, nil, 0))
+          }
+        }
+      }
+    }
+    func index(_ map: String) throws -> String {
+      try folder.file("model.safetensors.index.json", "{\"weight_map\": {\(map)}}")
+    }
+    var file: OpaquePointer?
+    var tensor = unsafe ek_tensor()
+    let path = try index("\"b\": \"b.safetensors\", \"a\": \"a.safetensors\"")
+    expectOK(unsafe ek_safetensors_open(path, &file))
+    expectOK(unsafe ek_safetensors_tensor(file, 0, &tensor))
+    #expect(unsafe string(tensor.name) == "b")
+    let missing = expectFault(
+      EK_ERROR_MISSING_TENSOR, unsafe ek_safetensors_find(file, "c", &tensor))
+    #expect(missing.path == path)
+    unsafe ek_safetensors_destroy(file)
+    let absent = try index("\"c\": \"a.safetensors\"")
+    expectFault(EK_ERROR_MISSING_TENSOR, unsafe ek_safetensors_open(absent, &file))
+    let outside = try index("\"a\": \"../a.safetensors\"")
+    expectFault(EK_ERROR_MODEL, unsafe ek_safetensors_open(outside, &file))
+  }
+
+  @Test func truthValuesComeBack() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("b.npy")
+    let values: [UInt8] = [1, 0, 1]
+    expectOK(unsafe ek_npy_write(path, values, Int32(EK_DTYPE_BOOL), 1, [3] as [Int64]))
+    var (file, array): (OpaquePointer?, ek_tensor) = unsafe (nil, ek_tensor())
+    expectOK(unsafe ek_npy_open(path, &file, &array))
+    #expect(unsafe (array.dtype, array.bytes) == (Int32(EK_DTYPE_BOOL), 3))
+    let data = unsafe array.data.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self)
+    #expect(unsafe Array(UnsafeBufferPointer(start: data, count: 3)) == values)
+    unsafe ek_npy_destroy(file)
+  }
+
   @Test func arraysComeBack() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("a.npy")

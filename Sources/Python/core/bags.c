@@ -325,10 +325,9 @@ FUNCTION(optimizer_step_bags) {
       (more[0] != NULL && !has_shape(&winners, "winners", 2, shape)))
     goto done;
   WITHOUT_LOCK(gradient.count * 4 + 64 * call.ids.count,
-               code = ek_optimizer_step_bags(optimizer, gradient.data, call.ids.data,
-                                             element_code(call.ids.type), call.ids.count,
-                                             &call.layout, data_of(&winners), &call.options,
-                                             &options));
+               code = ek_optimizer_step_bags(
+                   optimizer, gradient.data, call.ids.data, element_code(call.ids.type),
+                   call.ids.count, &call.layout, data_of(&winners), &call.options, &options));
   if (code != EK_OK) raise_last_error(code);
 done:
   release(&winners);

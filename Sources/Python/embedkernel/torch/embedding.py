@@ -25,6 +25,8 @@ class Embedding(nn.Embedding):
     - An id outside the table raises an IndexError that names its row, its position and the id.
     - A weight on another device raises a RuntimeError that names it.
 
+    - Outputs lie in memory that PyTorch did not allocate: `resize_` can't make one larger.
+
     Shapes: `input` (...) of int32 or int64; output (..., embedding_dim). Outputs and gradients from 64 KiB on come
     from buffers that are reused (`embedkernel.pool`); nothing else is allocated.
     """
