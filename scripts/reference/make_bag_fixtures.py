@@ -51,7 +51,15 @@ def case(name, mode, lengths, *, vocabulary=11, dim=5, weighted=False, padding=N
     shape = (len(lengths), lengths[0]) if rectangle else (count,)
     offsets = None if rectangle else torch.tensor(starts)
     given = None if weights is None else weights.reshape(shape)
-    output = functional.embedding_bag(ids.reshape(shape), table, offsets, per_sample_weights=given, **options)
+    if by_frequency:
+        # PyTorch 2.13's own bag on CPU divides by the number of another id: by that of the k-th of the sorted ids
+        # for the k-th different one. Its embedding divides as documented.
+        rows = functional.embedding(ids, table, scale_grad_by_freq=True)
+        rows = rows if weights is None else rows * weights.unsqueeze(1)
+        pooled = [part.sum(0) / (max(1, len(part)) if mode == "mean" else 1) for part in rows.split(lengths)]
+        output = torch.stack(pooled)
+    else:
+        output = functional.embedding_bag(ids.reshape(shape), table, offsets, per_sample_weights=given, **options)
     upstream = normal(len(lengths), dim)
     output.backward(upstream)
     record = {

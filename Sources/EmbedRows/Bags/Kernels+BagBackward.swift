@@ -18,6 +18,9 @@ extension Kernels {
   /// by the number of the row's ids in the whole call with `frequencyScaling: .inverse`, and written or
   /// added. Bit for bit the same for every backend and number of threads.
   ///
+  /// Other than PyTorch 2.13 on CPU, whose `scale_grad_by_freq` divides by other ids' numbers than its
+  /// documentation says, each row is divided by the number of its own ids.
+  ///
   /// A row-sparse gradient lists the rows of all ids that have a gradient, of a maximum those that win a
   /// column.
   ///
