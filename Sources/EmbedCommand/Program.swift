@@ -6,7 +6,8 @@ internal import EmbedKernel
 package enum Program {
   static var subcommands: [any Subcommand.Type] {
     [
-      Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Tokenize.self,
+      Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Inspect.self,
+      Tokenize.self,
       Positions.self, Rotate.self, Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self,
       Order.self, Info.self, Tune.self, Completions.self, Manual.self,
     ]

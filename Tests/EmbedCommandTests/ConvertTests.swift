@@ -224,7 +224,7 @@ import Testing
   @Test(arguments: [
     ("model.safetensors --output o.npy", 1, "holds one array"),
     ("model.safetensors --output o.npz", 1, #"NumPy has no type for tensor "strange" of F8_E4M3"#),
-    ("model.safetensors --output o.bin", 2, "ends in none of .safetensors, .npz and .npy"),
+    ("model.safetensors --output o.bin", 2, "ends in none of .safetensors, .gguf, .npz and .npy"),
     ("table.npy --output o.safetensors", 2, "--tensor-name is needed"),
     ("model.safetensors --tensor-name x --output o.safetensors", 2, "for a file of one array"),
     (

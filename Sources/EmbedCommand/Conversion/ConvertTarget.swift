@@ -1,5 +1,5 @@
 // Writing what `convert` makes: each tensor's bytes as they are, or its elements resized and in another
-// type, into a file of one of three formats.
+// type, into a file of one of four formats.
 
 internal import EmbedKernel
 
@@ -12,7 +12,8 @@ struct ConvertTarget {
     self.path = path
     guard let format = ArrayFormat.allCases.first(where: { path.hasSuffix($0.rawValue) }) else {
       throw .usage(
-        "option --\(Convert.output.name): '\(path)' ends in none of .safetensors, .npz and .npy")
+        "option --\(Convert.output.name): '\(path)' ends in none of .safetensors, .gguf, .npz and .npy"
+      )
     }
     self.format = format
   }
@@ -32,12 +33,22 @@ struct ConvertTarget {
     }
     switch format {
     case .safetensors:
+      if source.isGGUF, let blocks = tensors.first(where: { $0.unknownByteCount != nil }) {
+        throw noType(in: "safetensors", for: blocks)
+      }
       var writer = try SafetensorsWriter(
         path,
         tensors: tensors.map {
-          SafetensorsTensor($0.name ?? "", $0.type, shape: $0.shape, byteCount: $0.byteCount)
+          SafetensorsTensor($0.name ?? "", $0.type, shape: $0.shape, byteCount: $0.unknownByteCount)
         },
-        metadata: source.metadata)
+        metadata: try texts(source.metadata))
+      try forEach { tensor, bytes in try writer.write(tensor.name ?? "", bytes: bytes) }
+      try writer.commit()
+    case .gguf:
+      var writer = try GGUFWriter(
+        path,
+        tensors: tensors.map { GGUFTensor($0.name ?? "", try ggufType(of: $0), shape: $0.shape) },
+        metadata: source.metadata.filter { $0.key != "general.alignment" })
       try forEach { tensor, bytes in try writer.write(tensor.name ?? "", bytes: bytes) }
       try writer.commit()
     case .npz:
@@ -61,12 +72,58 @@ struct ConvertTarget {
     }
   }
 
-  private func numPyType(of tensor: Tensor) throws(CommandError) -> NumPyElementType {
-    guard let type = tensor.type.numPyType else {
-      throw .data(
-        "'\(path)': NumPy has no type for tensor \(quoted(tensor.name ?? "")) of \(tensor.type.rawValue)"
+  /// The metadata as texts, which is what safetensors files have; arrays are left out, and named.
+  private func texts(_ metadata: [GGUFMetadata]) throws(CommandError) -> [String: String] {
+    var texts: [String: String] = [:]
+    var left: [String] = []
+    for fact in metadata {
+      if let text = fact.value.text { texts[fact.key] = text } else { left.append(fact.key) }
+    }
+    if !left.isEmpty {
+      Report.standardError.line(
+        "convert: left out, as safetensors' metadata are texts: \(left.prefix(20).joined(separator: ", "))"
       )
     }
+    return texts
+  }
+
+  private func numPyType(of tensor: Tensor) throws(CommandError) -> NumPyElementType {
+    guard let type = tensor.type.numPyType else { throw noType(in: "NumPy", for: tensor) }
     return type
+  }
+
+  private func ggufType(of tensor: Tensor) throws(CommandError) -> GGUFType {
+    let plain = SafetensorsType.ofGGUF.first { $0.type == tensor.type }?.gguf
+    guard let type = plain ?? GGUFType(name: tensor.type.rawValue) else {
+      throw noType(in: "GGUF", for: tensor)
+    }
+    return type
+  }
+
+  private func noType(in format: String, for tensor: Tensor) -> CommandError {
+    .data(
+      "'\(path)': \(format) has no type for tensor \(quoted(tensor.name ?? "")) of "
+        + tensor.type.rawValue)
+  }
+}
+
+extension GGUFValue {
+  /// The value in words; nil for an array.
+  var text: String? {
+    switch self {
+    case .uint8(let value): "\(value)"
+    case .int8(let value): "\(value)"
+    case .uint16(let value): "\(value)"
+    case .int16(let value): "\(value)"
+    case .uint32(let value): "\(value)"
+    case .int32(let value): "\(value)"
+    case .uint64(let value): "\(value)"
+    case .int64(let value): "\(value)"
+    case .float32(let value): value.isNaN ? "nan" : "\(value)"
+    case .float64(let value): value.legible
+    case .bool(let value): "\(value)"
+    case .string(let value): value
+    case .array: nil
+    }
   }
 }

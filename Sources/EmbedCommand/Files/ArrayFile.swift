@@ -4,7 +4,7 @@
 internal import EmbedKernel
 
 /// An array in a file: `FILE.npy`; `FILE.npz:NAME`, where `FILE.npz` alone will do if it holds one
-/// array; or `FILE.safetensors:NAME`, alike.
+/// array; or `FILE.safetensors:NAME`, `FILE.gguf:NAME` and a sharded model's `INDEX.json:NAME`, alike.
 struct ArrayFile {
   /// The file and the member, as errors call it.
   let path: String
@@ -16,10 +16,10 @@ struct ArrayFile {
   private let file: TensorFile
 
   /// How options call the files that they take.
-  static let forms = "FILE.npy, FILE.npz:NAME or FILE.safetensors:NAME"
+  static let forms = "FILE.npy, or FILE:NAME of .npz, .safetensors, .gguf, .json"
 
   init(_ path: String) throws {
-    file = try TensorFile(path, isSingle: true)
+    file = try TensorFile(path, .single)
     let tensor = file.tensors[0]
     self.path = path
     guard let type = tensor.type.numPyType else {

@@ -14,7 +14,7 @@ package enum Completion: Hashable, Sendable {
   package init(placeholder: String) {
     switch placeholder {
     case "FILE", "PATH": self = .files([])
-    case "NPY", "FIRST:END|NPY": self = .files(["npy", "npz", "safetensors"])
+    case "NPY", "FIRST:END|NPY": self = .files(["npy", "npz", "safetensors", "gguf"])
     case "SAFETENSORS", "FILE.safetensors", "RUN": self = .files(["safetensors"])
     case "FILE.json": self = .files(["json"])
     case "BIN", "CSV", "SVG": self = .files([placeholder.lowercased()])

@@ -16,10 +16,10 @@ enum Convert: Subcommand {
       + "[OPTIONS]",
   ]
   static let about = [
-    "FILE is .safetensors, .npz or .npy, or one array of the first two as FILE:NAME, or a sharded model's "
-      + "index or folder; OUT's ending says what is written. The output appears whole or not at all. Between .safetensors files, tensors "
-      + "and metadata that no option changes keep their bytes, whatever their type; .npz and .npy have "
-      + "no metadata. bfloat16 is written to .npy and .npz as NumPy's '<V2'.",
+    "FILE is .safetensors, .gguf, .npz or .npy, or one array of the first three as FILE:NAME, or a sharded "
+      + "model's index or folder; OUT's ending says what is written. The output appears whole or not at all. "
+      + "Between files of one format, tensors and metadata that no option changes keep their bytes, whatever "
+      + "their type; .npz and .npy have no metadata, and .safetensors texts alone. bfloat16 is written to .npy and .npz as NumPy's '<V2'.",
     "With --rotary-layout, the rows of query and key projections of a .safetensors file are reordered "
       + "from one layout to the other, in each head [head dim, inputs] of [heads * head dim, inputs] or "
       + "[heads * head dim]: half pairs element i with i + rotary dim / 2, interleaved 2i with 2i + 1; "

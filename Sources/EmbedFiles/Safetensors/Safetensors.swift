@@ -13,11 +13,9 @@
   public let header: SafetensorsHeader
 
   /// Whether the tensors are the file's own pages.
-  public let isMapped: Bool
+  public var isMapped: Bool { memory.isMapped }
 
-  private let memory: MappedMemory
-  /// Where each tensor of `header.tensors` begins in `memory`.
-  private let places: [Int]
+  private let memory: TensorMemory
 
   /// Opens the file at `path`.
   ///
@@ -28,54 +26,14 @@
   public init(contentsOf path: String, access: FileAccess = .mapped) throws(SafetensorsError) {
     let file = try SafetensorsError.wrapping(try InputFile(path))
     let header = try SafetensorsHeader(file)
-    let isAligned = header.tensors.allSatisfy {
-      $0.byteCount == 0 || (header.dataOffset + $0.start).isMultiple(of: $0.type.alignment)
+    let places = header.tensors.map {
+      TensorMemory.Place(
+        start: header.dataOffset + $0.start, byteCount: $0.byteCount, alignment: $0.type.alignment)
     }
-    let isMapped = access == .mapped && isAligned
-    let places =
-      isMapped ? header.tensors.map { header.dataOffset + $0.start } : Self.places(of: header)
-    let memory = try Self.load(file, header, isMapped: isMapped, places)
+    let memory = try SafetensorsError.wrapping(try TensorMemory(file, places, access: access))
     self.path = path
     self.header = header
-    self.isMapped = isMapped
     self.memory = memory
-    self.places = places
-  }
-
-  /// Where copied tensors go: each to a multiple of 64 bytes.
-  private static func places(of header: SafetensorsHeader) -> [Int] {
-    var places: [Int] = []
-    var end = 0
-    for tensor in header.tensors {
-      // Cannot overflow: at most 64 bytes a tensor more than the file has.
-      places.append((end + 63) & ~63)
-      end = places[places.count - 1] + tensor.byteCount
-    }
-    return places
-  }
-
-  /// The whole file mapped, or each tensor read to its place.
-  private static func load(
-    _ file: borrowing InputFile, _ header: SafetensorsHeader, isMapped: Bool, _ places: [Int]
-  ) throws(SafetensorsError) -> MappedMemory {
-    if isMapped {
-      return try SafetensorsError.wrapping(
-        try MappedMemory(file, byteCount: header.dataOffset + header.dataByteCount))
-    }
-    let end = (places.last ?? 0) + (header.tensors.last?.byteCount ?? 0)
-    let memory = try SafetensorsError.wrapping(try MappedMemory(byteCount: end, for: file.path))
-    for (tensor, place) in zip(header.tensors, places) where tensor.byteCount > 0 {
-      let bytes = unsafe UnsafeMutableRawBufferPointer(
-        rebasing: memory.bytes[place..<place + tensor.byteCount])
-      let read = try SafetensorsError.wrapping(
-        try unsafe file.read(into: bytes, at: header.dataOffset + tensor.start))
-      // The size was checked with the header, but the file may have shrunk since.
-      guard read == tensor.byteCount else {
-        throw .dataSize(
-          path: file.path, expected: header.dataByteCount, actual: tensor.start + read)
-      }
-    }
-    return memory
   }
 
   /// The tensors' names, in the order of their bytes.
@@ -95,7 +53,7 @@
         path: path, tensor: name, expected: Element.safetensorsType.rawValue, found: entry.type)
     }
     let span = unsafe Span(
-      _unsafeElements: bytes(of: index).bindMemory(to: Element.self))
+      _unsafeElements: memory.bytes(of: index).bindMemory(to: Element.self))
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
@@ -105,7 +63,7 @@
   @_lifetime(borrow self)
   public func bytes(of name: String) throws(SafetensorsError) -> RawSpan {
     let index = try index(of: name)
-    let span = unsafe RawSpan(_unsafeBytes: bytes(of: index))
+    let span = unsafe RawSpan(_unsafeBytes: memory.bytes(of: index))
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
@@ -115,11 +73,5 @@
       throw .missingTensor(path: path, expected: [name], found: names)
     }
     return index
-  }
-
-  @unsafe private func bytes(of index: Int) -> UnsafeRawBufferPointer {
-    let place = places[index]
-    let end = place + header.tensors[index].byteCount
-    return unsafe UnsafeRawBufferPointer(rebasing: memory.bytes[place..<end])
   }
 }

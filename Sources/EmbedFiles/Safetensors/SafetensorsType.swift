@@ -84,7 +84,7 @@ public enum SafetensorsType: Hashable, Sendable {
 
   /// Bytes that `count` elements take; nil where they fill no whole bytes, are more than an `Int`
   /// counts, or of a type that is not known.
-  func byteCount(of count: Int) -> Int? {
+  package func byteCount(of count: Int) -> Int? {
     guard let bits = bitCount else { return nil }
     let sharesBytes = !bits.isMultiple(of: 8)
     let (product, overflow) = count.multipliedReportingOverflow(by: sharesBytes ? bits : bits / 8)

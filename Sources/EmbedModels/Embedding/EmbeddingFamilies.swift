@@ -52,6 +52,11 @@ struct EmbeddingFamily {
     normScale: ["encoder.layernorm_embedding.weight", "decoder.layernorm_embedding.weight"],
     normBias: ["encoder.layernorm_embedding.bias", "decoder.layernorm_embedding.bias"])
 
+  /// What llama.cpp calls them, whatever the model's own names were.
+  static let gguf = EmbeddingFamily(
+    "token_embd.weight", positions: ["position_embd.weight"], segments: ["token_types.weight"],
+    normScale: ["token_embd_norm.weight"], normBias: ["token_embd_norm.bias"])
+
   static let all = [
     gpt2, bert, llama, shared,
     // CLIP's and SigLIP's texts, and Whisper, in either library's names.
@@ -71,6 +76,8 @@ struct EmbeddingFamily {
     // Mamba, RWKV.
     EmbeddingFamily("backbone.embeddings.weight"), EmbeddingFamily("backbone.embedding.weight"),
     EmbeddingFamily("rwkv.embeddings.weight"),
+    // Any of them in a GGUF file.
+    gguf,
   ]
 
   /// The families whose names these are; all of them for nil, none for names of a user's own.

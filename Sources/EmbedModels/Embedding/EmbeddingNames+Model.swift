@@ -48,7 +48,7 @@ extension EmbeddingNames {
 
   /// The names that one of `families` has in `model`; see `init(ofModelAt:)`.
   init(in model: SafetensorsModel, _ families: [EmbeddingFamily]) throws(ModelError) {
-    let (table, family) = try Self.tokens(in: model, families)
+    let (table, family) = try Self.tokens(among: model.names, of: model.path, families)
     let prefix = String(table.dropLast(Self.base(of: family.tokens).count))
     let present = Set(model.names)
     func find(_ part: [String]) throws(ModelError) -> [String] {
@@ -75,12 +75,21 @@ extension EmbeddingNames {
     if model.isOneShard, !isWhole { throw .oneShard(path: model.path) }
   }
 
+  /// The name of the token table among those of a file's tensors.
+  ///
+  /// - Throws: `ModelError`: `missingTensor`, with the nearest names that there are, and `ambiguousTensor`.
+  package static func tokenTable(
+    among names: [String], of path: String
+  ) throws(ModelError) -> String {
+    try tokens(among: names, of: path, EmbeddingFamily.all).0
+  }
+
   /// The token table, and the family that it belongs to.
   private static func tokens(
-    in model: SafetensorsModel, _ families: [EmbeddingFamily]
+    among names: [String], of path: String, _ families: [EmbeddingFamily]
   ) throws(ModelError) -> (String, EmbeddingFamily) {
     var candidates: [(name: String, family: EmbeddingFamily)] = []
-    for name in model.names {
+    for name in names {
       // Of two families whose names end alike, the longer one says more.
       let family = families.filter { $0.isTokens(name) }
         .max { $0.tokens.utf8.count < $1.tokens.utf8.count }
@@ -108,12 +117,12 @@ extension EmbeddingNames {
       if candidates.allSatisfy({ $0.name.hasPrefix(prefix) }) { return models[0] }
     }
     guard candidates.count < 2 else {
-      throw .ambiguousTensor(path: model.path, candidates: candidates.map(\.name))
+      throw .ambiguousTensor(path: path, candidates: candidates.map(\.name))
     }
     guard let only = candidates.first else {
       throw .safetensors(
         .missingTensor(
-          path: model.path, expected: families.map(\.tokens), found: model.names))
+          path: path, expected: families.map(\.tokens), found: names))
     }
     return only
   }

@@ -65,6 +65,41 @@ func readTensors(_ path: String) throws {
   }
 }
 
+/// Every value and tensor of a GGUF file, copied and mapped; and the same once it is written again.
+func readGGUF(_ path: String) throws {
+  let copied = try GGUF(contentsOf: path, access: .copied)
+  let mapped = try GGUF(contentsOf: path, access: .mapped)
+  let header = copied.header
+  for pair in header.metadata {
+    guard case .array(let array) = pair.value else { continue }
+    require(array.values().count == array.count, "an array of another count")
+  }
+  // A file of a huge alignment would be as long as that.
+  guard header.alignment <= 64 else { return }
+  let again = path + ".again"
+  var writer = try GGUFWriter(
+    again, tensors: header.tensors.map { GGUFTensor($0) }, metadata: header.metadata)
+  for entry in header.tensors {
+    let bytes = try copied.bytes(of: entry.name)
+    let one = unsafe bytes.withUnsafeBytes { unsafe sum($0) }
+    let other = try unsafe mapped.bytes(of: entry.name).withUnsafeBytes { unsafe sum($0) }
+    require(one == other, "other bytes copied than mapped")
+    try writer.write(entry.name, bytes: bytes)
+  }
+  try writer.commit()
+  let written = try GGUF(contentsOf: again, access: .copied)
+  // By their bytes: a value that is no number equals none.
+  require(
+    written.header.metadata.map { "\($0)" } == header.metadata.map { "\($0)" },
+    "other values written")
+  for entry in header.tensors {
+    let one = try unsafe copied.bytes(of: entry.name).withUnsafeBytes { unsafe sum($0) }
+    let other = try unsafe written.bytes(of: entry.name).withUnsafeBytes { unsafe sum($0) }
+    require(
+      one == other && written.header.entry(entry.name)?.shape == entry.shape, "another tensor")
+  }
+}
+
 /// The layers that a safetensors file makes.
 func readEmbedding(_ path: String) throws {
   _ = try EmbeddingWeights(contentsOf: path)

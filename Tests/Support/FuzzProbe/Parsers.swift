@@ -10,6 +10,7 @@ let parsers: [Parser] = [
   Parser("npy") { try readArray($0.file()) },
   Parser("npz") { try readArchive($0.file()) },
   Parser("safetensors") { try readTensors($0.file()) },
+  Parser("gguf") { try readGGUF($0.file()) },
   Parser("embedding") { try readEmbedding($0.file()) },
   // An index, and the one shard that there is.
   Parser("index") {
