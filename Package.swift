@@ -91,8 +91,8 @@ let package = Package(
     .target(
       name: "EmbedCommand",
       dependencies: [
-        "EmbedKernel", "EmbedSchemes", "EmbedFactorizations", "EmbedResizing", "EmbedModels",
-        "EmbedData", "EmbedTraining", "CBLASCalls", "CSystem",
+        "EmbedKernel", "EmbedRows", "EmbedSchemes", "EmbedFactorizations", "EmbedResizing",
+        "EmbedModels", "EmbedData", "EmbedTraining", "CBLASCalls", "CSystem",
       ],
       swiftSettings: strict),
     .executableTarget(

@@ -6,7 +6,8 @@ internal import EmbedKernel
 package enum Program {
   static var subcommands: [any Subcommand.Type] {
     [
-      Demo.self, Embed.self, Backward.self, Project.self, Step.self, Convert.self, Inspect.self,
+      Demo.self, Embed.self, Bag.self, Backward.self, Project.self, Step.self, Convert.self,
+      Inspect.self,
       Tokenize.self,
       Positions.self, Rotate.self, Plot.self, Spectrum.self, Train.self, Evaluate.self, Sample.self,
       Order.self, Info.self, Tune.self, Completions.self, Manual.self,
@@ -52,7 +53,9 @@ package enum Program {
     }
     do {
       try subcommand.run(
-        Arguments(words, options: subcommand.options, operandNames: subcommand.operandNames))
+        Arguments(
+          words, options: subcommand.options, operandNames: subcommand.operandNames,
+          optionalOperands: subcommand.optionalOperandNames.count))
       return 0
     } catch CommandError.usage(let message) {
       return fail(message, 2, command: subcommand.name)

@@ -14,8 +14,10 @@ package struct Arguments {
   /// - Parameters:
   ///   - options: All there are.
   ///   - operandNames: The operands there must be.
+  ///   - optionalOperands: How many more there may be.
   package init(
-    _ words: some Sequence<String>, options: [any AnyOption], operandNames: [String] = []
+    _ words: some Sequence<String>, options: [any AnyOption], operandNames: [String] = [],
+    optionalOperands: Int = 0
   ) throws(CommandError) {
     var words = words.makeIterator()
     var given: [any AnyOption] = []
@@ -47,8 +49,8 @@ package struct Arguments {
     if operands.count < operandNames.count {
       throw .usage("\(operandNames[operands.count]) is missing")
     }
-    if operands.count > operandNames.count {
-      throw .usage("unexpected argument '\(operands[operandNames.count])'")
+    if operands.count > operandNames.count + optionalOperands {
+      throw .usage("unexpected argument '\(operands[operandNames.count + optionalOperands])'")
     }
     for option in given { try option.check(values[option.name] ?? "") }
     for option in given

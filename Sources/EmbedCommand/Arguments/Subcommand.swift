@@ -12,6 +12,8 @@ protocol Subcommand {
   static var about: [String] { get }
   /// The operands it needs.
   static var operandNames: [String] { get }
+  /// The operands that may stand after those.
+  static var optionalOperandNames: [String] { get }
   /// Its options, in the order of its help.
   static var groups: [OptionGroup] { get }
 
@@ -21,6 +23,7 @@ protocol Subcommand {
 
 extension Subcommand {
   static var operandNames: [String] { [] }
+  static var optionalOperandNames: [String] { [] }
 
   /// All options.
   static var options: [any AnyOption] { groups.flatMap(\.options) }

@@ -3,12 +3,15 @@
 internal import EmbedKernel
 internal import EmbedModels
 internal import EmbedResizing
+internal import EmbedRows
 
 /// A tensor of the output.
 struct TargetTensor {
   var tensor: Tensor
   /// How rows are added, cut off or stretched.
   var resize: Resize?
+  /// The form that its rows get.
+  var rows: RowFormat?
 
   enum Resize {
     case vocabulary(NewRows, seed: UInt64)
@@ -21,7 +24,7 @@ struct ConvertPlan {
   private(set) var tensors: [TargetTensor]
   private let source: TensorFile
 
-  init(_ arguments: Arguments, _ source: TensorFile) throws {
+  init(_ arguments: Arguments, _ source: TensorFile, into format: ArrayFormat) throws {
     self.source = source
     tensors = source.tensors.map { TargetTensor(tensor: $0) }
     let listed = try arguments[Convert.tensors]
@@ -31,11 +34,35 @@ struct ConvertPlan {
     }
     try resize(arguments, listed)
     try retype(arguments, listed)
-    try rename(arguments)
+    try changeRows(arguments, listed)
+    try rename(arguments, format)
   }
 
   /// How many tensors are other than in the source, whatever the file's format.
-  var changes: Int { zip(tensors, source.tensors).count { $0.tensor != $1 } }
+  var changes: Int { zip(tensors, source.tensors).count { $0.tensor != $1 || $0.rows != nil } }
+
+  // MARK: Rows
+
+  private mutating func changeRows(_ arguments: Arguments, _ listed: [String]?) throws {
+    guard let rows = try arguments[Convert.rows] else { return }
+    try arguments.refuse(
+      [Convert.type, Convert.vocabulary, Convert.maximumContext],
+      "and --\(Convert.rows.name) exclude each other: convert twice")
+    let indices =
+      source.tensors.count == 1
+      ? [0]
+      : try listed.map { names in names.compactMap { name in source.index(of: [name]) } }
+        ?? [source.tokenTable()]
+    for index in indices {
+      let tensor = source.tensors[index]
+      guard tensor.shape.count == 2, tensor.count > 0 else {
+        throw SafetensorsError.shape(
+          path: source.path, tensor: tensor.name ?? "array", expected: "[rows, dim]",
+          found: tensor.shape)
+      }
+      tensors[index].rows = rows
+    }
+  }
 
   // MARK: Types
 
@@ -61,7 +88,7 @@ struct ConvertPlan {
 
   // MARK: Names
 
-  private mutating func rename(_ arguments: Arguments) throws {
+  private mutating func rename(_ arguments: Arguments, _ format: ArrayFormat) throws {
     if let name = try arguments[Convert.tensorName] {
       guard tensors.count == 1 else {
         throw CommandError.usage(
@@ -72,7 +99,13 @@ struct ConvertPlan {
         [Convert.names], "and --\(Convert.tensorName.name) exclude each other")
       tensors[0].tensor.name = name
     }
-    guard let target = try arguments[Convert.names] else { return }
+    guard let target = try arguments[Convert.names] else {
+      // What has no name and gets one is a token table.
+      if tensors.count == 1, tensors[0].tensor.name == nil, format == .gguf {
+        tensors[0].tensor.name = EmbeddingNames.gguf.tokens[0]
+      }
+      return
+    }
     for (from, to) in zip(try names().parts, target.parts) {
       guard let index = source.index(of: from) else { continue }
       guard let name = to.first else {
@@ -163,6 +196,12 @@ struct ConvertPlan {
 }
 
 extension TensorFile {
+  /// The token table, by its usual names.
+  func tokenTable() throws(ModelError) -> Int {
+    let names = tensors.compactMap(\.name)
+    return index(of: [try EmbeddingNames.tokenTable(among: names, of: path)]) ?? 0
+  }
+
   /// The first tensor of one of the names.
   func index(of names: [String]) -> Int? {
     for name in names {

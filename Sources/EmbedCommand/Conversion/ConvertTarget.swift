@@ -1,12 +1,11 @@
-// Writing what `convert` makes: each tensor's bytes as they are, or its elements resized and in another
-// type, into a file of one of four formats.
+// Writing what `convert` makes into a file of one of four formats.
 
 internal import EmbedKernel
 
 /// The file that is written, by its ending.
 struct ConvertTarget {
   let path: String
-  private let format: ArrayFormat
+  let format: ArrayFormat
 
   init(_ path: String) throws(CommandError) {
     self.path = path
@@ -18,18 +17,15 @@ struct ConvertTarget {
     self.format = format
   }
 
-  /// Writes the tensors, whole or not at all.
-  func write(_ targets: [TargetTensor], of source: TensorFile) throws {
-    let tensors = targets.map(\.tensor)
+  /// Writes tensors, whole or not at all.
+  ///
+  /// - Parameter forEach: Gives its argument the bytes of each tensor by its index, in any order.
+  func write(
+    _ tensors: [Tensor], _ metadata: [GGUFMetadata], of source: TensorFile,
+    _ forEach: (_ write: (Int, RawSpan) throws -> Void) throws -> Void
+  ) throws {
     if format != .npy, tensors.contains(where: { $0.name == nil }) {
       throw CommandError.usage("--\(Convert.tensorName.name) is needed: '\(path)' has names")
-    }
-    func forEach(_ write: (Tensor, RawSpan) throws -> Void) throws {
-      try source.forEach { index, bytes in
-        try converted(bytes, source.tensors[index], targets[index]) {
-          try write(tensors[index], $0)
-        }
-      }
     }
     switch format {
     case .safetensors:
@@ -39,21 +35,25 @@ struct ConvertTarget {
       var writer = try SafetensorsWriter(
         path,
         tensors: tensors.map {
-          SafetensorsTensor($0.name ?? "", $0.type, shape: $0.shape, byteCount: $0.unknownByteCount)
+          SafetensorsTensor(
+            $0.name ?? "", $0.type, shape: $0.shape, byteCount: $0.unknownByteCount)
         },
-        metadata: try texts(source.metadata))
-      try forEach { tensor, bytes in try writer.write(tensor.name ?? "", bytes: bytes) }
+        metadata: try texts(metadata))
+      try forEach { index, bytes in try writer.write(tensors[index].name ?? "", bytes: bytes) }
       try writer.commit()
     case .gguf:
       var writer = try GGUFWriter(
         path,
-        tensors: tensors.map { GGUFTensor($0.name ?? "", try ggufType(of: $0), shape: $0.shape) },
-        metadata: source.metadata.filter { $0.key != "general.alignment" })
-      try forEach { tensor, bytes in try writer.write(tensor.name ?? "", bytes: bytes) }
+        tensors: try tensors.map {
+          GGUFTensor($0.name ?? "", try ggufType(of: $0), shape: $0.shape)
+        },
+        metadata: metadata.filter { $0.key != "general.alignment" })
+      try forEach { index, bytes in try writer.write(tensors[index].name ?? "", bytes: bytes) }
       try writer.commit()
     case .npz:
       var writer = try NumPyArchiveWriter(path)
-      try forEach { tensor, bytes in
+      try forEach { index, bytes in
+        let tensor = tensors[index]
         try writer.write(
           tensor.name ?? "", bytes: bytes, of: numPyType(of: tensor), shape: tensor.shape)
       }
@@ -65,9 +65,9 @@ struct ConvertTarget {
           "'\(source.path)': a .npy file holds one array; write '\(source.path):NAME'; there are "
             + names)
       }
-      try forEach { tensor, bytes in
+      try forEach { index, bytes in
         try NumPyFile.write(
-          bytes: bytes, of: numPyType(of: tensor), shape: tensor.shape, to: path)
+          bytes: bytes, of: numPyType(of: tensors[index]), shape: tensors[index].shape, to: path)
       }
     }
   }

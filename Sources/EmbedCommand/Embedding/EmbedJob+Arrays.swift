@@ -9,23 +9,23 @@ extension EmbedJob {
   ) throws {
     let ids = try ArrayFile(idsPath)
     tokens = try TokenBatch(ids)
-    let table = try TableFile.read(tablePath)
+    let table = try TableFile.tokens(
+      tablePath, rows: arguments[RowOptions.rows], scales: arguments[RowOptions.rowScales])
     let positionPath = try arguments[Embed.positionTable]
     let positions = try positionPath.map {
       try TableFile.read($0, rowsOf: table.dim, asIn: "'\(tablePath)'")
     }
-    let needsFloats = shared.scheme == .sinusoidal || FusedOptions.isGiven(arguments)
-    if !needsFloats, let layer = try table.layer(positions, tablePath, shared) {
+    var places = positions
+    if shared.scheme == .sinusoidal {
+      places = try AbsolutePositions.sinusoids(
+        rows: shared.rows(context: tokens.context, arguments[Embed.maximumContext]),
+        dim: table.dim, layout: shared.layout, base: shared.base)
+    }
+    if !FusedOptions.isGiven(arguments), let layer = try table.layer(places, tablePath, shared) {
       self.layer = layer
     } else {
       let embedding = try shared.tokens(tablePath, table.floats())
-      var rows = try positions?.floats()
-      if shared.scheme == .sinusoidal {
-        rows = try AbsolutePositions.sinusoids(
-          rows: shared.rows(context: tokens.context, arguments[Embed.maximumContext]),
-          dim: table.dim, layout: shared.layout, base: shared.base)
-      }
-      let plain = try shared.layer(embedding, rows)
+      let plain = try shared.layer(embedding, places?.floats())
       layer = try FusedOptions.call(arguments, plain, tokens) ?? plain.tables
     }
     let (place, path) = try PlaceOptions.place(
@@ -35,10 +35,10 @@ extension EmbedJob {
       ids: idsPath, segments: try arguments[FusedOptions.segmentIDs], places: path ?? positionPath)
     facts = [
       ("token ids", "\([tokens.batch, tokens.context])", "'\(idsPath)', \(ids.elementType)"),
-      ("token table", "\([table.rows, table.dim])", "'\(tablePath)', \(table.type)"),
+      ("token table", "\([table.rows, table.dim])", "'\(tablePath)', \(table.typeName)"),
       (
         "position table", layer.positionRows.map { "\([$0, table.dim])" } ?? "none",
-        positions.map { "'\(positionPath ?? "")', \($0.type)" }
+        positions.map { "'\(positionPath ?? "")', \($0.typeName)" }
           ?? (shared.scheme == .sinusoidal ? "sinusoidal, \(shared.layout.rawValue)" : "")
       ),
     ]

@@ -18,8 +18,12 @@ extension Embed {
     "maximum-context", .integer(), "Rows of the position table",
     otherwise: "1024, or what context and offset need")
 
-  static let tokenTable = Option(
-    "token-table", .array, "Token table [vocabulary, dim], float32, bfloat16 or float16")
+  static let tokenTable = Option("token-table", .array, tokenTableForms)
+  /// What a token table may be.
+  static let tokenTableForms =
+    "Token table [vocabulary, dim]: float32, bfloat16 or float16; int8 or fp8 with scales beside it, as "
+    + "safetensors models have them; or GGUF's Q8_0, Q4_0, Q4_K or Q6_K. Of a model's file without a name "
+    + "the token table is taken, found by its usual names. Rows are decoded as they are read"
   static let positionTable = Option(
     "position-table", .array,
     "Position table [maximum context, dim], float32, bfloat16 or float16. Tables of two types are both "
@@ -40,7 +44,10 @@ extension Embed {
       batch, context, stride, batches, dim, seed, maximumContext,
     ])
   static let arrayGroup = OptionGroup(
-    "From arrays: \(ArrayFile.forms)", [LayerOptions.tokenIDs, tokenTable, positionTable])
+    "From arrays: \(ArrayFile.forms)",
+    [
+      LayerOptions.tokenIDs, tokenTable, RowOptions.rows, RowOptions.rowScales, positionTable,
+    ])
 
   /// The options that mean nothing where no positions are added.
   static let placeOptions = PlaceOptions.withOverflow + [maximumContext]

@@ -64,6 +64,12 @@ struct LayerSettings {
     try PlaceOptions.check(arguments)
   }
 
+  /// Of a call on rows of `dim` elements.
+  func options(dim: Int) -> EmbedOptions {
+    EmbedOptions(
+      scale: scale.factor(dim: dim), unknownIDs: unknownIDs, positionOverflow: overflow)
+  }
+
   /// The layer of these tables.
   func layer(
     _ tokens: TokenEmbedding, _ positions: EmbeddingTable<Float>?

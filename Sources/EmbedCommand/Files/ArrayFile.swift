@@ -18,9 +18,13 @@ struct ArrayFile {
   /// How options call the files that they take.
   static let forms = "FILE.npy, or FILE:NAME of .npz, .safetensors, .gguf, .json"
 
-  init(_ path: String) throws {
-    file = try TensorFile(path, .single)
+  init(_ path: String) throws { try self.init(TensorFile(path, .single)) }
+
+  /// The only array of a file.
+  init(_ file: TensorFile) throws {
     let tensor = file.tensors[0]
+    let path = file.path
+    self.file = file
     self.path = path
     guard let type = tensor.type.numPyType else {
       throw SafetensorsError.elementType(
@@ -55,7 +59,7 @@ struct ArrayFile {
     guard [.float32, .float16, .bfloat16].contains(elementType) else {
       throw NumPyError.elementType(path: path, expected: .float32, found: elementType)
     }
-    return try withBytes { bytes in
+    return try file.withBytes(of: 0) { bytes in
       var floats = try naming(path) { () throws(EmbedError) in
         try SystemMemory.array(0 as Float, count: count)
       }
@@ -89,7 +93,7 @@ struct ArrayFile {
   private func integers<Element: FixedWidthInteger & FileElement, Value: FixedWidthInteger>(
     _ type: Element.Type
   ) throws -> [Value] {
-    try withBytes { bytes in
+    try file.withBytes(of: 0) { bytes in
       var values = try SystemMemory.array(0 as Value, count: count)
       try unsafe bytes.withUnsafeBytes { bytes in
         let elements = unsafe bytes.bindMemory(to: Element.self)
@@ -135,18 +139,11 @@ struct ArrayFile {
       try NumPyFile.read(path, into: &elements)
       return
     }
-    try withBytes { bytes in
+    try file.withBytes(of: 0) { bytes in
       unsafe bytes.withUnsafeBytes {
         unsafe UnsafeMutableRawBufferPointer(memory).copyMemory(from: $0)
       }
     }
-  }
-
-  private func withBytes<Result>(_ body: (RawSpan) throws -> Result) throws -> Result {
-    var result: Result?
-    try file.forEach { _, bytes in result = try body(bytes) }
-    guard let result else { throw CommandError.data("'\(path)' holds no array") }
-    return result
   }
 }
 

@@ -1,13 +1,18 @@
-// A table of a file in the element type that it has there: float32, or one of the two of 16 bits.
+// A table of a file in the form that its rows have there: float32, one of the two types of 16 bits, or a
+// format that is decoded row by row.
 
 internal import EmbedKernel
+internal import EmbedRows
 
-/// A table `[rows, dim]` of whatever element type.
+/// A table `[rows, dim]` of whatever form.
 protocol AnyTable {
   var rows: Int { get }
   var dim: Int { get }
-  /// NumPy's name of the element type.
-  var type: NumPyElementType { get }
+  /// NumPy's name of the element type, or the rows' format.
+  var typeName: String { get }
+
+  /// Bytes of the rows, with their scales.
+  var byteCount: Int { get }
 
   /// The table as floats; exact. A table of floats is shared.
   func floats() throws(EmbedError) -> EmbeddingTable<Float>
@@ -19,8 +24,27 @@ protocol AnyTable {
 }
 
 enum TableFile {
-  /// Reads `FILE.npy`, `FILE.npz:NAME` or `FILE.safetensors:NAME`.
+  /// Reads a table of floats of 16 or 32 bits, by one of `ArrayFile.forms`.
   static func read(_ path: String) throws -> any AnyTable { try ArrayFile(path).table() }
+
+  /// Reads a token table of any form, which a model's file need not name.
+  ///
+  /// - Parameters:
+  ///   - rows: What bytes are, where the file does not say it.
+  ///   - scales: The file of their scales, where they are not beside them.
+  static func tokens(
+    _ path: String, rows: RowFormat? = nil, scales: String? = nil
+  ) throws -> any AnyTable {
+    try table(TensorFile(path, .tokens), rows: rows, scales: scales)
+  }
+
+  /// The only array of a file as a table of any form.
+  static func table(
+    _ file: TensorFile, rows: RowFormat? = nil, scales: String? = nil
+  ) throws -> any AnyTable {
+    if let table = try RowTable.read(file, as: rows, scales: scales) { return table }
+    return try ArrayFile(file).table()
+  }
 
   /// The same where rows must be of `dim` elements, as in what is named.
   static func read(_ path: String, rowsOf dim: Int, asIn other: String) throws -> any AnyTable {
@@ -57,7 +81,9 @@ extension ArrayFile {
 }
 
 extension EmbeddingTable: AnyTable {
-  var type: NumPyElementType { Element.numPyType }
+  var typeName: String { "\(Element.numPyType)" }
+
+  var byteCount: Int { rows * dim * MemoryLayout<Element>.stride }
 
   func floats() throws(EmbedError) -> EmbeddingTable<Float> {
     if let floats = self as? EmbeddingTable<Float> { return floats }
@@ -83,9 +109,6 @@ extension EmbeddingTable: AnyTable {
       unsafe _ = UnsafeMutableRawBufferPointer(row).initializeMemory(as: UInt8.self, repeating: 0)
     }
     return TableLayer(
-      tokens: self, positions: places,
-      options: EmbedOptions(
-        scale: settings.scale.factor(dim: dim), unknownIDs: settings.unknownIDs,
-        positionOverflow: settings.overflow))
+      tokens: self, positions: places, options: settings.options(dim: dim))
   }
 }

@@ -4,60 +4,6 @@
 internal import EmbedKernel
 internal import EmbedModels
 
-/// An array of a file.
-struct Tensor: Equatable {
-  /// Nil for the array of a `.npy` file.
-  var name: String?
-  var type: SafetensorsType
-  var shape: [Int]
-  /// The bytes of a tensor whose type does not tell them.
-  var unknownByteCount: Int?
-
-  /// Elements in all; headers are refused whose shapes have more than can be counted.
-  var count: Int { shape.contains(0) ? 0 : shape.reduce(1, *) }
-
-  /// The bytes of all elements.
-  var byteCount: Int { unknownByteCount ?? type.byteCount(of: count) ?? 0 }
-}
-
-extension Tensor {
-  /// What a safetensors header says of it.
-  init(_ entry: SafetensorsEntry) {
-    self.init(
-      name: entry.name, type: entry.type, shape: entry.shape,
-      unknownByteCount: entry.type.bitCount == nil ? entry.byteCount : nil)
-  }
-
-  /// What a GGUF header says of it; blocks are of a type that has no name in other files.
-  init(_ entry: GGUFEntry) {
-    let type =
-      SafetensorsType.ofGGUF.first { $0.gguf == entry.type }?.type ?? .other(entry.type.name)
-    self.init(
-      name: entry.name, type: type, shape: entry.shape,
-      unknownByteCount: type.bitCount == nil ? entry.byteCount : nil)
-  }
-
-  init(_ name: String?, _ header: NumPyHeader) {
-    self.init(name: name, type: SafetensorsType(header.elementType), shape: header.shape)
-  }
-}
-
-extension SafetensorsType {
-  /// The types of single elements that GGUF files have too.
-  static let ofGGUF: [(type: SafetensorsType, gguf: GGUFType)] = [
-    (.float32, .float32), (.float16, .float16), (.bfloat16, .bfloat16), (.float64, .float64),
-    (.int8, .int8), (.int16, .int16), (.int32, .int32), (.int64, .int64),
-  ]
-}
-
-/// The formats of arrays.
-enum ArrayFormat: String, CaseIterable {
-  case safetensors = ".safetensors"
-  case gguf = ".gguf"
-  case npz = ".npz"
-  case npy = ".npy"
-}
-
 /// The arrays of a file: all of them, or the one that is named.
 struct TensorFile {
   /// The file and the array, as they were named.
@@ -65,12 +11,17 @@ struct TensorFile {
   let tensors: [Tensor]
   /// What the file says of itself: the texts of a `.safetensors` file by rising keys, the values of a
   /// `.gguf` file in its order.
-  let metadata: [GGUFMetadata]
+  private let allMetadata: [GGUFMetadata]
   /// The file's format, in words.
   let format: String
+  /// The names of all arrays of the file, whichever is meant.
+  let names: [String]
+  /// The file, index or folder.
+  private let container: String
   /// The array that is named.
   private let name: String?
   private let source: Source
+  private let opened = OpenedFile()
 
   /// Which arrays of a file are meant, where none is named.
   enum Choice {
@@ -80,6 +31,15 @@ struct TensorFile {
     /// The only one, or the token table by the names that models give it.
     case tokens
   }
+
+  /// What the file says of all of it: none of one array that is named.
+  var metadata: [GGUFMetadata] { name == nil ? allMetadata : [] }
+
+  /// What the file says of `key`, whichever array is meant.
+  func value(of key: String) -> GGUFValue? { allMetadata.first { $0.key == key }?.value }
+
+  /// Another array of the same file, or the same one by its name.
+  func array(_ name: String) throws -> TensorFile { try TensorFile(container + ":" + name) }
 
   /// Whether it is of a format that models have in Python, all of it.
   var isModel: Bool {
@@ -119,7 +79,7 @@ struct TensorFile {
         name, choice, header.tensors, \.name, of: path
       ) { name throws(SafetensorsError) in try header.entry(name, in: file) }
       self.init(
-        path, name, entries.map { Tensor($0) }, "safetensors",
+        path, (file, name), header.tensors.map(\.name), entries.map { Tensor($0) }, "safetensors",
         .safetensors(files: entries.map { _ in file }), Self.metadata(header.metadata))
     } else if let (file, name) = Self.parts(path, ArrayFormat.gguf.rawValue) {
       let header = try GGUFHeader(contentsOf: file)
@@ -127,14 +87,15 @@ struct TensorFile {
         name, choice, header.tensors, \.name, of: path
       ) { name throws(GGUFError) in try header.entry(name, in: file) }
       self.init(
-        path, name, entries.map { Tensor($0) }, "GGUF version \(header.version)",
-        .gguf(file: file), header.metadata)
+        path, (file, name), header.tensors.map(\.name), entries.map { Tensor($0) },
+        "GGUF version \(header.version)", .gguf(file: file), header.metadata)
     } else if let (file, name) = Self.parts(path, ArrayFormat.npz.rawValue) {
       let archive = try NumPyArchive(contentsOf: file)
       let names = try Self.chosen(name, choice, archive.names, \.self, of: path) { $0 }
       var tensors: [Tensor] = []
       for name in names { tensors.append(Tensor(name, try archive.header(of: name))) }
-      self.init(path, name, tensors, "NumPy archive", .npz(file: file), [])
+      self.init(
+        path, (file, name), archive.names, tensors, "NumPy archive", .npz(file: file), [])
     } else if let (file, name) = Self.parts(path, ".json") ?? Self.folder(path) {
       let model = try SafetensorsModel(contentsOf: file)
       let names = try Self.chosen(name, choice, model.names, \.self, of: path) { $0 }
@@ -156,28 +117,30 @@ struct TensorFile {
         return tensor
       }
       self.init(
-        path, name, tensors,
+        path, (file, name), model.names, tensors,
         headers.count == 1 ? "safetensors" : "safetensors in \(headers.count) files",
         .safetensors(files: files),
         Self.metadata(
           try Self.united(headers.sorted { $0.key < $1.key }.map { ($0.key, $0.value.texts) })))
     } else {
       self.init(
-        path, nil, [Tensor(nil, try NumPyHeader(contentsOf: path))], "NumPy array", .npy, [])
+        path, (path, nil), [], [Tensor(nil, try NumPyHeader(contentsOf: path))], "NumPy array",
+        .npy,
+        [])
     }
   }
 
   private init(
-    _ path: String, _ name: String?, _ tensors: [Tensor], _ format: String, _ source: Source,
-    _ metadata: [GGUFMetadata]
+    _ path: String, _ place: (file: String, name: String?), _ names: [String], _ tensors: [Tensor],
+    _ format: String, _ source: Source, _ metadata: [GGUFMetadata]
   ) {
     self.path = path
-    self.name = name
+    (container, name) = place
+    self.names = names
     self.tensors = tensors
     self.format = format
     self.source = source
-    // One array alone has none.
-    self.metadata = name == nil ? metadata : []
+    allMetadata = metadata
   }
 
   /// The entries that are meant: the one of the name, or what the choice says.
@@ -188,12 +151,24 @@ struct TensorFile {
     if let name { return [try named(name)] }
     guard choice != .all, entries.count != 1 else { return entries }
     let names = entries.map { $0[keyPath: nameOf] }
-    if choice == .tokens {
-      return [try named(try EmbeddingNames.tokenTable(among: names, of: path))]
-    }
+    if choice == .tokens, let table = try tokenTable(names, of: path) { return [try named(table)] }
     let list = names.isEmpty ? "none" : names.prefix(20).joined(separator: ", ")
     throw CommandError.data(
       "'\(path)': which of its arrays? Write '\(path):NAME'; there are \(list)")
+  }
+
+  /// The token table by its usual names; nil where none of a few arrays has one.
+  private static func tokenTable(_ names: [String], of path: String) throws -> String? {
+    do throws(ModelError) {
+      return try EmbeddingNames.tokenTable(among: names, of: path)
+    } catch {
+      if case .ambiguousTensor(_, let candidates) = error {
+        throw CommandError.data(
+          "'\(path)': which of \(candidates.listed("and")) is meant? Write '\(path):NAME'")
+      }
+      guard names.count <= 20 else { throw error }
+      return nil
+    }
   }
 
   /// The file and the array's name in `path`, where it has that ending.
@@ -233,30 +208,59 @@ struct TensorFile {
     return all
   }
 
-  /// Gives `body` the bytes of each array in C order, one after the other.
-  func forEach(_ body: (Int, RawSpan) throws -> Void) throws {
+  /// One array of the file alone, by its index.
+  func single(_ index: Int) throws -> TensorFile {
+    tensors.count == 1 ? self : try array(tensors[index].name ?? "")
+  }
+
+  /// Gives `body` the bytes of an array in C order, by its index.
+  func withBytes<Result>(of index: Int, _ body: (RawSpan) throws -> Result) throws -> Result {
+    let bytes = try bytes(of: index, access: .copied)
+    return try body(unsafe RawSpan(_unsafeBytes: bytes.bytes))
+  }
+
+  /// The bytes of an array in C order, by its index: the file's own pages, where those have them so; of a
+  /// `.npy` file where that is asked for.
+  func bytes(of index: Int = 0, access: FileAccess = .mapped) throws -> TensorBytes {
+    let name = tensors[index].name ?? ""
     switch source {
     case .npy:
-      let array = try NumPyArray(bytesOf: path)
-      try body(0, unsafe array.span.bytes)
+      let kept = Kept(try NumPyArray(bytesOf: path, access: access))
+      return unsafe kept.value.withUnsafeBufferPointer {
+        unsafe TensorBytes(UnsafeRawBufferPointer($0), of: kept)
+      }
     case .npz(let file):
-      let archive = try NumPyArchive(contentsOf: file)
-      for (index, tensor) in tensors.enumerated() {
-        let array = try archive.bytes(of: tensor.name ?? "")
-        try body(index, unsafe array.span.bytes)
+      let kept = Kept(try NumPyArchive(contentsOf: file).bytes(of: name))
+      return unsafe kept.value.withUnsafeBufferPointer {
+        unsafe TensorBytes(UnsafeRawBufferPointer($0), of: kept)
       }
-    case .gguf(let path):
-      let file = try GGUF(contentsOf: path)
-      for (index, tensor) in tensors.enumerated() {
-        let bytes = try file.bytes(of: tensor.name ?? "")
-        try body(index, bytes)
-      }
+    case .gguf(let file):
+      let kept = try opened.gguf(file)
+      return unsafe TensorBytes(try kept.value.unsafeBytes(of: name), of: kept)
     case .safetensors(let files):
-      for (index, tensor) in tensors.enumerated() {
-        let file = try Safetensors(contentsOf: files[index])
-        let bytes = try file.bytes(of: tensor.name ?? "")
-        try body(index, bytes)
-      }
+      let kept = try opened.safetensors(files[index])
+      return unsafe TensorBytes(try kept.value.unsafeBytes(of: name), of: kept)
     }
+  }
+}
+
+/// The file that was read last, so that its header is read once for all of its arrays.
+private final class OpenedFile {
+  private var path = ""
+  private var gguf: Kept<GGUF>?
+  private var safetensors: Kept<Safetensors>?
+
+  func gguf(_ path: String) throws -> Kept<GGUF> {
+    if let gguf, self.path == path { return gguf }
+    let file = Kept(try GGUF(contentsOf: path))
+    (self.path, gguf) = (path, file)
+    return file
+  }
+
+  func safetensors(_ path: String) throws -> Kept<Safetensors> {
+    if let safetensors, self.path == path { return safetensors }
+    let file = Kept(try Safetensors(contentsOf: path))
+    (self.path, safetensors) = (path, file)
+    return file
   }
 }

@@ -13,7 +13,7 @@ package enum Completion: Hashable, Sendable {
   /// What the help calls `placeholder`; small letters are words to be typed as they are.
   package init(placeholder: String) {
     switch placeholder {
-    case "FILE", "PATH": self = .files([])
+    case "FILE", "OUT", "PATH": self = .files([])
     case "NPY", "FIRST:END|NPY": self = .files(["npy", "npz", "safetensors", "gguf"])
     case "SAFETENSORS", "FILE.safetensors", "RUN": self = .files(["safetensors"])
     case "FILE.json": self = .files(["json"])

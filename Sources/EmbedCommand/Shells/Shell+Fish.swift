@@ -36,9 +36,10 @@ extension Shell {
   private static func offer(_ completion: Completion) -> String {
     switch completion {
     case .words(let words): " -f -a '\(words.joined(separator: " "))'"
-    // Those with the ending come first.
+    // Those with the ending come first. The function takes one, and more only in newer shells.
     case .files(let endings) where !endings.isEmpty:
-      " -k -f -a '(__fish_complete_suffix \(endings.map { "." + $0 }.joined(separator: " ")))'"
+      " -k -f -a '(for ending in \(endings.map { "." + $0 }.joined(separator: " ")); "
+        + "__fish_complete_suffix $ending; end)'"
     case .files: " -F"
     case .folders: " -f -a '(__fish_complete_directories)'"
     case .nothing: " -f"

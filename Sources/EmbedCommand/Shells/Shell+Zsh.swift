@@ -23,9 +23,13 @@ extension Shell {
         guard let completion = option.completion else { return "--\(option.name)\(brief)" }
         return "--\(option.name)=\(brief):\(escaped(option.placeholder, ":"))\(action(completion))"
       }
-      let operands = subcommand.operandNames.map {
-        ":\($0)\(action(Completion(placeholder: $0)))"
-      }
+      let operands =
+        subcommand.operandNames.map {
+          ":\($0)\(action(Completion(placeholder: $0)))"
+        }
+        + subcommand.optionalOperandNames.map {
+          "::\($0)\(action(Completion(placeholder: $0)))"
+        }
       lines.append("      _arguments -S \\")
       lines += (options + operands).map { "        \(quoted($0)) \\" }
       lines += ["        '--help[Show this help]'", "      ;;"]

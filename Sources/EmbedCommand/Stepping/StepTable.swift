@@ -32,11 +32,11 @@ struct StepTable {
     }
     seed = try arguments[Self.roundingSeed]
     table = try TableFile.read(path)
-    switch table.type {
-    case .float32:
+    switch table {
+    case is EmbeddingTable<Float>:
       try arguments.refuse([Self.updates], "is for a bfloat16 table; '\(path)' is float32")
       self.updates = nil
-    case .bfloat16: self.updates = updates ?? .masters
+    case is EmbeddingTable<BFloat16>: self.updates = updates ?? .masters
     default:
       throw CommandError.data(
         "'\(path)': not available: steps of a float16 table; expected float32 or bfloat16 "

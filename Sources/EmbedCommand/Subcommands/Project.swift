@@ -24,7 +24,7 @@ enum Project: Subcommand {
     needed: nil)
   static let tokenTable = Option(
     "token-table", .array,
-    "Token table [vocabulary, dim], float32; float16 and bfloat16 are widened", needed: nil)
+    "Token table [vocabulary, dim], float32; all others that embed takes are widened", needed: nil)
   static let scale = Option("scale", .float(), "Multiplies the logits", default: 1)
   static let paddingID = Option(
     "padding-id", .integer("ID", in: 0...Int.max),
@@ -56,7 +56,7 @@ enum Project: Subcommand {
       throw CommandError.usage("--\(hiddenGradient.name) or --\(tokenGradient.name) is needed")
     }
     let (factor, padding) = (try arguments[scale], try arguments[paddingID])
-    let table = try TableFile.read(tablePath).floats()
+    let table = try TableFile.tokens(tablePath).floats()
     let head = try naming(tablePath) { () throws(EmbedError) in
       try TiedProjection(TokenEmbedding(table: table, paddingID: padding), scale: factor)
     }

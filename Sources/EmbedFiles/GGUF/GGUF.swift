@@ -69,6 +69,13 @@
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
+  /// The same, for as long as this value lives.
+  @unsafe package func unsafeBytes(
+    of name: String
+  ) throws(GGUFError) -> UnsafeRawBufferPointer {
+    unsafe memory.bytes(of: try index(of: name))
+  }
+
   private func index(of name: String) throws(GGUFError) -> Int {
     let index = header.tensors.firstIndex { $0.name.utf8.elementsEqual(name.utf8) }
     guard let index else { throw .missingTensor(path: path, expected: [name], found: names) }

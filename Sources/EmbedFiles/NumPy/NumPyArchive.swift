@@ -124,7 +124,7 @@ public struct NumPyArchive: ~Copyable {
     let source = try MemberBytes(file, try member(name))
     do throws(NumPyError) {
       let header = try NumPyHeader(source)
-      return NumPyArray(header.ofBytes, in: try source.moved(header))
+      return NumPyArray(header.ofBytes(), in: try source.moved(header))
     } catch {
       throw .array(error)
     }

@@ -91,10 +91,15 @@
 
 extension NumPyArray<UInt8> {
   /// The bytes of the array in the file at `path`, in C order, whatever its element type.
-  package init(bytesOf path: String) throws(NumPyError) {
+  package init(bytesOf path: String, access: FileAccess = .copied) throws(NumPyError) {
     let file = try NumPyError.wrapping(try InputFile(path))
     let header = try NumPyHeader(file)
-    self.init(header.ofBytes, in: try Self.load(file, header, isMapped: false))
+    let isMapped =
+      access == .mapped && !header.isTransposed
+      && header.dataOffset.isMultiple(of: header.elementType.byteCount)
+    self.init(
+      header.ofBytes(at: isMapped ? header.dataOffset : 0),
+      in: try Self.load(file, header, isMapped: isMapped))
   }
 }
 

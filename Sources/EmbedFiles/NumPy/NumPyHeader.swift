@@ -162,16 +162,19 @@ extension NumPyHeader {
     NumPyHeader(elementType: elementType, shape: shape, count: count)
   }
 
-  /// The header of the array's bytes, where they begin their memory.
-  var ofBytes: NumPyHeader {
-    NumPyHeader(elementType: .uint8, shape: [dataByteCount], count: dataByteCount)
+  /// The header of the array's bytes, where they begin at `offset` of their memory.
+  func ofBytes(at offset: Int = 0) -> NumPyHeader {
+    NumPyHeader(
+      elementType: .uint8, shape: [dataByteCount], count: dataByteCount, dataOffset: offset)
   }
 
-  private init(elementType: NumPyElementType, shape: [Int], count: Int) {
+  private init(
+    elementType: NumPyElementType, shape: [Int], count: Int, dataOffset: Int = 0
+  ) {
     self.elementType = elementType
     self.shape = shape
     self.count = count
-    self.dataOffset = 0
+    self.dataOffset = dataOffset
     self.isTransposed = false
   }
 }

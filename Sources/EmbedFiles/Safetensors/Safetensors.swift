@@ -67,6 +67,13 @@
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
+  /// The same, for as long as this value lives.
+  @unsafe package func unsafeBytes(
+    of name: String
+  ) throws(SafetensorsError) -> UnsafeRawBufferPointer {
+    unsafe memory.bytes(of: try index(of: name))
+  }
+
   private func index(of name: String) throws(SafetensorsError) -> Int {
     let index = header.tensors.firstIndex { $0.name.utf8.elementsEqual(name.utf8) }
     guard let index else {

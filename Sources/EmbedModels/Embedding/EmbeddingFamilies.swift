@@ -84,7 +84,7 @@ struct EmbeddingFamily {
   static func of(_ names: EmbeddingNames?) -> [EmbeddingFamily] {
     guard let names else { return all }
     let known: [(EmbeddingNames, EmbeddingFamily)] = [
-      (.gpt2, gpt2), (.bert, bert), (.llama, llama),
+      (.gpt2, gpt2), (.bert, bert), (.llama, llama), (.gguf, gguf),
     ]
     return known.filter { $0.0 == names }.map(\.1)
   }

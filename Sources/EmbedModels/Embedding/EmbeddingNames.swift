@@ -48,8 +48,14 @@ public struct EmbeddingNames: Hashable, Sendable {
   public static let llama = EmbeddingNames(
     tokens: ["model.embed_tokens.weight", "embed_tokens.weight"])
 
+  /// What llama.cpp calls the same in GGUF files: `token_embd.weight` and so on.
+  public static let gguf = EmbeddingNames(
+    tokens: ["token_embd.weight"], positions: ["position_embd.weight"],
+    segments: ["token_types.weight"], normScale: ["token_embd_norm.weight"],
+    normBias: ["token_embd_norm.bias"])
+
   /// The schemes that can be written.
-  public static let known = [gpt2, bert, llama]
+  public static let known = [gpt2, bert, llama, gguf]
 
   private static func prefixed(_ prefix: String, _ names: String...) -> [String] {
     names + names.map { prefix + $0 }
