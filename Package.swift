@@ -137,7 +137,8 @@ let package = Package(
     .executableTarget(
       name: "EmbedBenchmarks",
       dependencies: [
-        "BenchmarkHarness", "CReferenceLoops", "CBLASCalls", "EmbedKernel", "EmbedTraining",
+        "BenchmarkHarness", "CReferenceLoops", "CBLASCalls", "EmbedKernel", "EmbedRows",
+        "EmbedTraining",
       ],
       path: "Benchmarks/EmbedBenchmarks", swiftSettings: strict),
 

@@ -15,6 +15,8 @@ static float gamma_row[MOST], beta_row[MOST], sums[4 * MOST];
 static int32_t ids[N], segment_ids[N];
 static float out[2][N * MOST + 16];
 static uint16_t narrow_tokens[V * MOST], narrow_positions[T * MOST];
+// Rows of any format: of bytes below 64 no format makes an infinity or a NaN.
+static uint8_t row_bytes[V * 4 * MOST], row_scales[V * 4 * MOST];
 static int failures;
 static uint64_t digest = 0xCBF29CE484222325, state = 1;
 
@@ -55,6 +57,8 @@ static void check(const ek_kernels *set) {
   const size_t dims[] = {1, 3, 4, 7, 16, 33, 64, 70, 128, 385, 769, 1024, MOST};
   fill(tokens, V * MOST), fill(positions, T * MOST), fill(segments, 2 * MOST);
   fill(gradient, N * MOST), fill(gamma_row, MOST), fill(beta_row, MOST);
+  for (size_t i = 0; i < sizeof row_bytes; i++)
+    row_bytes[i] = draw() & 63, row_scales[i] = draw() & 63;
   for (int n = 0; n < N; n++) ids[n] = draw() % V, segment_ids[n] = draw() % 2;
   for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
     const size_t dim = dims[d];
@@ -81,6 +85,21 @@ static void check(const ek_kernels *set) {
       for (int s = 0; s < 2 && input != output; s++)
         sets[s]->convert(from, input, out[s], output, V * dim);
       compare("convert", dim, N * dim);
+    }
+    for (int format = 0; format < EK_ROW_FORMATS; format++) {
+      // Widths that all formats have: whole blocks.
+      const size_t width = format < EK_ROWS_Q8_0 ? dim : (dim + 255) / 256 * 256;
+      if (width > MOST) continue;
+      for (int output = 0; output < 3; output++) {
+        for (int s = 0; s < 2; s++) {
+          memset(out[s], 0, N * width * sizeof(float));
+          ek_row_tile tile = {.rows = nest(width, out[s]), .output = (ek_element)output};
+          tile.table = (ek_rows){row_bytes, 4 * width, row_scales,           4 * width,
+                                 0,         width,     (ek_row_format)format};
+          sets[s]->embed_rows(&tile);
+        }
+        compare("embed_rows", width, N * width);
+      }
     }
     for (int variant = 0; variant < 6; variant++) {
       ek_normalize_tile tile[2];

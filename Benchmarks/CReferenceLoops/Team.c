@@ -179,6 +179,16 @@ void crl_copy_streaming_team(crl_team *team, float *destination, const float *so
   crl_team_run(team, copy_part, &parts);
 }
 
+static void fill(float *output, const float *source, size_t count) {
+  (void)source;
+  crl_fill_streaming(output, count);
+}
+
+void crl_fill_streaming_team(crl_team *team, float *output, size_t count) {
+  copy_parts parts = {fill, output, output, count, team->threads};
+  crl_team_run(team, copy_part, &parts);
+}
+
 void crl_copy_memcpy_team(crl_team *team, float *destination, const float *source, size_t count) {
   copy_parts parts = {crl_copy_memcpy, destination, source, count, team->threads};
   crl_team_run(team, copy_part, &parts);

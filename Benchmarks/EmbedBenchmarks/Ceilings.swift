@@ -46,6 +46,10 @@ internal import EmbedKernel
     unsafe crl_add_bf16_team(team, threads, y, x, count)
   }
 
+  func fill(_ output: UnsafeMutablePointer<Float>, _ count: Int) {
+    unsafe crl_fill_streaming_team(team, output, count)
+  }
+
   func stepRows(_ work: inout crl_step) { unsafe crl_step_rows_team(team, &work) }
 
   func copy(

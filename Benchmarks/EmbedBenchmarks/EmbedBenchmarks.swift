@@ -20,6 +20,7 @@ enum EmbedBenchmarks {
     }
     let forward = ForwardBenchmarks(store: store)
     let sixteenBit = SixteenBitBenchmarks(store)
+    let rows = RowBenchmarks(store: store)
     let backward = BackwardBenchmarks(store: store)
     let step = StepBenchmarks(store: store)
     let sixteenBitStep = SixteenBitStepBenchmarks(store: store)
@@ -28,6 +29,7 @@ enum EmbedBenchmarks {
     let biases = BiasBenchmarks(store: store)
     let training = TrainingBenchmarks()
     forEach([Workload.seed, Workload.gpt2]) { sixteenBit.register($0, threads: $1) }
+    forEach([Workload.gpt2]) { rows.register($0, threads: $1) }
     forEach(Workload.all) { forward.register($0, threads: $1) }
     forEach(Workload.headline + Workload.backwardSweeps) { backward.register($0, threads: $1) }
     forEach(Workload.stepped) { step.register($0, threads: $1) }

@@ -20,7 +20,7 @@ typedef struct row_step {
   char *out;
   size_t dim;
   float scale;
-  bool streaming;
+  bool scaled, streaming;
 } row_step;
 
 /// out[:] = scale * row[:] + position[:]. Inlined where the element types are known when compiling.
@@ -28,7 +28,7 @@ EK_INLINE void embed_columns(ek_row_format format, row_step s, ek_element positi
                              ek_element output) {
   EK_EACH_TWO(s.dim, i, n, {
     two v = load_row(format, s.row, s.scales, s.dim, i, n);
-    if (s.scale != 1) v = (two){v.a * s.scale, v.b * s.scale};
+    if (s.scaled) v = (two){v.a * s.scale, v.b * s.scale};
     if (s.position) {
       const two p = load_two(s.position + i * bytes_of(positions), positions, false, n);
       v = (two){v.a + p.a, v.b + p.b};
@@ -65,6 +65,7 @@ EK_INLINE void embed_rows_nest(ek_row_format format, const ek_row_tile *given) {
           output + n * to,
           nest->dim,
           nest->scale,
+          nest->scale != 1,
           false,
       };
       // A streaming store takes a whole line.

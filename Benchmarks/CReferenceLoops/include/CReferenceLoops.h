@@ -37,6 +37,10 @@ void crl_embed_streaming(const crl_embedding *work, size_t first, size_t last);
 /// Neither pointer needs more than float alignment.
 void crl_copy_streaming(float *destination, const float *source, size_t count);
 
+/// Writes `count` floats by non-temporal stores where the CPU has AVX-512, else as the compiler
+/// does.
+void crl_fill_streaming(float *output, size_t count);
+
 /// Copies `count` floats by the C library's `memcpy`.
 void crl_copy_memcpy(float *destination, const float *source, size_t count);
 
@@ -119,6 +123,9 @@ void crl_embed_streaming_team(crl_team *team, const crl_embedding *work);
 
 /// `crl_copy_streaming`, split evenly over the team.
 void crl_copy_streaming_team(crl_team *team, float *destination, const float *source, size_t count);
+
+/// `crl_fill_streaming`, split evenly over the team.
+void crl_fill_streaming_team(crl_team *team, float *output, size_t count);
 
 /// `memcpy`, split evenly over the team.
 void crl_copy_memcpy_team(crl_team *team, float *destination, const float *source, size_t count);

@@ -37,6 +37,19 @@ EK_INLINE vec signed_floats(bytes16 bytes) {
   return __builtin_convertvector(__builtin_convertvector((signed16)bytes, ints), vec);
 }
 
+/// 0 to 15, the levels of 4 bits.
+EK_INLINE vec sixteen_levels(void) {
+  return (vec){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+}
+
+/// numbers[level % 16] of each lane: where a register holds all sixteen, what levels stand for is
+/// computed once.
+#if EK_WIDTH == 16
+EK_INLINE vec look_up(bits levels, vec numbers) {
+  return _mm512_permutexvar_ps((__m512i)levels, numbers);
+}
+#endif
+
 EK_INLINE float scale_f32(const char *at) {
   float scale;
   memcpy(&scale, at, sizeof scale);

@@ -1,5 +1,6 @@
 // FBGEMM's rows of 8 and of 4 bits, each with a scale and a bias at its end: column c is
-// q[c] * scale + bias, rounded once. With 4 bits and 16-bit scales the product is exact.
+// q[c] * scale + bias, rounded once. With 4 bits and 16-bit scales the product is exact. With 8
+// bits, FBGEMM decodes eight columns at a time, and those that are left by way of doubles.
 #ifndef EMBEDKERNEL_ROWS_FBGEMM_H
 #define EMBEDKERNEL_ROWS_FBGEMM_H
 
@@ -39,11 +40,26 @@ EK_INLINE vec multiply_add(vec a, float b, float c) {
 }
 #endif
 
+/// The same rounded to a double first: another float once in some 2^29 of them.
+EK_INLINE vec multiply_add_twice(vec a, float b, float c) {
+  typedef double doubles16 __attribute__((ext_vector_type(16)));
+  const doubles16 product = __builtin_convertvector(a, doubles16) * (double)b;
+  return __builtin_convertvector(product + (double)c, vec);
+}
+
 /// The first `count` of 32 columns from `column` on of a row of 8 bits.
 EK_INLINE two load_fbgemm8(const char *row, size_t dim, size_t column, size_t count) {
   const float scale = scale_f32(row + dim), bias = scale_f32(row + dim + 4);
   const two_bytes q = load_bytes(row + column, count);
-  return (two){multiply_add(floats(q.a), scale, bias), multiply_add(floats(q.b), scale, bias)};
+  const vec a = floats(q.a), b = floats(q.b);
+  two v = {multiply_add(a, scale, bias), multiply_add(b, scale, bias)};
+  if (__builtin_expect(count % 8 != 0, 0)) {
+    const size_t eights = count / 8 * 8;
+    v.a = first_lanes(eights) ? v.a : multiply_add_twice(a, scale, bias);
+    v.b =
+        first_lanes(eights < lanes ? 0 : eights - lanes) ? v.b : multiply_add_twice(b, scale, bias);
+  }
+  return v;
 }
 
 /// The same of a row of 4 bits, two columns a byte, the first in the low bits.
@@ -51,12 +67,22 @@ EK_INLINE two load_fbgemm4(const char *row, size_t dim, size_t column, size_t co
   const char *const end = row + (dim + 1) / 2;
   const float scale = scale_f16(end), bias = scale_f16(end + 2);
   const bytes16 pairs = load_byte(row + column / 2, (count + 1) / 2);
+#if EK_WIDTH == 16
+  const bytes16 low = pairs, high = pairs >> 4;
+#else
   const bytes16 low = pairs & 15, high = pairs >> 4;
+#endif
   const bytes16 a =
       __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   const bytes16 b = __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
                                             14, 30, 15, 31);
+#if EK_WIDTH == 16
+  const vec numbers = sixteen_levels() * scale + bias;
+  return (two){look_up(__builtin_convertvector(a, bits), numbers),
+               look_up(__builtin_convertvector(b, bits), numbers)};
+#else
   return (two){floats(a) * scale + bias, floats(b) * scale + bias};
+#endif
 }
 
 #endif

@@ -22,7 +22,13 @@ EK_INLINE two load_q4_0(const char *row, size_t column) {
   const char *const block = row + column / 32 * q4_0_bytes;
   const float scale = scale_f16(block);
   const bytes16 pairs = load_byte(block + 2, lanes);
+#if EK_WIDTH == 16
+  const vec numbers = (sixteen_levels() - 8) * scale;
+  const bits wide = __builtin_convertvector(pairs, bits);
+  return (two){look_up(wide, numbers), look_up(wide >> 4, numbers)};
+#else
   return (two){signed_floats((pairs & 15) - 8) * scale, signed_floats((pairs >> 4) - 8) * scale};
+#endif
 }
 
 #endif

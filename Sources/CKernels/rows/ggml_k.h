@@ -31,9 +31,15 @@ EK_INLINE two load_q4_k(const char *row, size_t column) {
   const float d = scale_f16(block) * (float)scale, m = scale_f16(block + 2) * (float)minimum;
   const two_bytes pairs = load_bytes(block + 16 + part / 2 * 32, 32);
   const unsigned shift = part % 2 * 4;
+#if EK_WIDTH == 16
+  const vec numbers = sixteen_levels() * d - m;
+  return (two){look_up(__builtin_convertvector(pairs.a, bits) >> shift, numbers),
+               look_up(__builtin_convertvector(pairs.b, bits) >> shift, numbers)};
+#else
   const vec a = __builtin_convertvector(shifted(pairs.a, shift, 15), vec);
   const vec b = __builtin_convertvector(shifted(pairs.b, shift, 15), vec);
   return (two){a * d - m, b * d - m};
+#endif
 }
 
 /// 4 low bits (256) and 2 high bits (256), both by halves of 128 columns, sixteen int8 scales, and

@@ -1,4 +1,5 @@
-// FBGEMM's rows, whose scale and bias stand at their end. Column c is q[c] * scale + bias, rounded once.
+// FBGEMM's rows, whose scale and bias stand at their end. Column c is q[c] * scale + bias, rounded once;
+// of 8 bits, the columns after the last whole eight are rounded to a double on the way.
 //
 // 8 bits: bias = min x, scale = (max x - min x) / 255, q = round((x - bias) * (255 / (range + 1e-8))):
 // |decoded - x| <= scale / 2 + 1e-8, and 2^-22 * max(|x|, range) for roundings. 4 bits: the bias is

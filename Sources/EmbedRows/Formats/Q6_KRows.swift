@@ -45,6 +45,7 @@ enum Q6_KRows: BlockCoding {
       unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0, count: blockBytes)
       return true
     }
+    guard largest.isFinite else { return false }
     let inverse = -128 / largest
     let d = unsafe bytes.storeHalf(1 / inverse, at: 208)
     for part in 0..<parts {
@@ -93,6 +94,8 @@ enum Q6_KRows: BlockCoding {
       (inverse, best) = (candidate, product / square)
       gain = best * product
     }
+    // Numbers whose squares are past the largest float: no scale is known.
+    guard best.isFinite, gain.isFinite else { return .infinity }
     for i in 0..<part.count { unsafe levels[i] = level(inverse * part[i]) }
     return best
   }

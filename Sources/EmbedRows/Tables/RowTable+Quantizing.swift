@@ -41,8 +41,8 @@ extension RowTable {
       scales: UnsafeRawBufferPointer(memory.scales), of: memory)
   }
 
-  /// The table's memory, seen as rows of its element type, all up to date: the rows that a step or an
-  /// initialiser writes later are seen too.
+  /// The table's memory, seen as rows of its element type, all up to date. What is written there later is
+  /// seen too, and rows that an optimiser leaves behind later are read as they are.
   public convenience init<Element: TableElement>(sharing table: EmbeddingTable<Element>)
     throws(EmbedError)
   {

@@ -15,7 +15,10 @@ import Testing
       (.sequential(offset: 1), tokens.map { $0 % 5 + 1 }),
       (.offsets([2, 0, 3]), tokens.map { [2, 0, 3][$0 / 5] + $0 % 5 }),
       (.explicit([4, 0, 7, 7, 2]), tokens.map { [4, 0, 7, 7, 2][$0 % 5] }),
-      (.packed(cumulativeLengths: [0, 3, 3, 10, 15]), [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4]),
+      (
+        .packed(cumulativeLengths: [0, 3, 3, 10, 15]),
+        [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4]
+      ),
       (
         .mask([0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1]),
         [0, 0, 1, 2, 3, 0, 1, 2, 3, 4, 0, 0, 0, 0, 1]
@@ -64,7 +67,7 @@ import Testing
     for kernels in Kernels.everyWay {
       // Rows of the output at any place, and what follows it untouched.
       let misalignment = Int.random(in: 0...17, using: &random)
-      let canary = Output(rounding: 1_234)
+      let canary = Output(rounding: 1_024)
       var memory = [Output](repeating: canary, count: misalignment + expected.count + 64)
       try unsafe memory.withUnsafeMutableBufferPointer { memory in
         var output = unsafe UnsafeMutableBufferPointer(
@@ -83,7 +86,7 @@ import Testing
       expectSame(
         memory[misalignment...].prefix(expected.count).map(\.widened), expected, what)
       let untouched = (memory.prefix(misalignment) + memory.suffix(64)).map(\.widened)
-      expectSame(untouched, [Float](repeating: 1_234, count: misalignment + 64), "beside, \(what)")
+      expectSame(untouched, [Float](repeating: 1_024, count: misalignment + 64), "beside, \(what)")
     }
   }
 
@@ -107,7 +110,8 @@ import Testing
       var narrow = try layer.makeOutput(BFloat16.self, batch: 4, context: 16)
       try layer.forward(ids, batch: 4, context: 16, into: &narrow, using: kernels)
       expectSame(
-        narrow.span.array.map(\.float), expected.map { BFloat16($0).float }, "\(format), \(kernels)")
+        narrow.span.array.map(\.float), expected.map { BFloat16($0).float }, "\(format), \(kernels)"
+      )
     }
   }
 
@@ -157,7 +161,8 @@ import Testing
     }
     #expect(
       fault([0, 4]) == .tokenOutOfRange(id: 4, batchRow: 0, position: 1, vocabulary: 4))
-    #expect(fault([0]) == .wrongElementCount(argument: "ids", expected: 2, shape: [1, 2], actual: 1))
+    #expect(
+      fault([0]) == .wrongElementCount(argument: "ids", expected: 2, shape: [1, 2], actual: 1))
     var other = shape
     other.vocabulary = 5
     #expect(

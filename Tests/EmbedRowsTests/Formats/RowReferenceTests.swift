@@ -87,5 +87,7 @@ import Testing
     unsafe self.pages = pages
   }
 
-  deinit { for unsafe page in unsafe pages { _ = unsafe munmap(page.baseAddress, page.count) } }
+  deinit {
+    unsafe pages.forEach { _ = unsafe munmap($0.baseAddress, $0.count) }
+  }
 }

@@ -24,6 +24,7 @@ import EmbedKernel
     try probeBags()
     try probeFusedLayer()
     try probeTyped()
+    try probeRows()
     try probeSteps()
     try probeRotary()
     try probeBiases()

@@ -28,7 +28,11 @@ extension Reference {
     case "fp8_block32": return fp8(row[c]) * powerOfTwo(scales[c / 32])
     case "fp8_block128": return fp8(row[c]) * powerOfTwo(scales[c / 128])
     case "fp8_block128_f32": return fp8(row[c]) * float(scales, c / 128 * 4)
-    case "fbgemm8": return float(row, dim + 4).addingProduct(Float(row[c]), float(row, dim))
+    case "fbgemm8":
+      let (scale, bias) = (float(row, dim), float(row, dim + 4))
+      // Eight columns at a time, the rest by way of doubles.
+      if c < dim / 8 * 8 { return bias.addingProduct(Float(row[c]), scale) }
+      return Float(Double(row[c]) * Double(scale) + Double(bias))
     case "fbgemm4":
       let level = row[c / 2] >> (c % 2 * 4) & 15
       return half(row, dim / 2 + 2).addingProduct(Float(level), half(row, dim / 2))
