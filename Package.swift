@@ -61,7 +61,9 @@ let package = Package(
     .target(
       name: "EmbedDifferentiable", dependencies: ["EmbedKernel"], swiftSettings: strict),
     .target(
-      name: "EmbedData", dependencies: ["EmbedFiles", "CPCRE2", "CSystem"], swiftSettings: strict),
+      name: "EmbedData",
+      dependencies: ["EmbedFiles", "CPCRE2", "CSystem", "CThreadPool", "CTokenizer"],
+      swiftSettings: strict),
 
     // A small GPT that embeds the rest, and its training.
     .target(
@@ -112,6 +114,7 @@ let package = Package(
     .target(
       name: "CSystem", linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
     .target(name: "CThreadPool"),
+    .target(name: "CTokenizer", exclude: ["classes.inc"]),
     // Headers alone, where Debian has them for every compiler: with a pkg-config name it would be linked.
     .systemLibrary(
       name: "COpenBLAS",

@@ -9,7 +9,7 @@ struct BytePairTables: Sendable {
   let tokens: TokenBytes
   /// The tokens that a piece with the same bytes becomes at once.
   let pieces: PieceTable
-  let pairs: PairTable
+  let merges: MergeTables
   /// The token of each byte, or what stands for it.
   let byteIDs: [UInt32]
   /// Whether every byte has a token, so that any text can be encoded.
@@ -19,30 +19,26 @@ struct BytePairTables: Sendable {
   ///
   /// `all` is a table of all of `tokens`, from which the whole pieces are chosen; `pairs` are the
   /// rules.
-  init(tokens: TokenBytes, all: PieceTable, pairs: PairTable) {
+  init(tokens: TokenBytes, all: PieceTable, pairs: PairTable) throws(DataError) {
     self.tokens = tokens
-    self.pairs = pairs
     let byteIDs = singleBytes(all)
     self.byteIDs = byteIDs
     coversAllBytes = byteIDs.allSatisfy { Int32(bitPattern: $0) >= 0 }
+    merges = MergeTables(pairs: pairs, byteIDs: byteIDs, tokens: tokens.count)
     // A token may be looked up whole only where the rules lead to it too.
     var merger = PieceMerger()
-    var ids: [Int32] = []
     var pieces = PieceTable(tokens: tokens)
     for index in 0..<tokens.count {
-      ids.removeAll(keepingCapacity: true)
-      unsafe tokens[index].withUnsafeBufferPointer { text in
-        guard let base = text.baseAddress, text.count > 0 else { return }
-        unsafe merger.merge(base, text.count, pairs: pairs, byteIDs: byteIDs, into: &ids)
-      }
-      if ids.count == 1, ids[0] == Int32(bitPattern: tokens.id(index)) { _ = pieces.insert(index) }
+      let isWhole = leads(merges, &merger, byteIDs, to: tokens, index)
+      if isWhole { _ = pieces.insert(index) }
+      try merges.add(tokens[index], id: tokens.id(index), isWhole: isWhole)
     }
     self.pieces = pieces
   }
 
   /// Tables for tiktoken's rule: any two neighbours merge whose bytes together are a token, the
   /// token with the lowest id first.
-  init(tokens: TokenBytes, all: PieceTable) {
+  init(tokens: TokenBytes, all: PieceTable) throws(DataError) {
     self.tokens = tokens
     pieces = all
     byteIDs = singleBytes(all)
@@ -65,7 +61,15 @@ struct BytePairTables: Sendable {
         }
       }
     }
-    self.pairs = pairs
+    merges = MergeTables(pairs: pairs, byteIDs: byteIDs, tokens: tokens.count)
+    var merger = PieceMerger()
+    var leadsToAll = true
+    for index in 0..<tokens.count {
+      try merges.add(tokens[index], id: tokens.id(index), isWhole: true)
+      leadsToAll = leadsToAll && leads(merges, &merger, byteIDs, to: tokens, index)
+    }
+    // A part of a piece may be such a token as merging doesn't give, where the piece is not cut.
+    if !leadsToAll { merges.joinAll() }
 
     func part(_ text: UnsafePointer<UInt8>, _ length: Int) -> UInt32? {
       unsafe all.id(text, length) ?? (length == 1 ? numberWithoutToken(text[0]) : nil)
@@ -77,6 +81,19 @@ struct BytePairTables: Sendable {
     guard id >= 0, let index = tokens.index(of: UInt32(id)) else { return 1 }
     return tokens[index].count
   }
+}
+
+/// Whether the bytes of the token at `index` merge into just it; false for one without bytes.
+private func leads(
+  _ merges: MergeTables, _ merger: inout PieceMerger, _ byteIDs: [UInt32], to tokens: TokenBytes,
+  _ index: Int
+) -> Bool {
+  var ids: [Int32] = []
+  unsafe tokens[index].withUnsafeBufferPointer { text in
+    guard let base = text.baseAddress, text.count > 0 else { return }
+    unsafe merger.merge(base, text.count, tables: merges, byteIDs: byteIDs, into: &ids)
+  }
+  return ids.count == 1 && ids[0] == Int32(bitPattern: tokens.id(index))
 }
 
 /// What stands for a byte that has no token: as an Int32 below 0.

@@ -94,7 +94,7 @@ extension BytePairTokenizer {
     _ ids: inout [Int32]
   ) {
     unsafe workspace.merger.merge(
-      text + range.lowerBound, range.count, pairs: tables.pairs, byteIDs: tables.byteIDs,
+      text + range.lowerBound, range.count, tables: tables.merges, byteIDs: tables.byteIDs,
       into: &ids)
   }
 }

@@ -3,6 +3,8 @@
 // ";\n", is of another. In GPT-2's vocabulary and p50k_base there is none, in Whisper's there are 5; in
 // cl100k_base they are 22% of the tokens, in o200k_base 16%.
 
+internal import CTokenizer
+
 extension BytePairTokenizer {
   /// Refuses a large vocabulary of which many tokens are in no piece of the pattern.
   ///
@@ -13,17 +15,15 @@ extension BytePairTokenizer {
     guard tokens.count >= 20_000 else { return }
     var crossing = 0
     var example = ""
-    try withWorkspace { workspace throws(DataError) in
-      for index in 0..<tokens.count where tokens[index].count > 1 {
-        let isOne = try unsafe tokens[index].withUnsafeBufferPointer { text throws(DataError) in
-          guard let base = text.baseAddress, unsafe wellFormedEnd(base, 0, text.count) == text.count
-          else { return true }
-          return try unsafe workspace.matcher.pieceEnd(base, 0, text.count) == text.count
-        }
-        if isOne { continue }
-        crossing += 1
-        if example.isEmpty { example = String(decoding: tokens[index], as: UTF8.self) }
+    for index in 0..<tokens.count where tokens[index].count > 1 {
+      let isOne = unsafe tokens[index].withUnsafeBufferPointer { text in
+        guard let base = text.baseAddress, unsafe wellFormedEnd(base, 0, text.count) == text.count
+        else { return true }
+        return unsafe ek_piece_end(base, 0, text.count) == text.count
       }
+      if isOne { continue }
+      crossing += 1
+      if example.isEmpty { example = String(decoding: tokens[index], as: UTF8.self) }
     }
     guard crossing * 20 < tokens.count else {
       throw .otherPattern(path: path, example: example, count: crossing, of: tokens.count)

@@ -1,8 +1,11 @@
 // GPT-2's byte-level byte-pair encoding: what a vocabulary is, and how text becomes ids.
 //
 // Text is cut at special tokens, then at ill-formed UTF-8, then into pieces by GPT-2's pattern. A
-// piece that is a token is looked up whole; the rest merge pair by pair. The tables are immutable
-// and shared; each call takes a workspace of its own from a pool, so threads don't wait on another.
+// piece that was there before is in a cache; of the rest one that is a token is looked up whole, and
+// others merge pair by pair. The tables are immutable and shared; each call takes a workspace of its
+// own from a pool, with a cache in it, so threads don't wait on another.
+
+internal import CTokenizer
 
 /// A byte-level byte-pair encoding with GPT-2's text pattern.
 ///
@@ -15,7 +18,9 @@
 /// ``DataError/otherPattern(path:example:count:of:)``. Ids may leave gaps, of any size: memory follows the tokens. A vocabulary need not have a token for
 /// every byte; a text with such a byte, where no merge takes it up, is an error.
 ///
-/// The tables of GPT-2's vocabulary take some 4 MB, or 7 MB from a rank file. Safe to use from several
+/// The tables of GPT-2's vocabulary take some 6 MB, or 9 MB from a rank file. Each thread that encodes at
+/// the same time as others has a cache of pieces and their ids, which is kept for later calls: 0.5 MB at
+/// first, and at most ``cacheLimit`` bytes, 13 MB, however much text there is. Safe to use from several
 /// threads at once.
 public final class BytePairTokenizer: Tokenizer {
   /// How many tokens there are, special ones included: as many as ids, but for those unused.
@@ -32,21 +37,35 @@ public final class BytePairTokenizer: Tokenizer {
 
   let tables: BytePairTables
   let specials: SpecialTokens
-  private let pattern: TextPattern
+  /// The most bytes that the cache of one thread takes.
+  public static var cacheLimit: Int { ek_encoder_limit() }
+
   private let pool = Guarded<[Workspace]>([])
 
   /// What one call needs to itself.
-  final class Workspace: @unchecked Sendable {
-    let matcher: TextPatternMatcher
+  @safe final class Workspace: @unchecked Sendable {
+    let encoder: OpaquePointer
+    let ids: UnsafeMutablePointer<Int32>
+    static let room = 1 << 15
     var merger = PieceMerger()
 
-    init(_ pattern: TextPattern) throws(DataError) { matcher = try TextPatternMatcher(pattern) }
+    init() {
+      guard let made = unsafe ek_encoder_make() else {
+        fatalError("no memory for a cache of pieces")
+      }
+      unsafe encoder = made
+      unsafe ids = .allocate(capacity: Self.room)
+    }
+
+    deinit {
+      unsafe ek_encoder_free(encoder)
+      unsafe ids.deallocate()
+    }
   }
 
   init(tables: BytePairTables, specials: [String: Int32], path: String) throws(DataError) {
     self.tables = tables
     self.specials = SpecialTokens(specials)
-    pattern = try TextPattern()
     let last = tables.tokens.count - 1
     vocabularySize = max(
       last >= 0 ? Int(tables.tokens.id(last)) + 1 : 0, Int(specials.values.max() ?? -1) + 1)
@@ -72,7 +91,7 @@ public final class BytePairTokenizer: Tokenizer {
       try withWorkspace { workspace throws(DataError) in
         try unsafe bytes.withUnsafeBufferPointer { buffer throws(DataError) in
           guard let base = buffer.baseAddress else { return }
-          try unsafe encode(base, buffer.count, special, workspace, &ids)
+          try unsafe encode(base, 0..<buffer.count, special, workspace, &ids)
         }
       }
     } catch {
@@ -81,20 +100,27 @@ public final class BytePairTokenizer: Tokenizer {
     }
   }
 
-  func withWorkspace<Result>(
-    _ body: (Workspace) throws(DataError) -> Result
-  ) throws(DataError) -> Result {
+  /// The bytes that the largest cache of a thread has now, of those that no call uses.
+  package var cacheBytes: Int {
+    pool.withLock { $0.map { unsafe ek_encoder_bytes($0.encoder) }.max() ?? 0 }
+  }
+
+  func withWorkspace<Result, Failure: Error>(
+    _ body: (Workspace) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     let pooled = pool.withLock { $0.popLast() }
-    let workspace = if let pooled { pooled } else { try Workspace(pattern) }
+    let workspace = pooled ?? Workspace()
     defer { pool.withLock { $0.append(workspace) } }
     return try body(workspace)
   }
 
-  private func encode(
-    _ text: UnsafePointer<UInt8>, _ count: Int, _ special: SpecialText, _ workspace: Workspace,
-    _ ids: inout [Int32]
+  /// Appends the ids of a range of the text, from which offsets in errors count.
+  func encode(
+    _ text: UnsafePointer<UInt8>, _ range: Range<Int>, _ special: SpecialText,
+    _ workspace: Workspace, _ ids: inout [Int32]
   ) throws(DataError) {
-    var position = 0
+    var position = range.lowerBound
+    let count = range.upperBound
     while special != .ordinary, let found = unsafe specials.next(text, position, count) {
       guard special == .recognised else {
         throw .specialTokenInText(
@@ -112,23 +138,30 @@ public final class BytePairTokenizer: Tokenizer {
     _ ids: inout [Int32]
   ) throws(DataError) {
     var position = range.lowerBound
+    let first = ids.count
     while position < range.upperBound {
-      let end = unsafe wellFormedEnd(text, position, range.upperBound)
-      while position < end {
-        let next = try unsafe workspace.matcher.pieceEnd(text, position, end)
-        try unsafe encodePiece(text, position..<next, workspace, &ids)
-        position = next
+      let start = position
+      var isLong = false
+      let count = unsafe ek_encode(
+        workspace.encoder, tables.merges.vocabulary, text, &position, range.upperBound,
+        workspace.ids, Workspace.room, &isLong)
+      if ids.capacity - ids.count < count {
+        // Room for the rest at the rate so far, and never less than twice, so that copies stay few.
+        let rate = Double(ids.count - first + count) / Double(position - range.lowerBound)
+        let rest = Int(saturating: rate * Double(range.upperBound - position) * 1.02 + 64)
+        ids.reserveCapacity(max(ids.count + count + rest, ids.capacity * 2))
       }
-      let resumed = unsafe illFormedEnd(text, position, range.upperBound)
-      if position < resumed {
-        try unsafe encodePiece(text, position..<resumed, workspace, &ids)
-        position = resumed
-      }
+      unsafe ids.append(contentsOf: UnsafeBufferPointer(start: workspace.ids, count: count))
+      try unsafe refuseBytesWithoutToken(text, start, ids[(ids.count - count)...])
+      guard isLong else { continue }
+      let end = unsafe ek_piece_end(text, position, range.upperBound)
+      try unsafe encodeLong(text, position..<end, workspace, &ids)
+      position = end
     }
   }
 
-  @inline(__always)
-  private func encodePiece(
+  /// Encodes a piece that is longer than those which are cached.
+  private func encodeLong(
     _ text: UnsafePointer<UInt8>, _ range: Range<Int>, _ workspace: Workspace,
     _ ids: inout [Int32]
   ) throws(DataError) {
@@ -143,10 +176,17 @@ public final class BytePairTokenizer: Tokenizer {
     }
     let start = ids.count
     unsafe workspace.merger.merge(
-      piece, range.count, pairs: tables.pairs, byteIDs: tables.byteIDs, into: &ids)
+      piece, range.count, tables: tables.merges, byteIDs: tables.byteIDs, into: &ids)
+    try unsafe refuseBytesWithoutToken(text, range.lowerBound, ids[start...])
+  }
+
+  /// - Throws: `byteWithoutToken` where one of `ids`, of the text from `start` on, stands for such a byte.
+  private func refuseBytesWithoutToken(
+    _ text: UnsafePointer<UInt8>, _ start: Int, _ ids: ArraySlice<Int32>
+  ) throws(DataError) {
     if tables.coversAllBytes { return }
-    var offset = range.lowerBound
-    for id in ids[start...] {
+    var offset = start
+    for id in ids {
       guard id >= 0 else {
         throw unsafe .byteWithoutToken(byte: text[offset], offset: offset)
       }

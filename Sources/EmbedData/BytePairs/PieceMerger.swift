@@ -1,16 +1,12 @@
 // Byte-pair encoding of one piece: starting from single bytes, the neighbours with the lowest rank
-// merge, the leftmost first, until no rule applies. Short pieces scan an array for the minimum,
+// merge, the leftmost first, until no rule applies. Short pieces scan an array for the minimum, in C,
 // which is fastest for a word; long ones keep the candidates in a heap, O(n log n), so that a
 // megabyte without a space costs no more per byte than prose does.
 
+internal import CTokenizer
+
 /// Merges pieces in buffers that it keeps from one to the next. Not to be shared between threads.
 struct PieceMerger {
-  private struct Part {
-    var id: UInt32
-    /// The merge with the part that follows.
-    var merge: Merge
-  }
-
   private struct Node {
     var id: UInt32
     var merge: Merge
@@ -18,26 +14,24 @@ struct PieceMerger {
     var next: UInt32
   }
 
-  /// Up to this length a scan beats the heap.
-  package static let scanLimit = 64
-
-  private var parts: [Part] = []
   private var nodes: [Node] = []
   /// Rank over position: the order of merging is the order of these numbers.
   private var heap: [UInt64] = []
 
   /// Appends the tokens of the `length` (at least 1) bytes at `text` to `ids`.
   ///
-  /// `length` is below `UInt32.max`.
+  /// `length` is below `UInt32.max`. Allocates nothing in the steady state but what `ids` grows by.
   mutating func merge(
-    _ text: UnsafePointer<UInt8>, _ length: Int, pairs: borrowing PairTable,
+    _ text: UnsafePointer<UInt8>, _ length: Int, tables: MergeTables,
     byteIDs: borrowing [UInt32], into ids: inout [Int32]
   ) {
-    if length <= Self.scanLimit {
-      unsafe scan(text, length, pairs, byteIDs)
-      for part in parts { ids.append(Int32(bitPattern: part.id)) }
+    if length <= MergeTables.longestPiece {
+      unsafe withUnsafeTemporaryAllocation(of: Int32.self, capacity: length) { room in
+        let count = unsafe ek_merge(tables.vocabulary, text, length, room.baseAddress)
+        unsafe ids.append(contentsOf: UnsafeBufferPointer(rebasing: room[..<count]))
+      }
     } else {
-      unsafe queue(text, length, pairs, byteIDs)
+      unsafe queue(text, length, tables, byteIDs)
       var position = 0
       while position < length {
         ids.append(Int32(bitPattern: nodes[position].id))
@@ -51,34 +45,8 @@ struct PieceMerger {
     }
   }
 
-  private mutating func scan(
-    _ text: UnsafePointer<UInt8>, _ length: Int, _ pairs: borrowing PairTable,
-    _ byteIDs: borrowing [UInt32]
-  ) {
-    parts.removeAll(keepingCapacity: true)
-    for i in 0..<length {
-      let id = unsafe byteIDs[Int(text[i])]
-      if i > 0 { parts[i - 1].merge = pairs.merge(parts[i - 1].id, id) }
-      parts.append(Part(id: id, merge: .none))
-    }
-    while true {
-      var best = 0
-      var rank = UInt32.max
-      for i in parts.indices where parts[i].merge.rank < rank {
-        rank = parts[i].merge.rank
-        best = i
-      }
-      if rank == .max { return }
-      let id = parts[best].merge.id
-      parts.remove(at: best + 1)
-      let next = best + 1 < parts.count ? pairs.merge(id, parts[best + 1].id) : .none
-      parts[best] = Part(id: id, merge: next)
-      if best > 0 { parts[best - 1].merge = pairs.merge(parts[best - 1].id, id) }
-    }
-  }
-
   private mutating func queue(
-    _ text: UnsafePointer<UInt8>, _ length: Int, _ pairs: borrowing PairTable,
+    _ text: UnsafePointer<UInt8>, _ length: Int, _ tables: MergeTables,
     _ byteIDs: borrowing [UInt32]
   ) {
     nodes.removeAll(keepingCapacity: true)
@@ -87,7 +55,7 @@ struct PieceMerger {
     for i in 0..<length {
       let id = unsafe byteIDs[Int(text[i])]
       if i > 0 {
-        let merge = pairs.merge(nodes[i - 1].id, id)
+        let merge = tables.merge(nodes[i - 1].id, id)
         nodes[i - 1].merge = merge
         if merge.rank != .max { heap.append(UInt64(merge.rank) << 32 | UInt64(i - 1)) }
       }
@@ -109,15 +77,15 @@ struct PieceMerger {
       nodes[position].id = node.merge.id
       nodes[position].next = next
       if Int(next) < length { nodes[Int(next)].previous = UInt32(position) }
-      update(position, length, pairs)
-      if Int(node.previous) < length { update(Int(node.previous), length, pairs) }
+      update(position, length, tables)
+      if Int(node.previous) < length { update(Int(node.previous), length, tables) }
     }
   }
 
   /// Looks up a part's merge with its next part again, and queues it.
-  private mutating func update(_ position: Int, _ length: Int, _ pairs: borrowing PairTable) {
+  private mutating func update(_ position: Int, _ length: Int, _ tables: MergeTables) {
     let next = Int(nodes[position].next)
-    let merge = next < length ? pairs.merge(nodes[position].id, nodes[next].id) : .none
+    let merge = next < length ? tables.merge(nodes[position].id, nodes[next].id) : .none
     nodes[position].merge = merge
     guard merge.rank != .max else { return }
     heap.append(UInt64(merge.rank) << 32 | UInt64(position))

@@ -2,6 +2,8 @@
 // the text in place, probes one array of (tag, token) and compares with the token's bytes, so nothing
 // is allocated and no string is made. Memory follows the tokens there are, never the largest id.
 
+internal import CTokenizer
+
 /// The tokens of a vocabulary, in the order of their ids. Ids may leave gaps.
 struct TokenBytes: Sendable {
   private struct Entry {
@@ -72,8 +74,10 @@ struct TokenBytes: Sendable {
   func digest(first count: Int) -> UInt64 {
     var digest: UInt64 = 0
     for index in 0..<count {
-      let hash = unsafe self[index].withUnsafeBufferPointer { unsafe pieceHash($0) }
-      digest = fold(digest ^ hash, 0x9E37_79B9_7F4A_7C15)
+      let hash = unsafe self[index].withUnsafeBufferPointer {
+        unsafe ek_piece_hash($0.baseAddress, $0.count)
+      }
+      digest = ek_fold(digest ^ hash, 0x9E37_79B9_7F4A_7C15)
     }
     return digest
   }
@@ -99,7 +103,7 @@ struct PieceTable: Sendable {
     unsafe tokens[index].withUnsafeBufferPointer { text -> Int? in
       guard let base = text.baseAddress, text.count > 0 else { return nil }
       if let present = unsafe self.index(base, text.count) { return present }
-      let hash = unsafe pieceHash(text)
+      let hash = unsafe ek_piece_hash(base, text.count)
       var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
       while slots[slot] != 0 { slot = (slot + 1) & (slots.count - 1) }
       slots[slot] = hash & 0xFFFF_FFFF_0000_0000 | UInt64(index + 1)
@@ -122,7 +126,7 @@ struct PieceTable: Sendable {
 
   @inline(__always)
   private func index(_ text: UnsafePointer<UInt8>, _ length: Int) -> Int? {
-    let hash = unsafe pieceHash(UnsafeBufferPointer(start: text, count: length))
+    let hash = unsafe ek_piece_hash(text, length)
     let mask = slots.count - 1
     var slot = Int(truncatingIfNeeded: hash) & mask
     while true {
@@ -135,41 +139,4 @@ struct PieceTable: Sendable {
       slot = (slot + 1) & mask
     }
   }
-}
-
-/// A 64-bit hash of any number of bytes: 8-byte words folded through a 128-bit product, the last one
-/// overlapping its neighbour so that no byte past the end is read. No bytes at all are read of none.
-@inline(__always)
-func pieceHash(_ text: UnsafeBufferPointer<UInt8>) -> UInt64 {
-  let first: UInt64 = 0x9E37_79B9_7F4A_7C15
-  let second: UInt64 = 0xD6E8_FEB8_6659_FD93
-  let length = text.count
-  var hash = UInt64(truncatingIfNeeded: length) &* second
-  guard length > 0, let base = text.baseAddress else { return hash }
-  let raw = unsafe UnsafeRawPointer(base)
-  var last: UInt64
-  if length >= 8 {
-    var offset = 0
-    while offset + 8 < length {
-      let word = unsafe raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-      hash = fold(hash ^ word, first)
-      offset += 8
-    }
-    last = unsafe raw.loadUnaligned(fromByteOffset: length - 8, as: UInt64.self)
-  } else if length >= 4 {
-    let low = unsafe raw.loadUnaligned(fromByteOffset: 0, as: UInt32.self)
-    let high = unsafe raw.loadUnaligned(fromByteOffset: length - 4, as: UInt32.self)
-    last = UInt64(high) << 32 | UInt64(low)
-  } else {
-    last = unsafe UInt64(base[0]) << 16 | UInt64(base[length >> 1]) << 8 | UInt64(base[length - 1])
-  }
-  last ^= second
-  hash = fold(hash ^ last, first)
-  return hash ^ hash >> 32
-}
-
-@inline(__always)
-private func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
-  let product = a.multipliedFullWidth(by: b)
-  return product.high ^ product.low
 }

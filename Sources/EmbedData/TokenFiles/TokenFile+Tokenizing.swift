@@ -1,6 +1,8 @@
-// From a text file to a token file, a part at a time: memory is bounded by the part and by the
+// From a text file to a token file, a part at a time: memory is bounded by the part, the threads and the
 // longest stretch of text without a place to cut, never by the file. `BytePairTokenizer` finds places
 // in a text that is one run of letters too.
+
+internal import CThreadPool
 
 /// What tokenizing a file came to.
 public struct TokenizingSummary: Sendable, Equatable {
@@ -24,7 +26,8 @@ extension TokenFile {
   ///   - special: How names of special tokens in the text are taken.
   ///   - target: Replaced only once all is written.
   ///   - width: The element type; by default the narrowest for the vocabulary.
-  ///   - partSize: How many bytes are read at a time.
+  ///   - partSize: How many bytes are read at a time; by several threads, twice as many for each.
+  ///   - threads: How many encode, at least 1; nil for all CPUs that the process may use.
   ///   - progress: Told the bytes done; its total should be the size of `source`.
   /// - Returns: How many bytes were read and tokens written.
   /// - Throws: What reading, encoding or writing throws; `target` then stays as it was. Offsets in
@@ -32,17 +35,19 @@ extension TokenFile {
   public static func write(
     tokenizing source: String, with tokenizer: some Tokenizer, special: SpecialText = .ordinary,
     to target: String, width: TokenWidth? = nil, partSize: Int = 1 << 18,
-    progress: ProgressBar? = nil
+    threads: Int? = nil, progress: ProgressBar? = nil
   ) throws(DataError) -> TokenizingSummary {
     let width = width ?? TokenWidth(vocabularySize: tokenizer.vocabularySize)
-    var text = try TextParts(path: source, partSize: partSize)
+    let count = threads ?? Int(ek_available_cpus())
+    let (size, overflows) = partSize.multipliedReportingOverflow(by: count > 1 ? 2 * count : 1)
+    var text = try TextParts(path: source, partSize: overflows ? partSize : size)
     let writer = try TokenFileWriter(path: target, width: width)
     defer { progress?.finish() }
     var ids: [Int32] = []
     while try text.advance(tokenizer) {
       ids.removeAll(keepingCapacity: true)
       do throws(DataError) {
-        try tokenizer.encode(text.part, special: special, into: &ids)
+        try tokenizer.encode(text.part, special: special, threads: threads, into: &ids)
       } catch {
         throw error.moved(by: text.offset)
       }

@@ -27,6 +27,12 @@ public protocol Tokenizer: Sendable {
     _ bytes: Span<UInt8>, special: SpecialText, into ids: inout [Int32]
   ) throws(DataError)
 
+  /// Appends the same ids, by up to `threads` threads at once, at least 1; nil for all CPUs that the
+  /// process may use. One thread does it where a tokenizer has no other way.
+  func encode(
+    _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout [Int32]
+  ) throws(DataError)
+
   /// Appends the bytes of `ids` to `bytes`, which is left as it was when this throws.
   ///
   /// A token may hold part of a character, so the bytes of some ids need not be UTF-8.
@@ -42,6 +48,18 @@ public protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
+  /// Appends the ids on the calling thread.
+  ///
+  /// - Throws: ``DataError/invalidSetting(name:value:requirement:)`` for `threads` below 1.
+  public func encode(
+    _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout [Int32]
+  ) throws(DataError) {
+    if let threads, threads < 1 {
+      throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
+    }
+    try encode(bytes, special: special, into: &ids)
+  }
+
   /// Whether the id can be decoded.
   public func hasToken(_ id: Int32) -> Bool { (try? decode([id])) != nil }
 

@@ -25,6 +25,7 @@ let parsers: [Parser] = [
     try readVocabulary(BytePairTokenizer(encoder: files[0], merges: files[1]))
   },
   Parser("text") { try readText($0.bytes) },
+  Parser("pieces") { try readPieces($0.bytes) },
   Parser("tokens") { try readTokens($0.file()) },
   Parser("model") { try readModel($0.file()) },
   Parser("checkpoint") { try readCheckpoint($0.file()) },

@@ -63,3 +63,16 @@ func readTokens(_ path: String) throws {
     try? file.read(0..<file.count, into: &span)
   }
 }
+
+/// Any bytes as a text: the pieces by SIMD, a character at a time and by PCRE2 are the same.
+func readPieces(_ bytes: [UInt8]) throws {
+  let matcher = try TextPatternMatcher(try pattern.get())
+  let expected = try TextPieces.ends(bytes, by: matcher)
+  require(TextPieces.endsByCharacter(bytes) == expected, "other pieces a character at a time")
+  for window in [1, 50, 8_192] {
+    require(
+      TextPieces.ends(bytes, window: window) == expected, "other pieces in windows of \(window)")
+  }
+}
+
+private let pattern = Result { () throws(DataError) in try TextPattern() }

@@ -1,0 +1,70 @@
+// 64 bytes as bits: which are letters, numbers and so on of ASCII. Vectors of Clang, which become
+// SSE2 or NEON; only how a vector becomes bits is each machine's own.
+#ifndef EMBEDKERNEL_BITMAP_H
+#define EMBEDKERNEL_BITMAP_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef int8_t truth16 __attribute__((vector_size(16)));
+
+/// The classes of 64 bytes; bit i is the byte i. Bytes that are not ASCII are in `high` alone.
+typedef struct bitmap {
+  uint64_t letters, numbers, spaces, blanks, apostrophes, high;
+} bitmap;
+
+/// A bit for each byte, which is 0 or all ones.
+static inline uint64_t bits64(truth16 a, truth16 b, truth16 c, truth16 d) {
+#if defined(__SSE2__)
+  uint64_t low = (uint32_t)_mm_movemask_epi8((__m128i)a) | (uint32_t)_mm_movemask_epi8((__m128i)b)
+                                                               << 16;
+  uint64_t high = (uint32_t)_mm_movemask_epi8((__m128i)c) | (uint32_t)_mm_movemask_epi8((__m128i)d)
+                                                                << 16;
+  return low | high << 32;
+#elif defined(__ARM_NEON)
+  const uint8x16_t weight = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  uint8x16_t low = vpaddq_u8(vandq_u8((uint8x16_t)a, weight), vandq_u8((uint8x16_t)b, weight));
+  uint8x16_t high = vpaddq_u8(vandq_u8((uint8x16_t)c, weight), vandq_u8((uint8x16_t)d, weight));
+  low = vpaddq_u8(low, high);
+  return vgetq_lane_u64((uint64x2_t)vpaddq_u8(low, low), 0);
+#else
+  uint64_t bits = 0;
+  for (int i = 0; i < 16; i++) {
+    bits |= (uint64_t)(a[i] & 1) << i | (uint64_t)(b[i] & 1) << (16 + i) |
+            (uint64_t)(c[i] & 1) << (32 + i) | (uint64_t)(d[i] & 1) << (48 + i);
+  }
+  return bits;
+#endif
+}
+
+static inline truth16 are_letters(bytes16 v) { return (bytes16)((v | 0x20) - 'a') < 26; }
+static inline truth16 are_numbers(bytes16 v) { return (bytes16)(v - '0') < 10; }
+static inline truth16 are_blanks(bytes16 v) { return v == ' '; }
+static inline truth16 are_spaces(bytes16 v) { return ((bytes16)(v - '\t') < 5) | are_blanks(v); }
+static inline truth16 are_apostrophes(bytes16 v) { return v == '\''; }
+static inline truth16 are_high(bytes16 v) { return v > 127; }
+
+#define EK_BITS(test) bits64(test(v[0]), test(v[1]), test(v[2]), test(v[3]))
+
+/// Reads 64 bytes at `at`.
+static inline bitmap classify(const uint8_t *at) {
+  bytes16 v[4];
+  memcpy(v, at, sizeof v);
+  return (bitmap){
+      .letters = EK_BITS(are_letters),
+      .numbers = EK_BITS(are_numbers),
+      .spaces = EK_BITS(are_spaces),
+      .blanks = EK_BITS(are_blanks),
+      .apostrophes = EK_BITS(are_apostrophes),
+      .high = EK_BITS(are_high),
+  };
+}
+
+#endif
