@@ -65,11 +65,14 @@ void table_promote(table *t, key k, uint64_t hash) {
   if (first == from) return;
   key other = first->keys[given];
   uint64_t others = hash_of(other);
-  bucket *to = first_bucket(t, others) != first ? first_bucket(t, others) : second_bucket(t, others);
+  bucket *to =
+      first_bucket(t, others) != first ? first_bucket(t, others) : second_bucket(t, others);
   entry moved = {other, first->values[given]};
   size_t place = to->keys[0].high == 0 ? 0 : 1;
-  if (to == from) place = way;
-  else if (to == first || to->keys[place].high != 0) return;
+  if (to == from)
+    place = way;
+  else if (to == first || to->keys[place].high != 0)
+    return;
   first->keys[given] = k;
   first->values[given] = from->values[way];
   from->keys[way] = (key){0, 0};

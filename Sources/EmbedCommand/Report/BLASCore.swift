@@ -13,7 +13,8 @@ package struct BLASCore {
 
   private static let cores: [Vectors: [String]] = [
     .sse: [
-      "katmai", "coppermine", "northwood", "banias", "prescott", "core2", "penryn", "dunnington", "nehalem",
+      "katmai", "coppermine", "northwood", "banias", "prescott", "core2", "penryn", "dunnington",
+      "nehalem",
       "athlon", "opteron", "opteron_sse3", "barcelona", "bobcat", "atom", "nano",
     ],
     .avx: ["sandybridge", "bulldozer", "piledriver", "steamroller"],

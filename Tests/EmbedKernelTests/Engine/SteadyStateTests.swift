@@ -18,7 +18,9 @@ import Testing
     #expect(probe.terminationStatus == 0)
     let lines = output.split(separator: "\n")
     #expect(lines.last == "end")
-    for family in ["forward", "backward", "bag", "fused", "typed", "rows", "step", "rotary", "bias"] {
+    for family in [
+      "forward", "backward", "bag", "fused", "typed", "rows", "step", "rotary", "bias",
+    ] {
       for backend in Backend.allCases {
         for threads in [1, 2] {
           let call = " \(backend.rawValue) \(threads) \(family) "
