@@ -219,21 +219,23 @@ enum { WORTH_RELEASING = 64 * 1024 };
   EACH(normalize_backward) EACH(renormalize) EACH(tied_logits) EACH(tied_backward) \
   EACH(convert) EACH(from_dlpack)
 
-#define PRIVATE_FUNCTIONS(EACH)                                                              \
-  EACH(backward) EACH(backward_sparse) EACH(dlpack_capsule) EACH(table_create)               \
-  EACH(table_over) EACH(table_array) EACH(table_synchronise) EACH(table_draw)                \
-  EACH(optimizer_create) EACH(optimizer_step) EACH(optimizer_catch_up) EACH(optimizer_info)  \
-  EACH(optimizer_state) EACH(optimizer_set_step_count) EACH(rotary_create)                   \
-  EACH(rotary_from_config)                                                                   \
-  EACH(rotary_layer_types) EACH(rotary_info) EACH(rotary_rotate) EACH(rotary_rows)           \
-  EACH(bias_alibi) EACH(bias_t5) EACH(bias_kerple) EACH(bias_fire) EACH(bias_sandwich) EACH(bias_swin) EACH(bias_set_weights) EACH(bias_write) EACH(bias_add)      \
-  EACH(bias_backward) EACH(layer_create) EACH(layer_load) EACH(layer_save) EACH(layer_table) \
-  EACH(layer_forward) EACH(layer_gradient) EACH(layer_backward) EACH(layer_gradient_part)    \
-  EACH(layer_gradient_clear) EACH(safetensors_open) EACH(safetensors_write) EACH(npy_open)   \
-  EACH(npy_write) EACH(tokenizer_open) EACH(tokenizer_encode) EACH(tokenizer_decode)         \
-  EACH(tokenizer_info) EACH(windows_over_ids) EACH(windows_over_file) EACH(windows_count)    \
-  EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)             \
-  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup) EACH(bag) EACH(bag_backward) EACH(bag_weight_gradient) EACH(optimizer_step_bags) EACH(rows_format) EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)
+#define PRIVATE_FUNCTIONS(EACH)                                                               \
+  EACH(backward) EACH(backward_sparse) EACH(dlpack_capsule) EACH(table_create)                \
+  EACH(table_over) EACH(table_array) EACH(table_synchronise) EACH(table_draw)                 \
+  EACH(optimizer_create) EACH(optimizer_step) EACH(optimizer_catch_up) EACH(optimizer_info)   \
+  EACH(optimizer_state) EACH(optimizer_set_step_count) EACH(rotary_create)                    \
+  EACH(rotary_from_config) EACH(rotary_layer_types) EACH(rotary_info) EACH(rotary_rotate)     \
+  EACH(rotary_rows) EACH(bias_alibi) EACH(bias_t5) EACH(bias_kerple) EACH(bias_fire)          \
+  EACH(bias_sandwich) EACH(bias_swin) EACH(bias_set_weights) EACH(bias_write) EACH(bias_add)  \
+  EACH(bias_backward) EACH(layer_create) EACH(layer_load) EACH(layer_save) EACH(layer_table)  \
+  EACH(layer_forward) EACH(layer_gradient) EACH(layer_backward) EACH(layer_gradient_part)     \
+  EACH(layer_gradient_clear) EACH(safetensors_open) EACH(safetensors_write) EACH(npy_open)    \
+  EACH(npy_write) EACH(tokenizer_open) EACH(tokenizer_encode) EACH(tokenizer_decode)          \
+  EACH(tokenizer_info) EACH(windows_over_ids) EACH(windows_over_file) EACH(windows_count)     \
+  EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)              \
+  EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup) EACH(bag)                 \
+  EACH(bag_backward) EACH(bag_weight_gradient) EACH(optimizer_step_bags) EACH(rows_format)    \
+  EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)
 // clang-format on
 
 #define FUNCTION(name)                                                                \
