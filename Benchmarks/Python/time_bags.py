@@ -71,7 +71,7 @@ def loops() -> ctypes.CDLL:
     """The reference loops, compiled."""
     library = Path(tempfile.mkdtemp()) / "loops.so"
     subprocess.run(
-        ["cc", "-O3", "-shared", "-fPIC", f"-I{LOOPS}/include", *map(str, LOOPS.glob("*.c")), "-o", str(library),
+        ["clang", "-O3", "-shared", "-fPIC", f"-I{LOOPS}/include", *map(str, LOOPS.glob("*.c")), "-o", str(library),
          "-lpthread", "-lm"], check=True)
     found = ctypes.CDLL(str(library))
     found.crl_team_create.restype = POINTER
