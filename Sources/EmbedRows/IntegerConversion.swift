@@ -1,0 +1,1 @@
+../EmbedFiles/IntegerConversion.swift
