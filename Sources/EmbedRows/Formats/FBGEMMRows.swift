@@ -28,7 +28,7 @@ enum FBGEMM8Rows: RowCoding {
     let inverse = 255 / (range + 1e-8)
     for i in 0..<row.count {
       let q = unsafe ((row[i] - bounds.lowest) * inverse).rounded(.toNearestOrEven)
-      unsafe bytes.storeByte(UInt8(min(255, q)), at: i)
+      unsafe bytes.storeByte(UInt8(level: min(255, q)), at: i)
     }
     return nil
   }
@@ -66,6 +66,6 @@ enum FBGEMM4Rows: RowCoding {
 
   @inline(__always)
   private static func level(_ value: Float, _ bias: Float, _ inverse: Float) -> UInt8 {
-    UInt8(max(0, min(15, ((value - bias) * inverse).rounded(.toNearestOrEven))))
+    UInt8(level: max(0, min(15, ((value - bias) * inverse).rounded(.toNearestOrEven))))
   }
 }

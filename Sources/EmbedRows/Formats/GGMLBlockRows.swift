@@ -46,7 +46,7 @@ enum Q4_0Rows: BlockCoding {
   }
 
   @inline(__always)
-  private static func level(_ value: Float) -> UInt8 { UInt8(min(15, value + 8.5)) }
+  private static func level(_ value: Float) -> UInt8 { UInt8(level: min(15, value + 8.5)) }
 }
 
 /// 1 / scale, or 0 where that is no number: such a scale is zero in half precision.

@@ -57,7 +57,7 @@ enum Q4_KRows: BlockCoding {
       let (step, shift) = (d * Float(scale), dmin * Float(minimum))
       for i in 32 * part..<32 * part + 32 where step != 0 {
         let q = unsafe ((block[i] + shift) / step).rounded(.toNearestOrEven)
-        unsafe levels[i] = UInt8(max(0, min(15, q)))
+        unsafe levels[i] = UInt8(level: max(0, min(15, q)))
       }
     }
     // Two parts share 32 bytes.
@@ -69,7 +69,7 @@ enum Q4_KRows: BlockCoding {
   }
 
   private static func sixBits(_ value: Float) -> UInt8 {
-    UInt8(max(0, min(63, value.rounded(.toNearestOrEven))))
+    UInt8(level: max(0, min(63, value.rounded(.toNearestOrEven))))
   }
 
   /// Adds to bytes that are zero there. The first four parts have 6 bits in a byte; of the others, 4 low
@@ -126,7 +126,7 @@ private struct PartRange {
       if its < error { (self, best, error) = (candidate, fit.inverse, its) }
     }
     fit.inverse = best
-    for i in 0..<part.count { unsafe levels[i] = UInt8(fit.level(part[i])) }
+    for i in 0..<part.count { unsafe levels[i] = UInt8(level: fit.level(part[i])) }
   }
 
   /// The levels of a part from a candidate's scale, and what follows from them.

@@ -69,7 +69,7 @@ enum Q6_KRows: BlockCoding {
 
   @inline(__always)
   private static func level(_ value: Float) -> UInt8 {
-    UInt8(max(lowest, min(31, value.rounded(.toNearestOrEven))) - lowest)
+    UInt8(level: max(lowest, min(31, value.rounded(.toNearestOrEven))) - lowest)
   }
 
   /// The best scale of 16 numbers, and their levels: of the levels that a candidate gives, the quotient of

@@ -110,3 +110,9 @@ extension UnsafeMutableRawPointer {
     unsafe storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
   }
 }
+
+extension UInt8 {
+  /// A level that has been cut to the format's: what stands after the point is dropped.
+  @inline(__always)
+  init(level: Float) { self.init(clamping: Int(saturating: Double(level))) }
+}
