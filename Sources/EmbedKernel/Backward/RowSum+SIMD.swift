@@ -17,6 +17,8 @@ extension ek_row_sum {
 
 extension SIMDKernels {
   static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
+    // Rows with a factor each, which bags alone have, are C's.
+    if unsafe sum.factors != nil { return NativeKernels.sum(&sum, plan) }
     if unsafe sum.destinations != nil, !sum.accumulate {
       return addRows(sum)
     }
@@ -138,8 +140,7 @@ extension SIMDKernels {
   private static func row(_ sum: borrowing ek_row_sum, _ i: Int, _ column: Int, _ lanes: Int)
     -> Columns
   {
-    let row = unsafe Columns(sum.row(i) + column, lanes)
-    return unsafe sum.factors.map { unsafe row * $0[i] } ?? row
+    unsafe Columns(sum.row(i) + column, lanes)
   }
 
   @inline(__always)
