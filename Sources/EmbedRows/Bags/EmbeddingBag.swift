@@ -94,7 +94,7 @@ public final class EmbeddingBag: Sendable {
     options = BagOptions(paddingID: paddingID, unknownIDs: unknownIDs)
   }
 
-  /// Pools the rows of each bag, as ``EmbedKernel/Kernels`` do in `bag`.
+  /// Pools the rows of each bag, as `Kernels.bag` does.
   ///
   /// - Parameters:
   ///   - ids: All bags' ids one after another.

@@ -5,7 +5,7 @@ public import EmbedKernel
 
 extension Kernels {
   /// Adds to each token's row, decoded, the row of its position, as
-  /// ``EmbedKernel/Kernels/embed(ids:tokens:positions:shape:at:options:into:)`` does from floats.
+  /// `Kernels.embed` of EmbedKernel does from floats.
   ///
   ///     for b in 0..<batch, t in 0..<context:
   ///       output[b, t, :] = round(scale * decoded(tokens[ids[b, t], :]) + positions[place(b, t), :])
