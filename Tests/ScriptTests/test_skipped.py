@@ -76,7 +76,7 @@ class Skipped(unittest.TestCase):
         for role in (comparison.BASE, comparison.HEAD):
             broken = comparison.dataclasses.replace(plan, base=lost, head=lost)
             with self.assertRaisesRegex(environment.Failure, f"{lost}: b: skipped: no device"):
-                comparison.medians(broken, [role], "b")
+                comparison.times(broken, [role], "b")
 
 
 if __name__ == "__main__":
