@@ -42,16 +42,7 @@ public import EmbedKernel
     rowsAScale: Int = 1, of owner: any AnyObject & Sendable
   ) throws(EmbedError) {
     let sizes = try RowSizes(rows: rows, dim: dim, format: format, rowsAScale: rowsAScale)
-    guard bytes.count == sizes.bytes else {
-      throw .wrongElementCount(
-        argument: "bytes of \(format.rawValue) rows", expected: sizes.bytes,
-        shape: [rows, sizes.rowBytes], actual: bytes.count)
-    }
-    guard scales.count == sizes.scales else {
-      throw .wrongElementCount(
-        argument: "bytes of scales of \(format.rawValue) rows", expected: sizes.scales,
-        shape: [sizes.scaleRows, sizes.scaleBytes], actual: scales.count)
-    }
+    try sizes.check(format, rows: rows, bytes: bytes.count, scales: scales.count)
     self.rows = rows
     self.dim = dim
     self.format = format
@@ -80,16 +71,7 @@ public import EmbedKernel
   ) throws(EmbedError) {
     // What is wrong with the sizes is found before memory is taken.
     let sizes = try RowSizes(rows: rows, dim: dim, format: format, rowsAScale: rowsAScale)
-    guard bytes.count == sizes.bytes else {
-      throw .wrongElementCount(
-        argument: "bytes of \(format.rawValue) rows", expected: sizes.bytes,
-        shape: [rows, sizes.rowBytes], actual: bytes.count)
-    }
-    guard scales.count == sizes.scales else {
-      throw .wrongElementCount(
-        argument: "bytes of scales of \(format.rawValue) rows", expected: sizes.scales,
-        shape: [sizes.scaleRows, sizes.scaleBytes], actual: scales.count)
-    }
+    try sizes.check(format, rows: rows, bytes: bytes.count, scales: scales.count)
     let memory = try RowMemory(sizes)
     unsafe bytes.withUnsafeBufferPointer { unsafe memory.bytes.copyMemory(from: .init($0)) }
     unsafe scales.withUnsafeBufferPointer { unsafe memory.scales.copyMemory(from: .init($0)) }
@@ -137,6 +119,20 @@ struct RowSizes {
     _ = try elementCount("table", rows, dim)
     bytes = try elementCount("table", rows, rowBytes)
     scales = try elementCount("scales", scaleRows, scaleBytes)
+  }
+
+  /// Checks that so many bytes are those of `rows` rows of `format`, and of their scales.
+  func check(_ format: RowFormat, rows: Int, bytes: Int, scales: Int) throws(EmbedError) {
+    guard bytes == self.bytes else {
+      throw .wrongElementCount(
+        argument: "bytes of \(format.rawValue) rows", expected: self.bytes,
+        shape: [rows, rowBytes], actual: bytes)
+    }
+    guard scales == self.scales else {
+      throw .wrongElementCount(
+        argument: "bytes of scales of \(format.rawValue) rows", expected: self.scales,
+        shape: [scaleRows, scaleBytes], actual: scales)
+    }
   }
 }
 
