@@ -257,7 +257,8 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
-      name: "BenchmarkHarnessTests", dependencies: ["BenchmarkHarness", "CReferenceLoops"],
+      name: "BenchmarkHarnessTests",
+      dependencies: ["BenchmarkHarness", "CReferenceLoops", "TestSupport"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],

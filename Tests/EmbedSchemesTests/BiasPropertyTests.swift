@@ -116,7 +116,7 @@ struct BiasPlacement: Sendable, CustomTestStringConvertible {
     return result
   }
 
-  @Test(arguments: BiasScheme.allCases, BiasPlacement.all)
+  @Test(arguments: BiasScheme.allCases, BiasPlacement.all.inDebug(every: 3))
   func everyBackendHasTheLoopsBits(_ scheme: BiasScheme, _ place: BiasPlacement) throws {
     let bias = try scheme.make(heads: Self.shape.heads)
     var random = SeededGenerator(seed: 11)

@@ -2,12 +2,13 @@
 // backend.
 
 import EmbedKernel
+import TestSupport
 import Testing
 
 @Suite struct RotaryHalfTests {
   static let types: [ElementType] = [.float16, .bfloat16]
 
-  @Test(arguments: RotaryPropertyTests.cases, types)
+  @Test(arguments: RotaryPropertyTests.cases.inDebug(every: 2), types)
   func isTheFloatRotationRounded(_ c: RotaryPropertyTests.Case, _ type: ElementType) throws {
     if type == .float16 { try check(c, Half.self) } else { try check(c, BFloat16.self) }
   }

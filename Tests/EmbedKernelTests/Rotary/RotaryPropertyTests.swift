@@ -3,6 +3,7 @@
 
 import EmbedKernel
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct RotaryPropertyTests {
@@ -37,7 +38,7 @@ import Testing
       name: "mask"),
   ]
 
-  @Test(arguments: cases, RotaryLayout.allCases)
+  @Test(arguments: cases.inDebug(every: 3), RotaryLayout.allCases)
   func isTheDefinition(_ c: Case, _ layout: RotaryLayout) throws {
     for order in HeadOrder.allCases {
       let shape = RotaryShape(
@@ -126,7 +127,7 @@ import Testing
     }
     for distance in [0, 1, 17, 1_000] {
       let near = try product(distance, 0)
-      for shift in [1, 99, 100_000, 1_000_000] {
+      for shift in [1, 100_000, 99, 1_000_000].inDebug(every: 2) {
         #expect(abs(try product(distance + shift, shift) - near) < 2e-5, "\(distance), \(shift)")
       }
     }

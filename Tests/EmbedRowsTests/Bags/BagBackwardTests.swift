@@ -137,7 +137,7 @@ import Testing
     BagCase(name: "none", lengths: [0, 0], dim: 4),
   ]
 
-  @Test(arguments: rules, cases)
+  @Test(arguments: rules.inDebug(every: 3), cases)
   func fusedStepsAreTheStepsByTheGradient(_ rule: String, c: BagCase) throws {
     for (pool, weights, scaling) in [
       (BagPool.sum, nil as [Float]?, FrequencyScaling.none), (.sum, c.weights, .none),

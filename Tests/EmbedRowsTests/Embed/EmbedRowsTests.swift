@@ -26,7 +26,7 @@ import Testing
     ]
   }()
 
-  @Test(arguments: RowFormat.allCases)
+  @Test(arguments: RowFormat.allCases.inDebug(every: 3))
   func everyWayHasTheReferencesBits(_ format: RowFormat) throws {
     var random = SeededGenerator(seed: 21)
     for (number, dim) in format.dims.enumerated() {
