@@ -58,27 +58,40 @@ EK_INLINE const char *scales_at(const ek_rows *table, size_t row) {
   return (const char *)table->scales + (row >> table->scale_shift) * table->scale_bytes;
 }
 
+/// What is read once a row.
+EK_INLINE row_factors factors_of(ek_row_format format, const char *row, const char *scales,
+                                 size_t dim) {
+  switch (format) {
+    case EK_ROWS_INT8_F32:
+    case EK_ROWS_FP8_F32: return (row_factors){scale_f32(scales), 0, 0};
+    case EK_ROWS_INT8_F16: return (row_factors){scale_f16(scales), 0, 0};
+    case EK_ROWS_FBGEMM8: return fbgemm8_factors(row, dim);
+    case EK_ROWS_FBGEMM4: return fbgemm4_factors(row, dim);
+    default: return (row_factors){0, 0, 0};
+  }
+}
+
 /// 32 columns from `column` on, a multiple of 32: the first `count` of them; what the others hold
 /// has no meaning. Reads nothing else of the row but its scales, and nothing past it. In formats of
 /// blocks all 32 are there.
-EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales, size_t dim,
-                       size_t column, size_t count) {
+EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales,
+                       row_factors factors, size_t column, size_t count) {
   switch (format) {
     case EK_ROWS_F32: return load_two(row + 4 * column, EK_F32, false, count);
     case EK_ROWS_F16: return load_two(row + 2 * column, EK_F16, false, count);
     case EK_ROWS_BF16: return load_two(row + 2 * column, EK_BF16, false, count);
-    case EK_ROWS_INT8_F32: return load_int8(row + column, scale_f32(scales), count);
-    case EK_ROWS_INT8_F16: return load_int8(row + column, scale_f16(scales), count);
+    case EK_ROWS_INT8_F32:
+    case EK_ROWS_INT8_F16: return load_int8(row + column, factors.scale, count);
     case EK_ROWS_FP8: return load_fp8(row + column, count);
-    case EK_ROWS_FP8_F32: return load_scaled_fp8(row + column, scale_f32(scales), count);
+    case EK_ROWS_FP8_F32: return load_scaled_fp8(row + column, factors.scale, count);
     case EK_ROWS_FP8_BLOCK32:
       return load_scaled_fp8(row + column, scale_ue8m0(scales + column / 32), count);
     case EK_ROWS_FP8_BLOCK128:
       return load_scaled_fp8(row + column, scale_ue8m0(scales + column / 128), count);
     case EK_ROWS_FP8_BLOCK128_F32:
       return load_scaled_fp8(row + column, scale_f32(scales + column / 128 * 4), count);
-    case EK_ROWS_FBGEMM8: return load_fbgemm8(row, dim, column, count);
-    case EK_ROWS_FBGEMM4: return load_fbgemm4(row, dim, column, count);
+    case EK_ROWS_FBGEMM8: return load_fbgemm8(row, factors, column, count);
+    case EK_ROWS_FBGEMM4: return load_fbgemm4(row, factors, column, count);
     case EK_ROWS_Q8_0: return load_q8_0(row, column);
     case EK_ROWS_Q4_0: return load_q4_0(row, column);
     case EK_ROWS_Q4_K: return load_q4_k(row, column);

@@ -65,8 +65,9 @@ typedef struct EK_SAFE ek_bag_tile {
   ek_pool pool;
   ek_element output_type;
   uint8_t id_bytes;  ///< 4 or 8.
+  bool is_checked;   ///< Every id is known to be in the table.
   bool clamps;       ///< An id outside the table reads the nearest row instead of a row of zeros.
-  bool streaming;    ///< Write past the cache; floats, and every vector is then aligned.
+  bool streaming;    ///< Write past the cache; floats.
 } ek_bag_tile;
 
 #endif

@@ -50,6 +50,12 @@ EK_INLINE vec look_up(bits levels, vec numbers) {
 }
 #endif
 
+/// What a row's columns have in common, read once a row.
+typedef struct row_factors {
+  float scale, bias;
+  vec numbers;  ///< What sixteen levels stand for.
+} row_factors;
+
 EK_INLINE float scale_f32(const char *at) {
   float scale;
   memcpy(&scale, at, sizeof scale);
@@ -60,7 +66,13 @@ EK_INLINE float scale_f32(const char *at) {
 EK_INLINE float scale_f16(const char *at) {
   uint16_t half;
   memcpy(&half, at, sizeof half);
-#if EK_WIDTH > 4 || defined(__aarch64__)
+#if EK_WIDTH > 4
+  // By way of a whole register: compilers would insert the half into one that a loop's last turn
+  // has written, and wait for that.
+  int32_t whole = half;
+  __asm__("" : "+r"(whole));
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(whole)));
+#elif defined(__aarch64__)
   _Float16 scale;
   memcpy(&scale, &half, sizeof scale);
   return (float)scale;
@@ -79,6 +91,18 @@ EK_INLINE float scale_f16(const char *at) {
   float scale;
   memcpy(&scale, &magnitude, sizeof scale);
   return scale;
+#endif
+}
+
+/// The same in all lanes.
+EK_INLINE vec scales_f16(const char *at) {
+#if EK_WIDTH == 16
+  // Spread first, which takes a load and no shuffle.
+  int16_t half;
+  memcpy(&half, at, sizeof half);
+  return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+#else
+  return scale_f16(at);
 #endif
 }
 

@@ -47,41 +47,59 @@ EK_INLINE vec multiply_add_twice(vec a, float b, float c) {
   return __builtin_convertvector(product + (double)c, vec);
 }
 
+EK_INLINE row_factors fbgemm8_factors(const char *row, size_t dim) {
+  return (row_factors){scale_f32(row + dim), scale_f32(row + dim + 4), 0};
+}
+
 /// The first `count` of 32 columns from `column` on of a row of 8 bits.
-EK_INLINE two load_fbgemm8(const char *row, size_t dim, size_t column, size_t count) {
-  const float scale = scale_f32(row + dim), bias = scale_f32(row + dim + 4);
+EK_INLINE two load_fbgemm8(const char *row, row_factors f, size_t column, size_t count) {
   const two_bytes q = load_bytes(row + column, count);
   const vec a = floats(q.a), b = floats(q.b);
-  two v = {multiply_add(a, scale, bias), multiply_add(b, scale, bias)};
+  two v = {multiply_add(a, f.scale, f.bias), multiply_add(b, f.scale, f.bias)};
   if (__builtin_expect(count % 8 != 0, 0)) {
     const size_t eights = count / 8 * 8;
-    v.a = first_lanes(eights) ? v.a : multiply_add_twice(a, scale, bias);
-    v.b =
-        first_lanes(eights < lanes ? 0 : eights - lanes) ? v.b : multiply_add_twice(b, scale, bias);
+    v.a = first_lanes(eights) ? v.a : multiply_add_twice(a, f.scale, f.bias);
+    v.b = first_lanes(eights < lanes ? 0 : eights - lanes) ? v.b
+                                                           : multiply_add_twice(b, f.scale, f.bias);
   }
   return v;
 }
 
-/// The same of a row of 4 bits, two columns a byte, the first in the low bits.
-EK_INLINE two load_fbgemm4(const char *row, size_t dim, size_t column, size_t count) {
+EK_INLINE row_factors fbgemm4_factors(const char *row, size_t dim) {
   const char *const end = row + (dim + 1) / 2;
-  const float scale = scale_f16(end), bias = scale_f16(end + 2);
-  const bytes16 pairs = load_byte(row + column / 2, (count + 1) / 2);
 #if EK_WIDTH == 16
-  const bytes16 low = pairs, high = pairs >> 4;
+  return (row_factors){0, 0, sixteen_levels() * scales_f16(end) + scales_f16(end + 2)};
 #else
-  const bytes16 low = pairs & 15, high = pairs >> 4;
+  return (row_factors){scale_f16(end), scale_f16(end + 2), 0};
 #endif
+}
+
+/// The same of a row of 4 bits, two columns a byte, the first in the low bits.
+EK_INLINE two load_fbgemm4(const char *row, row_factors f, size_t column, size_t count) {
+#if EK_WIDTH == 16
+  typedef uint8_t bytes8 __attribute__((ext_vector_type(8)));
+  typedef uint64_t longs8 __attribute__((ext_vector_type(8)));
+  bytes8 a, b;
+  if (count == 2 * lanes) {
+    // By halves, each of which is widened as it is loaded.
+    memcpy(&a, row + column / 2, sizeof a);
+    memcpy(&b, row + column / 2 + sizeof a, sizeof b);
+  } else {
+    const bytes16 pairs = load_byte(row + column / 2, (count + 1) / 2);
+    a = pairs.lo, b = pairs.hi;
+  }
+  // A byte in each 64 bits, and its high bits in the upper half too: the low bits of a lane count.
+  const longs8 low = __builtin_convertvector(a, longs8), high = __builtin_convertvector(b, longs8);
+  return (two){look_up((bits)(low | low << 28), f.numbers),
+               look_up((bits)(high | high << 28), f.numbers)};
+#else
+  const bytes16 pairs = load_byte(row + column / 2, (count + 1) / 2);
+  const bytes16 low = pairs & 15, high = pairs >> 4;
   const bytes16 a =
       __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   const bytes16 b = __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
                                             14, 30, 15, 31);
-#if EK_WIDTH == 16
-  const vec numbers = sixteen_levels() * scale + bias;
-  return (two){look_up(__builtin_convertvector(a, bits), numbers),
-               look_up(__builtin_convertvector(b, bits), numbers)};
-#else
-  return (two){floats(a) * scale + bias, floats(b) * scale + bias};
+  return (two){floats(a) * f.scale + f.bias, floats(b) * f.scale + f.bias};
 #endif
 }
 

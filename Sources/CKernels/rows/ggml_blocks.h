@@ -11,7 +11,7 @@ enum { q8_0_bytes = 34, q4_0_bytes = 18 };
 /// fp16 scale, int8 (32): column c is q[c] * scale.
 EK_INLINE two load_q8_0(const char *row, size_t column) {
   const char *const block = row + column / 32 * q8_0_bytes;
-  const float scale = scale_f16(block);
+  const vec scale = scales_f16(block);
   const two_bytes q = load_bytes(block + 2, 32);
   return (two){signed_floats(q.a) * scale, signed_floats(q.b) * scale};
 }
@@ -20,7 +20,7 @@ EK_INLINE two load_q8_0(const char *row, size_t column) {
 /// is (q - 8) * scale.
 EK_INLINE two load_q4_0(const char *row, size_t column) {
   const char *const block = row + column / 32 * q4_0_bytes;
-  const float scale = scale_f16(block);
+  const vec scale = scales_f16(block);
   const bytes16 pairs = load_byte(block + 2, lanes);
 #if EK_WIDTH == 16
   const vec numbers = (sixteen_levels() - 8) * scale;

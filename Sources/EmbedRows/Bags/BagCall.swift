@@ -139,6 +139,7 @@ public import EmbedKernel
       case .mean: EK_POOL_MEAN
       case .max: EK_POOL_MAX
       }
+    tile.is_checked = input.options.unknownIDs == .error
     tile.clamps = input.options.unknownIDs == .clamp
     return tile
   }

@@ -140,9 +140,7 @@ extension Kernels {
     unsafe tile.output = UnsafeMutableRawPointer(mutating: base)
     tile.output_type = output.type.kernelElement
     tile.prefetch_rows = plan.idsAhead(table)
-    let isAligned = table.dim % 16 == 0 && UInt(bitPattern: base) % 64 == 0
-    tile.streaming =
-      isAligned && output.type == .float32 && output.count * 4 >= limits.streamingBytes
+    tile.streaming = output.type == .float32 && output.count * 4 >= limits.streamingBytes
     var work = BagWork(tile: tile, plan: plan)
     work.run(longest: checked.longest, leastBytes: 4 * limits.parallelBytes)
   }
