@@ -68,7 +68,9 @@ let package = Package(
     // A small GPT that embeds the rest, and its training.
     .target(
       name: "EmbedTraining",
-      dependencies: ["EmbedKernel", "EmbedResizing", "EmbedData", "CKernels", "CSystem"],
+      dependencies: [
+        "EmbedKernel", "EmbedResizing", "EmbedData", "EmbedDistributed", "CKernels", "CSystem",
+      ],
       swiftSettings: strict),
 
     // Tables over the ranks of an MPI, which nothing else needs: it is opened when it is asked for.
@@ -94,7 +96,7 @@ let package = Package(
       name: "EmbedCommand",
       dependencies: [
         "EmbedKernel", "EmbedRows", "EmbedSchemes", "EmbedFactorizations", "EmbedResizing",
-        "EmbedModels", "EmbedData", "EmbedTraining", "CBLASCalls", "CSystem",
+        "EmbedModels", "EmbedData", "EmbedDistributed", "EmbedTraining", "CBLASCalls", "CSystem",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -238,8 +240,9 @@ let package = Package(
     .testTarget(
       name: "EmbedTrainingTests",
       dependencies: [
-        "EmbedTraining", "EmbedKernel", "EmbedResizing", "EmbedData", "CKernels", "CBLASCalls",
-        "ReferenceKernels", "TestSupport", "TuningOff",
+        "EmbedTraining", "EmbedKernel", "EmbedResizing", "EmbedData", "EmbedDistributed",
+        "CKernels",
+        "CBLASCalls", "ReferenceKernels", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(

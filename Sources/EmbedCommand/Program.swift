@@ -57,18 +57,20 @@ package enum Program {
           words, options: subcommand.options, operandNames: subcommand.operandNames,
           optionalOperands: subcommand.optionalOperandNames.count))
       return 0
-    } catch CommandError.usage(let message) {
-      return fail(message, 2, command: subcommand.name)
-    } catch let error as EmbedError {
-      switch error {
-      case .invalidEnvironment, .unavailableInstructionSet:
-        // The environment is part of how the command was called.
-        return fail("\(error)", 2, command: subcommand.name)
-      default:
-        return fail("\(error)", 1, command: subcommand.name)
-      }
     } catch {
-      return fail("\(error)", 1, command: subcommand.name)
+      return tell(error, command: subcommand.name)
+    }
+  }
+
+  /// Says what ended a command, and gives its exit code.
+  static func tell(_ error: any Error, command: String) -> CInt {
+    switch error {
+    case CommandError.told(let code): return code
+    case CommandError.usage(let message): return fail(message, 2, command: command)
+    // The environment is part of how the command was called.
+    case EmbedError.invalidEnvironment, EmbedError.unavailableInstructionSet:
+      return fail("\(error)", 2, command: command)
+    default: return fail("\(error)", 1, command: command)
     }
   }
 

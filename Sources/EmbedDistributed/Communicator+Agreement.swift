@@ -5,7 +5,7 @@ internal import EmbedKernel
 
 extension Communicator {
   /// Gives each rank a value and takes each rank's, in the order of ranks. Allocates both lists.
-  func exchange<Value: BitwiseCopyable>(
+  package func exchange<Value: BitwiseCopyable>(
     _ values: [Value], _ operation: String
   ) throws(DistributedError) -> [Value] {
     var received = values
@@ -28,7 +28,7 @@ extension Communicator {
   }
 
   /// Every rank's value, in the order of ranks.
-  func gather<Value: BitwiseCopyable>(
+  package func gather<Value: BitwiseCopyable>(
     _ value: Value, _ operation: String
   ) throws(DistributedError) -> [Value] {
     try exchange([Value](repeating: value, count: size), operation)
@@ -98,7 +98,7 @@ extension Communicator {
   }
 
   /// Does a rank's part of something that all do; where it fails on one, all throw.
-  func together(
+  package func together(
     _ operation: String, _ body: () throws -> Void
   ) throws(DistributedError) {
     var fault: (any Error)?
@@ -107,14 +107,14 @@ extension Communicator {
   }
 
   /// Tells all ranks of this one's fault, if it has one, and throws where one has.
-  func share(_ fault: (any Error)?, _ operation: String) throws(DistributedError) {
+  package func share(_ fault: (any Error)?, _ operation: String) throws(DistributedError) {
     let faults = try gather(UInt8(fault == nil ? 0 : 1), operation)
     guard faults.contains(where: { $0 != 0 }) else { return }
     try refuse(fault, faults.map { $0 != 0 })
   }
 
   /// Throws this rank's fault, or the first other's.
-  func refuse(_ fault: (any Error)?, _ faults: [Bool]) throws(DistributedError) {
+  package func refuse(_ fault: (any Error)?, _ faults: [Bool]) throws(DistributedError) {
     let texts = try gather(fault.map { "\($0)" } ?? "")
     switch fault {
     case let error as EmbedError: throw .invalid(error)

@@ -3,6 +3,7 @@
 internal import EmbedKernel
 
 internal import CMPICalls
+internal import CSystem
 
 extension Communicator {
   /// This process among those that `mpirun` started; alone where it was started without.
@@ -19,12 +20,30 @@ extension Communicator {
   public static func mpi(timeOut: Double = 300) throws(DistributedError) -> Communicator {
     try check(timeOut: timeOut)
     let transport = try MPITransport()
+    // An MPI that another's launcher started finds itself alone, and would do all ranks' work in each of them.
+    if transport.size == 1, let (name, size) = launchedSize, size > 1 {
+      throw .unavailableMPI(
+        reason:
+          "its launcher started \(size) ranks (\(name)), but \(transport.name) finds one: the "
+          + "library is of another MPI")
+    }
     let communicator = Communicator(
       rank: transport.rank, size: transport.size, timeOut: timeOut, .mpi(transport))
     try communicator.agree([
       ("version", Release.version), ("check sum of the program", CheckSum.ofProgram),
     ])
     return communicator
+  }
+
+  /// What Open MPI's and MPICH's launchers tell each process of the number of ranks.
+  private static var launchedSize: (name: String, size: Int)? {
+    let names: [String] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+    for name in names {
+      if let text = unsafe getenv(name), let size = Int(unsafe String(cString: text)) {
+        return (name, size)
+      }
+    }
+    return nil
   }
 
   /// The MPI library's own name and version; nil for threads.

@@ -50,27 +50,27 @@ public struct Communicator: Sendable {
   public var exchangeCount: Int { traffic.exchanges.load(ordering: .relaxed) }
 
   /// Exchanges `pieces` with all ranks; `operation` names it in errors.
-  func run(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
+  package func run(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
     try begin(pieces, operation)
     for step in 0..<size { try send(pieces, to: (rank + step) % size, operation) }
     try end(pieces, operation)
   }
 
   /// Begins to receive an exchange's pieces.
-  func begin(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
+  package func begin(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
     if case .mpi(let mpi) = transport { try mpi.receive(pieces, operation) }
   }
 
   /// Begins to send the piece for a rank, which is then not to be touched. Each rank is to be sent to once,
   /// this one included.
-  func send(
+  package func send(
     _ pieces: borrowing Exchange, to peer: Int, _ operation: String
   ) throws(DistributedError) {
     if case .mpi(let mpi) = transport { try mpi.send(pieces, to: peer, operation) }
   }
 
   /// Ends an exchange: all pieces have been sent and received.
-  func end(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
+  package func end(_ pieces: borrowing Exchange, _ operation: String) throws(DistributedError) {
     for peer in 0..<size where peer != rank {
       traffic.bytes.wrappingAdd(unsafe pieces.sendBytes[peer], ordering: .relaxed)
     }

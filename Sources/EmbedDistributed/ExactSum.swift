@@ -2,17 +2,22 @@
 // are added up as integers. The sum is the same in any order and for any division over ranks, and is
 // rounded once, at the end.
 
+package import EmbedKernel
+
 /// A sum of squares of floats, exact for up to 2^63 of them.
-struct ExactSumOfSquares: BitwiseCopyable {
+package struct ExactSumOfSquares: BitwiseCopyable {
   /// 640 bits, least significant first; the lowest stands for 2^-298.
   private var limbs = InlineArray<10, UInt64>(repeating: 0)
   private var hasInfinity: UInt64 = 0
   private var hasNaN: UInt64 = 0
 
+  /// The sum of nothing.
+  package init() {}
+
   /// Adds the squares of `values`.
   ///
   /// - Complexity: An integer multiplication and addition a value.
-  @unsafe mutating func add(_ values: UnsafeBufferPointer<Float>) {
+  @unsafe package mutating func add(_ values: UnsafeBufferPointer<Float>) {
     // Sums of mantissas' squares by exponent; 2^16 of 48 bits fit.
     var bins = InlineArray<256, UInt64>(repeating: 0)
     var start = 0
@@ -38,7 +43,7 @@ struct ExactSumOfSquares: BitwiseCopyable {
   }
 
   /// Adds another sum.
-  mutating func add(_ other: ExactSumOfSquares) {
+  package mutating func add(_ other: ExactSumOfSquares) {
     var carry: UInt64 = 0
     for i in 0..<10 {
       let (low, first) = limbs[i].addingReportingOverflow(other.limbs[i])
@@ -66,7 +71,7 @@ struct ExactSumOfSquares: BitwiseCopyable {
   }
 
   /// The sum, rounded to nearest even.
-  var value: Double {
+  package var value: Double {
     if hasNaN != 0 { return .nan }
     if hasInfinity != 0 { return .infinity }
     guard let top = (0..<10).last(where: { limbs[$0] != 0 }) else { return 0 }
@@ -80,5 +85,30 @@ struct ExactSumOfSquares: BitwiseCopyable {
     if rest != 0 { word |= 1 }
     return Double(
       sign: .plus, exponent: 64 * top - zeros - 298, significand: Double(word))
+  }
+
+  /// The sum over all ranks.
+  ///
+  /// - Complexity: One exchange of 96 bytes.
+  package func total(over ranks: Communicator) throws(DistributedError) -> ExactSumOfSquares {
+    var total = ExactSumOfSquares()
+    for part in try ranks.gather(self, "norm of gradients") { total.add(part) }
+    return total
+  }
+
+  /// What gradients are to be multiplied by, so that the root of this sum is at most `maximum`: as
+  /// `GradientNorm.clipFactor(maximum:)`.
+  ///
+  /// - Throws: `invalidValue` for a maximum below 0 or a norm that is not finite.
+  package func clipFactor(maximum: Double) throws(EmbedError) -> Float {
+    guard maximum >= 0, maximum.isFinite else {
+      throw .invalidValue(
+        argument: "maximum norm", value: maximum, expected: "a finite number, 0 or more")
+    }
+    let norm = value.squareRoot()
+    guard norm.isFinite else {
+      throw .invalidValue(argument: "gradient norm", value: norm, expected: "a finite number")
+    }
+    return Float(min(1, maximum / (norm + 1e-6)))
   }
 }

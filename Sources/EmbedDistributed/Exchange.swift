@@ -1,7 +1,7 @@
 // One exchange between ranks, as addresses: what goes to each rank, and where what comes from it is put.
 
 /// The pieces of an exchange between `ranks` ranks, this rank's own included. Reused from call to call.
-@safe struct Exchange: ~Copyable {
+@safe package struct Exchange: ~Copyable {
   let ranks: Int
   let send: UnsafeMutablePointer<UnsafeRawPointer?>
   let sendBytes: UnsafeMutablePointer<Int>
@@ -10,7 +10,7 @@
   /// Which ranks did not answer.
   let late: UnsafeMutablePointer<UInt8>
 
-  init(ranks: Int) {
+  package init(ranks: Int) {
     self.ranks = ranks
     unsafe send = .allocate(capacity: ranks)
     unsafe sendBytes = .allocate(capacity: ranks)
@@ -33,13 +33,13 @@
   }
 
   /// What goes to a rank.
-  @unsafe func send(_ address: UnsafeRawPointer?, bytes: Int, to rank: Int) {
+  @unsafe package func send(_ address: UnsafeRawPointer?, bytes: Int, to rank: Int) {
     unsafe send[rank] = address
     unsafe sendBytes[rank] = bytes
   }
 
   /// Where what comes from a rank is put.
-  @unsafe func receive(_ address: UnsafeMutableRawPointer?, bytes: Int, from rank: Int) {
+  @unsafe package func receive(_ address: UnsafeMutableRawPointer?, bytes: Int, from rank: Int) {
     unsafe receive[rank] = address
     unsafe receiveBytes[rank] = bytes
   }

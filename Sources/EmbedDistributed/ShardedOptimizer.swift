@@ -90,14 +90,7 @@ extension ShardedEmbedding {
   ///
   /// - Complexity: O(rows listed · D) and one exchange of 96 bytes.
   public func norm(of gradient: borrowing ShardedGradient) throws(DistributedError) -> Double {
-    var own = ExactSumOfSquares()
-    unsafe own.add(gradient.tokens.values.withUnsafeBufferPointer { unsafe $0 })
-    if positions != nil {
-      unsafe own.add(gradient.positions.values.withUnsafeBufferPointer { unsafe $0 })
-    }
-    var total = ExactSumOfSquares()
-    for part in try communicator.gather(own, "norm of gradients") { total.add(part) }
-    return total.value.squareRoot()
+    try squares(of: gradient).value.squareRoot()
   }
 
   /// What the gradients are to be multiplied by, so that their norm over all ranks is at most `maximum`: as
@@ -107,17 +100,19 @@ extension ShardedEmbedding {
   public func clipFactor(
     of gradient: borrowing ShardedGradient, maximum: Double
   ) throws(DistributedError) -> Float {
-    let norm = try norm(of: gradient)
-    guard maximum >= 0, maximum.isFinite else {
-      throw .invalid(
-        .invalidValue(
-          argument: "maximum norm", value: maximum, expected: "a finite number, 0 or more"))
+    let squares = try squares(of: gradient)
+    return try DistributedError.wrapping(try squares.clipFactor(maximum: maximum))
+  }
+
+  private func squares(
+    of gradient: borrowing ShardedGradient
+  ) throws(DistributedError) -> ExactSumOfSquares {
+    var own = ExactSumOfSquares()
+    unsafe own.add(gradient.tokens.values.withUnsafeBufferPointer { unsafe $0 })
+    if positions != nil {
+      unsafe own.add(gradient.positions.values.withUnsafeBufferPointer { unsafe $0 })
     }
-    guard norm.isFinite else {
-      throw .invalid(
-        .invalidValue(argument: "gradient norm", value: norm, expected: "a finite number"))
-    }
-    return Float(min(1, maximum / (norm + 1e-6)))
+    return try own.total(over: communicator)
   }
 }
 

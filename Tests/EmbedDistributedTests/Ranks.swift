@@ -3,7 +3,6 @@
 import EmbedDistributed
 import EmbedKernel
 import Foundation
-import Synchronization
 import TestSupport
 import Testing
 
@@ -12,19 +11,7 @@ func onRanks<Value: Sendable>(
   _ ranks: Int, timeOut: Double = 120, _ body: @escaping @Sendable (Communicator) throws -> Value
 ) throws -> [Result<Value, any Error>] {
   let communicators = try Communicator.threads(ranks: ranks, timeOut: timeOut)
-  let results = Mutex([Result<Value, any Error>?](repeating: nil, count: ranks))
-  let ended = DispatchSemaphore(value: 0)
-  for communicator in communicators {
-    let thread = Thread {
-      let result = Result { try body(communicator) }
-      results.withLock { $0[communicator.rank] = result }
-      ended.signal()
-    }
-    thread.stackSize = 8 << 20
-    thread.start()
-  }
-  for _ in 0..<ranks { ended.wait() }
-  return results.withLock { $0.compactMap { $0 } }
+  return onThreads(ranks) { try body(communicators[$0]) }
 }
 
 /// The same where none may throw.

@@ -1,4 +1,4 @@
-// The two ways in which the command fails, and their exit codes.
+// The ways in which the command fails, and their exit codes.
 
 /// A failure that ends the command.
 package enum CommandError: Error, Equatable {
@@ -6,12 +6,15 @@ package enum CommandError: Error, Equatable {
   case usage(String)
   /// A file or a number in it is wrong: exit code 1.
   case data(String)
+  /// What is wrong has been said, by this rank or by another.
+  case told(exitCode: Int32)
 }
 
 extension CommandError: CustomStringConvertible {
   package var description: String {
     switch self {
     case .usage(let message), .data(let message): message
+    case .told: "told above"
     }
   }
 }

@@ -1,6 +1,7 @@
 // `train`: a small GPT on a text, from the first step or from where a run was ended.
 
 internal import EmbedData
+internal import EmbedDistributed
 internal import EmbedKernel
 internal import EmbedTraining
 
@@ -16,89 +17,157 @@ enum Train: Subcommand {
       + "losses.csv, a row a step; and at the end model.safetensors with GPT-2's names, losses.svg "
       + "and sample.txt. With learned positions and a tied head also config.json, with which "
       + "transformers loads the folder by GPT2LMHeadModel.from_pretrained.",
+    "Under mpirun, ranks share each batch: they write the same bytes whatever their number, and one process with "
+      + "as many --gradient-groups writes them too. scripts/mpi compiles what opens MPI.",
   ]
   static let groups = TrainOptions.groups
 
   static func run(_ arguments: Arguments) throws {
-    let run: TrainingRun
-    if let folder = try arguments[TrainOptions.resume] {
-      run = try resumed(RunFolder(folder), arguments)
-    } else {
-      run = try begun(arguments)
+    let ranks = try RunRanks(arguments)
+    try ranks.run(name) {
+      let run: TrainingRun
+      if let folder = try ranks.each({ try arguments[TrainOptions.resume] }) {
+        run = try resumed(RunFolder(folder), arguments, ranks)
+      } else {
+        run = try begun(arguments, ranks)
+      }
+      try run.finish()
+      tell(run)
     }
-    try run.finish()
-    tell(run)
   }
 
-  private static func begun(_ arguments: Arguments) throws -> TrainingRun {
-    guard let path = try arguments[TrainOptions.output] else {
-      throw CommandError.usage("--output FOLDER is missing, or --resume FOLDER")
-    }
-    let folder = RunFolder(path)
+  /// What a run reads before it takes memory for its model.
+  private struct Reading {
+    let settings: RunSettings
+    let text: RunText
+    let data: TrainingData
+  }
+
+  private static func begun(_ arguments: Arguments, _ ranks: RunRanks) throws -> TrainingRun {
     // What is wrong with the options is told before anything is read.
-    _ = try TrainOptions.configuration(arguments, vocabulary: 1)
-    let options = try TrainOptions.training(arguments)
-    let share = try arguments[TrainOptions.validationShare]
-    let threads = try arguments[TrainOptions.threads]
-    try folder.checkFree()
+    let (folder, options) = try ranks.each {
+      guard let path = try arguments[TrainOptions.output] else {
+        throw CommandError.usage("--output FOLDER is missing, or --resume FOLDER")
+      }
+      _ = try TrainOptions.configuration(arguments, vocabulary: 1)
+      let options = try TrainOptions.training(arguments, ranks)
+      _ = try arguments[TrainOptions.validationShare]
+      _ = try arguments[TrainOptions.threads]
+      let folder = RunFolder(path)
+      if ranks.isFirst { try folder.checkFree() }
+      return (folder, options)
+    }
+    let threads = try ranks.threads(arguments[TrainOptions.threads])
 
-    let vocabulary = try Vocabulary(arguments, standard: .byte)
-    let sizes = try TrainOptions.configuration(arguments, vocabulary: vocabulary.rows())
-    let text = try RunText(RunText.path(arguments, TrainOptions.text), vocabulary)
-    let data = try text.data(
-      context: sizes.context, validationShare: share, batch: options.steps > 0 ? options.batch : nil
-    )
-    let settings = RunSettings(
-      text: text.path, tokenizer: text.vocabulary.kind,
-      vocabulary: text.vocabulary.path.map(absolutePath), tokens: text.tokens.count,
-      checkSum: text.checkSum, validationShare: share,
-      evaluateEvery: try arguments[TrainOptions.evaluateEvery],
-      evaluationTokens: try arguments[TrainOptions.evaluationTokens],
-      saveEvery: try arguments[TrainOptions.saveEvery],
-      sample: try arguments[TrainOptions.sample], threads: threads)
-    let trainer = try Trainer(
-      GPT(sizes, seed: options.seed), options, context: sizes.context, threads: threads)
-    Report.standardError.table(RunFacts.table(text, data, trainer, folder))
-    return try TrainingRun(folder, settings, text.vocabulary, data, trainer)
+    let (sizes, reading) = try ranks.each {
+      let vocabulary = try Vocabulary(arguments, standard: .byte)
+      let sizes = try TrainOptions.configuration(arguments, vocabulary: vocabulary.rows())
+      let text = try RunText(RunText.path(arguments, TrainOptions.text), vocabulary)
+      let share = try arguments[TrainOptions.validationShare]
+      let data = try text.data(
+        context: sizes.context, validationShare: share,
+        batch: options.steps > 0 ? options.batch : nil)
+      let settings = RunSettings(
+        text: text.path, tokenizer: text.vocabulary.kind,
+        vocabulary: text.vocabulary.path.map(absolutePath), tokens: text.tokens.count,
+        checkSum: text.checkSum, validationShare: share,
+        evaluateEvery: try arguments[TrainOptions.evaluateEvery],
+        evaluationTokens: try arguments[TrainOptions.evaluationTokens],
+        saveEvery: try arguments[TrainOptions.saveEvery],
+        sample: try arguments[TrainOptions.sample], threads: try arguments[TrainOptions.threads])
+      return (sizes, Reading(settings: settings, text: text, data: data))
+    }
+    try ranks.agree(reading.settings)
+    let trainer = try ranks.together {
+      try Self.trainer(GPT(sizes, seed: options.seed), options, threads, ranks)
+    }
+    let run = try begin(reading, trainer, folder, .new, threads, ranks)
+    try run.save()
+    return run
   }
 
-  private static func resumed(_ folder: RunFolder, _ arguments: Arguments) throws -> TrainingRun {
+  private static func trainer(
+    _ model: GPT, _ options: TrainingOptions, _ threads: Int?, _ ranks: RunRanks
+  ) throws -> Trainer {
+    let context = model.configuration.context
+    guard let communicator = ranks.communicator else {
+      return try Trainer(model, options, context: context, threads: threads)
+    }
+    return try Trainer(model, options, context: context, threads: threads, over: communicator)
+  }
+
+  private static func begin(
+    _ reading: Reading, _ trainer: Trainer, _ folder: RunFolder,
+    _ beginning: TrainingRun.Beginning, _ threads: Int?, _ ranks: RunRanks
+  ) throws -> TrainingRun {
+    if ranks.isFirst {
+      Report.standardError.table(RunFacts.table(reading.text, reading.data, trainer, folder))
+      if case .resumed = beginning {
+        Report.standardError.line(
+          "goes on after step \(grouped(trainer.stepCount)) of \(grouped(trainer.options.steps))")
+      }
+    }
+    return try ranks.each {
+      try TrainingRun(
+        folder, reading.settings, reading.text.vocabulary, reading.data, trainer, beginning, ranks,
+        threads: threads)
+    }
+  }
+
+  private static func resumed(
+    _ folder: RunFolder, _ arguments: Arguments, _ ranks: RunRanks
+  ) throws -> TrainingRun {
     let allowed: [any AnyOption] = [
-      TrainOptions.resume, TrainOptions.steps, TrainOptions.threads,
+      TrainOptions.resume, TrainOptions.steps, TrainOptions.threads, TrainOptions.mpi,
+      TrainOptions.timeOut,
     ]
-    try arguments.refuse(
-      options.filter { option in !allowed.contains { $0.name == option.name } },
-      "does not fit here: --resume takes it from the checkpoint")
-    let steps = arguments.has(TrainOptions.steps) ? try arguments[TrainOptions.steps] : nil
-    let threads = try arguments[TrainOptions.threads]
-    guard Folders.fileSize(folder.checkpoint) != nil else {
-      throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
+    let (steps, given, lock) = try ranks.each {
+      try arguments.refuse(
+        options.filter { option in !allowed.contains { $0.name == option.name } },
+        "does not fit here: --resume takes it from the checkpoint")
+      let steps = arguments.has(TrainOptions.steps) ? try arguments[TrainOptions.steps] : nil
+      let threads = try arguments[TrainOptions.threads]
+      guard Folders.fileSize(folder.checkpoint) != nil else {
+        throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
+      }
+      // Before the checkpoint is read, which another run may be about to replace.
+      return (steps, threads, ranks.isFirst ? try folder.lock() : nil)
     }
-    // Before the checkpoint is read, which another run may be about to replace.
-    let lock = try folder.lock()
-    let texts = try SafetensorsHeader(contentsOf: folder.checkpoint).metadata
-    guard var settings = try RunSettings(texts, path: folder.checkpoint) else {
-      throw CommandError.data("'\(folder.checkpoint)' is of no run: its texts tell no run.text")
+    let reading = try ranks.each {
+      let texts = try SafetensorsHeader(contentsOf: folder.checkpoint).metadata
+      guard var settings = try RunSettings(texts, path: folder.checkpoint) else {
+        throw CommandError.data("'\(folder.checkpoint)' is of no run: its texts tell no run.text")
+      }
+      if let given { settings.threads = given }
+      let text = try settings.readText()
+      // The text proves the sizes of the run before memory is taken for them.
+      let saved = try Trainer.settings(in: folder.checkpoint)
+      if let communicator = ranks.communicator, communicator.size > 1,
+        saved.options.gradientGroups == nil
+      {
+        throw CommandError.data(
+          "'\(folder.checkpoint)' is of a run without gradient groups, which goes on in one process alone"
+        )
+      }
+      let data = try text.data(
+        context: saved.context, validationShare: settings.validationShare,
+        batch: saved.options.steps > 0 ? saved.options.batch : nil)
+      return Reading(settings: settings, text: text, data: data)
     }
-    if let threads { settings.threads = threads }
-    let text = try settings.readText()
-    // The text proves the sizes of the run before memory is taken for them.
-    let saved = try Trainer.settings(in: folder.checkpoint)
-    let data = try text.data(
-      context: saved.context, validationShare: settings.validationShare,
-      batch: saved.options.steps > 0 ? saved.options.batch : nil)
-    let trainer = try Trainer.restore(
-      from: folder.checkpoint, steps: steps, threads: settings.threads
-    ).trainer
-    guard trainer.stepCount <= trainer.options.steps else {
-      throw CommandError.usage(
-        "--steps \(trainer.options.steps): the run has taken \(trainer.stepCount) already")
+    try ranks.agree(reading.settings)
+    let threads = try ranks.threads(reading.settings.threads)
+    let trainer = try ranks.together {
+      try Trainer.restore(
+        from: folder.checkpoint, steps: steps, threads: threads, over: ranks.communicator
+      ).trainer
     }
-    Report.standardError.table(RunFacts.table(text, data, trainer, folder))
-    Report.standardError.line(
-      "goes on after step \(grouped(trainer.stepCount)) of \(grouped(trainer.options.steps))")
-    return try TrainingRun(
-      folder, settings, text.vocabulary, data, trainer, continuing: lock)
+    try ranks.each {
+      guard trainer.stepCount <= trainer.options.steps else {
+        throw CommandError.usage(
+          "--steps \(trainer.options.steps): the run has taken \(trainer.stepCount) already")
+      }
+    }
+    return try begin(reading, trainer, folder, .resumed(lock), threads, ranks)
   }
 
   /// The end of a run in a line.

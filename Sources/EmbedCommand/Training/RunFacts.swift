@@ -1,5 +1,6 @@
 // What a run is, in words.
 
+internal import EmbedDistributed
 internal import EmbedTraining
 
 /// A run's sizes and numbers, told.
@@ -24,6 +25,12 @@ enum RunFacts {
       + "at \(options.learningRate), seed \(options.seed)"
   }
 
+  /// What is shared among ranks, where anything is.
+  private static func groups(_ trainer: Trainer) -> String {
+    guard let groups = trainer.options.gradientGroups else { return "" }
+    return ", \(plural(groups, "gradient group")) on \(plural(trainer.ranks.size, "rank"))"
+  }
+
   /// A table of what a run begins or goes on with.
   static func table(
     _ text: RunText, _ data: TrainingData, _ trainer: Trainer, _ folder: RunFolder
@@ -39,7 +46,7 @@ enum RunFacts {
       "memory":
         "\(plural(trainer.model.parameterCount, "parameter")); with state and activations "
         + formatted(bytes: trainer.memoryBytes),
-      "training": training(trainer), "folder": "'\(folder.path)'",
+      "training": training(trainer) + groups(trainer), "folder": "'\(folder.path)'",
     ])
   }
 }

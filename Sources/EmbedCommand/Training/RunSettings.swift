@@ -56,6 +56,14 @@ extension RunSettings {
   /// As texts of a checkpoint.
   var texts: [String: String] { Self.fields.texts(of: self) }
 
+  /// What ranks of a run must have alike: all but paths and threads, which may be a machine's own.
+  var facts: [(name: String, value: String)] {
+    let own = ["run.text", "run.vocabulary", "run.threads"]
+    return texts.filter { !own.contains($0.key) }.sorted { $0.key < $1.key }.map {
+      (name: $0.key, value: $0.value)
+    }
+  }
+
   /// The settings among the texts of the checkpoint at `path`; nil where it is of no run.
   init?(_ texts: [String: String], path: String) throws(TrainingError) {
     guard texts["run.text"] != nil else { return nil }

@@ -26,6 +26,11 @@ enum TrainOptions {
   static let batch = Option("batch", .integer(), "Sequences of a step", default: 32)
   static let microBatch = Option(
     "micro-batch", .integer(), "Sequences of a pass, to save memory", otherwise: "the whole batch")
+  static let gradientGroups = Option(
+    "gradient-groups", .integer(),
+    "Parts of a batch whose gradients are computed alone and summed in pairs: so many, shared among ranks or not, "
+      + "give the same model",
+    otherwise: "the batch is not cut; under mpirun \(mostGroups), or the batch where that is less")
   static let steps = Option("steps", .steps, "Steps of the whole run", default: 1000)
   static let learningRate = Option(
     "learning-rate", .number(above: 0), "AdamW's rate after the warm-up", default: 2e-3)
@@ -40,7 +45,15 @@ enum TrainOptions {
     "clip", .atLeastZero(), "The most that a gradient's norm may be", default: 1,
     "; 0 clips nothing")
   static let seed = Option("seed", .seed, "Draws parameters and the order of the text", default: 0)
-  static let threads = Option("threads", .threads, "Threads of a step", otherwise: "all CPUs")
+  static let threads = Option(
+    "threads", .threads, "Threads of a step", otherwise: "all CPUs, which ranks on them share")
+  static let mpi = Option<MPIUse>(
+    "mpi", .cases, "Whether the run is one of ranks that mpirun started", default: .auto,
+    ", where the environment says so")
+  static let timeOut = Option(
+    "time-out", .number(above: 0),
+    "Seconds without a word from a rank after which it counts as hung",
+    default: 300)
 
   static let evaluateEvery = Option(
     "evaluate-every", .integer(), "Steps from an evaluation to the next", default: 100)
@@ -55,7 +68,7 @@ enum TrainOptions {
     "output", .text("FOLDER"), "Where a new run goes. Needed, or --resume")
   static let resume = Option(
     "resume", .text("FOLDER"),
-    "Goes on with the run in FOLDER; takes --steps and --threads alone")
+    "Goes on with the run in FOLDER; takes --steps, --threads, --mpi and --time-out alone")
 
   static let groups = [
     OptionGroup("Text", [text, tokenizer, TokenizerOptions.vocabulary, validationShare]),
@@ -63,11 +76,12 @@ enum TrainOptions {
     OptionGroup(
       "Training",
       [
-        batch, microBatch, steps, learningRate, finalLearningRate, warmup, weightDecay, clip, seed,
+        batch, microBatch, gradientGroups, steps, learningRate, finalLearningRate, warmup,
+        weightDecay, clip, seed,
         threads,
       ]),
     OptionGroup(
-      "Run", [evaluateEvery, evaluationTokens, saveEvery, sample, output, resume]),
+      "Run", [evaluateEvery, evaluationTokens, saveEvery, sample, output, resume, mpi, timeOut]),
   ]
 
   /// The model's sizes, checked but for the vocabulary.
@@ -89,16 +103,28 @@ enum TrainOptions {
       layers: try arguments[layers], positions: positions, head: try arguments[head])
   }
 
+  /// The groups of a batch under mpirun: enough for some ranks, few enough for their sums to cost little.
+  private static let mostGroups = 16
+
   /// The numbers of the training.
-  static func training(_ arguments: Arguments) throws(CommandError) -> TrainingOptions {
+  static func training(
+    _ arguments: Arguments, _ ranks: RunRanks
+  ) throws(CommandError) -> TrainingOptions {
     let batch = try arguments[batch]
     let microBatch = try arguments[microBatch] ?? batch
     guard microBatch <= batch else {
       throw .usage("--micro-batch \(microBatch) is more than the batch of \(batch)")
     }
+    var groups = try arguments[gradientGroups]
+    if let groups, groups > batch {
+      throw .usage("--gradient-groups \(groups) is more than the batch of \(batch)")
+    }
+    // Not by the number of ranks, which must not matter.
+    if groups == nil, ranks.communicator != nil { groups = min(batch, mostGroups) }
     let (steps, clip) = (try arguments[steps], try arguments[clip])
     return TrainingOptions(
-      batch: batch, microBatch: microBatch, steps: steps, learningRate: try arguments[learningRate],
+      batch: batch, microBatch: microBatch, gradientGroups: groups, steps: steps,
+      learningRate: try arguments[learningRate],
       finalLearningRate: try arguments[finalLearningRate],
       warmup: try arguments[warmup] ?? steps / 20, weightDecay: try arguments[weightDecay],
       clip: clip == 0 ? nil : clip, seed: try arguments[seed])

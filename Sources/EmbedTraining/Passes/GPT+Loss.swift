@@ -39,6 +39,19 @@ extension GPT {
     }
   }
 
+  /// Writes the loss of each token to `losses`, as many floats.
+  ///
+  /// - Throws: As ``loss(_:targets:batch:context:in:)``.
+  func writeLosses(
+    _ ids: Span<Int32>, targets: Span<Int32>, batch: Int, context: Int,
+    into losses: UnsafeMutableBufferPointer<Float>, in workspace: GPTWorkspace
+  ) throws(EmbedError) {
+    let call = try Batch(
+      ids, targets: targets, batch: batch, context: context, workspace, configuration)
+    try computeLosses(call, workspace)
+    for token in 0..<call.tokens { unsafe losses[token] = workspace.final.losses[token] }
+  }
+
   /// The hidden states after `ln_f`.
   ///
   /// - Parameter output: Shape `[batch, context, dim]`.

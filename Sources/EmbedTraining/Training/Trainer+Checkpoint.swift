@@ -2,36 +2,62 @@
 // them, and the options and the number of steps as texts. One file, so that no crash can leave two
 // that do not belong together.
 
+public import EmbedDistributed
 internal import EmbedKernel
 
 extension Trainer {
   /// Writes the state to the file at `path`, which is replaced whole or stays as it was, whatever ends
-  /// the process or the machine.
+  /// the process or the machine. Over ranks all call, and rank 0 writes the bytes that one process writes.
   ///
   /// - Parameter texts: What the caller wants to find again; keys must not begin with `model.`,
   ///   `training.` or `step`.
-  /// - Throws: `file`.
+  /// - Throws: `file`; over ranks `ranks` on the others, and where their parameters are no longer the same.
+  /// - Complexity: Each rank sends what it has of AdamW's moments, an array of a parameter at a time.
   public func save(to path: String, texts: [String: String] = [:]) throws(TrainingError) {
+    guard ranks.size > 1 else {
+      return try write(to: path, texts) { (parameter, array, body) throws(TrainingError) in
+        guard let shard = shards.first(where: { $0.parameter === parameter }) else { return }
+        let memory = unsafe shard.optimizer.memory(of: array)
+        try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(memory)))
+      }
+    }
+    try saveOverRanks(to: path, texts)
+  }
+
+  /// Writes the file. Of each parameter's state `state` gives the arrays.
+  func write(
+    to path: String, _ texts: [String: String],
+    _ state: (Parameter, StateArray, (RawSpan) throws(TrainingError) -> Void)
+      throws(TrainingError) -> Void
+  ) throws(TrainingError) {
+    let arrays = stateArrays
     var tensors = model.tensors
-    for (parameter, optimizer) in zip(model.parameters, optimizers) {
-      for array in optimizer.stateArrays {
+    for parameter in model.parameters {
+      for array in arrays {
         tensors.append(
-          SafetensorsTensor(
-            stateName(array, parameter), .float32, shape: parameter.shape))
+          SafetensorsTensor(stateName(array, parameter), .float32, shape: parameter.shape))
       }
     }
     let known = model.configuration.texts.merging(runTexts) { $1 }
-    try TrainingError.wrappingFile { () throws(SafetensorsError) in
-      var writer = try SafetensorsWriter(
-        path, tensors: tensors, metadata: texts.merging(known) { $1 })
-      try model.write(to: &writer)
-      for (parameter, optimizer) in zip(model.parameters, optimizers) {
-        try optimizer.forEachStateArray { (array, bytes) throws(SafetensorsError) in
-          try writer.write(stateName(array, parameter), bytes: bytes)
+    var writer = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      try SafetensorsWriter(path, tensors: tensors, metadata: texts.merging(known) { $1 })
+    }
+    try TrainingError.wrappingFile { () throws(SafetensorsError) in try model.write(to: &writer) }
+    for parameter in model.parameters {
+      for array in arrays {
+        try state(parameter, array) { (bytes) throws(TrainingError) in
+          try TrainingError.wrappingFile { () throws(SafetensorsError) in
+            try writer.write(stateName(array, parameter), bytes: bytes)
+          }
         }
       }
-      try writer.commit()
     }
+    do throws(SafetensorsError) { try writer.commit() } catch { throw .file(error) }
+  }
+
+  /// What AdamW keeps of a parameter, by its names.
+  var stateArrays: [StateArray] {
+    (try? options.rule(decays: true))?.stateArrays(rows: 1, dim: 1) ?? []
   }
 
   /// The numbers of the run that `save(to:texts:)` left in a file: what there is to check before memory
@@ -63,27 +89,65 @@ extension Trainer {
   ///   - steps: Another number of steps for the whole run, which changes the rate's schedule; nil for
   ///     the file's.
   ///   - threads: The threads of a step; nil for all CPUs.
+  ///   - ranks: Any number of ranks, which all read the file; nil for this process alone. A run with
+  ///     gradient groups goes on, bit for bit, on another number of ranks.
   /// - Returns: The trainer, and all texts of the file.
   /// - Throws: `checkpoint` for texts that are missing or wrong, `tensorShape`, `file`, `model`.
   public static func restore(
-    from path: String, steps: Int? = nil, threads: Int? = nil
+    from path: String, steps: Int? = nil, threads: Int? = nil, over ranks: Communicator? = nil
   ) throws(TrainingError) -> (trainer: Trainer, texts: [String: String]) {
+    let saved = try together(ranks, "reading of a checkpoint") { () throws(TrainingError) in
+      try SavedRun(path, steps: steps)
+    }
+    let trainer: Trainer
+    if let ranks {
+      try TrainingError.wrappingRanks { () throws(DistributedError) in
+        var sum: UInt32 = 0
+        try ranks.together("reading of a checkpoint") { sum = try CheckSum.of(file: path) }
+        try ranks.agree([("check sum of the checkpoint", "\(sum)")])
+      }
+      trainer = try Trainer(
+        saved.model, saved.options, context: saved.context, threads: threads, over: ranks)
+    } else {
+      trainer = try TrainingError.wrapping { () throws(EmbedError) in
+        try Trainer(saved.model, saved.options, context: saved.context, threads: threads)
+      }
+    }
+    try together(ranks, "reading of a checkpoint") { () throws(TrainingError) in
+      try trainer.restoreState(path, saved)
+    }
+    return (trainer, saved.texts.texts)
+  }
+
+  /// What a file says of a run, but for the optimiser's state.
+  private struct SavedRun {
+    let texts: CheckpointTexts
+    var options: TrainingOptions
+    let context: Int
+    let stepCount: Int
+    let model: GPT
+
+    init(_ path: String, steps: Int?) throws(TrainingError) {
+      let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+        try Safetensors(contentsOf: path)
+      }
+      texts = CheckpointTexts(path, file.header.metadata)
+      (options, context) = try Trainer.settings(texts)
+      if let steps { options.steps = steps }
+      stepCount = try texts.integer("step")
+      guard stepCount >= 0, stepCount < Int(Int32.max) else {
+        throw texts.wrong("step", "0 or more, below \(Int32.max)")
+      }
+      model = try GPT(file)
+    }
+  }
+
+  private func restoreState(_ path: String, _ saved: SavedRun) throws(TrainingError) {
     let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
       try Safetensors(contentsOf: path)
     }
-    let texts = CheckpointTexts(path, file.header.metadata)
-    var (options, context) = try settings(texts)
-    if let steps { options.steps = steps }
-    let stepCount: Int = try texts.integer("step")
-    guard stepCount >= 0, stepCount < Int(Int32.max) else {
-      throw texts.wrong("step", "0 or more, below \(Int32.max)")
-    }
-    let model = try GPT(file)
-    let trainer = try TrainingError.wrapping { () throws(EmbedError) in
-      try Trainer(model, options, context: context, threads: threads)
-    }
-    for (parameter, optimizer) in zip(model.parameters, trainer.optimizers) {
-      for array in optimizer.stateArrays {
+    for parameter in model.parameters {
+      for array in stateArrays {
         let name = stateName(array, parameter)
         let entry = try GPT.check(name, parameter.shape, file)
         guard entry.type == .float32 else {
@@ -91,11 +155,17 @@ extension Trainer {
             path: path, tensor: name, found: entry.shape, expected: parameter.shape)
         }
       }
+    }
+    for shard in shards {
+      let start = 4 * shard.part.rows.lowerBound * shard.table.dim
       do {
-        try optimizer.restoreState(stepCount: stepCount) { array, bytes in
-          let saved = try file.bytes(of: stateName(array, parameter))
+        try shard.optimizer.restoreState(stepCount: saved.stepCount) { array, bytes in
+          let saved = try file.bytes(of: stateName(array, shard.parameter))
           unsafe bytes.withUnsafeMutableBytes { bytes in
-            unsafe saved.withUnsafeBytes { unsafe bytes.copyMemory(from: $0) }
+            unsafe saved.withUnsafeBytes {
+              unsafe bytes.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: $0[start..<start + bytes.count]))
+            }
           }
         }
       } catch let error as SafetensorsError {
@@ -103,11 +173,27 @@ extension Trainer {
       } catch let error as EmbedError {
         throw .model(error)
       } catch {
-        throw texts.wrong("step", "the number of steps of the optimiser's state")
+        throw saved.texts.wrong("step", "the number of steps of the optimiser's state")
       }
     }
-    trainer.stepCount = stepCount
-    return (trainer, texts.texts)
+    stepCount = saved.stepCount
+  }
+
+  /// Does a rank's part of what all do; where one fails, all throw.
+  private static func together<Result>(
+    _ ranks: Communicator?, _ operation: String, _ body: () throws(TrainingError) -> Result
+  ) throws(TrainingError) -> Result {
+    guard let ranks else { return try body() }
+    var result: Result?
+    var fault: TrainingError?
+    do throws(TrainingError) { result = try body() } catch { fault = error }
+    do throws(DistributedError) {
+      try ranks.share(fault, operation)
+    } catch {
+      throw fault ?? .ranks(error)
+    }
+    guard let result else { throw .ranks(.broken(operation: operation)) }
+    return result
   }
 
   private var runTexts: [String: String] {
@@ -125,6 +211,7 @@ extension TrainingOptions {
   private static var fields: [CheckpointField<TrainingOptions>] {
     [
       .init("training.batch", \.batch), .init("training.micro_batch", \.microBatch),
+      .init("training.gradient_groups", \.gradientGroups),
       .init("training.steps", \.steps), .init("training.learning_rate", \.learningRate),
       .init("training.final_learning_rate", \.finalLearningRate),
       .init("training.warmup", \.warmup), .init("training.beta1", \.beta1),
@@ -135,7 +222,7 @@ extension TrainingOptions {
   }
 
   /// As texts of a checkpoint.
-  fileprivate var texts: [String: String] { Self.fields.texts(of: self) }
+  var texts: [String: String] { Self.fields.texts(of: self) }
 
   fileprivate init(_ texts: CheckpointTexts) throws(TrainingError) {
     self.init(batch: 0, steps: 0)

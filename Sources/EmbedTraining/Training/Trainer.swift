@@ -1,9 +1,11 @@
 // Training a model: micro-batches, clipping and AdamW with warm-up and cosine decay.
 //
 // A run is a function of its options and the number of the step: the batch of step s is the s-th of
-// shuffled windows, so that a checkpoint needs no state of a loader or a generator.
+// shuffled windows, so that a checkpoint needs no state of a loader or a generator. Over ranks each computes the
+// gradients of some groups of every batch, and steps some of the parameters.
 
 internal import EmbedData
+public import EmbedDistributed
 public import EmbedKernel
 
 /// A model being trained.
@@ -22,7 +24,12 @@ public final class Trainer {
   /// The tokens of a sequence.
   public let context: Int
 
-  let optimizers: [TableOptimizer]
+  /// The ranks that share the run, or this process alone.
+  public let ranks: Communicator
+
+  /// What this rank steps: all parameters, or its share.
+  let shards: [ParameterShard]
+  private let grouped: GroupedGradient?
   private let workspace: GPTWorkspace
   private var ids: AlignedBuffer<Int32>
   private var targets: AlignedBuffer<Int32>
@@ -34,29 +41,80 @@ public final class Trainer {
   ///   - context: The tokens of a sequence; nil for the model's.
   ///   - threads: The threads of a step; nil for all CPUs.
   /// - Throws: `EmbedError` for numbers outside their ranges, or where memory ends.
-  public init(
+  public convenience init(
     _ model: GPT, _ options: TrainingOptions, context: Int? = nil, threads: Int? = nil
+  ) throws(EmbedError) {
+    try self.init(model, options, context, threads, .alone)
+  }
+
+  /// Allocates this rank's part of a run: activations of some groups of a batch, moments of some parameters.
+  /// Each rank has the whole model and gives the whole batch of every step; the model that comes out is, bit for bit,
+  /// that of one process with as many gradient groups.
+  ///
+  /// - Throws: `ranks` where ranks differ in the model, the options or the kernels of their CPUs, on all of
+  ///   them; `model` as above, and for options without gradient groups over several ranks.
+  public convenience init(
+    _ model: GPT, _ options: TrainingOptions, context: Int? = nil, threads: Int? = nil,
+    over ranks: Communicator
+  ) throws(TrainingError) {
+    try TrainingError.wrappingRanks { () throws(DistributedError) in
+      try ranks.agree(Self.facts(model, options, context))
+    }
+    do throws(EmbedError) {
+      guard ranks.size == 1 || options.gradientGroups != nil else {
+        throw .unsupported(
+          argument: "gradient groups", value: "none", expected: "a number, over several ranks")
+      }
+      try self.init(model, options, context, threads, ranks)
+    } catch {
+      try TrainingError.wrappingRanks { () throws(DistributedError) in
+        try ranks.share(DistributedError.invalid(error), "making of a trainer")
+      }
+      throw .model(error)
+    }
+    try TrainingError.wrappingRanks { () throws(DistributedError) in
+      try ranks.share(nil, "making of a trainer")
+    }
+  }
+
+  private init(
+    _ model: GPT, _ options: TrainingOptions, _ context: Int?, _ threads: Int?,
+    _ ranks: Communicator
   ) throws(EmbedError) {
     try options.check()
     let context = context ?? model.configuration.context
-    // AdamW's two moments, beside the parameters and gradients that the model has already.
-    try SystemMemory.check(Int(saturating: 2 * model.configuration.parameterBytes))
+    // AdamW's two moments, beside the parameters and gradients that the model has already; a few vectors of
+    // sums where there are groups.
+    let parameterBytes = model.configuration.parameterBytes
+    try SystemMemory.check(
+      Int(
+        saturating: 2 * parameterBytes / Double(ranks.size)
+          + (options.gradientGroups == nil ? 0 : 2 * parameterBytes)))
     let rules = (try options.rule(decays: true), try options.rule(decays: false))
-    var optimizers: [TableOptimizer] = []
-    for parameter in model.parameters {
-      optimizers.append(
-        try TableOptimizer(parameter.decays ? rules.0 : rules.1, for: parameter.table))
+    var shards: [ParameterShard] = []
+    for part in ParameterLayout(model.parameters, ranks: ranks.size).parts(of: ranks.rank) {
+      let parameter = model.parameters[part.parameter]
+      shards.append(
+        try ParameterShard(
+          part, of: parameter, alone: ranks.size == 1, parameter.decays ? rules.0 : rules.1))
     }
     let workspace = try GPTWorkspace(
-      for: model, batch: options.microBatch, context: context, purpose: .training,
+      for: model, batch: options.passSequences, context: context, purpose: .training,
       threads: threads)
+    var grouped: GroupedGradient?
+    if let groups = options.gradientGroups {
+      grouped = try GroupedGradient(
+        model.parameters, groups: groups, threads: workspace.threads, over: ranks)
+    }
     let count = try elementCount("batch", options.batch, context)
     let ids = try AlignedBuffer<Int32>(count: count)
     let targets = try AlignedBuffer<Int32>(count: count)
     self.model = model
     self.options = options
     self.context = context
-    self.optimizers = optimizers
+    self.ranks = ranks
+    self.shards = shards
+    self.grouped = grouped
     self.workspace = workspace
     self.ids = ids
     self.targets = targets
@@ -64,8 +122,11 @@ public final class Trainer {
 
   /// The bytes of parameters, gradients, state and activations.
   public var memoryBytes: Int {
-    8 * model.parameterCount + optimizers.reduce(0) { $0 + $1.memoryBytes }
-      + workspace.memoryBytes
+    8 * model.parameterCount
+      + shards.reduce(0) {
+        $0 + $1.optimizer.memoryBytes + ($1.table === $1.parameter.table ? 0 : 4 * $1.count)
+      }
+      + workspace.memoryBytes + (grouped?.memoryBytes ?? 0)
   }
 
   /// Takes the next step on the batch that follows from its number.
@@ -123,12 +184,12 @@ public final class Trainer {
     (epoch, try data.loader(batch: options.batch, seed: options.seed, epoch: epoch))
   }
 
-  /// The batch's mean loss; leaves its gradient, each micro-batch weighted by its sequences.
-  private func accumulate() throws(EmbedError) -> Double {
+  /// The part of the batch's mean loss that some of its sequences are; leaves that part of its gradient.
+  private func accumulate(_ sequences: Range<Int>) throws(EmbedError) -> Double {
     var loss = 0.0
-    var start = 0
-    while start < options.batch {
-      let rows = min(options.microBatch, options.batch - start)
+    var start = sequences.lowerBound
+    while start < sequences.upperBound {
+      let rows = min(options.microBatch, sequences.upperBound - start)
       let weight = Double(rows) / Double(options.batch)
       let range = start * context..<(start + rows) * context
       let ids = unsafe Span(
@@ -139,42 +200,97 @@ public final class Trainer {
         weight
         * (try model.gradients(
           ids, targets: targets, batch: rows, context: context, weight: Float(weight),
-          start == 0 ? .overwrite : .accumulate, in: workspace))
+          start == sequences.lowerBound ? .overwrite : .accumulate, in: workspace))
       start += rows
     }
     return loss
   }
 
+  /// The loss and the gradient's norm of a batch that is not cut.
+  private func passBatch() throws(EmbedError) -> (loss: Double, norm: GradientNorm) {
+    let loss = try accumulate(0..<options.batch)
+    var norm = GradientNorm()
+    for parameter in model.parameters {
+      norm.add(parameter.gradient.values, threads: workspace.threads)
+    }
+    return (loss, norm)
+  }
+
+  /// The loss of a batch in groups, and the squares of its gradient.
+  private func passGroups(
+    _ grouped: GroupedGradient
+  ) throws(TrainingError) -> (loss: Double, squares: ExactSumOfSquares) {
+    var fault: EmbedError?
+    do throws(EmbedError) {
+      grouped.removeAll()
+      for group in grouped.groups {
+        grouped.losses[group] = try accumulate(
+          ParameterLayout.part(options.batch, grouped.groupCount, group))
+        grouped.add(group, model.parameters)
+      }
+    } catch {
+      fault = error
+    }
+    return try TrainingError.wrappingRanks { () throws(DistributedError) in
+      try grouped.meet(fault, step: stepCount, batch: ranks.size == 1 ? 0 : batchCheckSum)
+      try grouped.finish()
+      return (grouped.loss, try grouped.squares())
+    }
+  }
+
+  /// By which ranks know that they step on one batch.
+  private var batchCheckSum: UInt32 {
+    unsafe CheckSum.of(
+      [ids.unsafeBuffer, targets.unsafeBuffer].map {
+        unsafe CheckSum.of(Span(_unsafeElements: UnsafeBufferPointer($0)))
+      })
+  }
+
   private func takeStep() throws(TrainingError) -> StepReport {
     let step = stepCount + 1
-    let (loss, norm) = try TrainingError.wrapping { () throws(EmbedError) in
-      let loss = try accumulate()
-      var norm = GradientNorm()
-      for parameter in model.parameters {
-        norm.add(parameter.gradient.values, threads: workspace.threads)
-      }
-      return (loss, norm)
+    let (loss, norm): (Double, Double)
+    var (whole, squares) = (GradientNorm(), ExactSumOfSquares())
+    if let grouped {
+      (loss, squares) = try passGroups(grouped)
+      norm = squares.value.squareRoot()
+    } else {
+      (loss, whole) = try TrainingError.wrapping { () throws(EmbedError) in try passBatch() }
+      norm = whole.value
     }
     guard loss.isFinite else { throw .diverged(step: step, what: "loss", value: loss) }
-    guard norm.value.isFinite else {
-      throw .diverged(step: step, what: "gradient's norm", value: norm.value)
+    guard norm.isFinite else {
+      throw .diverged(step: step, what: "gradient's norm", value: norm)
     }
     try TrainingError.wrapping { () throws(EmbedError) in
       var clip: Float = 1
-      if let maximum = options.clip { clip = try norm.clipFactor(maximum: maximum) }
+      if let maximum = options.clip {
+        clip =
+          grouped == nil
+          ? try whole.clipFactor(maximum: maximum) : try squares.clipFactor(maximum: maximum)
+      }
       try update(clip: clip)
+    }
+    try TrainingError.wrappingRanks { () throws(DistributedError) in
+      try grouped?.shareParameters(model.parameters)
     }
     stepCount = step
     return StepReport(
-      step: step, loss: loss, gradientNorm: norm.value,
+      step: step, loss: loss, gradientNorm: norm,
       learningRate: options.schedule.rate(at: step), tokens: ids.count)
   }
 
-  /// Steps every parameter.
+  /// Steps this rank's parameters.
   private func update(clip: Float) throws(EmbedError) {
     let kernels = Kernels.auto.threads(workspace.threads)
-    for (parameter, optimizer) in zip(model.parameters, optimizers) {
-      try optimizer.step(dense: parameter.gradient.values, scale: clip, using: kernels)
+    for shard in shards {
+      guard let grouped else {
+        let parameter = shard.parameter
+        try shard.optimizer.step(
+          dense: parameter.gradient.values, scale: clip, using: kernels)
+        continue
+      }
+      try unsafe shard.step(
+        grouped.gradient(shard.part, count: shard.count), scale: clip, kernels)
     }
   }
 }

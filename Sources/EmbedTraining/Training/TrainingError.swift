@@ -1,6 +1,7 @@
 // What can go wrong around a training run.
 
 public import EmbedData
+public import EmbedDistributed
 public import EmbedKernel
 
 /// A fault of a run's text, settings or checkpoint.
@@ -21,6 +22,8 @@ public enum TrainingError: Error, Equatable, Sendable {
   case data(DataError)
   /// A file that is not as it should be.
   case file(SafetensorsError)
+  /// Ranks that train together do not agree, or one has failed.
+  case ranks(DistributedError)
 }
 
 extension TrainingError: CustomStringConvertible {
@@ -40,6 +43,7 @@ extension TrainingError: CustomStringConvertible {
     case .model(let error): "\(error)"
     case .data(let error): "\(error)"
     case .file(let error): "\(error)"
+    case .ranks(let error): "\(error)"
     }
   }
 }
@@ -50,6 +54,19 @@ extension TrainingError {
     _ body: () throws(EmbedError) -> Result
   ) throws(TrainingError) -> Result {
     do throws(EmbedError) { return try body() } catch { throw .model(error) }
+  }
+
+  /// Passes on what ranks say.
+  static func wrappingRanks<Result>(
+    _ body: () throws(DistributedError) -> Result
+  ) throws(TrainingError) -> Result {
+    do throws(DistributedError) {
+      return try body()
+    } catch .invalid(let error) {
+      throw .model(error)
+    } catch {
+      throw .ranks(error)
+    }
   }
 
   /// Passes on what is wrong with a file.

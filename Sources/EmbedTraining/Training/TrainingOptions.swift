@@ -9,6 +9,11 @@ public struct TrainingOptions: Hashable, Sendable {
   /// The sequences of a pass: a step's gradient is summed over as many passes as it takes, the last
   /// of which may have fewer.
   public var microBatch: Int
+  /// Into how many groups of sequences a batch is cut, whose gradients are computed alone and then added in
+  /// pairs, those sums in pairs again: ranks that share a batch's groups train, bit for bit, what one
+  /// process trains. Another number has other last bits. Nil cuts nothing, which is fastest and for one
+  /// process alone.
+  public var gradientGroups: Int?
   /// The steps of the whole run, which the learning rate's schedule goes by.
   public var steps: Int
   /// AdamW's learning rate after the warm-up.
@@ -32,12 +37,14 @@ public struct TrainingOptions: Hashable, Sendable {
 
   /// Options with the defaults of small GPTs.
   public init(
-    batch: Int, microBatch: Int? = nil, steps: Int, learningRate: Double = 1e-3,
-    finalLearningRate: Double? = nil, warmup: Int = 0, beta1: Double = 0.9, beta2: Double = 0.95,
+    batch: Int, microBatch: Int? = nil, gradientGroups: Int? = nil, steps: Int,
+    learningRate: Double = 1e-3, finalLearningRate: Double? = nil, warmup: Int = 0,
+    beta1: Double = 0.9, beta2: Double = 0.95,
     epsilon: Double = 1e-8, weightDecay: Double = 0.1, clip: Double? = 1, seed: UInt64 = 0
   ) {
     self.batch = batch
     self.microBatch = microBatch ?? batch
+    self.gradientGroups = gradientGroups
     self.steps = steps
     self.learningRate = learningRate
     self.finalLearningRate = finalLearningRate ?? learningRate / 10
@@ -74,9 +81,20 @@ public struct TrainingOptions: Hashable, Sendable {
       throw .invalidSize(
         argument: "micro-batch", value: microBatch, expected: "at most the batch, \(batch)")
     }
+    if let gradientGroups, gradientGroups < 1 || gradientGroups > batch {
+      throw .invalidSize(
+        argument: "gradient groups", value: gradientGroups,
+        expected: "1...\(batch), as the batch has sequences")
+    }
     if let clip, !(clip > 0 && clip.isFinite) {
       throw .invalidValue(argument: "clip", value: clip, expected: "a finite number above 0")
     }
+  }
+
+  /// The most sequences of a pass.
+  package var passSequences: Int {
+    guard let gradientGroups, gradientGroups > 0 else { return microBatch }
+    return min(microBatch, (batch - 1) / gradientGroups + 1)
   }
 
   /// AdamW for the parameters that decay, or for the others.

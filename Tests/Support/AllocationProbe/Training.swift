@@ -14,12 +14,16 @@ extension AllocationProbe {
       let configuration = GPTConfiguration(
         vocabulary: 97, context: 16, dim: 32, heads: 4, layers: 2, positions: positions,
         direction: index < 3 ? .causal : .bidirectional, head: isEven ? .tied : .untied)
-      for threads in [1, 2] {
+      for (threads, groups) in [(1, nil), (2, nil), (2, 3)] as [(Int, Int?)] {
         let trainer = try Trainer(
-          GPT(configuration), TrainingOptions(batch: 3, microBatch: 2, steps: 1_000),
+          GPT(configuration),
+          TrainingOptions(batch: 3, microBatch: 2, gradientGroups: groups, steps: 1_000),
           threads: threads)
         // 250 steps of 375 that a pass over the text has.
-        try count("train \(positions.rawValue) step", "auto", threads: threads, calls: 200) { _ in
+        try count(
+          "train \(positions.rawValue) step\(groups == nil ? "" : " of groups")", "auto",
+          threads: threads, calls: 200
+        ) { _ in
           _ = try trainer.step(data)
         }
       }
