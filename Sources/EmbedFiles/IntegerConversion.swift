@@ -22,6 +22,20 @@ extension Int {
   init(_ value: Float) { self.init(clamping: Int(saturating: Double(value))) }
 }
 
+extension Int8 {
+  @available(*, deprecated, message: "may trap: take init(exactly:) or Int(saturating:)")
+  init(_ value: Double) { self.init(clamping: Int(saturating: value)) }
+  @available(*, deprecated, message: "may trap: take init(exactly:) or Int(saturating:)")
+  init(_ value: Float) { self.init(clamping: Int(saturating: Double(value))) }
+}
+
+extension Int16 {
+  @available(*, deprecated, message: "may trap: take init(exactly:) or Int(saturating:)")
+  init(_ value: Double) { self.init(clamping: Int(saturating: value)) }
+  @available(*, deprecated, message: "may trap: take init(exactly:) or Int(saturating:)")
+  init(_ value: Float) { self.init(clamping: Int(saturating: Double(value))) }
+}
+
 extension Int32 {
   @available(*, deprecated, message: "may trap: take init(exactly:) or Int(saturating:)")
   init(_ value: Double) { self.init(clamping: Int(saturating: value)) }

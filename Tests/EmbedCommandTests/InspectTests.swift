@@ -112,6 +112,63 @@ import Testing
     #expect(archive.lines.contains("  mask   uint8    []          1"))
   }
 
+  /// All of it, in full, for programs.
+  @Test func writesAnObject() throws {
+    let path = Self.fixtures + "/gguf/model.gguf"
+    let model = try JSONValue(parsing: try embedkernel(["inspect", path, "--json"]).output)
+    #expect(model["file"] == .string(path))
+    #expect(model["format"] == .string("GGUF version 3"))
+    #expect(model["bytes"] == .integer(2200))
+    func object(_ members: (String, JSONValue)...) -> JSONValue {
+      .object(members.map { JSONMember(key: $0.0, value: $0.1) })
+    }
+    guard case .array(let tensors) = model["tensors"], case .array(let facts) = model["metadata"]
+    else {
+      Issue.record("no tensors or metadata")
+      return
+    }
+    #expect(tensors.count == 3 && facts.count == 5)
+    #expect(
+      tensors.first
+        == object(
+          ("name", .string("token_embd.weight")), ("type", .string("Q8_0")),
+          ("shape", .array([.integer(6), .integer(64)])), ("bytes", .integer(408))))
+    #expect(
+      facts.last
+        == object(
+          ("key", .string("tokenizer.ggml.tokens")), ("type", .string("string[]")),
+          ("value", .array((0..<6).map { .string("<\($0)>") }))))
+
+    // Values of every type; of arrays and texts more than the tables show.
+    let values = try embedkernel(["inspect", "--json", Self.fixtures + "/gguf/values.gguf"])
+    let parsed = try JSONValue(parsing: values.output)
+    guard case .array(let found) = parsed["metadata"] else {
+      Issue.record("no metadata")
+      return
+    }
+    func value(_ key: String) -> JSONValue? { found.first { $0["key"] == .string(key) }?["value"] }
+    #expect(value("a.int8") == .integer(-100))
+    #expect(values.output.contains("\"value\": 18446744073709551615"))
+    #expect(value("a.float64") == .number(1e-300))
+    #expect(value("a.bool") == .bool(true))
+    #expect(value("a.string") == .string("a \"text\" \u{2192} \u{1D518}\t"))
+    #expect(
+      value("a.nested")
+        == .array([.array([.integer(1), .integer(2)]), .array([.integer(3)])]))
+
+    let folder = try TemporaryFolder()
+    let array = try folder.array("ids.npy", [1, 2, 3 as Int64], [3])
+    let ids = try JSONValue(parsing: try embedkernel(["inspect", array, "--json"]).output)
+    #expect(
+      ids["tensors"]
+        == .array([
+          object(
+            ("name", .null), ("type", .string("int64")), ("shape", .array([.integer(3)])),
+            ("bytes", .integer(24)))
+        ]))
+    #expect(ids["metadata"] == .array([]))
+  }
+
   @Test func refusesWhatIsWrong() throws {
     let folder = try TemporaryFolder()
     let big = try embedkernel(["inspect", Self.fixtures + "/gguf/big-endian.gguf"])

@@ -49,6 +49,15 @@ import Testing
     let cleared = try rows(file.path, 6, ["--padding-id", "2"])
     #expect(cleared.elements[128..<192].allSatisfy { $0 == 0 })
     #expect(cleared.elements[..<128] == table[..<128])
+    let padded = try rows(
+      file.path, 6, ["--padding-id", "2", "--position-table", positions, "--scale", "2.5"])
+    #expect(
+      padded.elements[..<128] == expected[..<128] && padded.elements[192...] == expected[192...])
+    #expect(padded.elements[128..<192] == places[128..<192])
+    let ids = try folder.array("ids.npy", [0 as Int64], [1, 1])
+    let beyond = try embedkernel(
+      ["embed", "--token-ids", ids, "--token-table", file.path, "--padding-id", "6"])
+    #expect(beyond.code == 1 && beyond.errors.contains("padding id is 6; expected an id of 0...5"))
     let sines = try rows(file.path, 6, ["--positions", "sinusoidal"])
     #expect(sines.elements[1] == table[1] + 1)
   }

@@ -10,7 +10,7 @@ private let float = Int32(EK_DTYPE_FLOAT32)
 private let wide = Int32(EK_DTYPE_INT64)
 
 /// A table and state of the test's own memory, and an optimiser of it.
-@safe private final class Steps {
+@safe final class Steps {
   let (rows, dim) = (12, 5)
   let table: UnsafeMutablePointer<Float>
   var state: [UnsafeMutableRawPointer?] = unsafe []

@@ -139,11 +139,12 @@ extension RowTable: AnyTable {
 
   func floats() throws(EmbedError) -> EmbeddingTable<Float> { try decoded() }
 
-  /// Nil where a row has to be cleared, which cannot be done where the rows lie.
   func layer(
     _ positions: (any AnyTable)?, _ path: String, _ settings: LayerSettings
   ) throws(CommandError) -> (any EmbedLayer)? {
-    guard settings.paddingID == nil else { return nil }
+    if let padding = settings.paddingID, padding >= rows {
+      throw .data("'\(path)': padding id is \(padding); expected an id of 0...\(rows - 1)")
+    }
     return switch positions {
     case let places as EmbeddingTable<Half>: layer(places, settings)
     case let places as EmbeddingTable<BFloat16>: layer(places, settings)
@@ -156,6 +157,8 @@ extension RowTable: AnyTable {
   private func layer<Element: TableElement>(
     _ positions: EmbeddingTable<Element>?, _ settings: LayerSettings
   ) -> any EmbedLayer {
-    RowLayer(tokens: self, positions: positions, options: settings.options(dim: dim))
+    RowLayer(
+      tokens: self, positions: positions, options: settings.options(dim: dim),
+      paddingID: settings.paddingID)
   }
 }

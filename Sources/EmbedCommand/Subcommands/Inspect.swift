@@ -6,16 +6,20 @@ internal import EmbedKernel
 enum Inspect: Subcommand {
   static let name = "inspect"
   static let summary = "A file's tensors, their types, shapes and bytes, and its metadata."
-  static let usage = ["FILE"]
+  static let usage = ["FILE [--json]"]
   static let about = [
     "FILE is .safetensors, .gguf, .npz or .npy, one array of the first three as FILE:NAME, or a sharded "
       + "model's index or folder. Headers are read and checked, so a file that is cut short, or whose "
       + "tensors overlap, is an error; the elements are not read.",
     "Types are by the file's own names, shapes with the outermost dimension first. Of an array among the "
       + "metadata, the first values are shown.",
+    "With --json: an object of file, format, bytes (of all tensors), tensors (name, type, shape, bytes) and "
+      + "metadata (key, type, value), in full and in the file's order.",
   ]
   static let operandNames = ["FILE"]
-  static let groups: [OptionGroup] = []
+  static let groups = [OptionGroup("Output", [isJSON])]
+
+  private static let isJSON = Option(switch: "json", "Write one JSON object instead of tables")
 
   /// The longest value of the metadata that is shown, in characters.
   private static let longest = 100
@@ -30,6 +34,10 @@ enum Inspect: Subcommand {
       let (sum, overflow) = total.addingReportingOverflow(count)
       total = overflow ? .max : sum
     }
+    if try arguments[isJSON] {
+      report.write(json(file, bytes: bytes, total: total))
+      return
+    }
     report.table(
       Table(facts: [
         "file": "'\(file.path)', \(file.format)",
@@ -43,10 +51,9 @@ enum Inspect: Subcommand {
       var tensors = Table(.left, .left, .left, .right)
       tensors.add("name", "type", "shape", "bytes")
       for (tensor, count) in zip(file.tensors, bytes) {
-        let type = file.hasNumPyTypes ? tensor.type.numPyType.map { "\($0)" } : nil
         tensors.add(
-          tensor.name.map(oneLine) ?? "(no name)", oneLine(type ?? tensor.type.rawValue),
-          "\(tensor.shape)", "\(count)")
+          tensor.name.map(oneLine) ?? "(no name)", oneLine(type(tensor, file)), "\(tensor.shape)",
+          "\(count)")
       }
       report.table(tensors)
     }

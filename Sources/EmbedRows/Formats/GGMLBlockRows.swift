@@ -21,7 +21,7 @@ enum Q8_0Rows: BlockCoding {
     let inverse = inverse(of: scale)
     for i in 0..<block.count {
       let q = unsafe (block[i] * inverse).rounded(.toNearestOrAwayFromZero)
-      unsafe bytes.storeByte(UInt8(bitPattern: Int8(q)), at: 2 + i)
+      unsafe bytes.storeByte(UInt8(signedLevel: q), at: 2 + i)
     }
     return unsafe bytes.storeHalf(scale).isFinite
   }

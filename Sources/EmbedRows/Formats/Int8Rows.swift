@@ -31,7 +31,7 @@ enum Int8Rows: RowCoding {
     for i in 0..<row.count {
       // A row whose scale is zero is zero, or nearer to it than to anything else.
       let q = unsafe scale == 0 ? 0 : (row[i] / scale).rounded(.toNearestOrEven)
-      unsafe bytes.storeByte(UInt8(bitPattern: Int8(max(-127, min(127, q)))), at: i)
+      unsafe bytes.storeByte(UInt8(signedLevel: max(-127, min(127, q))), at: i)
     }
   }
 }

@@ -50,7 +50,7 @@ enum Q6_KRows: BlockCoding {
     let d = unsafe bytes.storeHalf(1 / inverse, at: 208)
     for part in 0..<parts {
       let rounded = unsafe min(127, (inverse * scales[part]).rounded(.toNearestOrEven))
-      unsafe bytes.storeByte(UInt8(bitPattern: Int8(rounded)), at: 192 + part)
+      unsafe bytes.storeByte(UInt8(signedLevel: rounded), at: 192 + part)
       let scale = d * rounded
       // The levels of the best fit stay where they count for nothing.
       for i in 16 * part..<16 * part + 16 where scale != 0 {

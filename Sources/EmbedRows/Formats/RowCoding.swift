@@ -115,4 +115,10 @@ extension UInt8 {
   /// A level that has been cut to the format's: what stands after the point is dropped.
   @inline(__always)
   init(level: Float) { self.init(clamping: Int(saturating: Double(level))) }
+
+  /// The bits of a signed level.
+  @inline(__always)
+  init(signedLevel level: Float) {
+    self.init(bitPattern: Int8(clamping: Int(saturating: Double(level))))
+  }
 }

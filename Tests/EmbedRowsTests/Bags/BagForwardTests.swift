@@ -51,6 +51,27 @@ import Testing
     }
   }
 
+  /// Bags of one id among others, whose rows are copied where they and the output's start lines.
+  @Test(arguments: [32, 48, 64, 288])
+  func onlyRowsAreAddedToZero(dim: Int) throws {
+    var c = BagCase(name: "ones", lengths: [1, 1, 1, 2, 0, 1, 1], dim: dim)
+    c.seed = 5
+    let zeros =
+      [-0.0, 0, -Float.infinity] + [Float](repeating: -0.0, count: c.vocabulary * dim - 3)
+    for table in [c.table, zeros] {
+      let expected = Reference.bag(
+        c.reads, lengths: c.lengths, weights: nil, table: table, dim: dim, pool: .sum
+      ).output
+      let rows = try EmbeddingTable<Float>(rows: c.vocabulary, dim: dim, copying: table.span)
+      for (name, kernels) in everyWay() {
+        var output = try AlignedBuffer<Float>(count: expected.count)
+        try kernels.bag(
+          ids: c.ids, in: .lengths(c.lengths), tokens: rows, pool: .sum, into: &output)
+        #expect(sameBits(output.span.array, expected), "\(name)")
+      }
+    }
+  }
+
   @Test(arguments: BagPool.allCases)
   func numbersThatAreNoneFollowTheOrder(_ pool: BagPool) throws {
     // A sum has them; a maximum where they come first, as PyTorch's.
