@@ -5,6 +5,7 @@
 // which streams past the caches. Position outermost, so that its row stays in the cache.
 
 #include "CReferenceLoops.h"
+#include "prefetch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -51,16 +52,9 @@ static inline __attribute__((always_inline)) const float *token_row(const crl_em
   return work->tokens + (size_t)work->ids[b * work->context + t] * work->dim;
 }
 
-// How far ahead to prefetch, in rows as visited. With rows in memory anything from 4 to 32 is
-// within 2% at GPT-2's shape, and 1 row some 15% slower; with rows in the third-level cache, or of
-// 1 KiB, it takes 8 or more. Long rows are held to a quarter of a second-level cache of 1 MiB.
-static size_t rows_ahead(size_t dim) {
-  const size_t most = (256 << 10) / (dim * sizeof(float));
-  return most < 1 ? 1 : most > 12 ? 12 : most;
-}
-
 static void prefetching(const crl_embedding *work, size_t first, size_t last) {
-  const size_t dim = work->dim, ahead = rows_ahead(dim);
+  const size_t dim = work->dim, ahead = crl_rows_ahead(dim, 12);
+  const int near = crl_prefetch_near;
   size_t next_t = first + ahead / work->batch, next_b = ahead % work->batch;
   for (size_t t = first; t < last; t++) {
     const float *position = work->positions + t * dim;
@@ -70,7 +64,7 @@ static void prefetching(const crl_embedding *work, size_t first, size_t last) {
       if (next_t < last) {
         const float *next = token_row(work, next_t, next_b);
         for (size_t d = 0; d < dim; d += 16) {
-          __builtin_prefetch(next + d, 0, 2);
+          CRL_PREFETCH(next + d, near);
         }
       }
       for (size_t d = 0; d < dim; d++) {
@@ -89,15 +83,16 @@ static void prefetching(const crl_embedding *work, size_t first, size_t last) {
 // the output is aligned to 64 bytes, as non-temporal stores demand.
 __attribute__((target("avx512f"))) static inline void row_avx512(float *output, const float *token,
                                                                  const float *position,
-                                                                 const float *next, size_t dim) {
+                                                                 const float *next, size_t dim,
+                                                                 int near) {
   size_t d = 0;
   while (d < dim && ((uintptr_t)(output + d) & 63) != 0) {
     output[d] = token[d] + position[d];
     d++;
   }
   for (; d + 32 <= dim; d += 32) {
-    __builtin_prefetch(next + d, 0, 2);
-    __builtin_prefetch(next + d + 16, 0, 2);
+    CRL_PREFETCH(next + d, near);
+    CRL_PREFETCH(next + d + 16, near);
     const __m512 low = _mm512_add_ps(_mm512_loadu_ps(token + d), _mm512_loadu_ps(position + d));
     const __m512 high =
         _mm512_add_ps(_mm512_loadu_ps(token + d + 16), _mm512_loadu_ps(position + d + 16));
@@ -111,7 +106,8 @@ __attribute__((target("avx512f"))) static inline void row_avx512(float *output, 
 
 __attribute__((target("avx512f"))) static void streaming_avx512(const crl_embedding *work,
                                                                 size_t first, size_t last) {
-  const size_t dim = work->dim, ahead = rows_ahead(dim);
+  const size_t dim = work->dim, ahead = crl_rows_ahead(dim, 12);
+  const int near = crl_prefetch_near;
   size_t next_t = first + ahead / work->batch, next_b = ahead % work->batch;
   for (size_t t = first; t < last; t++) {
     const float *position = work->positions + t * dim;
@@ -120,7 +116,7 @@ __attribute__((target("avx512f"))) static void streaming_avx512(const crl_embedd
       float *output = work->output + (b * work->context + t) * dim;
       // Past the end the row itself is named: already here, so it costs nothing.
       const float *next = next_t < last ? token_row(work, next_t, next_b) : token;
-      row_avx512(output, token, position, next, dim);
+      row_avx512(output, token, position, next, dim, near);
       if (++next_b == work->batch) {
         next_b = 0;
         next_t++;

@@ -3,15 +3,11 @@
 // dim. The groups are given, so their cost is not in the bar.
 
 #include "CReferenceLoops.h"
+#include "prefetch.h"
 
 #include <math.h>
 
 #define INLINE static inline __attribute__((always_inline))
-
-INLINE size_t rows_ahead(size_t dim) {
-  const size_t most = (256 << 10) / (dim * sizeof(float));
-  return most < 1 ? 1 : most > 6 ? 6 : most;
-}
 
 // The gradient of row r: in place where one token has it, else summed in `sum`.
 INLINE const float *gradient_of(const crl_step *work, size_t r, float *restrict sum) {
@@ -28,12 +24,12 @@ INLINE const float *gradient_of(const crl_step *work, size_t r, float *restrict 
 }
 
 INLINE void sgd_row(float *restrict p, const float *restrict g, const float *np, const float *ng,
-                    size_t dim, float rate) {
+                    size_t dim, float rate, int near) {
   for (size_t d = 0; d < dim; d += 64) {
     const size_t end = d + 64 < dim ? d + 64 : dim;
     for (size_t k = d; k < end; k += 16) {
-      __builtin_prefetch(np + k, 1, 2);
-      __builtin_prefetch(ng + k, 0, 2);
+      CRL_PREFETCH(np + k, near);
+      CRL_PREFETCH(ng + k, near);
     }
     for (size_t k = d; k < end; k++) p[k] -= rate * g[k];
   }
@@ -41,14 +37,14 @@ INLINE void sgd_row(float *restrict p, const float *restrict g, const float *np,
 
 INLINE void adam_row(float *restrict p, float *restrict m, float *restrict v,
                      const float *restrict g, const float *np, const float *nm, const float *nv,
-                     const float *ng, size_t dim, float rate) {
+                     const float *ng, size_t dim, float rate, int near) {
   for (size_t d = 0; d < dim; d += 64) {
     const size_t end = d + 64 < dim ? d + 64 : dim;
     for (size_t k = d; k < end; k += 16) {
-      __builtin_prefetch(np + k, 1, 2);
-      __builtin_prefetch(nm + k, 1, 2);
-      __builtin_prefetch(nv + k, 1, 2);
-      __builtin_prefetch(ng + k, 0, 2);
+      CRL_PREFETCH(np + k, near);
+      CRL_PREFETCH(nm + k, near);
+      CRL_PREFETCH(nv + k, near);
+      CRL_PREFETCH(ng + k, near);
     }
     for (size_t k = d; k < end; k++) {
       m[k] += 0.1f * (g[k] - m[k]);
@@ -59,7 +55,8 @@ INLINE void adam_row(float *restrict p, float *restrict m, float *restrict v,
 }
 
 INLINE void rows(const crl_step *work, size_t first, size_t last, int adam) {
-  const size_t dim = work->dim, ahead = rows_ahead(dim);
+  const size_t dim = work->dim, ahead = crl_rows_ahead(dim, 6);
+  const int near = crl_prefetch_near;
   float sum[4096];
   for (size_t r = first; r < last; r++) {
     const float *g = gradient_of(work, r, sum);
@@ -68,9 +65,9 @@ INLINE void rows(const crl_step *work, size_t first, size_t last, int adam) {
     const size_t at = (size_t)work->rows[r] * dim, soon = (size_t)work->rows[next] * dim;
     if (adam) {
       adam_row(work->table + at, work->first + at, work->second + at, g, work->table + soon,
-               work->first + soon, work->second + soon, ng, dim, work->rate);
+               work->first + soon, work->second + soon, ng, dim, work->rate, near);
     } else {
-      sgd_row(work->table + at, g, work->table + soon, ng, dim, work->rate);
+      sgd_row(work->table + at, g, work->table + soon, ng, dim, work->rate, near);
     }
   }
 }

@@ -211,6 +211,25 @@ void crl_gather_sorted_team(crl_team *team, const crl_backward *work) {
   crl_team_run(team, gather_part, &parts);
 }
 
+// The first token of a part in sorted order whose id is not that of the token before it.
+static size_t first_of_id(const crl_backward *work, size_t part, size_t threads) {
+  size_t i = work->tokens * part / threads;
+  while (i > 0 && i < work->tokens && work->ids[work->order[i]] == work->ids[work->order[i - 1]])
+    i++;
+  return i;
+}
+
+static void sorted_add_part(void *context, size_t part) {
+  const backward_parts *parts = context;
+  crl_sorted_add(parts->work, first_of_id(parts->work, part, parts->threads),
+                 first_of_id(parts->work, part + 1, parts->threads));
+}
+
+void crl_sorted_add_team(crl_team *team, const crl_backward *work) {
+  backward_parts parts = {work, team->threads};
+  crl_team_run(team, sorted_add_part, &parts);
+}
+
 static void add_part(void *context, size_t part) {
   const backward_parts *parts = context;
   const size_t rows = parts->work->rows;

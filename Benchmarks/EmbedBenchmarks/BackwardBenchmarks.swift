@@ -2,8 +2,9 @@
 //
 // `.../row_sparse`: the token gradient row-sparse and the position gradient overwritten; its bar
 // `c_sorted_copy` copies the output gradient once, in the order of sorted ids, past the caches.
-// `.../dense`: the token gradient added to an existing buffer, no positions; its bar `c_index_add`
-// adds the rows in batch order. Sorting and grouping are part of our time, not of the bars'.
+// `.../dense`: the token gradient added to an existing buffer, no positions; its bars `c_index_add` and
+// `c_sorted_add` add the rows in batch order and in that of sorted ids. Bars prefetch as suits them best
+// here. Sorting and grouping are part of our time, not of the bars'.
 
 internal import BenchmarkHarness
 internal import CReferenceLoops
@@ -30,6 +31,13 @@ extension Workload {
 enum BackwardForm: String, CaseIterable {
   case rowSparse = "row_sparse"
   case dense
+}
+
+/// A bar in C.
+enum BackwardLoop: String {
+  case sortedCopy = "c_sorted_copy"
+  case indexAdd = "c_index_add"
+  case sortedAdd = "c_sorted_add"
 }
 
 /// What backward works on beside the forward fixture.
@@ -95,7 +103,7 @@ extension BackwardFixture {
     }
   }
 
-  func runLoop(_ call: Int, _ team: Team) {
+  func runLoop(_ loop: BackwardLoop, _ call: Int, _ team: Team) {
     let ids = unsafe forward.ids[call]
     unsafe orders[call].withUnsafeBufferPointer { order in
       var work = unsafe crl_backward(
@@ -103,7 +111,11 @@ extension BackwardFixture {
         ids: ids.baseAddress, output: (dense?.unsafeBuffer ?? copied.unsafeBuffer).baseAddress,
         tokens: forward.workload.tokens, dim: forward.workload.dim,
         rows: forward.workload.vocabulary)
-      if dense == nil { unsafe team.gatherSorted(&work) } else { unsafe team.indexAdd(&work) }
+      switch loop {
+      case .sortedCopy: unsafe team.gatherSorted(&work)
+      case .indexAdd: unsafe team.indexAdd(&work)
+      case .sortedAdd: unsafe team.sortedAdd(&work)
+      }
     }
   }
 }
@@ -124,14 +136,18 @@ struct BackwardBenchmarks {
           }
         }
       }
-      let loop = form == .rowSparse ? "c_sorted_copy" : "c_index_add"
-      register(loop, form, workload, threads) { state, fixture in
-        let team = try store.team(threads)
-        var call = 0
-        state.measure {
-          fixture.runLoop(call, team)
-          call += 1
-          if call == fixture.orders.count { call = 0 }
+      for loop in form == .rowSparse ? [BackwardLoop.sortedCopy] : [.indexAdd, .sortedAdd] {
+        register(loop.rawValue, form, workload, threads) { state, fixture in
+          let team = try store.team(threads)
+          var call = 0
+          func run() {
+            fixture.runLoop(loop, call, team)
+            call += 1
+            if call == fixture.orders.count { call = 0 }
+          }
+          team.tune(run)
+          defer { team.untune() }
+          state.measure(run)
         }
       }
     }

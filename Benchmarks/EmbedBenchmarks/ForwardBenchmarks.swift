@@ -93,7 +93,7 @@ struct ForwardBenchmarks {
         context: workload.context, dim: workload.dim)
       try measure(state, fixture, threads) { state in
         var call = 0
-        state.measure {
+        func run() {
           unsafe work.ids = ids[call].baseAddress
           switch loop {
           case .plain: unsafe crl_embed_plain(&work)
@@ -102,6 +102,9 @@ struct ForwardBenchmarks {
           call += 1
           if unsafe call == ids.count { call = 0 }
         }
+        if loop == .streaming { team.tune(run) }
+        defer { team.untune() }
+        state.measure(run)
       }
     }
   }

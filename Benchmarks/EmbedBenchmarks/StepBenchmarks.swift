@@ -136,11 +136,14 @@ final class StepBenchmarks {
         unsafe groups.append(try CGroups(batches[batch], workload))
       }
       var call = 0
-      state.measure {
+      func run() {
         groups[call].step(fixture, team, adam: rule.name != "sgd")
         call += 1
         if call == groups.count { call = 0 }
       }
+      team.tune(run)
+      defer { team.untune() }
+      state.measure(run)
     }
   }
 

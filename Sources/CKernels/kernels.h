@@ -29,9 +29,9 @@
 #define EK_KERNELS                                                                                \
   .embed = embed, .embed_rows = embed_rows, .decode_row = decode_row, .pool_rows = pool_rows,     \
   .bag_weight_gradients = bag_weight_gradients, .convert = convert, .sum_rows = sum_rows,         \
-  .rotate = rotate, .normalize = normalize, .normalize_gradient = normalize_gradient,             \
-  .add_by_distance = add_by_distance, .sum_by_distance = sum_by_distance, .products = products,   \
-  .combine = combine, .outer = outer,                                                             \
+  .sum_groups = sum_groups, .rotate = rotate, .normalize = normalize,                             \
+  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,                   \
+  .sum_by_distance = sum_by_distance, .products = products, .combine = combine, .outer = outer,   \
   .step =                                                                                         \
       {                                                                                           \
           [EK_STEP_SGD] = step_sgd,           [EK_STEP_MOMENTUM] = step_momentum,                 \

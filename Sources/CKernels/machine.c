@@ -1,8 +1,12 @@
 // What the machine offers that decides how bytes should move.
 #include "CKernels.h"
 
+#include <string.h>
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -11,6 +15,20 @@ void ek_store_fence(void) {
 #if defined(__x86_64__)
   __builtin_ia32_sfence();
 #endif
+}
+
+ek_microarchitecture ek_this_microarchitecture(void) {
+#if defined(__x86_64__)
+  unsigned highest, eax, ebx, ecx, edx;
+  char maker[12];
+  if (!__get_cpuid(0, &highest, &ebx, &ecx, &edx)) return EK_OTHER_MICROARCHITECTURE;
+  memcpy(maker, &ebx, 4), memcpy(maker + 4, &edx, 4), memcpy(maker + 8, &ecx, 4);
+  if (memcmp(maker, "GenuineIntel", 12) != 0 || !__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+    return EK_OTHER_MICROARCHITECTURE;
+  const unsigned family = eax >> 8 & 0xF, model = (eax >> 4 & 0xF) | (eax >> 12 & 0xF0);
+  if (family == 6 && (model == 143 || model == 207)) return EK_GOLDEN_COVE;
+#endif
+  return EK_OTHER_MICROARCHITECTURE;
 }
 
 size_t ek_last_level_cache_bytes(void) {

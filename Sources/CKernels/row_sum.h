@@ -15,35 +15,43 @@
 
 enum { levels = 40 };  ///< Of a tree of sums.
 
+/// factor * v, or p[:] + factor * v.
+EK_INLINE vec scaled_sum(const float *p, vec v, size_t count, float factor, bool accumulate) {
+  const vec value = v * factor;
+  return accumulate ? load(p, count, 0) + value : value;
+}
+
 /// p[:] = factor * v, or p[:] += factor * v.
 EK_INLINE void write_sum(float *p, vec v, size_t count, float factor, bool accumulate,
                          bool streaming) {
-  vec value = v * factor;
-  if (accumulate) value = load(p, count, 0) + value;
-  put(p, value, count, streaming);
+  put(p, scaled_sum(p, v, count, factor, accumulate), count, streaming);
 }
 
 EK_INLINE size_t row_index(const ek_row_sum *s, size_t row) {
   return s->indices ? (size_t)(uint32_t)s->indices[row] : row;
 }
 
+/// Asks for some vectors, into L1 or L2.
+EK_INLINE void prefetch_lines(const float *from, size_t vectors, bool near) {
+  if (near)
+    for (size_t v = 0; v < vectors; v++) __builtin_prefetch(from + v * lanes, 0, 3);
+  else
+    for (size_t v = 0; v < vectors; v++) __builtin_prefetch(from + v * lanes, 0, 2);
+}
+
 /// Asks for the lines of columns `column..<column + 16 * vectors` of the row to come.
 EK_INLINE void prefetch_addend(const ek_row_sum *s, size_t row, size_t column, size_t vectors) {
   if (row >= s->ahead_count) return;
   size_t index = (size_t)(uint32_t)s->ahead[row];
-  const float *soon = s->rows + index * s->stride + column;
-  for (size_t v = 0; v < vectors; v++) __builtin_prefetch(soon + v * lanes, 0, 2);
-  if (s->destinations && s->pass_accumulate && s->destinations[index] >= 0) {
-    const float *target = s->passed + (size_t)s->destinations[index] * s->stride + column;
-    for (size_t v = 0; v < vectors; v++) __builtin_prefetch(target + v * lanes, 1, 2);
-  }
+  prefetch_lines(s->rows + index * s->stride + column, vectors, s->near);
+  if (s->destinations && s->pass_accumulate && s->destinations[index] >= 0)
+    prefetch_lines(s->passed + (size_t)s->destinations[index] * s->stride + column, vectors,
+                   s->near);
 }
 
 /// Asks for the lines of the output row to come.
 EK_INLINE void prefetch_sum(const ek_row_sum *s, size_t column, size_t vectors) {
-  if (!s->ahead_output) return;
-  for (size_t v = 0; v < vectors; v++)
-    __builtin_prefetch(s->ahead_output + column + v * lanes, 1, 2);
+  if (s->ahead_output) prefetch_lines(s->ahead_output + column, vectors, s->near);
 }
 
 /// sum = rows first..<last, left to right; passes each row on where the call asks for it.
@@ -125,9 +133,11 @@ EK_INLINE void sum_block(const ek_row_sum *s, size_t column, size_t vectors, siz
   } else {
     add_tree(s, column, vectors, count, sum);
   }
+  // All loads before the stores: one that lies a multiple of 4 KiB from a store waits for it.
   for (size_t v = 0; v < vectors; v++)
-    write_sum(s->output + column + v * lanes, sum[v], count, s->factor, s->accumulate,
-              s->streaming);
+    sum[v] = scaled_sum(s->output + column + v * lanes, sum[v], count, s->factor, s->accumulate);
+  for (size_t v = 0; v < vectors; v++)
+    put(s->output + column + v * lanes, sum[v], count, s->streaming);
 }
 
 /// One row at a time added to the output, which stays in cache: the same sums as by blocks. Rows of
@@ -161,19 +171,64 @@ EK_INLINE void sum_by_row(const ek_row_sum *s, size_t vectors) {
   }
 }
 
-static void sum_rows(const ek_row_sum *work) {
-  const ek_row_sum s = *work;
+/// The sum that `s` tells.
+EK_INLINE void sum_any(const ek_row_sum *s) {
   const size_t vectors = block_vectors;
-  bool by_row = s.destinations && !s.accumulate && s.count <= s.leaf && s.count > 1;
+  bool by_row = s->destinations && !s->accumulate && s->count <= s->leaf && s->count > 1;
   if (by_row) {
-    sum_by_row(&s, vectors);
+    sum_by_row(s, vectors);
     return;
   }
   size_t column = 0;
-  for (; column + vectors * lanes <= s.width; column += vectors * lanes)
-    sum_block(&s, column, vectors, lanes);
-  for (; column + lanes <= s.width; column += lanes) sum_block(&s, column, 1, lanes);
-  if (column < s.width) sum_block(&s, column, 1, s.width - column);
+  for (; column + vectors * lanes <= s->width; column += vectors * lanes)
+    sum_block(s, column, vectors, lanes);
+  for (; column + lanes <= s->width; column += lanes) sum_block(s, column, 1, lanes);
+  if (column < s->width) sum_block(s, column, 1, s->width - column);
+}
+
+static void sum_rows(const ek_row_sum *work) {
+  // A copy that nothing else can point to, so that its fields stay in registers.
+  const ek_row_sum s = *work;
+  sum_any(&s);
+}
+
+/// The next group that is summed, from `group` on.
+EK_INLINE size_t next_group(const ek_group_sum *g, size_t group) {
+  if (g->skips_lone)
+    while (group < g->end && g->offsets[group + 1] - g->offsets[group] == 1) group++;
+  return group;
+}
+
+static void sum_groups(const ek_group_sum *work) {
+  const ek_group_sum g = *work;
+  const size_t last = (size_t)g.offsets[g.end];
+  size_t group = next_group(&g, g.begin), soon = group;
+  for (size_t i = 0; i < g.ahead && soon < g.end; i++) soon = next_group(&g, soon + 1);
+  for (; group < g.end; group = next_group(&g, group + 1)) {
+    const size_t start = (size_t)g.offsets[group];
+    const size_t row = g.row_ids ? (size_t)(uint32_t)g.row_ids[group] : group;
+    ek_row_sum s = g.sum;
+    s.count = (size_t)g.offsets[group + 1] - start;
+    s.indices = g.members + start;
+    s.factors = g.sum.factors ? g.sum.factors + start : NULL;
+    s.output = g.sum.output + row * s.stride;
+    if (g.divides_by_count) s.factor = g.sum.factor / (float)s.count;
+    if (g.ahead) {
+      // Each member once: those some places on, but where groups of one are left out the members of
+      // a group some groups on.
+      size_t at = g.skips_lone ? (size_t)g.offsets[soon] : start + g.ahead;
+      size_t end = g.skips_lone && soon < g.end ? (size_t)g.offsets[soon + 1] : last;
+      if (at < end) {
+        s.ahead = g.members + at;
+        s.ahead_count = end - at < s.count ? end - at : s.count;
+      }
+      if (s.accumulate && soon < g.end)
+        s.ahead_output =
+            g.sum.output + (g.row_ids ? (size_t)(uint32_t)g.row_ids[soon] : soon) * s.stride;
+      if (soon < g.end) soon = next_group(&g, soon + 1);
+    }
+    sum_any(&s);
+  }
 }
 
 #endif

@@ -12,8 +12,8 @@
 #pragma STDC FP_CONTRACT OFF
 
 enum {
-  /// Elements between two looks at the rows to come: a few cache lines of each array.
-  step_block = 64,
+  /// Elements between two looks at the rows to come: two cache lines of each array.
+  step_block = 32,
   /// Sums along a row are kept in so many lanes, element i in lane i mod 16, then added as a tree.
   sum_lanes = 16,
 };
@@ -113,7 +113,8 @@ EK_INLINE const float *gradient_of(const ek_step_tile *t, size_t k, size_t row, 
   }
   const int32_t *members = t->members + t->offsets[k];
   size_t count = (size_t)(t->offsets[k + 1] - t->offsets[k]);
-  size_t last = (size_t)t->offsets[t->end], first = (size_t)t->offsets[k] + t->prefetch_rows;
+  // Four members are summed at a time, so those of the next four are asked for.
+  size_t last = (size_t)t->offsets[t->end], first = (size_t)t->offsets[k] + t->prefetch_rows + 3;
   size_t ahead = t->prefetch_rows && first < last ? last - first : 0;
   if (t->factors || (t->divides_by_count && count > 1)) {
     const float scale = t->divides_by_count ? 1 / (float)count : 1;
@@ -166,19 +167,23 @@ EK_INLINE row_address find_row(const ek_step_tile *t, size_t k) {
   return found;
 }
 
-/// Brings a block of each array of a row to come into L2.
-EK_INLINE void prefetch_block(const row_address *soon, size_t i) {
-  for (size_t k = 0; k < step_block; k += 16) {
-    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, 2);
-    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, 2);
-    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, 2);
-    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, 2);
+/// Brings a block of each array of a row to come into L1 or L2.
+EK_INLINE void prefetch_block(const row_address *soon, size_t i, bool near) {
+#define EK_SOON(level)                                                \
+  for (size_t k = 0; k < step_block; k += 16) {                       \
+    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level);       \
+    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level);       \
+    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level);       \
+    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level);       \
+  }                                                                   \
+  if (soon->rounded) __builtin_prefetch(soon->rounded + i, 1, level); \
+  if (soon->low) __builtin_prefetch(soon->low + i, 1, level)
+  if (near) {
+    EK_SOON(3);
+  } else {
+    EK_SOON(2);
   }
-  if (soon->rounded) {
-    __builtin_prefetch(soon->rounded + i, 1, 2);
-    __builtin_prefetch(soon->rounded + i + 32, 1, 2);
-  }
-  if (soon->low) __builtin_prefetch(soon->low + i, 1, 2);
+#undef EK_SOON
 }
 
 /// What a walk adds a row to.
@@ -236,14 +241,14 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
       float *a = at.a ? at.a + c : NULL, *b = at.b ? at.b + c : NULL;
       int8_t *low = at.low ? at.low + c : NULL;
       for (; i + step_block <= n; i += step_block) {
-        if (t.prefetch_rows) prefetch_block(&soon, c + i);
+        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
         if (at.slot >= 0)
           update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, step_block,
                  &t, factor, missed);
         if (passing.sum) pass_on(&passing, c + i, g + i, step_block);
       }
       if (i < n) {
-        if (t.prefetch_rows) prefetch_block(&soon, c + i);
+        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
         if (at.slot >= 0)
           update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, n - i, &t,
                  factor, missed);

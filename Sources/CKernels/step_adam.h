@@ -219,7 +219,7 @@ static void step_read(const ek_step_tile *tile) {
       size_t n = t.dim - c < step_chunk ? t.dim - c : step_chunk;
       for (size_t i = 0; i < n; i += step_block) {
         size_t m = n - i < step_block ? n - i : step_block;
-        if (t.prefetch_rows) prefetch_block(&soon, c + i);
+        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
         int8_t *low = at.low ? at.low + c + i : NULL;
         float *a = at.a + c + i, *b = at.b + c + i;
         if (m == step_block)

@@ -135,6 +135,10 @@ struct ReferenceLoopTests {
       defer { unsafe crl_team_destroy(team) }
       let output = Floats(tokens * dim, offset: offset)
       let table = Floats(rows * dim, offset: offset) { Self.value($0 + 999) }
+      let sorted = Floats(rows * dim, offset: offset) { Self.value($0 + 999) }
+      // However far ahead they prefetch, and into which cache.
+      crl_set_prefetch([0, 1, 40][threads - 1], Int32(threads % 2))
+      defer { crl_set_prefetch(0, 0) }
       unsafe ids.withUnsafeBufferPointer { ids in
         unsafe order.withUnsafeBufferPointer { order in
           var work = unsafe crl_backward(
@@ -143,10 +147,14 @@ struct ReferenceLoopTests {
           unsafe crl_gather_sorted_team(team, &work)
           unsafe work.output = table.start
           unsafe crl_index_add_team(team, &work)
+          unsafe work.output = sorted.start
+          unsafe crl_sorted_add_team(team, &work)
         }
       }
       #expect(output.values == copied && output.guardsHold, "\(threads) threads")
-      #expect(table.values == sums.map(\.bitPattern) && table.guardsHold, "\(threads) threads")
+      for table in [table, sorted] {
+        #expect(table.values == sums.map(\.bitPattern) && table.guardsHold, "\(threads) threads")
+      }
     }
   }
 

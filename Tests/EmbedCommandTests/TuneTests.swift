@@ -115,6 +115,23 @@ import Testing
       Crossover.way(["a", "b"], [Contest(seconds: [1, 0.98])]) == Choice(value: "a", gain: 0))
   }
 
+  @Test func aChangeIsSureWhereRoundsAgree() {
+    func contest(_ ratios: [Double]) -> Contest {
+      Contest(rounds: [ratios, ratios.map { _ in 1 }])
+    }
+    let faster = [1.05, 1.02, 1.06, 1.04, 1.01, 1.03, 1.05, 1.02]
+    #expect(Crossover.isSure([contest(faster)]))
+    // Five of five are one in 32 of equal ways, seven of eight one in 28.
+    #expect(!Crossover.isSure([contest(Array(faster[..<5]))]))
+    #expect(!Crossover.isSure([contest(faster.dropLast() + [0.9])]))
+    #expect(Crossover.isSure([contest(faster), contest(faster.dropLast() + [0.9])]))
+    // However much one gains, nothing may lose.
+    let slower = faster.map { 1 / $0 }
+    #expect(!Crossover.isSure([contest(faster + faster + faster), contest(slower)]))
+    #expect(!Crossover.losesNowhere([contest(faster), contest(slower)]))
+    #expect(Crossover.losesNowhere([contest(faster), contest([1, 0.995, 1.002])]))
+  }
+
   @Test func theFastestWayWinsOverAllContests() {
     let contests = [[1, 0.5, 0.9], [1, 1.2, 0.8]].map { Contest(seconds: $0) }
     let choice = Crossover.way(["a", "b", "c"], contests)

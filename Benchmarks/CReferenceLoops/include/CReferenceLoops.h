@@ -47,7 +47,8 @@ void crl_copy_memcpy(float *destination, const float *source, size_t count);
 /// The output gradient's way back: `gradient` (N, D), `tokens` = N.
 typedef struct {
   const float *gradient;
-  /// The tokens in the order of their ids: what `crl_gather_sorted` copies.
+  /// The tokens in the order of their ids: what `crl_gather_sorted` copies and `crl_sorted_add`
+  /// adds.
   const int32_t *order;
   /// The ids in `0..<V`, unchecked: where `crl_index_add` adds.
   const int32_t *ids;
@@ -67,6 +68,10 @@ void crl_gather_sorted(const crl_backward *work, size_t first, size_t last);
 /// prefetched.
 void crl_index_add(const crl_backward *work, size_t first, size_t last);
 
+/// `output[ids[n], :] += gradient[n, :]` for the tokens `n` of `order[first..<last]`, prefetched. A
+/// part must not begin or end within the tokens of an id.
+void crl_sorted_add(const crl_backward *work, size_t first, size_t last);
+
 /// A batch's tokens grouped by table row, and a table to step by their gradients: rows (R), offsets
 /// (R + 1), tokens (N), gradient (N, D); dims up to 4096. With moments the step is Adam's, else
 /// SGD's.
@@ -85,6 +90,10 @@ typedef struct {
 
 /// Sums and steps groups `first..<last`.
 void crl_step_rows(const crl_step *work, size_t first, size_t last);
+
+/// Sets how many rows ahead all loops prefetch, and whether into the first-level cache instead of
+/// the second: what a search found. 0 rows are as many as each loop takes by itself.
+void crl_set_prefetch(size_t rows, int near);
 
 /// What the streaming loops run on here: "avx512", "avx2" or "plain".
 const char *crl_instruction_set(void);
@@ -132,6 +141,9 @@ void crl_copy_memcpy_team(crl_team *team, float *destination, const float *sourc
 
 /// `crl_gather_sorted` over all tokens, which are split evenly over the team.
 void crl_gather_sorted_team(crl_team *team, const crl_backward *work);
+
+/// `crl_sorted_add` over all tokens, which are split over the team where ids change.
+void crl_sorted_add_team(crl_team *team, const crl_backward *work);
 
 /// `crl_index_add` over all rows, which are split evenly over the team.
 void crl_index_add_team(crl_team *team, const crl_backward *work);

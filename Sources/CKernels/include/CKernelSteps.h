@@ -110,6 +110,7 @@ typedef struct ek_step_tile {
   ek_gradient_form form;
   size_t begin, end, dim;
   size_t prefetch_rows;  ///< How many rows ahead to prefetch; 0 for data that is in cache.
+  bool near;             ///< Prefetch into L1 instead of L2.
   ek_step_scalars scalars;
   float *output;           ///< Of EK_STEP_READ: (B*T, D).
   const float *positions;  ///< Added to it (T, D), or NULL.

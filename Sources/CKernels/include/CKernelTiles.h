@@ -98,7 +98,20 @@ typedef struct EK_SAFE ek_row_sum {
   bool streaming;        ///< Write past the cache; rows are multiples of 64 bytes, aligned.
   bool pass_accumulate;  ///< The same for the rows passed on.
   bool pass_streaming;
+  bool near;  ///< Prefetch into L1 instead of L2.
 } ek_row_sum;
+
+/// Sums of groups `begin..<end` of members, each to a row of its own.
+typedef struct EK_SAFE ek_group_sum {
+  ek_row_sum sum;          ///< What all have in common: of the first row of outputs and factors.
+  const int32_t *members;  ///< The rows of the first group, then those of the second, and so on.
+  const int32_t *offsets;  ///< Where each group's begin, and where the last one's end.
+  const int32_t *row_ids;  ///< The output row of each group; NULL: its number.
+  size_t begin, end;
+  size_t ahead;           ///< How many members, and groups, ahead to prefetch; 0 for none.
+  bool divides_by_count;  ///< Divide the factor by the number of members.
+  bool skips_lone;        ///< Leave out groups of one member.
+} ek_group_sum;
 
 /// A tile of any element types: the pointers of `rows` address tables of `input` and an output of
 /// `output`.

@@ -51,6 +51,9 @@ typedef struct ek_kernels {
   /// not compensated.
   void (*sum_rows)(const ek_row_sum *work);
 
+  /// The same for each of many groups of rows.
+  void (*sum_groups)(const ek_group_sum *work);
+
   /// for n in the nest, i < pairs, (a, b) pair i of input row n, (c, s) of its cos/sin row:
   ///   output pair = (a*c - b*s, b*c + a*s), products and sums each rounded
   ///
@@ -145,6 +148,14 @@ typedef enum ek_instruction_set {
 /// The kernels of `set`, or NULL where this build or this CPU lacks it: the one place where a set
 /// is found.
 const ek_kernels *_Nullable ek_kernels_for(ek_instruction_set set);
+
+/// Microarchitectures that gain from limits of their own.
+typedef enum ek_microarchitecture {
+  EK_OTHER_MICROARCHITECTURE,
+  EK_GOLDEN_COVE,  ///< Of servers: Sapphire and Emerald Rapids.
+} ek_microarchitecture;
+
+ek_microarchitecture ek_this_microarchitecture(void);
 
 /// Makes this thread's streaming stores visible before whatever it stores next.
 void ek_store_fence(void);

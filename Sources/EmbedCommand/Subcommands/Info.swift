@@ -100,7 +100,9 @@ enum Info: Subcommand {
     limits.add("threads from", Tuning.shown(bytes: tuning.parallelBytes))
     limits.add("past the cache from", Tuning.shown(bytes: tuning.streamingBytes))
     limits.add("prefetch", plural(tuning.prefetchRows, "row") + " ahead")
+    limits.add("prefetch of updates", "\(UpdatePrefetch(tuning))")
     limits.add("in cache by AVX2 from", Tuning.shown(dim: tuning.avx2Dim))
+    limits.add("large by AVX2 from", Tuning.shown(bytes: tuning.avx2Bytes))
     limits.add(
       "small, medium, large",
       [tuning.backends.small, tuning.backends.medium, tuning.backends.large]

@@ -26,10 +26,12 @@ enum Tune: Subcommand {
   static let summary = "Measures what suits this machine, for auto to take."
   static let usage = ["[OPTIONS]"]
   static let about = [
-    "Measures forward calls on this machine and saves, for this CPU, from which size on they gain "
-      + "from threads and from writing past the cache, how far ahead to prefetch, and which "
-      + "backend is the fastest. auto takes it from then on, in every program that uses the "
-      + "library; results stay the same, bit for bit. Run it while nothing else runs.",
+    "Measures forward calls and sums of gradients on this machine and saves, for this CPU, from "
+      + "which size on they gain from threads, from writing past the cache and from AVX2 in place of "
+      + "AVX-512, how far ahead and into which cache to prefetch, and which backend is the fastest. "
+      + "auto takes it from then on, in every program that uses the library; results stay the same, "
+      + "bit for bit. What is not surely faster stays as built in: each change is measured again "
+      + "next to it, and all of them together. Run it while nothing else runs.",
     "Without the file, or with EMBEDKERNEL_TUNING=off, built-in limits serve; a file that is "
       + "damaged or of another CPU is ignored. 'embedkernel info' shows which are in force.",
   ]
@@ -83,6 +85,9 @@ enum Tune: Subcommand {
     }
     report.table(table)
     report.line()
+    if tuner.isTakenBack {
+      report.line("All changes together lost somewhere, so what is built in stays.")
+    }
     report.line("Saved as '\(path)'.")
     if arguments.has(output) {
       report.line("To use it: EMBEDKERNEL_TUNING='\(path)'")

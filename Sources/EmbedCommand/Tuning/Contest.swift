@@ -5,9 +5,19 @@ package struct Contest {
   /// Seconds a call of each way: the lower quartile over rounds, as what disturbs a call makes it longer.
   package let seconds: [Double]
 
+  /// Seconds of each way by round: those of one round were measured next to each other.
+  package let rounds: [[Double]]
+
   /// Times already known.
   package init(seconds: [Double]) {
     self.seconds = seconds
+    rounds = seconds.map { [$0] }
+  }
+
+  /// Times of each way by round, already known.
+  package init(rounds: [[Double]]) {
+    self.rounds = rounds
+    seconds = rounds.map { $0.sorted()[$0.count / 4] }
   }
 
   /// Runs `call` for each way in turn, for some `budget` seconds in all and five rounds at least.
@@ -42,6 +52,6 @@ package struct Contest {
       }
       round += 1
     }
-    seconds = samples.map { $0.sorted()[$0.count / 4] }
+    self.init(rounds: samples)
   }
 }

@@ -43,6 +43,39 @@ package enum Crossover {
     return Choice(value: ways[best.value], gain: best.gain)
   }
 
+  /// Whether the second of two ways is surely the faster: in so many rounds of all contests that equal ways
+  /// would come to it less than once in a hundred tries, and in none of the contests slower.
+  package static func isSure(_ contests: [Contest]) -> Bool {
+    let ratios = contests.flatMap(ratios)
+    return losesNowhere(contests) && tail(ratios.count { $0 > 1 }, of: ratios.count) < 0.01
+  }
+
+  /// Whether the second of two ways is slower in none of the contests, by its median round.
+  package static func losesNowhere(_ contests: [Contest]) -> Bool {
+    contests.allSatisfy { contest in
+      let sorted = ratios(contest).sorted()
+      return sorted[sorted.count / 2] >= 1 - tie
+    }
+  }
+
+  /// The first way's time over the second's, round by round.
+  private static func ratios(_ contest: Contest) -> [Double] {
+    zip(contest.rounds[0], contest.rounds[1]).map { $0 / $1 }
+  }
+
+  /// The probability of `wins` heads or more of so many coins.
+  private static func tail(_ wins: Int, of count: Int) -> Double {
+    var (term, sum) = (pow(0.5, Double(count)), 0.0)
+    for heads in stride(from: count, through: wins, by: -1) {
+      sum += term
+      term *= Double(heads) / Double(count - heads + 1)
+    }
+    return sum
+  }
+
+  /// By how much a median round may be slower and count as equal.
+  private static let tie = 0.01
+
   /// The candidate of the smallest geometric mean; the first is built in.
   private static func best(_ candidates: [Int], _ times: (Int) -> [Double]) -> Choice<Int> {
     let builtIn = times(candidates[0])

@@ -1,6 +1,6 @@
-// Measures where one way of running a forward call becomes faster than another on this machine, in the
-// order in which the limits depend on each other. What would change is measured a second time, against
-// what is built in alone, and stays as it is unless both times agree.
+// Measures where one way of running a call becomes faster than another on this machine, in the order in
+// which the limits depend on each other. What would change is measured a second time, against what is
+// built in alone, and stays as it is unless it is surely faster; and once more all changes together.
 
 internal import EmbedData
 internal import EmbedKernel
@@ -21,11 +21,14 @@ struct Tuner {
   private struct Case {
     let bytes: Int
     let dim: Int
+    var work = TunedWork.forward
   }
 
   private typealias Way = (kernels: Kernels, tuning: Tuning)
 
-  private(set) var tuning = Tuning()
+  private(set) var tuning = Tuning.builtIn
+  /// Whether all changes together lost where they were measured last, so that none was taken.
+  private(set) var isTakenBack = false
   private(set) var findings: [Finding] = []
   private let memory: TunerMemory
   private let progress: ProgressBar
@@ -45,29 +48,54 @@ struct Tuner {
   private static let mediumCases = [256 << 10, 2 << 20].map { Case(bytes: $0, dim: 256) }
   private static let largeCases = [Case(bytes: 48 << 20, dim: 768)]
 
+  private static let setCases = (16...25).map { Case(bytes: 1 << $0, dim: 768) }
+  private static let updateCases = [256, 768].flatMap { dim in
+    [TunedWork.rowSparse, .dense].map { Case(bytes: 24 << 20, dim: dim, work: $0) }
+  }
+  private static let lastCases =
+    [16 << 10, 256 << 10, 2 << 20].map { Case(bytes: $0, dim: 256) }
+    + [4 << 20, 24 << 20].map { Case(bytes: $0, dim: 768) } + updateCases
+
   /// The built-in distance first.
-  private static let distances = [Tuning().prefetchRows, 2, 4, 8, 16, 24, 32, 48]
+  private static let distances =
+    [Tuning.builtIn.prefetchRows]
+    + [2, 4, 8, 12, 16, 24, 32, 48].filter { $0 != Tuning.builtIn.prefetchRows }
+  /// Bytes ahead of sums and steps, and the most that go into L1; what is built in first.
+  private static let updates = {
+    let builtIn = UpdatePrefetch(Tuning.builtIn)
+    let others = [3, 6, 12, 24, 48].flatMap { ahead in
+      [0, 16 << 10].map { UpdatePrefetch(ahead: ahead << 10, near: $0) }
+    }
+    // Further than reaches into L1 the second number makes no difference.
+    return [builtIn] + others.filter { $0 != builtIn && !($0.ahead > 16 << 10 && $0.near > 0) }
+  }()
   private static let backends: [Backend] = [.native, .simd, .openBLAS]
 
   /// Measures for some `seconds`, and a second or two to make ready.
   init(seconds: Double) throws {
     let pairs = Self.threadCases.count + Self.streamingCases.count + Self.lineCases.count
     let trios = Self.smallCases.count + Self.mediumCases.count + Self.largeCases.count
+    let many = Self.distanceCases.count + Self.updateCases.count
     // A contest of many ways takes as much longer.
-    let units = pairs + 2 * trios + Self.distanceCases.count * Self.distances.count / 2
-    unit = 0.7 * seconds / Double(units)
-    again = 0.3 * seconds / 7
+    let units =
+      pairs + Self.setCases.count + 2 * trios + Self.distanceCases.count * Self.distances.count / 2
+      + Self.updateCases.count * Self.updates.count / 2
+    unit = 0.55 * seconds / Double(units)
+    again = 0.2 * seconds / 9
     memory = try TunerMemory()
     progress = ProgressBar(
-      label: "Tuning", total: pairs + trios + Self.distanceCases.count, unit: .items("contests"))
+      label: "Tuning", total: pairs + Self.setCases.count + trios + many, unit: .items("contests"))
     defer { progress.finish() }
     try findThreads()
     try findStreaming()
     try findLines()
+    try findSets()
     try findDistance()
+    try findUpdates()
     tuning.backends.small = try findBackend("small outputs", Self.smallCases)
     tuning.backends.medium = try findBackend("medium outputs", Self.mediumCases)
     tuning.backends.large = try findBackend("large outputs", Self.largeCases)
+    try confirm(seconds: 0.25 * seconds)
   }
 
   // MARK: Measuring
@@ -76,7 +104,7 @@ struct Tuner {
     try memory.prepare(outputBytes: place.bytes, dim: place.dim)
     let spins = OpenBLASLibrary.threads > 1
     return try Contest(ways: ways.count, budget: seconds) { way in
-      try memory.embed(ways[way].kernels, ways[way].tuning)
+      try memory.run(place.work, ways[way].kernels, ways[way].tuning)
     } afterTurn: { way in
       // OpenBLAS's threads spin for some 26 milliseconds after a call, on a core that others need.
       if spins, ways[way].kernels.backend == .openBLAS { usleep(40_000) }
@@ -107,6 +135,9 @@ struct Tuner {
         try contest($0, seconds: seconds, [way(builtIn), way(choice.value)])
       }
       settled = Crossover.way([builtIn, choice.value], contests)
+      if settled.value != builtIn, !Crossover.isSure(contests) {
+        settled = Choice(value: builtIn, gain: 0)
+      }
     }
     findings.append(
       Finding(
@@ -135,6 +166,19 @@ struct Tuner {
     }
   }
 
+  /// Measures all changes together against what is built in, and takes them back unless they surely gain
+  /// where calls of all kinds are measured, or lose nowhere.
+  private mutating func confirm(seconds: Double) throws {
+    guard tuning != .builtIn else { return }
+    let each = seconds / Double(Self.lastCases.count)
+    let contests = try Self.lastCases.map {
+      try contest($0, seconds: each, [(.auto, Tuning.builtIn), (.auto, tuning)])
+    }
+    guard !Crossover.losesNowhere(contests) else { return }
+    tuning = .builtIn
+    isTakenBack = true
+  }
+
   // MARK: Limits
 
   private mutating func findThreads() throws {
@@ -156,13 +200,42 @@ struct Tuner {
 
   /// Where AVX-512 is the best, AVX2 may be better for rows in cache.
   private mutating func findLines() throws {
-    guard InstructionSet.best == .avx512, InstructionSet.avx2.isAvailable else { return }
+    guard InstructionSet.avx512.isAvailable, InstructionSet.avx2.isAvailable else { return }
+    let ways: [Way] = [Tuning.never, 0].map { limit in
+      var way = tuning
+      way.avx2Dim = limit
+      return (.native.threads(1), way)
+    }
     try findLimit(
       "in cache by AVX2 from", \.avx2Dim, Self.lineCases, size: { $0.dim },
-      shown: Tuning.shown(dim:), .native.threads(1),
-      [InstructionSet.avx512, .avx2].map {
-        (Kernels(backend: .native, threads: 1, instructionSet: $0), tuning)
-      })
+      shown: Tuning.shown(dim:), .native.threads(1), ways)
+  }
+
+  /// The same for rows in memory.
+  private mutating func findSets() throws {
+    guard InstructionSet.avx512.isAvailable, InstructionSet.avx2.isAvailable else { return }
+    let ways: [Way] = [Tuning.never, 0].map { limit in
+      var way = tuning
+      way.avx2Bytes = limit
+      return (.native, way)
+    }
+    try findLimit("large by AVX2 from", \.avx2Bytes, Self.setCases, .native, ways)
+  }
+
+  /// How far ahead sums of gradients prefetch, and into which cache.
+  private mutating func findUpdates() throws {
+    let start = tuning
+    let way = { (prefetch: UpdatePrefetch) -> Way in
+      var way = start
+      prefetch.set(in: &way)
+      return (.native, way)
+    }
+    let measured = try contests(
+      Self.updateCases, units: Double(Self.updates.count) / 2, Self.updates.map(way))
+    let choice = try settle(
+      "prefetch of updates", Crossover.way(Self.updates, measured), builtIn: Self.updates[0],
+      Self.updateCases, shown: { $0.description }, way)
+    choice.set(in: &tuning)
   }
 
   private mutating func findDistance() throws {
@@ -186,6 +259,29 @@ struct Tuner {
     return try settle(
       title, Crossover.way(Self.backends, measured), builtIn: .native, cases,
       shown: { $0.rawValue }, way)
+  }
+}
+
+/// How far ahead sums and steps prefetch, in bytes, and the most that they prefetch into L1.
+struct UpdatePrefetch: Equatable, CustomStringConvertible {
+  let ahead: Int
+  let near: Int
+
+  init(ahead: Int, near: Int) {
+    self.ahead = ahead
+    self.near = near
+  }
+
+  init(_ tuning: Tuning) {
+    self.init(ahead: tuning.updateBytesAhead, near: tuning.updateNearBytes)
+  }
+
+  func set(in tuning: inout Tuning) {
+    (tuning.updateBytesAhead, tuning.updateNearBytes) = (ahead, near)
+  }
+
+  var description: String {
+    "\(formatted(memory: ahead)) ahead" + (ahead <= near ? ", into L1" : "")
   }
 }
 

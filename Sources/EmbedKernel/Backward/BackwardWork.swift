@@ -114,23 +114,27 @@ internal import CKernels
   private func sum(_ range: Range<Int>) {
     let groups = table.groups
     var group = groups.group(ofToken: range.lowerBound)
+    let last = unsafe firstIndex(groups.offsets, groups.count, notBelow: range.upperBound)
     var heavy = unsafe firstIndex(table.heavy.groups, table.heavy.count, notBelow: group)
-    var ahead = Lookahead(groups, group, skipsSingles ? groupsAhead : 0)
-    while unsafe group < groups.count && Int(groups.offsets[group]) < range.upperBound {
-      let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
-      let count = end &- start
-      if count > rowsOfRun {
-        let firstRun = unsafe Int(table.heavy.firstRuns[heavy])
-        var run = (max(range.lowerBound &- start, 0) &+ rowsOfRun &- 1) / rowsOfRun
-        while start &+ run &* rowsOfRun < min(range.upperBound, end) {
-          let first = start &+ run &* rowsOfRun
-          sumRun(first, min(rowsOfRun, end &- first), partial: firstRun &+ run)
-          run &+= 1
-        }
-        heavy &+= 1
-      } else if start >= range.lowerBound, !(skipsSingles && count == 1) {
-        sumGroup(group, start, count, &ahead)
+    while group < last {
+      let nextHeavy =
+        unsafe heavy < table.heavy.count ? min(last, Int(table.heavy.groups[heavy])) : last
+      let start = unsafe Int(groups.offsets[group])
+      if group < nextHeavy {
+        // One that begins before the part is another's.
+        sumGroups(start < range.lowerBound ? group &+ 1 : group, nextHeavy)
+        group = nextHeavy
+        continue
       }
+      let end = unsafe Int(groups.offsets[group &+ 1])
+      let firstRun = unsafe Int(table.heavy.firstRuns[heavy])
+      var run = (max(range.lowerBound &- start, 0) &+ rowsOfRun &- 1) / rowsOfRun
+      while start &+ run &* rowsOfRun < min(range.upperBound, end) {
+        let first = start &+ run &* rowsOfRun
+        sumRun(first, min(rowsOfRun, end &- first), partial: firstRun &+ run)
+        run &+= 1
+      }
+      heavy &+= 1
       group &+= 1
     }
   }
@@ -144,16 +148,11 @@ internal import CKernels
       width: call.dim, to: output)
     sum.index_step = table.indexStep
     unsafe sum.factors = call.factors.map { unsafe $0 + start }
+    sum.near = ahead.isNear
     switch call.options.summation {
     case .chunked: break
     case .pairwise: sum.leaf = rowsOfLeaf
     case .compensated: sum.compensated = true
-    }
-    let distance = plan.traffic.prefetchRows
-    if distance > 0, !skipsSingles {
-      let first = min(start &+ distance, table.groups.tokenCount)
-      unsafe sum.ahead = table.groups.tokens + first
-      sum.ahead_count = min(count, table.groups.tokenCount &- first)
     }
     if passesOn, let tokens = call.tokens {
       unsafe sum.destinations = UnsafePointer(call.destinations)
@@ -165,27 +164,29 @@ internal import CKernels
     return sum
   }
 
+  /// How far ahead rows are prefetched: the gradient's, and those that they are added to.
+  private var ahead: (rows: Int, isNear: Bool) {
+    plan.traffic.ahead((table.accumulates ? 8 : 4) &* call.dim)
+  }
+
   @inline(__always)
-  private func sumGroup(_ group: Int, _ start: Int, _ count: Int, _ ahead: inout Lookahead) {
-    var sum = unsafe rowSum(start, count, table.values + row(group) &* call.dim)
-    sum.factor = factor(count)
-    sum.accumulate = table.accumulates
-    sum.streaming = table.streaming
-    if table.accumulates, plan.traffic.prefetchRows > 0 {
-      let soon = min(group &+ plan.traffic.prefetchRows, table.groups.count &- 1)
-      unsafe sum.ahead_output = UnsafePointer(table.values + row(soon) &* call.dim)
-    }
-    if skipsSingles, plan.traffic.prefetchRows > 0 {
-      let (tokens, soon) = unsafe ahead.next()
-      unsafe sum.ahead = tokens
-      sum.ahead_count = min(soon, count)
-    }
-    Backend.sum(&sum, plan)
+  private func sumGroups(_ begin: Int, _ end: Int) {
+    guard begin < end else { return }
+    var groups = unsafe ek_group_sum(
+      sum: rowSum(0, 0, table.values), members: table.groups.tokens, offsets: table.groups.offsets,
+      row_ids: table.isRowSparse ? nil : table.groups.rowIDs, begin: begin, end: end,
+      ahead: ahead.rows, divides_by_count: table.dividesByCount, skips_lone: skipsSingles)
+    groups.sum.factor = table.factor
+    groups.sum.accumulate = table.accumulates
+    groups.sum.streaming = table.streaming
+    Backend.sumGroups(groups, plan)
   }
 
   @inline(__always)
   private func sumRun(_ start: Int, _ count: Int, partial: Int) {
     var sum = unsafe rowSum(start, count, table.heavy.sums + partial &* call.dim)
+    unsafe sum.prefetch(
+      ahead.rows, of: table.groups.tokens, from: start, to: table.groups.tokenCount)
     if call.options.summation == .compensated {
       unsafe sum.correction_output = table.heavy.corrections + partial &* call.dim
     }
@@ -218,28 +219,6 @@ internal import CKernels
   }
 }
 
-/// The tokens of a group some groups on, where groups of one are left out.
-@safe private struct Lookahead {
-  private let groups: RowGroupView
-  private var group: Int
-
-  init(_ groups: RowGroupView, _ group: Int, _ distance: Int) {
-    self.groups = groups
-    self.group = group
-    for _ in 0..<distance { unsafe _ = next() }
-  }
-
-  @inline(__always)
-  mutating func next() -> (tokens: UnsafePointer<Int32>, count: Int) {
-    while group < groups.count {
-      let (start, end) = unsafe (Int(groups.offsets[group]), Int(groups.offsets[group &+ 1]))
-      group &+= 1
-      if end &- start > 1 { return unsafe (groups.tokens + start, end &- start) }
-    }
-    return unsafe (groups.tokens, 0)
-  }
-}
-
 extension ek_row_sum {
   /// output[:] = sum of rows[indices[i], :] for i in 0..<count, left to right; what else is wanted is
   /// set afterwards.
@@ -258,6 +237,15 @@ extension ek_row_sum {
     leaf = Self.leftToRight
     factor = 1
     pass_factor = 1
+  }
+
+  /// Prefetches for each row, the first of which is `start`, the one some places on in a list.
+  mutating func prefetch(
+    _ ahead: Int, of indices: UnsafePointer<Int32>, from start: Int, to end: Int
+  ) {
+    guard ahead > 0, start &+ ahead < end else { return }
+    unsafe self.ahead = indices + (start &+ ahead)
+    ahead_count = min(count, end &- start &- ahead)
   }
 
   /// The `leaf` of a sum that is not a tree.
@@ -280,5 +268,3 @@ private func firstIndex(_ numbers: UnsafePointer<Int32>, _ count: Int, notBelow 
 private let rowsOfLeaf = 8
 /// The columns that a part of a heavy row's tree takes.
 private let columnsOfBlock = 256
-/// How many groups of several tokens are prefetched ahead.
-private let groupsAhead = 4

@@ -6,7 +6,7 @@
 //
 // saxpy by 1 adds with one rounding, so sums by saxpy have the bits of the other backends. sgemv adds
 // in an order of its own: its sum of n rows differs by at most 2 (n - 1) u S, u = 2^-24, S the sum of
-// absolute values. Trees, compensated sums and sums of products are not BLAS's; the Swift backend does them.
+// absolute values. Trees, compensated sums and sums of products are not BLAS's but C's.
 
 internal import CBLASCalls
 internal import CKernels
@@ -16,7 +16,7 @@ extension OpenBLASKernels {
     if sum.leaf == ek_row_sum.leftToRight, !sum.compensated, unsafe sum.factors == nil {
       addUp(sum)
     } else {
-      SIMDKernels.sum(&sum, plan)
+      NativeKernels.sum(&sum, plan)
     }
   }
 

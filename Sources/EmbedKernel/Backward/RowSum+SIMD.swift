@@ -1,5 +1,5 @@
-// Sums of gathered rows of the pure Swift backend: 32 columns at a time, summed in registers over all
-// rows and written once.
+// Sums of gathered rows of the pure Swift backend, left to right: 32 columns at a time, summed in
+// registers over all rows and written once. Trees, compensated sums and sums of products are C's.
 //
 // Bytes: each listed row read once, D*4; the output written once, D*4, and read where it is added to.
 
@@ -17,28 +17,18 @@ extension ek_row_sum {
 
 extension SIMDKernels {
   static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
-    // Rows with a factor each, which bags alone have, are C's.
-    if unsafe sum.factors != nil { return NativeKernels.sum(&sum, plan) }
+    let isPlain = sum.leaf == ek_row_sum.leftToRight && !sum.compensated
+    guard unsafe isPlain && sum.factors == nil else { return NativeKernels.sum(&sum, plan) }
     if unsafe sum.destinations != nil, !sum.accumulate {
       return addRows(sum)
     }
-    let isTree = sum.compensated || sum.count > sum.leaf
     var column = 0
     while column &+ Columns.most <= sum.width {
-      if isTree {
-        sumTree(sum, column, Columns.most)
-      } else {
-        write(addUp(sum, 0, sum.count, column, Columns.most), sum, column, Columns.most)
-      }
+      write(addUp(sum, column, Columns.most), sum, column, Columns.most)
       column &+= Columns.most
     }
     let rest = sum.width &- column
-    guard rest > 0 else { return }
-    if isTree {
-      sumTree(sum, column, rest)
-    } else {
-      write(addUp(sum, 0, sum.count, column, rest), sum, column, rest)
-    }
+    if rest > 0 { write(addUp(sum, column, rest), sum, column, rest) }
   }
 
   /// One row at a time added to the output, which stays in cache: the same sums as by columns. Rows of
@@ -64,21 +54,6 @@ extension SIMDKernels {
     unsafe value.store(output, lanes)
   }
 
-  /// A tree's sum, or a compensated one.
-  private static func sumTree(_ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int) {
-    guard sum.compensated else {
-      let total = tree(sum, 0, sum.count, sum.leaf, column, lanes)
-      return write(total, sum, column, lanes)
-    }
-    let (value, correction) = compensated(sum, column, lanes)
-    if let output = unsafe sum.correction_output {
-      unsafe correction.store(output + column, lanes)
-      write(value, sum, column, lanes)
-    } else {
-      write(value + correction, sum, column, lanes)
-    }
-  }
-
   @inline(__always)
   private static func write(
     _ total: Columns, _ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int
@@ -87,53 +62,21 @@ extension SIMDKernels {
     unsafe write(total, output, lanes, sum.factor, sum.accumulate)
   }
 
-  /// Rows first..<last, left to right; passes each on where the call asks for it.
+  /// The rows, left to right; passes each on where the call asks for it.
   @inline(__always)
   private static func addUp(
-    _ sum: borrowing ek_row_sum, _ first: Int, _ last: Int, _ column: Int, _ lanes: Int
+    _ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int
   ) -> Columns {
-    var total = row(sum, first, column, lanes)
-    pass(sum, first, column, lanes, total)
-    var i = first &+ 1
-    while i < last {
+    var total = row(sum, 0, column, lanes)
+    pass(sum, 0, column, lanes, total)
+    var i = 1
+    while i < sum.count {
       let value = row(sum, i, column, lanes)
       pass(sum, i, column, lanes, value)
       total = total + value
       i &+= 1
     }
     return total
-  }
-
-  /// Leaves of `leaf` rows, added up as a tree of adjacent pairs: the left side of each addition is
-  /// the largest power of two of leaves that is short of all.
-  private static func tree(
-    _ sum: borrowing ek_row_sum, _ first: Int, _ last: Int, _ leaf: Int, _ column: Int, _ lanes: Int
-  ) -> Columns {
-    guard last &- first > leaf else { return addUp(sum, first, last, column, lanes) }
-    let leaves = (last &- first &- 1) / leaf
-    let left = leaf << (Int.bitWidth &- 1 &- leaves.leadingZeroBitCount)
-    return tree(sum, first, first &+ left, leaf, column, lanes)
-      + tree(sum, first &+ left, last, leaf, column, lanes)
-  }
-
-  /// Left to right, with the rounding error of every addition (Knuth's TwoSum) summed beside.
-  @inline(__always)
-  private static func compensated(
-    _ sum: borrowing ek_row_sum, _ column: Int, _ lanes: Int
-  ) -> (Columns, Columns) {
-    var (total, correction) = (Columns(), Columns())
-    for i in 0..<sum.count {
-      let value = row(sum, i, column, lanes)
-      let next = total + value
-      let added = next - total
-      correction = correction + ((total - (next - added)) + (value - added))
-      total = next
-      if let corrections = unsafe sum.corrections {
-        let at = sum.index(i) &* sum.stride &+ column
-        correction = unsafe correction + Columns(corrections + at, lanes)
-      }
-    }
-    return (total, correction)
   }
 
   @inline(__always)
@@ -207,11 +150,6 @@ private struct Columns {
   @inline(__always)
   static func + (_ a: Columns, _ b: Columns) -> Columns {
     Columns(low: a.low + b.low, high: a.high + b.high)
-  }
-
-  @inline(__always)
-  static func - (_ a: Columns, _ b: Columns) -> Columns {
-    Columns(low: a.low - b.low, high: a.high - b.high)
   }
 
   @inline(__always)

@@ -70,7 +70,7 @@ extension AttentionBias {
         // those are made follows from their shape alone.
         let plan = try Plan(
           kernels, outputBytes: bytes, rows: rows, dim: max(1, shape.keys),
-          isInCache: distanceTable == nil ? nil : bytes < kernels.limits.streamingBytes)
+          byAVX2: distanceTable == nil ? nil : bytes < kernels.limits.streamingBytes)
         guard count > 0, let base = unsafe logits.base else { return }
         let reach = shape.reach(queries, keys)
         try prepare(reach)

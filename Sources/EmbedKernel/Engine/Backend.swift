@@ -33,6 +33,9 @@ protocol BackendKernels: DistanceKernels {
   /// output[:] (+)= factor * sum of rows; in the order that the sum names, which is left as it is.
   static func sum(_ sum: inout ek_row_sum, _ plan: Plan)
 
+  /// The same for each of many groups of rows.
+  static func sumGroups(_ groups: ek_group_sum, _ plan: Plan)
+
   /// Ends a thread's part: what it wrote past the cache is visible to others afterwards.
   static func finish(_ plan: Plan)
 
@@ -52,6 +55,22 @@ protocol BackendKernels: DistanceKernels {
 extension BackendKernels {
   static func backward(_ call: BackwardCall, _ plan: Plan) {
     BackwardWork<Self>.run(call, plan)
+  }
+
+  static func sumGroups(_ groups: ek_group_sum, _ plan: Plan) {
+    for group in groups.begin..<groups.end {
+      let start = unsafe Int(groups.offsets[group])
+      let count = unsafe Int(groups.offsets[group &+ 1]) &- start
+      if groups.skips_lone && count == 1 { continue }
+      var sum = groups.sum
+      sum.count = count
+      unsafe sum.indices = groups.members + start
+      unsafe sum.factors = sum.factors.map { unsafe $0 + start }
+      let row = unsafe groups.row_ids.map { unsafe Int($0[group]) } ?? group
+      unsafe sum.output += row &* sum.stride
+      if groups.divides_by_count { sum.factor /= Float(count) }
+      Self.sum(&sum, plan)
+    }
   }
 
   static func finish(_ plan: Plan) {
@@ -74,6 +93,11 @@ enum NativeKernels: BackendKernels {
   @inline(__always)
   static func sum(_ sum: inout ek_row_sum, _ plan: Plan) {
     unsafe plan.kernels.pointee.sum_rows(&sum)
+  }
+
+  static func sumGroups(_ groups: ek_group_sum, _ plan: Plan) {
+    var groups = groups
+    unsafe plan.kernels.pointee.sum_groups(&groups)
   }
 
   static func rotate(_ tile: ek_rotary_tile, _ plan: Plan) {

@@ -27,17 +27,18 @@ package import CKernels
     let bytes = tokens &* shape.dim &* 4
     try self.init(
       choice, outputBytes: bytes, rows: tokens, dim: shape.dim,
-      suited: choice.limits.backend(outputBytes: bytes))
+      suited: choice.limits.backend(outputBytes: bytes),
+      byAVX2: bytes >= choice.limits.avx2Bytes ? true : nil)
   }
 
   /// The plan for a call that moves `rows` rows of `dim` floats to or from an output.
   ///
-  /// - Parameter isInCache: Whether the kernels for rows in cache are taken; by default where the
-  ///   rows are wide and the output is small.
+  /// - Parameter byAVX2: Whether AVX2 is taken where the CPU has AVX-512; by default where the rows are
+  ///   wide and the output is small.
   @inline(__always)
   package init(
     _ choice: Kernels, outputBytes bytes: Int, rows: Int, dim: Int,
-    suited: Backend = .native, isInCache: Bool? = nil
+    suited: Backend = .native, byAVX2: Bool? = nil
   ) throws(EmbedError) {
     if let threads = choice.threads, threads < 1 {
       throw .invalidSize(argument: "threads", value: threads, expected: "1 or more")
@@ -52,7 +53,8 @@ package import CKernels
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes,
       prefetchRows: isLarge
-        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0)
+        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0,
+      bytesAhead: tuning.updateBytesAhead, nearBytes: tuning.updateNearBytes)
     guard backend == .native else {
       unsafe kernels = defaults.plainKernels
       return
@@ -61,8 +63,8 @@ package import CKernels
       guard let kernels = unsafe set.kernels else { throw .unavailableInstructionSet(set) }
       unsafe self.kernels = kernels
     } else {
-      let isInCache = isInCache ?? (!isLarge && dim >= tuning.avx2Dim)
-      unsafe kernels = isInCache ? defaults.inCacheKernels : defaults.kernels
+      let byAVX2 = byAVX2 ?? (!isLarge && dim >= tuning.avx2Dim)
+      unsafe kernels = byAVX2 ? defaults.avx2Kernels : defaults.kernels
     }
   }
 }
@@ -74,7 +76,7 @@ package import CKernels
   let kernels: UnsafePointer<ek_kernels>
   /// Those for rows that are in cache, where AVX2 beats AVX-512 on Zen 4: a store of a whole line
   /// takes it two cycles, and waits for loads that differ from it by a multiple of 4 KiB.
-  let inCacheKernels: UnsafePointer<ek_kernels>
+  let avx2Kernels: UnsafePointer<ek_kernels>
   let plainKernels = unsafe ek_kernels_for(EK_PLAIN).unsafelyUnwrapped
   let threads = Threads.available
   /// What is wrong with an environment variable; every call throws it.
@@ -93,7 +95,7 @@ package import CKernels
       self.error = backend.error ?? error
     }
     let isChosen = InstructionSet.environment.value != nil || !InstructionSet.avx512.isAvailable
-    unsafe inCacheKernels = isChosen ? kernels : ek_kernels_for(EK_AVX2) ?? kernels
+    unsafe avx2Kernels = isChosen ? kernels : ek_kernels_for(EK_AVX2) ?? kernels
   }
 }
 
@@ -103,4 +105,14 @@ package struct Traffic {
   package let streaming: Bool
   /// How many rows ahead to prefetch; 0 for none.
   package let prefetchRows: Int
+  fileprivate let bytesAhead: Int
+  fileprivate let nearBytes: Int
+
+  /// How many rows ahead to prefetch where sums and steps take `bytes` of memory a row, all arrays
+  /// together, and whether into L1.
+  func ahead(_ bytes: Int) -> (rows: Int, isNear: Bool) {
+    guard prefetchRows > 0 else { return (0, false) }
+    let rows = max(1, min(prefetchRows, bytesAhead / bytes))
+    return (rows, rows * bytes <= nearBytes)
+  }
 }

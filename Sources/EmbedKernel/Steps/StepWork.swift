@@ -172,6 +172,8 @@ extension Plan {
         tile.gradient + column, tile.members + start, count: end - start, stride: dim,
         width: min(Self.columns, dim - column), to: heavy.sums + row * dim + column)
       sum.leaf = rowsOfRun
+      unsafe sum.prefetch(
+        plan.traffic.prefetchRows, of: tile.members, from: start, to: end)
       unsafe sum.factors = tile.factors.map { unsafe $0 + start }
       if unsafe tile.divides_by_count { sum.factor = 1 / Float(end - start) }
       plan.backend.kernels.sum(&sum, plan)

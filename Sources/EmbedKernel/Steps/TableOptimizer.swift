@@ -309,7 +309,8 @@ internal import CKernels
     unsafe tile.slots = slots.count > 0 ? UnsafePointer(slots.base) : nil
     unsafe tile.frozen = Int64(frozenRow ?? -1)
     unsafe tile.dim = dim
-    unsafe tile.prefetch_rows = plan.traffic.prefetchRows
+    let arrays = 2 + (first.count > 0 ? 1 : 0) + (second.count > 0 ? 1 : 0)
+    unsafe (tile.prefetch_rows, tile.near) = plan.traffic.ahead(4 * dim * arrays)
     return unsafe tile
   }
 

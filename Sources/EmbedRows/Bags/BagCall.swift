@@ -152,7 +152,7 @@ extension Plan {
     let bytes = try elementCount("rows of ids", bags.input.ids.count, table.bytesOfRow)
     try self.init(
       kernels, outputBytes: max(bytes, bags.outputCount * 4),
-      rows: max(1, bags.input.ids.count), dim: table.dim, isInCache: false)
+      rows: max(1, bags.input.ids.count), dim: table.dim, byAVX2: false)
   }
 
   /// How many ids ahead rows are prefetched.

@@ -33,6 +33,9 @@ import Testing
       for threads in [1, 2, 3, 7, 2, 1] {
         var tuning = Tuning()
         (tuning.parallelBytes, tuning.prefetchBytes) = (0, 0)
+        // Far and near, by rows and by more than the batch has.
+        tuning.updateNearBytes = threads % 2 == 0 ? 0 : 16 << 10
+        tuning.updateBytesAhead = threads == 3 ? 1 << 10 : 12 << 10
         let way = Way(kernels: Kernels(backend: backend, threads: threads), tuning: tuning)
         let result = try case_.rowSparse(way, options, &workspace)
         if let first {

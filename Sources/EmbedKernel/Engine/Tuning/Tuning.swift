@@ -3,6 +3,8 @@
 //
 // A tuning changes how long a call takes, never a bit of what it computes.
 
+internal import CKernels
+
 /// The sizes at which another way becomes faster.
 package struct Tuning: Hashable, Sendable {
   /// From this many output bytes on, threads gain more than waking them costs.
@@ -16,6 +18,13 @@ package struct Tuning: Hashable, Sendable {
   /// A quarter of a 1 MiB L2.
   package var prefetchLimit = 256 << 10
 
+  /// How far ahead gradients' sums and optimisers' steps prefetch, in bytes of all that a row takes.
+  package var updateBytesAhead = 12 << 10
+  /// Into L1 where that is at most so far, else into L2.
+  package var updateNearBytes = 16 << 10
+
+  /// Outputs of so many bytes or more are AVX2's.
+  package var avx2Bytes = Tuning.never
   /// Rows in cache of this many floats or more are written by AVX2, half a line a store; see `Defaults`.
   package var avx2Dim = 128
 
@@ -49,6 +58,17 @@ package struct Tuning: Hashable, Sendable {
 }
 
 extension Tuning {
+  /// What is built in for this CPU: of those that were measured, only Intel's since Golden Cove gain from
+  /// other limits, as their outer caches answer slowly and their private ones are of 2 MiB.
+  package static let builtIn = {
+    var tuning = Tuning()
+    if ek_this_microarchitecture() == EK_GOLDEN_COVE {
+      tuning.streamingBytes = 1 << 20
+      tuning.prefetchRows = 32
+    }
+    return tuning
+  }()
+
   /// What this process takes: the file that `embedkernel tune` saved for this CPU, or else what is
   /// built in. Read at the first use; from then on a load.
   package static let inForce = TuningSource.ofProcess.tuning

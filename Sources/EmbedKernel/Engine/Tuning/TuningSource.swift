@@ -60,7 +60,7 @@ package struct TuningSource: Sendable {
   }
 
   private init(reason: String) {
-    self.init(tuning: Tuning(), origin: .builtIn(reason))
+    self.init(tuning: .builtIn, origin: .builtIn(reason))
   }
 
   private init(tuning: Tuning, origin: Origin) {

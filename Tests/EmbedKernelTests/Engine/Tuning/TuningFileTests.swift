@@ -15,7 +15,10 @@ private var changed: Tuning {
   tuning.parallelBytes = Tuning.never
   tuning.streamingBytes = 1 << 16
   tuning.prefetchRows = 31
+  tuning.updateBytesAhead = 3 << 10
+  tuning.updateNearBytes = 0
   tuning.avx2Dim = 512
+  tuning.avx2Bytes = 1 << 20
   tuning.backends.small = .simd
   tuning.backends.medium = .openBLAS
   tuning.backends.large = .simd
@@ -26,7 +29,7 @@ private var changed: Tuning {
   @Test func testsRunWithTheBuiltInTuning() {
     #expect(tuning_is_off() == 1)
     #expect(TuningSource.ofProcess.origin == .builtIn("EMBEDKERNEL_TUNING is off"))
-    #expect(Tuning.inForce == Tuning())
+    #expect(Tuning.inForce == Tuning.builtIn)
   }
 
   @Test func whatIsWrittenIsReadBack() throws {
@@ -43,12 +46,12 @@ private var changed: Tuning {
     #expect(TuningSource(choice: path, cacheFolder: nil, machine: machine).tuning == changed)
     #expect(TuningSource(choice: "auto", cacheFolder: cache, machine: machine).tuning == changed)
     let off = TuningSource(choice: "off", cacheFolder: cache, machine: machine)
-    #expect(off.tuning == Tuning())
+    #expect(off.tuning == Tuning.builtIn)
     // Nothing temporary is left beside it.
     #expect(try FileManager.default.contentsOfDirectory(atPath: cache).count == 1)
     try FileManager.default.removeItem(atPath: path)
     let gone = TuningSource(choice: nil, cacheFolder: cache, machine: machine)
-    #expect(gone.tuning == Tuning())
+    #expect(gone.tuning == Tuning.builtIn)
     #expect(gone.origin == .builtIn("there is no '\(path)'"))
   }
 
@@ -76,17 +79,22 @@ private var changed: Tuning {
       #expect((1 << 10...Tuning.never).contains(tuning.parallelBytes))
       #expect((1 << 16...Tuning.never).contains(tuning.streamingBytes))
       #expect((16...Tuning.never).contains(tuning.avx2Dim))
+      #expect((1 << 16...Tuning.never).contains(tuning.avx2Bytes))
+      #expect((1 << 10...1 << 20).contains(tuning.updateBytesAhead))
+      #expect((0...1 << 20).contains(tuning.updateNearBytes))
     }
   }
 
   static let hostile: [(field: String, value: String)] = [
-    ("format", "2"), ("format", "\"1\""), ("cpu", "7"), ("cpu", "\"\""), ("threads", "0"),
+    ("format", "1"), ("format", "\"2\""), ("cpu", "7"), ("cpu", "\"\""), ("threads", "0"),
     ("threads", "-4"), ("threads", "8"), ("parallel_bytes", "0"), ("parallel_bytes", "-1"),
     ("parallel_bytes", "9223372036854775807"), ("parallel_bytes", "1e400"),
     ("parallel_bytes", "99999999999999999999999"), ("parallel_bytes", "null"),
     ("streaming_bytes", "1"), ("streaming_bytes", "-9223372036854775808"),
     ("streaming_bytes", "1048576.5"), ("streaming_bytes", "[]"), ("prefetch_rows", "0"),
     ("prefetch_rows", "257"), ("prefetch_rows", "NaN"), ("prefetch_rows", "true"),
+    ("update_bytes_ahead", "1023"), ("update_bytes_ahead", "1048577"), ("update_near_bytes", "-1"),
+    ("update_near_bytes", "0.5"), ("avx2_bytes", "65535"), ("avx2_bytes", "null"),
     ("avx2_dim", "15"), ("avx2_dim", "-128"), ("small_backend", "\"cuda\""),
     ("medium_backend", "3"), ("large_backend", "null"), ("large_backend", "\"NATIVE\""),
   ]
@@ -102,7 +110,7 @@ private var changed: Tuning {
     let path = TuningSource.path(folder.url.path, machine)
     try lines.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
     let source = TuningSource(choice: nil, cacheFolder: folder.url.path, machine: machine)
-    #expect(source.tuning == Tuning())
+    #expect(source.tuning == Tuning.builtIn)
     guard case .builtIn(let reason) = source.origin else {
       Issue.record("\(field) = \(value) is in force")
       return
@@ -120,7 +128,7 @@ private var changed: Tuning {
       TunedMachine(cpu: machine.cpu, threads: 3), TunedMachine(cpu: "Another", threads: 4),
     ] {
       let source = TuningSource(choice: path, cacheFolder: nil, machine: other)
-      #expect(source.tuning == Tuning())
+      #expect(source.tuning == Tuning.builtIn)
       #expect(
         source.origin
           == .builtIn("'\(path)' is ignored: measured on \(machine), and this is \(other)"))
@@ -138,10 +146,10 @@ private var changed: Tuning {
     try #require(made == 0)
     for path in [folder.url.path, long, pipe, "/dev/zero", "nul\0byte", folder.path("none")] {
       let source = TuningSource(choice: path, cacheFolder: nil, machine: machine)
-      #expect(source.tuning == Tuning(), "\(path)")
+      #expect(source.tuning == Tuning.builtIn, "\(path)")
     }
-    #expect(TuningSource(choice: nil, cacheFolder: nil, machine: machine).tuning == Tuning())
-    #expect(TuningSource(choice: nil, cacheFolder: "/", machine: nil).tuning == Tuning())
+    #expect(TuningSource(choice: nil, cacheFolder: nil, machine: machine).tuning == Tuning.builtIn)
+    #expect(TuningSource(choice: nil, cacheFolder: "/", machine: nil).tuning == Tuning.builtIn)
   }
 
   @Test func aFolderThatCannotBeMadeIsAnError() throws {

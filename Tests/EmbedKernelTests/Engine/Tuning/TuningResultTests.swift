@@ -18,6 +18,7 @@ import TuningOff
           tuning.streamingBytes = max(limit, 1 << 16)
           tuning.prefetchRows = rows
           tuning.avx2Dim = limit == 1 << 10 ? 16 : limit
+          tuning.avx2Bytes = max(limit, 1 << 16)
           tuning.backends.small = backend
           tuning.backends.medium = backend
           tuning.backends.large = backend
