@@ -82,9 +82,17 @@ EK_INLINE bits rounded_to_bf16(vec value) {
   return up;
 }
 
-#if defined(EK_HAS_BF16)
-#include "element_avx512bf16.h"
+#if defined(EK_HAS_BF16) && defined(__aarch64__)
+#include "element_neon_bf16.h"
 #else
+EK_INLINE bits16 rounded16(vec value) {
+  return __builtin_convertvector(rounded_to_bf16(value) >> 16, bits16);
+}
+#endif
+
+#if defined(EK_HAS_BF16) && defined(__x86_64__)
+#include "element_avx512bf16.h"
+#elif !defined(EK_HAS_BF16)
 EK_INLINE two_bits16 to_bf16(two v, bool split) {
   const bits a = rounded_to_bf16(v.a), b = rounded_to_bf16(v.b);
   if (split) return (two_bits16)(a >> 16 | (b & 0xFFFF0000));
@@ -107,8 +115,7 @@ EK_INLINE two widen_pairs(bits pairs, ek_element type) {
 }
 
 EK_INLINE bits16 narrow(vec value, ek_element type) {
-  if (type == EK_F16) return to_f16(value);
-  return __builtin_convertvector(rounded_to_bf16(value) >> 16, bits16);
+  return type == EK_F16 ? to_f16(value) : rounded16(value);
 }
 
 EK_INLINE two_bits16 narrow_two(two v, ek_element type, bool split) {

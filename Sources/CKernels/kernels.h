@@ -26,21 +26,12 @@
 
 #pragma clang diagnostic ignored "-Winitializer-overrides"
 
-#define EK_KERNELS                                                                                \
-  .embed = embed, .embed_rows = embed_rows, .decode_row = decode_row, .pool_rows = pool_rows,     \
-  .bag_weight_gradients = bag_weight_gradients, .convert = convert, .sum_rows = sum_rows,         \
-  .sum_groups = sum_groups, .rotate = rotate, .normalize = normalize,                             \
-  .normalize_gradient = normalize_gradient, .add_by_distance = add_by_distance,                   \
-  .sum_by_distance = sum_by_distance, .products = products, .combine = combine, .outer = outer,   \
-  .step =                                                                                         \
-      {                                                                                           \
-          [EK_STEP_SGD] = step_sgd,           [EK_STEP_MOMENTUM] = step_momentum,                 \
-          [EK_STEP_ADAGRAD] = step_adagrad,   [EK_STEP_ROW_WISE_ADAGRAD] = step_row_wise_adagrad, \
-          [EK_STEP_ADAM] = step_adam,         [EK_STEP_LAMB] = step_lamb,                         \
-          [EK_STEP_CATCH_UP] = step_catch_up, [EK_STEP_CATCH_UP_ALL] = step_catch_up_all,         \
-          [EK_STEP_READ] = step_read,                                                             \
-  },                                                                                              \
-  .layer_norm = layer_norm, .layer_norm_backward = layer_norm_backward, .gelu = gelu,             \
-  .gelu_backward = gelu_backward, .softmax = softmax, .softmax_backward = softmax_backward,       \
-  .cross_entropy = cross_entropy, .cross_entropy_gradient = cross_entropy_gradient,               \
-  .fill_rows = fill_rows, .add_row = add_row, .sum_columns = sum_columns
+#define EK_ENTRY(name) .name = name,
+#define EK_STEP_ENTRY(code, name) [code] = name,
+#define EK_KERNELS EK_EACH_KERNEL(EK_ENTRY).step = {EK_EACH_STEP_KERNEL(EK_STEP_ENTRY)},
+
+#define EK_ONE(...) +1
+_Static_assert(sizeof(ek_kernels) ==
+                   (EK_EACH_KERNEL(EK_ONE) EK_EACH_STEP_KERNEL(EK_ONE)) * sizeof(void (*)(void)),
+               "EK_EACH_KERNEL and EK_EACH_STEP_KERNEL name every kernel of the table");
+#undef EK_ONE

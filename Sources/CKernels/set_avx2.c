@@ -14,6 +14,6 @@
 #include "kernels.h"
 #include "distance_avx2.h"
 
-const ek_kernels ek_kernels_avx2 = {EK_KERNELS, .add_by_distance = add_by_distance_avx2};
+const ek_kernels ek_kernels_avx2 = {EK_KERNELS.add_by_distance = add_by_distance_avx2};
 #pragma clang attribute pop
 #endif

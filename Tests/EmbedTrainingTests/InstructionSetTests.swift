@@ -48,6 +48,10 @@ import Testing
     await #expect(processExitsWith: .success) { try InstructionSetTests.check(.neon) }
   }
 
+  @Test(.enabled(if: InstructionSet.neonbf16.isAvailable)) func neonbf16() async {
+    await #expect(processExitsWith: .success) { try InstructionSetTests.check(.neonbf16) }
+  }
+
   @Test(.enabled(if: InstructionSet.avx2.isAvailable)) func avx2() async {
     await #expect(processExitsWith: .success) { try InstructionSetTests.check(.avx2) }
   }

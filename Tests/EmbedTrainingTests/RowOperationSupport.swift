@@ -8,6 +8,7 @@ enum RowSet: CaseIterable, Sendable {
   case chosen
   case plain
   case neon
+  case neonbf16
   case avx2
   case avx512
   case avx512bf16
@@ -20,6 +21,7 @@ enum RowSet: CaseIterable, Sendable {
     case .chosen: unsafe RowKernels.table
     case .plain: unsafe ek_kernels_for(EK_PLAIN)
     case .neon: unsafe ek_kernels_for(EK_NEON)
+    case .neonbf16: unsafe ek_kernels_for(EK_NEON_BF16)
     case .avx2: unsafe ek_kernels_for(EK_AVX2)
     case .avx512: unsafe ek_kernels_for(EK_AVX512)
     case .avx512bf16: unsafe ek_kernels_for(EK_AVX512_BF16)

@@ -130,6 +130,22 @@ typedef struct ek_kernels {
   void (*sum_columns)(const float *x, size_t stride, float *sums, size_t rows, size_t columns);
 } ek_kernels;
 
+/// Every kernel of the table but the steps, `act(name)` each, and the steps, `act(code, name)`
+/// each: the one list that tables and what holds sets against each other are made of.
+#define EK_EACH_KERNEL(act)                                                                        \
+  act(embed) act(embed_rows) act(decode_row) act(pool_rows) act(bag_weight_gradients) act(convert) \
+      act(sum_rows) act(sum_groups) act(rotate) act(normalize) act(normalize_gradient)             \
+          act(add_by_distance) act(sum_by_distance) act(products) act(combine) act(outer)          \
+              act(layer_norm) act(layer_norm_backward) act(gelu) act(gelu_backward) act(softmax)   \
+                  act(softmax_backward) act(cross_entropy) act(cross_entropy_gradient)             \
+                      act(fill_rows) act(add_row) act(sum_columns)
+#define EK_EACH_STEP_KERNEL(act)                                                                \
+  act(EK_STEP_SGD, step_sgd) act(EK_STEP_MOMENTUM, step_momentum)                               \
+      act(EK_STEP_ADAGRAD, step_adagrad) act(EK_STEP_ROW_WISE_ADAGRAD, step_row_wise_adagrad)   \
+          act(EK_STEP_ADAM, step_adam) act(EK_STEP_LAMB, step_lamb)                             \
+              act(EK_STEP_CATCH_UP, step_catch_up) act(EK_STEP_CATCH_UP_ALL, step_catch_up_all) \
+                  act(EK_STEP_READ, step_read)
+
 /// Runs a step of a table.
 static inline void ek_run_step(const ek_kernels *kernels, ek_step step, const ek_step_tile *tile) {
   kernels->step[step](tile);
@@ -139,6 +155,7 @@ static inline void ek_run_step(const ek_kernels *kernels, ek_step step, const ek
 typedef enum ek_instruction_set {
   EK_PLAIN,        ///< Any machine: SSE2 on x86-64.
   EK_NEON,         ///< AArch64.
+  EK_NEON_BF16,    ///< With its conversion to bfloat16.
   EK_AVX2,         ///< With F16C and FMA, which every CPU with AVX2 so far has.
   EK_AVX512,       ///< AVX-512F.
   EK_AVX512_BF16,  ///< With AVX-512's conversion to bfloat16, and its extensions for words and

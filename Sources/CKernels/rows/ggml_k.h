@@ -8,10 +8,17 @@
 
 enum { k_block = 256, q4_k_bytes = 144, q6_k_bytes = 210 };
 
-/// Bits from `shift` on, by way of 32 bits: machines shift no bytes.
+#if defined(__aarch64__)
+/// Bits from `shift` on.
+EK_INLINE bytes16 bits_from(bytes16 bytes, unsigned shift, uint8_t mask) {
+  return bytes >> (uint8_t)shift & mask;
+}
+#else
+/// The same, by way of 32 bits: x86-64 shifts no bytes.
 EK_INLINE ints shifted(bytes16 bytes, unsigned shift, int32_t mask) {
   return (ints)(__builtin_convertvector(bytes, bits) >> shift) & mask;
 }
+#endif
 
 /// fp16 scale of scales, fp16 scale of minima, 12 bytes of eight 6-bit scales and minima, and
 /// 4 bits (256) in four runs of 64: low bits, then high. Column c of part j is
@@ -35,6 +42,9 @@ EK_INLINE two load_q4_k(const char *row, size_t column) {
   const vec numbers = sixteen_levels() * d - m;
   return (two){look_up(__builtin_convertvector(pairs.a, bits) >> shift, numbers),
                look_up(__builtin_convertvector(pairs.b, bits) >> shift, numbers)};
+#elif defined(__aarch64__)
+  const vec a = floats(bits_from(pairs.a, shift, 15)), b = floats(bits_from(pairs.b, shift, 15));
+  return (two){a * d - m, b * d - m};
 #else
   const vec a = __builtin_convertvector(shifted(pairs.a, shift, 15), vec);
   const vec b = __builtin_convertvector(shifted(pairs.b, shift, 15), vec);
@@ -52,10 +62,16 @@ EK_INLINE two load_q6_k(const char *row, size_t column) {
   const int8_t *const scales = (const int8_t *)block + 192 + column % k_block / 16;
   const float d = scale_f16(block + 208);
   const unsigned low_shift = (unsigned)(quarter / 2 * 4), high_shift = (unsigned)quarter * 2;
+  const float first = d * (float)scales[0], second = d * (float)scales[1];
+#if defined(__aarch64__)
+  const bytes16 a = bits_from(low.a, low_shift, 15) | bits_from(high.a, high_shift, 3) << 4;
+  const bytes16 b = bits_from(low.b, low_shift, 15) | bits_from(high.b, high_shift, 3) << 4;
+  return (two){signed_floats(a - 32) * first, signed_floats(b - 32) * second};
+#else
   const ints a = (shifted(low.a, low_shift, 15) | shifted(high.a, high_shift, 3) << 4) - 32;
   const ints b = (shifted(low.b, low_shift, 15) | shifted(high.b, high_shift, 3) << 4) - 32;
-  return (two){__builtin_convertvector(a, vec) * (d * (float)scales[0]),
-               __builtin_convertvector(b, vec) * (d * (float)scales[1])};
+  return (two){__builtin_convertvector(a, vec) * first, __builtin_convertvector(b, vec) * second};
+#endif
 }
 
 #endif

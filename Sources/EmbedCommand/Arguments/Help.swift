@@ -22,7 +22,7 @@ let environmentVariables = [
   ("EMBEDKERNEL_BACKEND", "openblas, simd or native: what 'auto' takes, whatever the shape."),
   (
     "EMBEDKERNEL_INSTRUCTION_SET",
-    "plain, neon, avx2, avx512 or avx512bf16: what the native backend takes."
+    "plain, neon, neonbf16, avx2, avx512 or avx512bf16: what the native backend takes."
   ),
   (
     "EMBEDKERNEL_TUNING",

@@ -8,6 +8,8 @@ public enum InstructionSet: String, CaseIterable, Sendable {
   case plain
   /// AArch64's Advanced SIMD.
   case neon
+  /// The same with FEAT_BF16, which rounds to bfloat16.
+  case neonbf16
   /// x86-64 with AVX2.
   case avx2
   /// x86-64 with AVX-512F.
@@ -44,6 +46,7 @@ public enum InstructionSet: String, CaseIterable, Sendable {
     switch self {
     case .plain: EK_PLAIN
     case .neon: EK_NEON
+    case .neonbf16: EK_NEON_BF16
     case .avx2: EK_AVX2
     case .avx512: EK_AVX512
     case .avx512bf16: EK_AVX512_BF16

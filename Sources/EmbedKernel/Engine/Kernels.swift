@@ -19,7 +19,7 @@ public struct Kernels: Hashable, Sendable {
 
   /// Kernels with some choices fixed; what is nil is chosen by shape and CPU, or by the environment
   /// variables `EMBEDKERNEL_BACKEND` (`openblas`, `simd`, `native`) and
-  /// `EMBEDKERNEL_INSTRUCTION_SET` (`plain`, `neon`, `avx2`, `avx512`, `avx512bf16`).
+  /// `EMBEDKERNEL_INSTRUCTION_SET` (`plain`, `neon`, `neonbf16`, `avx2`, `avx512`, `avx512bf16`).
   public init(
     backend: Backend? = nil, threads: Int? = nil, instructionSet: InstructionSet? = nil
   ) {
