@@ -66,6 +66,13 @@ EK_INLINE float loss_of(float sum, float most, float target) {
   return (float)(log((double)sum) + ((double)most - (double)target));
 }
 
+static float powers(float *row, size_t size, float *most) {
+  *most = largest_of(row, size);
+  return put_powers(row, size, *most);
+}
+
+static void scale_row(float *row, size_t size, float factor) { scale(row, size, factor); }
+
 static float cross_entropy(const float *logits, size_t size, size_t target) {
   const float most = largest_of(logits, size);
   const float powers = EK_SUM(size, i, n, exponential(load(logits + i, n, -INFINITY) - most));

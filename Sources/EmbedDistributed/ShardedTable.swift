@@ -44,6 +44,10 @@ public final class ShardedTable {
     for (name, size) in [("rows", rows), ("dim", dim)] where size < 1 {
       throw .invalid(.invalidSize(argument: name, value: size, expected: "1 or more"))
     }
+    if case .rowBlocks(let size) = sharding, size < 1 {
+      throw .invalid(
+        .invalidSize(argument: "rows of a block", value: size, expected: "1 or more"))
+    }
     let (rank, ranks) = (communicator.rank, communicator.size)
     if sharding == .columns, dim < ranks {
       throw .invalid(

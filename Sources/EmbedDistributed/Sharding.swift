@@ -9,6 +9,10 @@ public enum Sharding: Hashable, Sendable {
   /// their rarity, as tokenizers' do, load all ranks alike.
   case hashedRows(seed: UInt64 = 0)
 
+  /// Each rank has a range of blocks of so many rows, the last of which may be shorter: what `ShardedHead`
+  /// needs, whose sums follow from the blocks.
+  case rowBlocks(of: Int)
+
   /// Each rank has a range of columns of every row.
   case columns
 }
@@ -19,6 +23,8 @@ package struct Partition: Sendable {
   let dim: Int
   let ranks: Int
   let sharding: Sharding
+  /// The rows that are not parted.
+  private let blockSize: Int
   private let permutation: RowPermutation?
 
   package init(rows: Int, dim: Int, ranks: Int, _ sharding: Sharding) {
@@ -26,6 +32,7 @@ package struct Partition: Sendable {
     self.dim = dim
     self.ranks = ranks
     self.sharding = sharding
+    if case .rowBlocks(let size) = sharding { blockSize = max(1, size) } else { blockSize = 1 }
     if case .hashedRows(let seed) = sharding {
       permutation = RowPermutation(count: rows, seed: seed)
     } else {
@@ -42,12 +49,18 @@ package struct Partition: Sendable {
 
   /// How many rows a rank has.
   package func rowCount(of rank: Int) -> Int {
-    isByColumns ? rows : Self.share(rows, ranks, rank).count
+    isByColumns ? rows : places(of: rank).count
   }
 
   /// The first of the rank's places in the order of the division; row `local` of it has the place after.
   private func firstPlace(of rank: Int) -> Int {
-    isByColumns ? 0 : Self.share(rows, ranks, rank).lowerBound
+    isByColumns ? 0 : places(of: rank).lowerBound
+  }
+
+  /// The rank's places in the order of the division: as many for each, in whole blocks.
+  private func places(of rank: Int) -> Range<Int> {
+    let blocks = Self.share((rows - 1) / blockSize + 1, ranks, rank)
+    return min(rows, blocks.lowerBound * blockSize)..<min(rows, blocks.upperBound * blockSize)
   }
 
   /// Which rank has a row, and as which of its own. By columns every rank has it, and rank 0 stands for all.
@@ -55,13 +68,22 @@ package struct Partition: Sendable {
   package func place(of row: Int) -> (rank: Int, row: Int) {
     guard !isByColumns else { return (0, row) }
     let place = permutation.map { $0[row] } ?? row
-    let (least, more) = rows.quotientAndRemainder(dividingBy: ranks)
+    guard blockSize > 1 else { return Self.owner(of: place, rows, ranks) }
+    let (block, rest) = place.quotientAndRemainder(dividingBy: blockSize)
+    let (rank, local) = Self.owner(of: block, (rows - 1) / blockSize + 1, ranks)
+    return (rank, local * blockSize + rest)
+  }
+
+  /// Which rank has a thing of `count`, and as which of its own.
+  @inline(__always)
+  static func owner(of thing: Int, _ count: Int, _ ranks: Int) -> (rank: Int, row: Int) {
+    let (least, more) = count.quotientAndRemainder(dividingBy: ranks)
     let boundary = more * (least + 1)
-    if place < boundary {
-      let (rank, local) = place.quotientAndRemainder(dividingBy: least + 1)
+    if thing < boundary {
+      let (rank, local) = thing.quotientAndRemainder(dividingBy: least + 1)
       return (rank, local)
     }
-    let (rank, local) = (place - boundary).quotientAndRemainder(dividingBy: least)
+    let (rank, local) = (thing - boundary).quotientAndRemainder(dividingBy: least)
     return (rank + more, local)
   }
 
@@ -72,7 +94,7 @@ package struct Partition: Sendable {
   }
 
   /// The rank's part of `count` things: the first ranks have one more where they don't divide evenly.
-  static func share(_ count: Int, _ ranks: Int, _ rank: Int) -> Range<Int> {
+  package static func share(_ count: Int, _ ranks: Int, _ rank: Int) -> Range<Int> {
     let (least, more) = count.quotientAndRemainder(dividingBy: ranks)
     let start = rank * least + min(rank, more)
     return start..<start + least + (rank < more ? 1 : 0)

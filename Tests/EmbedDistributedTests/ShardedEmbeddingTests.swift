@@ -6,7 +6,9 @@ import TestSupport
 import Testing
 
 @Suite struct ShardedEmbeddingTests {
-  static let shardings: [Sharding] = [.contiguousRows, .hashedRows(seed: 7), .columns]
+  static let shardings: [Sharding] = [
+    .contiguousRows, .hashedRows(seed: 7), .columns, .rowBlocks(of: 5),
+  ]
 
   private func check(_ run: Run, ranks: Int) throws {
     let expected = try run.alone()
@@ -64,7 +66,7 @@ import Testing
     var run = Run(
       vocabulary: vocabulary, dim: dim, batch: Int.random(in: 1...20, using: &random),
       context: context)
-    run.sharding = Self.shardings[Int.random(in: 0..<3, using: &random)]
+    run.sharding = Self.shardings[Int.random(in: 0..<4, using: &random)]
     run.positions =
       [
         .none, .sinusoidal(maximum: 50), .learned(maximum: context + 3),

@@ -144,12 +144,12 @@ import Testing
         _ = try trainer.step(data)
         let start = communicator.bytesSent
         _ = try trainer.step(data)
-        let own = ParameterLayout.part(groups, ranks, communicator.rank)
+        let own = Partition.share(groups, ranks, communicator.rank)
         let layout = ParameterLayout(trainer.model.parameters, ranks: ranks)
         let stretch = layout.stretch(of: communicator.rank).count
         let expected =
           (24 + 8 * own.count + 96 + 4 * stretch) * (ranks - 1)
-          + 4 * GroupTree.sums(of: own).count * (layout.count - stretch)
+          + 4 * PairTree.sums(of: own).count * (layout.count - stretch)
         return (communicator.bytesSent - start, expected)
       }
       for result in results {

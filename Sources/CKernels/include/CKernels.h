@@ -120,6 +120,12 @@ typedef struct ek_kernels {
   /// scale * (softmax(logits) - [i == target]).
   float (*cross_entropy_gradient)(float *logits, size_t count, size_t target, float scale);
 
+  /// row = e^(row - most) in place, most being the largest; returns their sum.
+  float (*powers)(float *row, size_t count, float *most);
+
+  /// row *= factor.
+  void (*scale_row)(float *row, size_t count, float factor);
+
   /// out[r, :] = row for each: where a product's bias starts.
   void (*fill_rows)(const float *row, float *out, size_t rows, size_t dim);
 
@@ -137,8 +143,8 @@ typedef struct ek_kernels {
       act(sum_rows) act(sum_groups) act(rotate) act(normalize) act(normalize_gradient)             \
           act(add_by_distance) act(sum_by_distance) act(products) act(combine) act(outer)          \
               act(layer_norm) act(layer_norm_backward) act(gelu) act(gelu_backward) act(softmax)   \
-                  act(softmax_backward) act(cross_entropy) act(cross_entropy_gradient)             \
-                      act(fill_rows) act(add_row) act(sum_columns)
+                  act(softmax_backward) act(cross_entropy) act(cross_entropy_gradient) act(powers) \
+                      act(scale_row) act(fill_rows) act(add_row) act(sum_columns)
 #define EK_EACH_STEP_KERNEL(act)                                                                \
   act(EK_STEP_SGD, step_sgd) act(EK_STEP_MOMENTUM, step_momentum)                               \
       act(EK_STEP_ADAGRAD, step_adagrad) act(EK_STEP_ROW_WISE_ADAGRAD, step_row_wise_adagrad)   \

@@ -22,56 +22,42 @@ internal import EmbedKernel
   /// Of each group.
   var losses: AlignedBuffer<Double>
 
-  /// The sums so far, and the vector that each stands in; some memory is of no use to any but the first steps.
-  private var sums: [GroupSum] = []
+  /// The sums so far, and the vector that each stands in.
+  private var made: [PairSum] = []
   private let vectors: [UnsafeMutablePointer<Float>]
-  /// How many sums ranks have: rank r's are `firsts[r]..<firsts[r + 1]` of all.
-  private let firsts: [Int]
-  private let additions: [GroupTree.Addition]
-  /// `[2, sums of all ranks, chunk]`.
-  private let arrived: UnsafeMutablePointer<Float>
-  private let chunk: Int
+  private let sums: OrderedSums
   private let pieces: Exchange
   /// The sum of all groups for this rank's stretch.
-  private let total: UnsafeMutablePointer<Float>
+  private var total: UnsafeMutablePointer<Float>
   private let threads: Int
   private let partialSquares: UnsafeMutablePointer<ExactSumOfSquares>
   private let owner: FloatAllocator
-  let memoryBytes: Int
-
-  /// The floats of a message.
-  private static let longestChunk = 1 << 18
 
   init(
     _ parameters: [Parameter], groups groupCount: Int, threads: Int, over ranks: Communicator
   ) throws(EmbedError) {
     let layout = ParameterLayout(parameters, ranks: ranks.size)
-    let shares = (0..<ranks.size).map { ParameterLayout.part(groupCount, ranks.size, $0) }
-    let sums = shares.map { GroupTree.sums(of: $0) }
-    firsts = sums.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count) }
-    additions = GroupTree.additions(sums.flatMap { $0 })
-    groups = shares[ranks.rank]
+    groups = Partition.share(groupCount, ranks.size, ranks.rank)
     var memory = FloatAllocator()
     var vectors: [UnsafeMutablePointer<Float>] = unsafe []
     // A rank without groups still takes the others' parameters into one.
-    for _ in 0..<max(1, GroupTree.mostSums(of: groups)) {
+    for _ in 0..<max(1, PairTree.mostSums(of: groups)) {
       unsafe vectors.append(try memory.floats("sums of gradients", layout.count))
     }
-    let stretch = layout.stretch(of: ranks.rank).count
-    chunk = max(1, min(layout.longestStretch, Self.longestChunk))
-    if ranks.size > 1 {
-      unsafe arrived = try memory.floats("sums of ranks", 2, firsts[ranks.size], chunk)
-      unsafe total = try memory.floats("sum of gradients", max(1, stretch))
-    } else {
-      unsafe (arrived, total) = (vectors[0], vectors[0])
+    do throws(DistributedError) {
+      sums = try OrderedSums(
+        leaves: groupCount, threads: threads, over: ranks, "exchange of gradients")
+      try sums.reserve(bounds: layout.bounds)
+    } catch {
+      throw .outOfMemory(bytes: 8 * layout.count)
     }
+    unsafe total = vectors[0]
     unsafe self.vectors = vectors
     losses = try AlignedBuffer(count: groupCount)
     pieces = Exchange(ranks: ranks.size)
     unsafe partialSquares = .allocate(capacity: threads)
     unsafe partialSquares.initialize(repeating: ExactSumOfSquares(), count: threads)
     owner = memory
-    memoryBytes = memory.bytes
     self.threads = threads
     self.ranks = ranks
     self.layout = layout
@@ -81,54 +67,35 @@ internal import EmbedKernel
 
   deinit { unsafe partialSquares.deallocate() }
 
+  /// The bytes of sums, and of room for exchanges.
+  var memoryBytes: Int { owner.bytes + sums.memoryBytes }
+
   // MARK: Groups of this rank
 
   /// Begins a batch.
-  func removeAll() { sums.removeAll(keepingCapacity: true) }
+  func removeAll() { made.removeAll(keepingCapacity: true) }
 
   /// Adds the gradient that the parameters hold, as that of the next group.
   func add(_ group: Int, _ parameters: [Parameter]) {
-    var sum = GroupSum(group: group)
     // Half of all groups are added to the one before without being copied.
-    if let last = sums.last {
-      sum = last
-      if sum.join(GroupSum(group: group)) {
-        sums[sums.count - 1] = sum
-        forEach(parameters) { offset, gradient in
-          unsafe add(
-            UnsafePointer(gradient.base), to: vectors[sums.count - 1] + offset,
-            gradient.rows * gradient.columns)
-        }
-        joinLast()
-        return
+    let isPair = made.count > 0 && made[made.count - 1].join(PairSum(leaf: group))
+    if !isPair { made.append(PairSum(leaf: group)) }
+    let vector = unsafe vectors[made.count - 1]
+    for index in parameters.indices {
+      let gradient = parameters[index].gradientMatrix
+      let (place, count) = unsafe (
+        vector + layout.starts[index], gradient.rows * gradient.columns
+      )
+      if isPair {
+        unsafe sums.add(UnsafePointer(gradient.base), to: place, count)
+      } else {
+        unsafe place.update(from: gradient.base, count: count)
       }
     }
-    sums.append(GroupSum(group: group))
-    forEach(parameters) { offset, gradient in
-      unsafe (vectors[sums.count - 1] + offset)
-        .update(from: gradient.base, count: gradient.rows * gradient.columns)
+    while PairTree.joinLast(&made) {
+      unsafe sums.add(
+        UnsafePointer(vectors[made.count]), to: vectors[made.count - 1], layout.count)
     }
-  }
-
-  private func forEach(_ parameters: [Parameter], _ body: (Int, StridedMatrix) -> Void) {
-    for index in parameters.indices {
-      body(layout.starts[index], parameters[index].gradientMatrix)
-    }
-  }
-
-  private func joinLast() {
-    while GroupTree.joinLast(&sums) {
-      let place = sums.count - 1
-      unsafe add(UnsafePointer(vectors[place + 1]), to: vectors[place], layout.count)
-    }
-  }
-
-  private func add(
-    _ floats: UnsafePointer<Float>, to sum: UnsafeMutablePointer<Float>, _ count: Int
-  ) {
-    Parallel.rows(
-      (count + FloatSums.unit - 1) / FloatSums.unit, threads,
-      unsafe FloatSums(sum: sum, floats: floats, count: count))
   }
 
   /// The mean loss of the batch, of what its groups are of it.
@@ -166,7 +133,7 @@ internal import EmbedKernel
     }
     let base = unsafe losses.unsafeBuffer.baseAddress.unsafelyUnwrapped
     for peer in 0..<ranks.size {
-      let theirs = ParameterLayout.part(groupCount, ranks.size, peer)
+      let theirs = Partition.share(groupCount, ranks.size, peer)
       unsafe pieces.send(base + groups.lowerBound, bytes: 8 * groups.count, to: peer)
       unsafe pieces.receive(base + theirs.lowerBound, bytes: 8 * theirs.count, from: peer)
     }
@@ -175,65 +142,7 @@ internal import EmbedKernel
 
   /// Adds up all groups of all ranks, each rank its stretch.
   func finish() throws(DistributedError) {
-    guard ranks.size > 1 else {
-      for addition in additions {
-        unsafe add(UnsafePointer(vectors[addition.from]), to: vectors[addition.to], layout.count)
-      }
-      return
-    }
-    let rounds = (1...ranks.size).reduce(0) { max($0, firsts[$1] - firsts[$1 - 1]) }
-    let chunks = (layout.longestStretch + chunk - 1) / chunk
-    let count = rounds * chunks
-    guard count > 0 else { return }
-    try beginRound(0, rounds)
-    for number in 0..<count {
-      try ranks.end(pieces, "exchange of gradients")
-      if number + 1 < count { try beginRound(number + 1, rounds) }
-      // While the next message is on its way.
-      if number % rounds == rounds - 1 { sumChunk(number / rounds) }
-    }
-  }
-
-  /// The floats of a rank's stretch that a chunk has.
-  private func range(_ number: Int, of rank: Int) -> Range<Int> {
-    let stretch = layout.stretch(of: rank)
-    let start = stretch.lowerBound + min(stretch.count, number * chunk)
-    return start..<min(stretch.upperBound, start + chunk)
-  }
-
-  /// Begins the exchange of one of each rank's sums, of one chunk of all stretches.
-  private func beginRound(_ number: Int, _ rounds: Int) throws(DistributedError) {
-    let (chunkNumber, round) = number.quotientAndRemainder(dividingBy: rounds)
-    let sumCount = firsts[ranks.size]
-    let half = unsafe arrived + (chunkNumber & 1) * sumCount * chunk
-    let own = range(chunkNumber, of: ranks.rank)
-    for peer in 0..<ranks.size {
-      let theirs = range(chunkNumber, of: peer)
-      let sends = round < sums.count
-      unsafe pieces.send(
-        sends ? UnsafeRawPointer(vectors[round] + theirs.lowerBound) : nil,
-        bytes: sends ? 4 * theirs.count : 0, to: peer)
-      let receives = round < firsts[peer + 1] - firsts[peer]
-      unsafe pieces.receive(
-        receives ? UnsafeMutableRawPointer(half + (firsts[peer] + round) * chunk) : nil,
-        bytes: receives ? 4 * own.count : 0, from: peer)
-    }
-    try ranks.begin(pieces, "exchange of gradients")
-    for step in 0..<ranks.size {
-      try ranks.send(pieces, to: (ranks.rank + step) % ranks.size, "exchange of gradients")
-    }
-  }
-
-  private func sumChunk(_ number: Int) {
-    let own = range(number, of: ranks.rank)
-    guard !own.isEmpty else { return }
-    let half = unsafe arrived + (number & 1) * firsts[ranks.size] * chunk
-    for addition in additions {
-      unsafe add(
-        UnsafePointer(half + addition.from * chunk), to: half + addition.to * chunk, own.count)
-    }
-    let offset = own.lowerBound - layout.bounds[ranks.rank]
-    unsafe (total + offset).update(from: half, count: own.count)
+    unsafe total = try sums.run(vectors, bounds: layout.bounds)
   }
 
   /// The gradient of a part of this rank's stretch.
@@ -276,21 +185,6 @@ internal import EmbedKernel
         unsafe (matrix.base + part.rows.lowerBound * matrix.columns).update(
           from: vector + part.place, count: part.rows.count * matrix.columns)
       }
-    }
-  }
-}
-
-/// sum += floats.
-@safe private struct FloatSums: PassWork {
-  let sum: UnsafeMutablePointer<Float>
-  let floats: UnsafePointer<Float>
-  let count: Int
-
-  static let unit = 1 << 12
-
-  func run(_ range: Range<Int>) {
-    for i in range.lowerBound * Self.unit..<min(count, range.upperBound * Self.unit) {
-      unsafe sum[i] += floats[i]
     }
   }
 }

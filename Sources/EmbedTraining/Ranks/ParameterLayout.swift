@@ -28,7 +28,7 @@ package struct ParameterLayout {
     let dims = parameters.map(\.table.dim)
     let count = starts[starts.count - 1]
     bounds = (0...ranks).map { rank in
-      let place = Self.share(count, ranks, rank)
+      let place = rank == ranks ? count : Partition.share(count, ranks, rank).lowerBound
       guard place > 0, place < count else { return place }
       let parameter = starts.lastIndex { $0 <= place } ?? 0
       let (start, dim) = (starts[parameter], dims[parameter])
@@ -61,17 +61,6 @@ package struct ParameterLayout {
       return Part(
         parameter: parameter, rows: first..<first + own.count / dim, place: own.lowerBound)
     }
-  }
-
-  /// Where part `index` of `count` things begins, cut into `parts` as equal as can be, the first ones being longer.
-  static func share(_ count: Int, _ parts: Int, _ index: Int) -> Int {
-    let (least, more) = count.quotientAndRemainder(dividingBy: parts)
-    return index * least + min(index, more)
-  }
-
-  /// Part `index` of `count` things.
-  package static func part(_ count: Int, _ parts: Int, _ index: Int) -> Range<Int> {
-    share(count, parts, index)..<share(count, parts, index + 1)
   }
 }
 

@@ -83,7 +83,7 @@ extension GPT {
 
   /// The sequences whose passes a rank makes.
   private func sequences(of rank: Int) -> Range<Int> {
-    let passes = ParameterLayout.part((sequences - 1) / batch + 1, ranks.size, rank)
+    let passes = Partition.share((sequences - 1) / batch + 1, ranks.size, rank)
     return min(sequences, passes.lowerBound * batch)..<min(sequences, passes.upperBound * batch)
   }
 

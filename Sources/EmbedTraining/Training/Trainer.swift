@@ -225,7 +225,7 @@ public final class Trainer {
       grouped.removeAll()
       for group in grouped.groups {
         grouped.losses[group] = try accumulate(
-          ParameterLayout.part(options.batch, grouped.groupCount, group))
+          Partition.share(options.batch, grouped.groupCount, group))
         grouped.add(group, model.parameters)
       }
     } catch {

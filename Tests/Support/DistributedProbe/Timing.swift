@@ -29,12 +29,67 @@ struct Timing {
     }
     let bandwidth = Double(bytes * (communicator.size - 1)) / (long - 2 * latency)
     say("library    \(communicator.libraryName ?? "threads"), \(communicator.size) ranks")
+    let (short, far) = (try pingPong(1), try pingPong(bytes))
+    say(
+      "ping-pong  \(number(short * 1e6)) us for a byte, \(number(Double(bytes) / far / 1e9)) GB/s for "
+        + "\(bytes >> 20) MiB, one way")
+    try overlap()
     say("exchange   \(number(latency * 1e6)) us, \(number(bandwidth / 1e9)) GB/s sent by each rank")
     for (vocabulary, dim, batch, context) in [(50_257, 768, 8, 256), (1_000_000, 64, 64, 64)] {
       for order in GradientOrder.allCases {
         try time(vocabulary, dim, batch, context, order)
       }
     }
+  }
+
+  /// The time of a message from rank 0 to rank 1: half of there and back.
+  private func pingPong(_ bytes: Int) throws -> Double {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    defer { unsafe memory.deallocate() }
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 1, count: bytes)
+    let pieces = Exchange(ranks: communicator.size)
+    return try median(bytes > 1 << 16 ? 25 : 500) {
+      for sender in [0, 1] {
+        for peer in 0..<communicator.size {
+          let sends = communicator.rank == sender && peer == 1 - sender
+          let receives = communicator.rank == 1 - sender && peer == sender
+          unsafe pieces.send(memory, bytes: sends ? bytes : 0, to: peer)
+          unsafe pieces.receive(memory, bytes: receives ? bytes : 0, from: peer)
+        }
+        try communicator.run(pieces, "ping-pong")
+      }
+    } / 2
+  }
+
+  /// How much of the time of sums is hidden behind their exchange, or the other way round.
+  private func overlap() throws {
+    let (ranks, count) = (communicator.size, 1 << 24)
+    let bounds = (0...ranks).map { $0 * count / ranks }
+    let own = bounds[communicator.rank + 1] - bounds[communicator.rank]
+    let sums = try OrderedSums(leaves: ranks, threads: 1, over: communicator, "overlap")
+    let vector = try AlignedBuffer<Float>(count: count)
+    let base = unsafe vector.unsafeBuffer.baseAddress.unsafelyUnwrapped
+    let other = try AlignedBuffer<Float>(count: 2 * own)
+    let room = unsafe other.unsafeBuffer.baseAddress.unsafelyUnwrapped
+    let pieces = Exchange(ranks: ranks)
+    for peer in 0..<ranks {
+      unsafe pieces.send(
+        base + bounds[peer], bytes: 4 * (bounds[peer + 1] - bounds[peer]), to: peer)
+    }
+    let arrived = try AlignedBuffer<Float>(count: ranks * own)
+    for peer in 0..<ranks {
+      unsafe pieces.receive(
+        arrived.unsafeBuffer.baseAddress.map { unsafe $0 + peer * own }, bytes: 4 * own, from: peer)
+    }
+    let sent = try median(9) { try communicator.run(pieces, "overlap") }
+    let added = median(9) {
+      for _ in 1..<ranks { unsafe sums.add(UnsafePointer(room), to: room + own, own) }
+    }
+    let both = try median(9) { _ = try unsafe sums.run([base], bounds: bounds) }
+    let hidden = max(0, sent + added - both) / min(sent, added)
+    say(
+      "overlap    \(count >> 20) Mi floats: exchange \(number(sent * 1e3)) ms, sums \(number(added * 1e3)) ms, "
+        + "both \(number(both * 1e3)) ms: \(number(100 * min(1, hidden)))% of the shorter hidden")
   }
 
   private func time(

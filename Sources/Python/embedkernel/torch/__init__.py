@@ -6,6 +6,7 @@ Modules that take the place of PyTorch's own, on operators compiled once for eve
 - `EmbeddingBag`: `torch.nn.EmbeddingBag`, with every argument of it.
 - `InputEmbedding`: token, position and segment rows, normalised and dropped from, in one pass.
 - `RotaryEmbedding`: rotary positions from a model's `config.json`.
+- `ShardedEmbedding`: a token table whose rows are divided over the ranks of `torch.distributed`.
 - `TiedHead`: logits against the token table.
 - `optim`: optimisers whose steps cost what the touched rows cost.
 
@@ -36,6 +37,7 @@ __all__ = [
     "EmbeddingBag",
     "InputEmbedding",
     "RotaryEmbedding",
+    "ShardedEmbedding",
     "TiedHead",
     "embed",
     "embedding_bag",
@@ -47,8 +49,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "optim":
-        import importlib
+    import importlib
 
+    if name == "optim":
         return importlib.import_module(".optim", __name__)
+    if name == "ShardedEmbedding":
+        # Not before it is asked for: some builds of PyTorch have no torch.distributed.
+        return importlib.import_module(".sharded", __name__).ShardedEmbedding
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,16 +1,17 @@
 // The tree by which groups' gradients are summed, and the parts of parameters that ranks step: the same sums
 // and every row once, whatever the number of ranks.
 
+import EmbedDistributed
 import EmbedKernel
 import EmbedTraining
 import TestSupport
 import Testing
 
-@Suite struct GroupTreeTests {
+@Suite struct PairTreeTests {
   /// What a sequence of sums comes to, as a text of its additions.
-  private static func text(_ sums: [GroupSum], _ leaves: [String]) -> String {
+  private static func text(_ sums: [PairSum], _ leaves: [String]) -> String {
     var values = leaves
-    for addition in GroupTree.additions(sums) {
+    for addition in PairTree.additions(sums) {
       values[addition.to] = "(\(values[addition.to])+\(values[addition.from]))"
     }
     return values[0]
@@ -31,7 +32,7 @@ import Testing
       let expected = Self.tree(0, level, groups)
       for ranks in 1...9 {
         let sums = (0..<ranks).flatMap { rank in
-          GroupTree.sums(of: ParameterLayout.part(groups, ranks, rank))
+          PairTree.sums(of: Partition.share(groups, ranks, rank))
         }
         // A rank's own sums are trees too.
         let leaves = sums.map { sum in
