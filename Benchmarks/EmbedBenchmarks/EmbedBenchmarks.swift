@@ -38,6 +38,10 @@ enum EmbedBenchmarks {
     forEach(RotaryWorkload.all) { rotary.register($0, threads: $1) }
     forEach(BiasBenchmarks.shapes) { biases.register($0, threads: $1) }
     forEach(TrainingWorkload.all) { training.register($0, threads: $1) }
+    forEach([1, 64, 1_000]) { training.registerNext(at: $0, threads: $1) }
+    forEach([512, 2_048]) {
+      training.registerLoss(vocabulary: 50_257, rows: 2_048, dim: 256, chunk: $0, threads: $1)
+    }
     registerOverheads(store, threads: 2)
     OpenBLAS.addContext()
     Benchmark.addContext("threads_available", "\(available)")

@@ -4,6 +4,9 @@
 // that the losses of another program's steps from the same parameters can be held to ours: the counter
 // `loss` is the mean of the last step's batch before the step.
 //
+// `training/next/.../at:1000` reads one token after 1,000 others that a cache holds;
+// `training/loss/.../C512` is a loss against a table and its gradients, by chunks of 512 rows.
+//
 // With `EMBEDBENCH_SAVE_MODEL=FILE` the parameters before the first step are written to a safetensors
 // file, by GPT-2's names. `scripts/reference/time_pytorch_gpt.py` starts from them.
 
@@ -33,6 +36,8 @@ struct TrainingWorkload: Hashable {
       vocabulary: 256, batch: 8, context: 256, dim: 384, layers: 6, heads: 6, head: .tied),
     TrainingWorkload(
       vocabulary: 256, batch: 8, context: 256, dim: 256, layers: 4, heads: 4, head: .untied),
+    TrainingWorkload(
+      vocabulary: 256, batch: 4, context: 1_024, dim: 384, layers: 6, heads: 6, head: .tied),
     TrainingWorkload(
       vocabulary: 50_257, batch: 8, context: 256, dim: 256, layers: 4, heads: 4, head: .untied),
   ]
@@ -93,6 +98,53 @@ final class TrainingBenchmarks {
       state.setCounter(
         "tokens_per_second", Double(workload.batch * workload.context), as: .ratePerIteration)
       state.setCounter("memory_bytes", Double(fixture.trainer.memoryBytes))
+    }
+  }
+
+  /// A token after others.
+  func registerNext(at tokens: Int, threads: Int) {
+    let sizes = GPTConfiguration(
+      vocabulary: 256, context: 1_024, dim: 384, heads: 6, layers: 6, positions: .rope)
+    Benchmark.register(
+      "training/next/auto/f32/V256_D384_L6_H6/at:\(tokens)/threads:\(threads)", unit: .microsecond
+    ) { state in
+      let model = try GPT(sizes, seed: 1)
+      let cache = try KeyValueCache(for: model, threads: threads)
+      var logits = [Float](repeating: 0, count: 256)
+      let ids = (0..<tokens).map { Int32($0 % 256) }, next: [Int32] = [7]
+      var span = logits.mutableSpan
+      try model.nextLogits(ids.span, after: cache, into: &span)
+      try state.measure {
+        var span = logits.mutableSpan
+        try model.nextLogits(next.span, after: cache, into: &span)
+        cache.removeLast()
+      }
+      state.setCounter("memory_bytes", Double(cache.memoryBytes))
+    }
+  }
+
+  /// The loss of a table of outputs, and its gradients.
+  func registerLoss(vocabulary: Int, rows: Int, dim: Int, chunk: Int, threads: Int) {
+    Benchmark.register(
+      "training/loss/auto/f32/V\(vocabulary)_N\(rows)_D\(dim)_C\(chunk)/threads:\(threads)",
+      unit: .millisecond
+    ) { state in
+      let loss = try ChunkedCrossEntropy(
+        vocabulary: vocabulary, dim: dim, rows: rows, chunk: chunk, threads: threads)
+      let table = try EmbeddingTable<Float>(
+        rows: vocabulary, dim: dim, .normal(sigma: 0.02), seed: 1)
+      let hidden = try EmbeddingTable<Float>(rows: rows, dim: dim, .normal(sigma: 1), seed: 2)
+      let targets = (0..<rows).map { Int32(31 * $0 % vocabulary) }
+      var ofHidden = [Float](repeating: 0, count: rows * dim)
+      var ofTable = [Float](repeating: 0, count: vocabulary * dim)
+      try state.measure {
+        var first = ofHidden.mutableSpan
+        var second = ofTable.mutableSpan
+        _ = try loss.gradients(
+          hidden.span, targets: targets.span, table: table.span, hiddenGradient: &first,
+          tableGradient: &second, .overwrite)
+      }
+      state.setCounter("memory_bytes", Double(loss.memoryBytes))
     }
   }
 

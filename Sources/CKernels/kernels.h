@@ -7,6 +7,7 @@
 // A set's table is `EK_KERNELS`, after which it may name kernels of its own instead.
 #include "CKernels.h"
 
+#include "attention.h"
 #include "bag.h"
 #include "distance.h"
 #include "embed.h"
@@ -18,7 +19,6 @@
 #include "rotate.h"
 #include "row_sum.h"
 #include "rows.h"
-#include "softmax.h"
 #include "step_adagrad.h"
 #include "step_adam.h"
 #include "step_lamb.h"

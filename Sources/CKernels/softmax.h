@@ -1,4 +1,4 @@
-// Softmax and cross-entropy of a row. The largest element is taken off first, so that no power
+// Powers of a row and its cross-entropy. The largest element is taken off first, so that no power
 // overflows.
 //
 // Passes over the row: the largest; powers and their sum; the division by it.
@@ -39,26 +39,6 @@ EK_INLINE size_t round_up(float *row, size_t visible, size_t size, float hidden)
 
 EK_INLINE void hide(float *row, size_t visible, size_t size) {
   memset(row + visible, 0, (size - visible) * sizeof *row);
-}
-
-/// A vector of `row`, 0 from `visible` on.
-EK_INLINE vec seen(const float *row, size_t at, size_t count, size_t visible) {
-  return keep(load(row + at, count, 0), visible - at, 0);
-}
-
-static void softmax(float *row, size_t visible, size_t size) {
-  const size_t end = round_up(row, visible, size, -INFINITY);
-  const float most = largest_of(row, end);
-  scale(row, end, 1 / put_powers(row, end, most));
-  hide(row, end, size);
-}
-
-static void softmax_backward(const float *p, float *gradient, size_t visible, size_t size) {
-  const size_t end = round_up(gradient, visible, size, 0);
-  const float mean = EK_SUM(end, i, n, seen(p, i, n, visible) * load(gradient + i, n, 0));
-  EK_EACH(end, i, n,
-          store(gradient + i, seen(p, i, n, visible) * (load(gradient + i, n, 0) - mean), n));
-  hide(gradient, end, size);
 }
 
 /// log(sum) + most - target, in double for logits far from 0.

@@ -153,44 +153,117 @@ import Testing
     return { i in p[i] > 0 ? 6 + 3 * (most - row[i]) + ofSum : 0 }
   }
 
-  @Test(arguments: RowSet.available, lengths) func softmax(set: RowSet, count: Int) {
-    for visible in Set([1, count / 2, count - 1, count]) where visible > 0 {
+  /// A row of a tile, of which `visible` columns are seen.
+  private func tile(
+    _ logits: GuardedFloats, from start: Int = 0, _ count: Int, visible: Int,
+    most: GuardedFloats, sums: GuardedFloats
+  ) -> ek_attention_tile {
+    unsafe ek_attention_tile(
+      logits: logits.pointer + start, gradient: nil, stride: count, rows: 1, columns: count,
+      visible: visible, most: most.pointer, sums: sums.pointer, means: nil, output: nil,
+      output_stride: 0, dim: 0, is_first: start == 0)
+  }
+
+  /// Powers tile by tile, whose sums shrink where a later tile has a larger logit; then probabilities
+  /// and their gradient from what is kept.
+  @Test(arguments: RowSet.available, lengths) func softmaxOfTiles(set: RowSet, count: Int) {
+    for (visible, parts) in [(1, 1), (count / 2, 2), (count - 1, 3), (count, 7)] where visible > 0 {
       var logits = rowSamples(count, seed: 11, in: -40...60)
       for i in stride(from: 1, to: visible, by: 5) { logits[i] = -.infinity }
       for i in visible..<count { logits[i] = .nan }
-      let row = GuardedFloats(logits)
-      unsafe set.operations.softmax(row.pointer, visible, count)
-      #expect(row.guardsHold)
-      let seen = Array(logits[..<visible]).doubles
-      let expected = Reference.softmax(seen)
-      let roundings = softmaxRoundings(seen, expected)
-      let failure = firstBeyond(row.values, expected) {
-        expected[$0] * rounding * roundings($0) + Double(Float.leastNormalMagnitude) * 2
+      let row = GuardedFloats(logits), again = GuardedFloats(logits)
+      let most = GuardedFloats(zeros: 1), sums = GuardedFloats(zeros: 1)
+      let output = GuardedFloats([1])
+      for part in 0..<parts {
+        let start = part * count / parts, size = (part + 1) * count / parts - start
+        guard size > 0 else { continue }
+        var next = unsafe tile(
+          row, from: start, size, visible: visible - start, most: most, sums: sums)
+        unsafe next.output = output.pointer
+        unsafe next.dim = 1
+        unsafe next.output_stride = 1
+        unsafe set.operations.attention_powers(&next)
       }
-      #expect(failure == nil)
-      let written = row.values
-      #expect((0..<visible).allSatisfy { logits[$0] > -.infinity || written[$0] == 0 })
-      #expect(written[visible...].allSatisfy { $0 == 0 })
+      #expect(row.guardsHold && most.guardsHold && sums.guardsHold && output.guardsHold)
+      #expect((0..<visible).allSatisfy { logits[$0] > -.infinity || row.values[$0] == 0 })
+      #expect(row.values[visible...].allSatisfy { $0 == 0 })
+      let seen = Array(logits[..<visible]).doubles
+      #expect(Double(most.values[0]) == seen.max())
+      // The output began as 1 and shrank as the powers of the first tile did.
+      let first = seen.prefix(max(1, count / parts)).max() ?? 0, change = (seen.max() ?? 0) - first
+      if first > -.infinity {
+        let expected = exp(-change)
+        #expect(
+          abs(Double(output.values[0]) - expected)
+            <= expected * rounding * Double(parts) * (8 + 3 * change) + 1e-37)
+      }
+
+      var whole = unsafe tile(again, count, visible: visible, most: most, sums: sums)
+      unsafe set.operations.attention_finish(&whole)
+      let upper = rowSamples(visible, seed: 13)
+      let gradient = GuardedFloats(upper + [Float](repeating: .nan, count: count - visible))
+      let expected = Reference.softmax(seen)
+      let mean = Float((0..<visible).reduce(0) { $0 + expected[$1] * Double(upper[$1]) })
+      let means = GuardedFloats([mean])
+      unsafe whole.gradient = gradient.pointer
+      unsafe whole.means = means.pointer
+      unsafe set.operations.attention_gradient(&whole)
+      #expect(again.guardsHold && gradient.guardsHold)
+      let spread = (seen.max() ?? 0) - (seen.filter { $0 > -.infinity }.min() ?? 0)
+      let roundings = softmaxRoundings(seen, expected)
+      let shrinking = Double(parts) * (8 + 3 * (first > -.infinity ? change : spread))
+      let failure = firstBeyond(again.values, expected) {
+        expected[$0] * rounding * (roundings($0) + shrinking)
+          + Double(Float.leastNormalMagnitude) * 2
+      }
+      #expect(failure == nil, "\(visible) in \(parts)")
+      #expect(again.values[visible...].allSatisfy { $0 == 0 })
+      let written = again.values
+      let slopes = (0..<visible).map {
+        written[$0] == 1 ? 0 : Double(written[$0]) * (Double(upper[$0]) - Double(mean))
+      }
+      let off = firstBeyond(gradient.values, slopes) { 2 * rounding * abs(slopes[$0]) + 1e-37 }
+      #expect(off == nil)
+      #expect(gradient.values[visible...].allSatisfy { $0 == 0 })
     }
   }
 
-  @Test(arguments: RowSet.available, lengths) func softmaxBackward(set: RowSet, count: Int) {
-    for visible in Set([1, count / 2, count - 1, count]) where visible > 0 {
-      let seen = Reference.softmax(rowSamples(visible, seed: 12).doubles).map(Float.init)
-      let hidden = [Float](repeating: .nan, count: count - visible)
-      let upper = rowSamples(visible, seed: 13)
-      let p = GuardedFloats(seen + hidden), gradient = GuardedFloats(upper + hidden)
-      unsafe set.operations.softmax_backward(p.pointer, gradient.pointer, visible, count)
-      #expect(gradient.guardsHold)
-      let expected = Reference.softmaxBackward(seen.doubles, upper.doubles)
-      let products = (0..<visible).map { Double(seen[$0]) * Double(upper[$0]) }
-      let ofMean = (sumRoundings(visible) + 2) * products.meanMagnitude * Double(visible)
-      let failure = firstBeyond(gradient.values, expected) {
-        3 * rounding * abs(expected[$0]) + Double(seen[$0]) * rounding * ofMean
-      }
-      #expect(failure == nil)
-      #expect(gradient.values[visible...].allSatisfy { $0 == 0 })
+  /// Rows of which a first tile holds nothing but minus infinity begin with the next.
+  @Test(arguments: RowSet.available) func hiddenTilesLeaveNothing(set: RowSet) {
+    let row = GuardedFloats([-.infinity, -.infinity, 0, 0])
+    let most = GuardedFloats(zeros: 1), sums = GuardedFloats(zeros: 1)
+    for start in [0, 2] {
+      var next = unsafe tile(row, from: start, 2, visible: .max, most: most, sums: sums)
+      unsafe set.operations.attention_powers(&next)
     }
+    #expect(row.values == [0, 0, 1, 1])
+    #expect(most.values == [0] && sums.values == [2])
+  }
+
+  @Test(arguments: RowSet.available, lengths) func productsOfARow(set: RowSet, dim: Int) {
+    let rows = 11, operations = set.operations
+    let x = rowSamples(rows, seed: 30), y = rowSamples(rows * dim, seed: 31)
+    let weights = GuardedFloats(x), table = GuardedFloats(y), sums = GuardedFloats(Array(y[..<dim]))
+    unsafe operations.add_product(weights.pointer, table.pointer, dim, sums.pointer, rows, dim)
+    #expect(sums.guardsHold)
+    let terms = (0..<dim).map { i in
+      [Double(y[i])] + (0..<rows).map { Double(x[$0]) * Double(y[$0 * dim + i]) }
+    }
+    let failure = firstBeyond(sums.values, terms.map { $0.reduce(0, +) }) {
+      Double(2 * rows) * rounding * terms[$0].reduce(0) { $0 + abs($1) }
+    }
+    #expect(failure == nil)
+
+    let dots = GuardedFloats(zeros: rows)
+    unsafe operations.dot_rows(table.pointer, 0, table.pointer, dim, dots.pointer, rows, dim)
+    #expect(dots.guardsHold)
+    let products = (0..<rows).map { r in
+      (0..<dim).map { Double(y[$0]) * Double(y[r * dim + $0]) }
+    }
+    let off = firstBeyond(dots.values, products.map { $0.reduce(0, +) }) {
+      (sumRoundings(dim) + 2) * rounding * products[$0].reduce(0) { $0 + abs($1) }
+    }
+    #expect(off == nil)
   }
 
   @Test(arguments: RowSet.available, lengths) func crossEntropy(set: RowSet, count: Int) {
@@ -221,8 +294,10 @@ import Testing
   @Test(arguments: RowSet.available) func spoiltRowsShow(set: RowSet) {
     let row = GuardedFloats([1, .nan, 2])
     #expect(unsafe set.operations.cross_entropy(row.pointer, 3, 0).isNaN)
-    unsafe set.operations.softmax(row.pointer, 3, 3)
-    #expect(row.values.allSatisfy { $0.isNaN })
+    let most = GuardedFloats(zeros: 1), sums = GuardedFloats(zeros: 1)
+    var whole = unsafe tile(row, 3, visible: 3, most: most, sums: sums)
+    unsafe set.operations.attention_powers(&whole)
+    #expect(sums.values[0].isNaN)
   }
 
   // MARK: Rows

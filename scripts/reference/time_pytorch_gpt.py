@@ -3,10 +3,11 @@
 
     python3 scripts/reference/time_pytorch_gpt.py --shape blocks --threads 2 --rounds 5
 
-A step is forward, backward, clipping and AdamW, on a batch of 8 sequences of 256 tokens. Both start from
+A step is forward, backward, clipping and AdamW, on a batch of 8 sequences of 256 tokens, or 4 of 1,024. Both start from
 the parameters that ours wrote and train on the same batch, and the first losses must agree to 1e-4, or
-the status is 1. Shapes: `blocks` (6 layers, dim 384, bytes, tied), `bytes` and `words` (4 layers, dim
-256, untied, vocabulary 256 and 50257). Needs the torch and safetensors of fixtures.txt and a release
+the status is 1. Shapes: `blocks` (6 layers, dim 384, bytes, tied), `long` (the same at 4 x 1,024), `bytes`
+and `words` (4 layers, dim 256, untied, vocabulary 256 and 50257). `peak` is the most memory of each
+side's process; with one --shape it is that shape's. Needs the torch and safetensors of fixtures.txt and a release
 build of embed-benchmarks, or --binary. Figures hold only on an idle machine.
 
 PyTorch's form is its quickest in eager mode: linear layers that hold [out, in], attention by
@@ -17,6 +18,7 @@ forward and loss, too.
 import argparse
 import contextlib
 import pathlib
+import resource
 import statistics
 import sys
 import tempfile
@@ -31,12 +33,12 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchlib import processes, reports  # noqa: E402  (of the folder that was just added)
 
-BATCH, CONTEXT = 8, 256
-# vocabulary, dim, layers, heads, head
+# batch, context, then vocabulary, dim, layers, heads, head
 SHAPES = {
-    "blocks": (256, 384, 6, 6, "tied"),
-    "bytes": (256, 256, 4, 4, "untied"),
-    "words": (50_257, 256, 4, 4, "untied"),
+    "blocks": (8, 256, 256, 384, 6, 6, "tied"),
+    "long": (4, 1_024, 256, 384, 6, 6, "tied"),
+    "bytes": (8, 256, 256, 256, 4, 4, "untied"),
+    "words": (8, 256, 50_257, 256, 4, 4, "untied"),
 }
 RATE, BETAS, EPSILON, DECAY, CLIP = 1e-4, (0.9, 0.95), 1e-8, 0.1, 1.0
 # Steps that only warm up, with allocation and first calls; their losses are compared.
@@ -80,10 +82,10 @@ class Block(torch.nn.Module):
 
 
 class GPT(torch.nn.Module):
-    def __init__(self, vocabulary, dim, layers, heads, head):
+    def __init__(self, context, vocabulary, dim, layers, heads, head):
         super().__init__()
         self.wte = torch.nn.Embedding(vocabulary, dim)
-        self.wpe = torch.nn.Parameter(torch.empty(CONTEXT, dim))
+        self.wpe = torch.nn.Parameter(torch.empty(context, dim))
         self.h = torch.nn.ModuleList(Block(dim, heads) for _ in range(layers))
         self.ln_f = torch.nn.LayerNorm(dim)
         self.lm_head = torch.nn.Linear(dim, vocabulary, bias=False)
@@ -118,8 +120,8 @@ class Theirs:
     """PyTorch's training run."""
 
     def __init__(self, shape, path, compiled):
-        vocabulary = shape[0]
-        model = GPT(*shape)
+        batch, context, vocabulary = shape[:3]
+        model = GPT(*shape[1:])
         model.load(path)
         parameters = list(model.parameters())
         self.optimizer = torch.optim.AdamW(
@@ -131,9 +133,9 @@ class Theirs:
         )
         self.parameters = parameters
         self.loss = torch.compile(model) if compiled else model
-        i = torch.arange(BATCH * CONTEXT + 1)
+        i = torch.arange(batch * context + 1)
         tokens = (31 * i * i + 7_919 * i) % vocabulary
-        self.ids, self.targets = tokens[:-1].view(BATCH, -1), tokens[1:].view(BATCH, -1)
+        self.ids, self.targets = tokens[:-1].view(batch, -1), tokens[1:].view(batch, -1)
         self.times, self.losses = [], []
 
     def step(self):
@@ -148,8 +150,8 @@ class Theirs:
 
 
 def benchmark_name(shape, threads):
-    vocabulary, dim, layers, heads, head = shape
-    sizes = f"V{vocabulary}_B{BATCH}_T{CONTEXT}_D{dim}_L{layers}_H{heads}"
+    batch, context, vocabulary, dim, layers, heads, head = shape
+    sizes = f"V{vocabulary}_B{batch}_T{context}_D{dim}_L{layers}_H{heads}"
     return f"training/gpt/auto/f32/{sizes}/{head}/threads:{threads}"
 
 
@@ -188,29 +190,36 @@ def measure(binary, shape, arguments):
     return sides | {name: (side.times, side.losses) for name, side in theirs.items()}
 
 
+def peak(who):
+    """The most memory of this process, or of any child so far, in MB."""
+    return resource.getrusage(who).ru_maxrss * 1024 / 1e6
+
+
 def main():
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     binary = arguments.binary or ROOT / ".build/release/embed-benchmarks"
     print(f"torch {torch.__version__}, {arguments.threads} threads, {arguments.rounds} rounds in "
-          f"turns, {BATCH} sequences of {CONTEXT} tokens\n")
+          "turns\n")
     print("| shape | side | median of a step | quickest | tokens/s | ratio of medians | "
-          "ratio of quickest | losses differ by |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+          "ratio of quickest | peak | losses differ by |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     agree = True
     for name in arguments.shape or SHAPES:
         sides = measure(binary, SHAPES[name], arguments)
         our_times, our_losses = sides["ours"]
+        batch, context = SHAPES[name][:2]
         for side, (times, losses) in sides.items():
             median = statistics.median(times[WARM:])
             quickest = min(times[WARM:])
             # The first steps': later ones part by roundings that training makes larger.
             apart = max(abs(a - b) for a, b in zip(losses[:3], our_losses[:3]))
             agree = agree and apart <= TOLERANCE
+            most = peak(resource.RUSAGE_CHILDREN if side == "ours" else resource.RUSAGE_SELF)
             print(f"| {name} | {side} | {median * 1e3:.0f} ms | {quickest * 1e3:.0f} ms "
-                  f"| {BATCH * CONTEXT / median:.0f} "
+                  f"| {batch * context / median:.0f} "
                   f"| {median / statistics.median(our_times[WARM:]):.2f} "
-                  f"| {quickest / min(our_times[WARM:]):.2f} | {apart:.1e} |", flush=True)
+                  f"| {quickest / min(our_times[WARM:]):.2f} | {most:.0f} MB | {apart:.1e} |", flush=True)
     if not agree:
         raise SystemExit(f"error: the losses of the first steps differ by more than {TOLERANCE}")
 

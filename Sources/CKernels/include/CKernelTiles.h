@@ -182,6 +182,22 @@ typedef struct ek_distance_tile {
   ek_element element;  ///< How a logit is stored; table entries are floats.
 } ek_distance_tile;
 
+/// A tile of attention logits, rows of queries by columns of keys, and what is kept of each query.
+typedef struct ek_attention_tile {
+  float *logits;
+  float *gradient;  ///< Backward: that of the probabilities, as the logits lie.
+  size_t stride;    ///< Floats from one row to the next.
+  size_t rows, columns;
+  ptrdiff_t
+      visible;   ///< Columns that row 0 sees, row r sees r more; columns or more: all, in all rows.
+  float *most;   ///< (rows) The largest logit.
+  float *sums;   ///< (rows) The sum of powers; once finished, 1 over it.
+  float *means;  ///< (rows) Backward: the gradient's mean under the probabilities.
+  float *output;  ///< Forward: sums of values by powers, (rows, dim).
+  size_t output_stride, dim;
+  bool is_first;  ///< Whether no tile of these queries came before.
+} ek_attention_tile;
+
 /// Vectors x (rows, D), table entries (entries, D) and their products (rows, entries).
 typedef struct ek_product_tile {
   float *x;

@@ -107,11 +107,24 @@ typedef struct ek_kernels {
   /// gradient *= the slope of GELU at x.
   void (*gelu_backward)(const float *x, float *gradient, size_t count);
 
-  /// The softmax of row[0..<visible] in place; 0 in row[visible..<count].
-  void (*softmax)(float *row, size_t visible, size_t count);
+  /// logits[r, :] = e^(logits[r, :] - most[r]) with the largest logit so far, 0 where hidden; sums
+  /// and output, those of the tiles before, shrink to it, and the sums take this tile's.
+  void (*attention_powers)(const ek_attention_tile *tile);
 
-  /// gradient = p * (gradient - sum(p * gradient)) over 0..<visible; 0 in visible..<count.
-  void (*softmax_backward)(const float *p, float *gradient, size_t visible, size_t count);
+  /// sums[r] = 1 / sums[r]; output[r, :] *= that: after the last tile.
+  void (*attention_finish)(const ek_attention_tile *tile);
+
+  /// p = e^(logits[r, :] - most[r]) * sums[r] in place of the logits, and
+  /// gradient = p * (gradient - means[r]), 0 where p is 1; both 0 where hidden.
+  void (*attention_gradient)(const ek_attention_tile *tile);
+
+  /// out[r] = the inner product of x[r * x_stride ...] and y[r * y_stride ...].
+  void (*dot_rows)(const float *x, size_t x_stride, const float *y, size_t y_stride, float *out,
+                   size_t rows, size_t dim);
+
+  /// out[j] += the sum of x[k] * rows[k * stride + j] over k, for j in 0..<columns.
+  void (*add_product)(const float *x, const float *rows, size_t stride, float *out, size_t depth,
+                      size_t columns);
 
   /// -log(softmax(logits)[target]).
   float (*cross_entropy)(const float *logits, size_t count, size_t target);
@@ -142,9 +155,11 @@ typedef struct ek_kernels {
   act(embed) act(embed_rows) act(decode_row) act(pool_rows) act(bag_weight_gradients) act(convert) \
       act(sum_rows) act(sum_groups) act(rotate) act(normalize) act(normalize_gradient)             \
           act(add_by_distance) act(sum_by_distance) act(products) act(combine) act(outer)          \
-              act(layer_norm) act(layer_norm_backward) act(gelu) act(gelu_backward) act(softmax)   \
-                  act(softmax_backward) act(cross_entropy) act(cross_entropy_gradient) act(powers) \
-                      act(scale_row) act(fill_rows) act(add_row) act(sum_columns)
+              act(layer_norm) act(layer_norm_backward) act(gelu) act(gelu_backward)                \
+                  act(attention_powers) act(attention_finish) act(attention_gradient)              \
+                      act(dot_rows) act(add_product) act(cross_entropy)                            \
+                          act(cross_entropy_gradient) act(powers) act(scale_row) act(fill_rows)    \
+                              act(add_row) act(sum_columns)
 #define EK_EACH_STEP_KERNEL(act)                                                                \
   act(EK_STEP_SGD, step_sgd) act(EK_STEP_MOMENTUM, step_momentum)                               \
       act(EK_STEP_ADAGRAD, step_adagrad) act(EK_STEP_ROW_WISE_ADAGRAD, step_row_wise_adagrad)   \

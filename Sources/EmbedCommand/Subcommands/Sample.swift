@@ -16,6 +16,10 @@ enum Sample: Subcommand {
   static let topK = Option(
     "top-k", .integer("K"), "Draws from the K most likely tokens", otherwise: "all")
   static let seed = Option("seed", .seed, "The same seed draws the same text", default: 0)
+  static let slide = Option(
+    "slide", .integer("N"),
+    "The oldest tokens that are forgotten at once where the model sees no more: a quarter of its context "
+      + "costs a pass over all it sees that much less often", default: 1)
   static let threads = TrainOptions.threads
 
   static let name = "sample"
@@ -27,14 +31,14 @@ enum Sample: Subcommand {
   ]
   static let operandNames = ["RUN"]
   static let groups = [
-    OptionGroup("Sampling", [prompt, tokens, temperature, topK, seed, threads]),
+    OptionGroup("Sampling", [prompt, tokens, temperature, topK, seed, slide, threads]),
     TrainedModel.tokenizer,
   ]
 
   static func run(_ arguments: Arguments) throws {
     let sampling = Sampling(
       temperature: try arguments[temperature], topK: try arguments[topK],
-      seed: try arguments[seed])
+      seed: try arguments[seed], slide: try arguments[slide])
     let trained = try TrainedModel(arguments.operands[0], arguments)
     let prompt = try arguments[prompt]
     let start =

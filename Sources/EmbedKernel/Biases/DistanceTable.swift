@@ -70,7 +70,7 @@ public final class DistanceTable: AttentionBias {
 
   /// The entry of distance 0 of the first head, and the floats to the next head's: 0 where all are
   /// alike. `prepare(_:)` says how far to both sides may be read.
-  var entries: (first: UnsafeMutablePointer<Float>, headStride: Int) {
+  package var entries: (first: UnsafeMutablePointer<Float>, headStride: Int) {
     let view = table.newest
     return unsafe (view.first, rowCount == 1 ? 0 : view.rowStride)
   }

@@ -14,7 +14,7 @@ internal import CBLASCalls
   package let rows: Int
   package let columns: Int
   package let stride: Int
-  private(set) var isTransposed = false
+  package private(set) var isTransposed = false
 
   package init(
     _ base: UnsafeMutablePointer<Float>, _ rows: Int, _ columns: Int, stride: Int? = nil

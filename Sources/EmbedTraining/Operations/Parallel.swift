@@ -14,9 +14,9 @@ enum Parallel {
     split(count, threads, parts: 4 * threads, work)
   }
 
-  /// Does one part for each thread, where parts have work in common, as packing a matrix.
-  static func shares<Work: PassWork>(_ threads: Int, _ work: Work) {
-    split(threads, threads, parts: threads, work)
+  /// Does parts that the work has cut itself, each with memory of its own.
+  static func parts<Work: PassWork>(_ parts: Int, _ threads: Int, _ work: Work) {
+    split(parts, threads, parts: parts, work)
   }
 
   private static func split<Work: PassWork>(

@@ -112,6 +112,34 @@ internal import EmbedKernel
   }
 }
 
+/// output += a row * weight, split by columns: a product of one row reads the weight once, so that there
+/// is nothing to gain by packing it.
+@safe struct RowProduct: PassWork {
+  let input: UnsafeMutablePointer<Float>
+  /// `[depth, columns]`, or `[columns, depth]` transposed.
+  let weight: StridedMatrix
+  let output: UnsafeMutablePointer<Float>
+
+  private static let unit = 64
+
+  private var columns: Int { weight.isTransposed ? weight.rows : weight.columns }
+
+  func run(threads: Int) { Parallel.rows((columns + Self.unit - 1) / Self.unit, threads, self) }
+
+  func run(_ range: Range<Int>) {
+    let start = range.lowerBound * Self.unit
+    let count = min(columns, range.upperBound * Self.unit) - start
+    let (kernels, stride) = unsafe (RowKernels.table, weight.stride)
+    if weight.isTransposed {
+      unsafe kernels.pointee.dot_rows(
+        input, 0, weight.base + start * stride, stride, output + start, count, weight.columns)
+    } else {
+      unsafe kernels.pointee.add_product(
+        input, weight.base + start, stride, output + start, weight.rows, count)
+    }
+  }
+}
+
 /// The gradient of a bias: the sum of N rows, split by columns, so that it is the same for every
 /// number of threads.
 @safe struct ColumnSums: PassWork {

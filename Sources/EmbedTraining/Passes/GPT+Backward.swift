@@ -1,6 +1,7 @@
 // The backward pass: from the logits' gradient to that of every parameter, the blocks from the last to
 // the first. Gradients of the residual stream are added to where it branches.
 
+internal import CKernels
 public import EmbedKernel
 
 extension GPT {
@@ -39,14 +40,14 @@ extension GPT {
     try OneThreadedBLAS.run { () throws(EmbedError) in
       try forward(call, workspace)
       backwardHead(call, workspace, memory, weight / Float(call.tokens), writing)
-      if let bias = unsafe memory.bias {
-        let count = configuration.heads * call.context * call.context
-        unsafe bias.update(repeating: 0, count: count)
+      if let distances = unsafe workspace.attention.distances {
+        let count = configuration.reach(call.context).count
+        unsafe distances.update(repeating: 0, count: call.batch * configuration.heads * count)
       }
       for layer in (0..<configuration.layers).reversed() {
         try backward(call, blocks[layer], workspace.blocks[layer], memory, workspace, writing)
       }
-      try backwardBias(call, workspace, memory, writing)
+      backwardBias(call, workspace, writing)
       try backwardInput(call, workspace, memory, writing)
     }
     return meanLoss(call, workspace)
@@ -59,14 +60,8 @@ extension GPT {
   ) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     let hiddenGradient = unsafe StridedMatrix(memory.rows, tokens, dim)
-    forEachLogitChunk(call, workspace) { range, hidden, rows in
-      Parallel.rows(rows.rows, threads, rows.crossEntropy(scale: scale))
-      MatrixProduct.multiply(
-        rows.matrix, head.matrix, .overwrite, hiddenGradient.rows(range), threads: threads)
-      MatrixProduct.multiply(
-        rows.matrix.transposed, hidden, range.lowerBound == 0 ? writing : .accumulate,
-        head.gradientMatrix, threads: threads)
-    }
+    logits(call, workspace)?.gradients(
+      scale: scale, hiddenGradient, head.gradientMatrix, writing)
     unsafe memory.residual.update(repeating: 0, count: tokens * dim)
     let norm = unsafe LayerNormBackward(
       gradient: memory.rows, input: workspace.final.input,
@@ -102,11 +97,7 @@ extension GPT {
     unsafe backward(
       block.attentionOutput, residual, input: StridedMatrix(kept.attended, tokens, dim), rows,
       writing, threads)
-    unsafe AttentionBackward(
-      rows: self.rows(call, kept), gradient: memory.rows,
-      queryKeyGradient: memory.queriesAndKeys, valueGradient: memory.values,
-      biasGradient: memory.bias, scratch: memory.tiles, parts: threads
-    ).run(threads: threads)
+    backwardAttention(call, kept, memory, workspace)
     unsafe try rotate(memory.queriesAndKeys, call, .backward, threads)
     let normed = unsafe StridedMatrix(kept.firstNormed, tokens, dim)
     unsafe backward(
@@ -142,21 +133,43 @@ extension GPT {
     ).run(threads: threads)
   }
 
+  /// From the gradient of attention's output in `memory.rows` to those of queries, keys and values.
+  private func backwardAttention(
+    _ call: Batch, _ kept: BlockActivations, _ memory: GradientMemory, _ workspace: GPTWorkspace
+  ) {
+    let (dim, attention) = (configuration.dim, workspace.attention)
+    let rows = rows(call, kept, bias: parts.bias.map { DistanceEntries($0) })
+    let reach = configuration.reach(call.context)
+    unsafe AttentionBackward(
+      rows: rows, output: HeadRows(kept.attended, stride: dim),
+      gradient: HeadRows(memory.rows, stride: dim),
+      queryGradient: HeadRows(memory.queriesAndKeys, stride: 2 * dim),
+      keyGradient: HeadRows(memory.queriesAndKeys + dim, stride: 2 * dim),
+      valueGradient: HeadRows(memory.values, stride: dim),
+      distances: attention.distances.map {
+        unsafe DistanceEntries($0 + reach.past, headStride: reach.count)
+      },
+      scratch: attention.tiles, parts: attention.parts(of: rows.lanes)
+    ).run(threads: workspace.threads)
+  }
+
   /// The trained bias of attention logits, whose gradient all blocks have summed.
   private func backwardBias(
-    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory,
-    _ writing: GradientWriting
-  ) throws(EmbedError) {
-    guard let bias = parts.bias, let weights = biasWeights, let sums = unsafe memory.bias else {
-      return
-    }
-    let (heads, context) = (configuration.heads, call.context)
+    _ call: Batch, _ workspace: GPTWorkspace, _ writing: GradientWriting
+  ) {
+    guard let bias = parts.bias, let weights = biasWeights,
+      let sums = unsafe workspace.attention.distances
+    else { return }
+    let (heads, reach) = (configuration.heads, configuration.reach(call.context))
     if writing == .overwrite { weights.gradient.removeAll() }
-    var target = unsafe MutableSpan(_unsafeElements: weights.gradient.unsafeBuffer)
-    try Kernels.auto.threads(workspace.threads).addBiasGradient(
-      bias, logitsGradient: unsafe Span(_unsafeStart: sums, count: heads * context * context),
-      shape: AttentionShape(heads: heads, queries: context, keys: context), mask: mask,
-      workspace: &workspace.biasWorkspace, into: &target)
+    for head in 0..<heads {
+      let first = unsafe sums + head * reach.count
+      unsafe RowKernels.table.pointee.sum_columns(
+        first + heads * reach.count, heads * reach.count, first, call.batch - 1, reach.count)
+      unsafe bias.reduce(
+        UnsafeBufferPointer(start: first, count: reach.count), head: head, reach: reach,
+        into: weights.gradient.unsafeBuffer)
+    }
   }
 
   /// The tables of the input: to that of tokens a tied head has added already.

@@ -1,6 +1,5 @@
 // The forward pass: ids to normalised hidden states, block by block.
 
-internal import CKernels
 internal import EmbedKernel
 
 extension GPT {
@@ -8,17 +7,21 @@ extension GPT {
   ///
   /// Allocates nothing.
   ///
+  /// - Parameter cache: The tokens before the call's one sequence, to which it is added.
   /// - Throws: `tokenOutOfRange`, `contextTooLong`; before anything is computed.
-  func forward(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
+  func forward(
+    _ call: Batch, _ workspace: GPTWorkspace, after cache: KeyValueRows? = nil
+  ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     var embedded = unsafe UnsafeMutableBufferPointer(
       start: workspace.blocks[0].input, count: tokens * dim)
     try unsafe input.forward(
-      call.ids, batch: call.batch, context: call.context, into: &embedded,
-      using: .auto.threads(threads))
-    try writeBias(call, workspace)
+      call.ids, batch: call.batch, context: call.context,
+      at: .sequential(offset: cache?.count ?? 0), into: &embedded, using: .auto.threads(threads))
+    let bias = try distances(call, cache)
     for layer in 0..<configuration.layers {
-      try forward(call, blocks[layer], workspace.blocks[layer], workspace)
+      try forward(
+        call, blocks[layer], workspace.blocks[layer], cache?.layer(layer), bias, workspace)
     }
     let final = workspace.final
     unsafe normalize(
@@ -26,7 +29,8 @@ extension GPT {
   }
 
   private func forward(
-    _ call: Batch, _ block: Block, _ kept: BlockActivations, _ workspace: GPTWorkspace
+    _ call: Batch, _ block: Block, _ kept: BlockActivations, _ cached: KeyValueRows.Layer?,
+    _ bias: DistanceEntries?, _ workspace: GPTWorkspace
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
     unsafe normalize(
@@ -37,11 +41,14 @@ extension GPT {
       into: StridedMatrix(kept.queriesAndKeys, tokens, 2 * dim), threads)
     unsafe linear(
       normed, block.attention, columns: 2 * dim..<3 * dim,
-      into: StridedMatrix(kept.values, tokens, dim), threads)
-    unsafe try rotate(kept.queriesAndKeys, call, .forward, threads)
-    let attention = unsafe AttentionForward(
-      rows: rows(call, kept), bias: workspace.final.bias, output: kept.attended)
-    Parallel.rows(call.batch * configuration.heads, threads, attention)
+      into: StridedMatrix(cached?.newValues ?? kept.values, tokens, dim), threads)
+    unsafe try rotate(kept.queriesAndKeys, call, .forward, offset: cached?.count ?? 0, threads)
+    unsafe cached?.takeKeys(kept.queriesAndKeys + dim, stride: 2 * dim, tokens)
+    let rows = rows(call, kept, after: cached, bias: bias)
+    unsafe AttentionForward(
+      rows: rows, output: HeadRows(kept.attended, stride: dim), scratch: workspace.attention.tiles,
+      parts: workspace.attention.parts(of: rows.lanes * rows.queryTiles)
+    ).run(threads: threads)
     unsafe linear(
       StridedMatrix(kept.attended, tokens, dim), block.attentionOutput, addedTo: kept.input,
       into: StridedMatrix(kept.middle, tokens, dim), threads)
@@ -78,23 +85,35 @@ extension GPT {
     Parallel.rows(
       output.rows, threads,
       unsafe BiasRows(input: residual, bias: bias, output: output.base, dim: output.columns))
-    MatrixProduct.multiply(
-      input, layer.weight.matrix.columns(columns), .accumulate, output, threads: threads)
+    let weight = layer.weight.matrix.columns(columns)
+    if output.rows == 1 {
+      return unsafe RowProduct(input: input.base, weight: weight, output: output.base).run(
+        threads: threads)
+    }
+    MatrixProduct.multiply(input, weight, .accumulate, output, threads: threads)
   }
 
   /// The sizes and data of a block's attention.
-  func rows(_ call: Batch, _ kept: BlockActivations) -> AttentionRows {
-    unsafe AttentionRows(
-      batch: call.batch, heads: configuration.heads, context: call.context,
-      headDim: configuration.headDim, isCausal: configuration.direction == .causal,
-      queriesAndKeys: kept.queriesAndKeys, values: kept.values,
-      probabilities: kept.probabilities)
+  func rows(
+    _ call: Batch, _ kept: BlockActivations, after cached: KeyValueRows.Layer? = nil,
+    bias: DistanceEntries?
+  ) -> AttentionRows {
+    let dim = configuration.dim
+    return unsafe AttentionRows(
+      batch: call.batch, heads: configuration.heads, headDim: configuration.headDim,
+      queryCount: call.context, keyCount: call.context + (cached?.count ?? 0),
+      isCausal: configuration.direction == .causal,
+      queries: HeadRows(kept.queriesAndKeys, stride: 2 * dim),
+      keys: cached.map { unsafe HeadRows($0.keys, stride: dim) }
+        ?? HeadRows(kept.queriesAndKeys + dim, stride: 2 * dim),
+      values: HeadRows(cached?.values ?? kept.values, stride: dim),
+      statistics: kept.attentionStatistics, bias: bias)
   }
 
   /// Turns queries and keys, which lie as one tensor of twice the heads.
   func rotate(
     _ queriesAndKeys: UnsafeMutablePointer<Float>, _ call: Batch,
-    _ direction: RotaryDirection, _ threads: Int
+    _ direction: RotaryDirection, offset: Int = 0, _ threads: Int
   ) throws(EmbedError) {
     guard let rotary = parts.rotary else { return }
     let shape = RotaryShape(
@@ -103,21 +122,33 @@ extension GPT {
     let elements = unsafe UnsafeMutableBufferPointer(
       start: queriesAndKeys, count: call.tokens * 2 * configuration.dim)
     unsafe try rotary.rotate(
-      UnsafeBufferPointer(elements), shape: shape, direction, into: elements,
-      using: .auto.threads(threads))
+      UnsafeBufferPointer(elements), shape: shape, at: .sequential(offset: offset), direction,
+      into: elements, using: .auto.threads(threads))
   }
 
-  /// The mask, where a bias needs one.
-  var mask: AttentionMask { configuration.direction == .causal ? .causal : [] }
+  /// The bias of attention logits by distance, as far as a call and what is cached before it reach.
+  private func distances(_ call: Batch, _ cache: KeyValueRows?) throws(EmbedError)
+    -> DistanceEntries?
+  {
+    guard let bias = parts.bias else { return nil }
+    // Training may have moved it; what is cached is of the same weights.
+    if biasWeights != nil, cache?.count ?? 0 == 0 { bias.refresh() }
+    try bias.prepare(configuration.reach(cache?.capacity ?? call.context))
+    return DistanceEntries(bias)
+  }
+}
 
-  /// Writes the bias of all heads, which blocks and sequences share.
-  private func writeBias(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
-    guard let bias = parts.bias, let memory = unsafe workspace.final.bias else { return }
-    if biasWeights != nil { bias.refresh() }
-    let (heads, context) = (configuration.heads, call.context)
-    var span = unsafe MutableSpan(_unsafeStart: memory, count: heads * context * context)
-    try Kernels.auto.threads(workspace.threads).writeBias(
-      bias, into: &span, shape: AttentionShape(heads: heads, queries: context, keys: context),
-      mask: mask)
+extension DistanceEntries {
+  /// Those of a table that reaches far enough.
+  init(_ table: DistanceTable) {
+    let entries = unsafe table.entries
+    unsafe self.init(entries.first, headStride: entries.headStride)
+  }
+}
+
+extension GPTConfiguration {
+  /// How far keys stand from queries in sequences of `context` tokens.
+  func reach(_ context: Int) -> BiasReach {
+    BiasReach(past: context - 1, future: direction == .causal ? 0 : context - 1)
   }
 }

@@ -1,6 +1,5 @@
 // What callers ask of a forward pass: losses, hidden states, logits.
 
-internal import CKernels
 public import EmbedKernel
 
 extension GPT {
@@ -93,22 +92,29 @@ extension GPT {
     }
     try OneThreadedBLAS.run { () throws(EmbedError) in
       try forward(call, workspace)
-      // The last token of each sequence, `context` rows apart.
-      let last = unsafe StridedMatrix(
-        workspace.final.normed + (context - 1) * configuration.dim, batch, configuration.dim,
-        stride: context * configuration.dim)
-      unsafe MatrixProduct.multiply(
-        last, head.matrix.transposed, .overwrite, StridedMatrix(target, batch, vocabulary),
-        threads: workspace.threads)
+      unsafe writeLastLogits(call, workspace, into: target)
     }
+  }
+
+  /// Computes the logits of the last token of each sequence, `context` rows apart.
+  func writeLastLogits(
+    _ call: Batch, _ workspace: GPTWorkspace, into target: UnsafeMutablePointer<Float>
+  ) {
+    let (batch, dim, threads) = (call.batch, configuration.dim, workspace.threads)
+    let first = unsafe workspace.final.normed + (call.context - 1) * dim
+    if batch == 1 {
+      return unsafe RowProduct(input: first, weight: head.matrix.transposed, output: target).run(
+        threads: threads)
+    }
+    unsafe MatrixProduct.multiply(
+      StridedMatrix(first, batch, dim, stride: call.context * dim), head.matrix.transposed,
+      .overwrite, StridedMatrix(target, batch, configuration.vocabulary), threads: threads)
   }
 
   private func computeLosses(_ call: Batch, _ workspace: GPTWorkspace) throws(EmbedError) {
     try OneThreadedBLAS.run { () throws(EmbedError) in
       try forward(call, workspace)
-      forEachLogitChunk(call, workspace) { _, _, rows in
-        Parallel.rows(rows.rows, workspace.threads, rows.crossEntropy(scale: nil))
-      }
+      logits(call, workspace)?.computeLosses()
     }
   }
 
@@ -119,43 +125,13 @@ extension GPT {
     return sum / Double(call.tokens)
   }
 
-  /// Computes the logits of some hidden states after another, and calls `body` with the states'
-  /// range, their matrix and the logits.
-  @inline(__always)
-  func forEachLogitChunk(
-    _ call: Batch, _ workspace: GPTWorkspace,
-    _ body: (_ range: Range<Int>, _ hidden: StridedMatrix, _ rows: LogitRows) -> Void
-  ) {
+  /// The logits of a call with targets.
+  func logits(_ call: Batch, _ workspace: GPTWorkspace) -> LogitChunks? {
+    guard let targets = unsafe call.targets?.baseAddress else { return nil }
     let final = workspace.final
-    guard let targets = unsafe call.targets?.baseAddress else { return }
-    var start = 0
-    while start < call.tokens {
-      let end = min(call.tokens, start + final.logitRows)
-      let hidden = unsafe StridedMatrix(final.normed, call.tokens, configuration.dim).rows(
-        start..<end)
-      let logits = unsafe StridedMatrix(final.logits, end - start, configuration.vocabulary)
-      MatrixProduct.multiply(
-        hidden, head.matrix.transposed, .overwrite, logits, threads: workspace.threads)
-      body(
-        start..<end, hidden,
-        unsafe LogitRows(
-          matrix: logits, targets: targets + start, losses: final.losses + start))
-      start = end
-    }
-  }
-}
-
-/// The logits of some tokens.
-@safe struct LogitRows {
-  let matrix: StridedMatrix
-  let targets: UnsafePointer<Int32>
-  let losses: UnsafeMutablePointer<Float>
-
-  var rows: Int { matrix.rows }
-
-  func crossEntropy(scale: Float?) -> CrossEntropyRows {
-    unsafe CrossEntropyRows(
-      logits: matrix.base, vocabulary: matrix.columns, targets: targets, losses: losses,
-      scale: scale)
+    return unsafe LogitChunks(
+      hidden: StridedMatrix(final.normed, call.tokens, configuration.dim), table: head.matrix,
+      targets: targets, losses: final.losses, logits: final.logits, chunk: final.logitRows,
+      threads: workspace.threads)
   }
 }

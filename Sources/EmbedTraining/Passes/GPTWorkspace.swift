@@ -31,9 +31,9 @@ public final class GPTWorkspace {
   let configuration: GPTConfiguration
   let blocks: [BlockActivations]
   let final: FinalActivations
+  let attention: AttentionMemory
   let gradients: GradientMemory?
   var backward: BackwardWorkspace
-  var biasWorkspace: BiasWorkspace
   private let owners: [FloatMemory]
 
   /// Allocates the memory for a model's passes.
@@ -72,15 +72,13 @@ public final class GPTWorkspace {
       }
     }
     final = try unsafe FinalActivations(
-      sizes, batch: batch, context: context, input: blocks[sizes.layers - 1].output,
-      hasBias: model.parts.bias != nil, &memory)
+      sizes, batch: batch, context: context, input: blocks[sizes.layers - 1].output, &memory)
+    attention = try AttentionMemory(
+      sizes, batch: batch, context: context, threads: threads, purpose,
+      trainsBias: model.biasWeights != nil, &memory)
     gradients =
-      isTraining
-      ? try GradientMemory(
-        sizes, batch: batch, context: context, threads: threads,
-        hasBias: model.biasWeights != nil, &memory) : nil
+      isTraining ? try GradientMemory(sizes, batch: batch, context: context, &memory) : nil
     backward = try BackwardWorkspace(capacity: isTraining ? tokens : 0)
-    biasWorkspace = try BiasWorkspace()
     self.blocks = blocks
     self.batch = batch
     self.context = context
@@ -106,9 +104,8 @@ public final class GPTWorkspace {
   /// `[N, 2, D]` and `[N, D]`.
   let queriesAndKeys: UnsafeMutablePointer<Float>
   let values: UnsafeMutablePointer<Float>
-  /// `[B, H, T, T]`.
-  let probabilities: UnsafeMutablePointer<Float>
-  /// `[N, D]`.
+  /// What attention keeps of each query, `[B, H, 2, T]`, and its output, `[N, D]`.
+  let attentionStatistics: UnsafeMutablePointer<Float>
   let attended: UnsafeMutablePointer<Float>
   /// Before and after GELU, `[N, 4 D]`.
   let inner: UnsafeMutablePointer<Float>
@@ -131,8 +128,7 @@ public final class GPTWorkspace {
     unsafe statistics = try memory.floats("statistics", tokens, 4)
     unsafe queriesAndKeys = try memory.floats("queries and keys", tokens, 2 * dim)
     unsafe values = try memory.floats("values", tokens, dim)
-    unsafe probabilities = try memory.floats(
-      "attention probabilities", elementCount("heads", batch, sizes.heads), context, context)
+    unsafe attentionStatistics = try memory.floats("attention statistics", tokens, sizes.heads, 2)
     unsafe attended = try memory.floats("attention output", tokens, dim)
     unsafe inner = try memory.floats("inner layer", tokens, sizes.innerDim)
     unsafe activated = try memory.floats("inner layer", tokens, sizes.innerDim)
@@ -158,30 +154,53 @@ public final class GPTWorkspace {
   let logitRows: Int
   /// `[N]`.
   let losses: UnsafeMutablePointer<Float>
-  /// `[H, T, T]`, nil where logits of attention get none.
-  let bias: UnsafeMutablePointer<Float>?
 
   init(
     _ sizes: GPTConfiguration, batch: Int, context: Int, input: UnsafeMutablePointer<Float>,
-    hasBias: Bool, _ memory: inout FloatAllocator
+    _ memory: inout FloatAllocator
   ) throws(EmbedError) {
     let tokens = batch * context
     unsafe self.input = input
     unsafe normed = try memory.floats("normalised rows", tokens, sizes.dim)
     unsafe statistics = try memory.floats("statistics", tokens, 2)
-    logitRows = min(tokens, max(64, Self.mostLogits / sizes.vocabulary))
+    logitRows = LogitChunks.rows(tokens, vocabulary: sizes.vocabulary)
     unsafe logits = try memory.floats("logits", logitRows, sizes.vocabulary)
     unsafe losses = try memory.floats("losses", tokens)
-    unsafe bias =
-      hasBias ? try memory.floats("attention bias", sizes.heads, context, context) : nil
   }
-
-  /// 100 MiB of logits at a time.
-  private static let mostLogits = 25 << 20
 
   func norm(_ parameters: NormParameters, tokens: Int) -> NormRows {
     unsafe parameters.rows(mean: statistics, rstd: statistics + tokens)
   }
+}
+
+/// What attention works in, which blocks share.
+@safe struct AttentionMemory {
+  /// `[parts, scratchCount]`.
+  let tiles: UnsafeMutablePointer<Float>
+  private let parts: Int
+  /// The gradient of the bias at each distance, `[B, H, distances]`; nil where it is not trained.
+  let distances: UnsafeMutablePointer<Float>?
+
+  init(
+    _ sizes: GPTConfiguration, batch: Int, context: Int, threads: Int,
+    _ purpose: GPTWorkspace.Purpose, trainsBias: Bool, _ memory: inout FloatAllocator
+  ) throws(EmbedError) {
+    let isTraining = purpose == .training
+    let lanes = try elementCount("heads", batch, sizes.heads)
+    // More parts than threads: one that starts late takes fewer.
+    parts = min(4 * threads, lanes * ((context - 1) / AttentionRows.queryTile + 1))
+    // In evaluation there may be cached keys beside the call's own.
+    unsafe tiles = try memory.floats(
+      "attention tiles", parts,
+      AttentionRows.scratchCount(
+        queries: context, keys: isTraining ? context : AttentionRows.keyTile, backward: isTraining))
+    unsafe distances =
+      isTraining && trainsBias
+      ? try memory.floats("bias gradient", lanes, sizes.reach(context).count) : nil
+  }
+
+  /// The parts of a call with so many units of work.
+  func parts(of units: Int) -> Int { min(parts, units) }
 }
 
 /// Gradients of activations, which blocks share.
@@ -193,15 +212,11 @@ public final class GPTWorkspace {
   let inner: UnsafeMutablePointer<Float>
   let queriesAndKeys: UnsafeMutablePointer<Float>
   let values: UnsafeMutablePointer<Float>
-  /// `[H, T, T]`, nil where the bias is not trained.
-  let bias: UnsafeMutablePointer<Float>?
-  /// Sums of normalisations, and a tile of attention for each thread.
+  /// Sums of normalisations.
   let normSums: UnsafeMutablePointer<Float>
-  let tiles: UnsafeMutablePointer<Float>
 
   init(
-    _ sizes: GPTConfiguration, batch: Int, context: Int, threads: Int, hasBias: Bool,
-    _ memory: inout FloatAllocator
+    _ sizes: GPTConfiguration, batch: Int, context: Int, _ memory: inout FloatAllocator
   ) throws(EmbedError) {
     let (tokens, dim) = (batch * context, sizes.dim)
     unsafe residual = try memory.floats("residual gradient", tokens, dim)
@@ -209,10 +224,7 @@ public final class GPTWorkspace {
     unsafe inner = try memory.floats("inner gradient", tokens, sizes.innerDim)
     unsafe queriesAndKeys = try memory.floats("query and key gradient", tokens, 2 * dim)
     unsafe values = try memory.floats("value gradient", tokens, dim)
-    unsafe bias =
-      hasBias ? try memory.floats("bias gradient", sizes.heads, context, context) : nil
     unsafe normSums = try memory.floats("sums", LayerNormBackward.chunks, 2 * dim)
-    unsafe tiles = try memory.floats("tiles", threads, AttentionRows.tile, context)
   }
 }
 

@@ -12,21 +12,28 @@ public struct Sampling: Hashable, Sendable {
   public var topK: Int?
   /// The same seed gives the same tokens.
   public var seed: UInt64
+  /// The oldest tokens that are forgotten at once where the model sees no more.
+  ///
+  /// By 1, each token past the model's context is drawn after as many as it sees, and costs a pass over
+  /// all of them; by a quarter of the context, that pass comes once for so many tokens.
+  public var slide: Int
 
   /// Draws as the model says unless told otherwise.
-  public init(temperature: Double = 1, topK: Int? = nil, seed: UInt64 = 0) {
+  public init(temperature: Double = 1, topK: Int? = nil, seed: UInt64 = 0, slide: Int = 1) {
     self.temperature = temperature
     self.topK = topK
     self.seed = seed
+    self.slide = slide
   }
 }
 
 extension GPT {
   /// Draws `count` tokens after a prompt.
   ///
-  /// The model sees at most its trained context, or what its positions were extended to. A token
-  /// costs a pass over all tokens that are seen: keys and values are not kept. Memory follows the
-  /// tokens that are seen, not `count`.
+  /// The model sees at most its trained context, or what its positions were extended to; past it the
+  /// oldest tokens are forgotten, as ``Sampling/slide`` says, and the others read anew from position
+  /// 0 on. Until then a causal model's token costs a pass over itself alone, by a ``KeyValueCache``; a
+  /// bidirectional model's costs one over all. Memory follows the tokens that are seen, not `count`.
   ///
   /// - Parameters:
   ///   - prompt: One token or more.
@@ -55,21 +62,19 @@ extension GPT {
     if let topK = sampling.topK, topK < 1 {
       throw .invalidSetting(name: "top-k", value: "\(topK)", expected: "1 or more")
     }
+    guard (1...longest).contains(sampling.slide) else {
+      throw .invalidSetting(
+        name: "slide", value: "\(sampling.slide)", expected: "1 to \(longest), as the model sees")
+    }
     let drawn = try checked(candidates)
     let generator = Philox4x32(seed: sampling.seed)
     return try TrainingError.wrapping { () throws(EmbedError) in
-      let longest = max(configuration.context, input.maximumContext ?? 0)
-      var workspace = try self.workspace(seeing: min(longest, max(prompt.count, 64)), threads)
+      let reader = try SampleReader(self, sampling, prompt: prompt.count, threads)
       var logits = [Float](repeating: 0, count: configuration.vocabulary)
       var tokens = prompt
       for index in 0..<count {
-        let seen = Array(tokens.suffix(longest))
-        if seen.count > workspace.context {
-          workspace = try self.workspace(seeing: min(longest, 2 * seen.count), threads)
-        }
         var span = logits.mutableSpan
-        try lastLogits(
-          seen.span, batch: 1, context: seen.count, into: &span, in: workspace)
+        try reader.readLogits(of: tokens, into: &span)
         let word = generator.block(UInt64(index)).x
         tokens.append(
           try draw(
@@ -77,10 +82,6 @@ extension GPT {
       }
       return Array(tokens.dropFirst(prompt.count))
     }
-  }
-
-  private func workspace(seeing context: Int, _ threads: Int?) throws(EmbedError) -> GPTWorkspace {
-    try GPTWorkspace(for: self, batch: 1, context: context, purpose: .evaluation, threads: threads)
   }
 
   /// The candidates as tokens of the vocabulary, each once, ascending.
@@ -96,6 +97,52 @@ extension GPT {
           id: Int64(id), batchRow: 0, position: position, vocabulary: configuration.vocabulary))
     }
     return Set(candidates.map(Int.init)).sorted()
+  }
+}
+
+/// What reads a sample's tokens as they are drawn.
+private final class SampleReader {
+  private let model: GPT
+  private let slide: Int
+  private let threads: Int?
+  private let cache: KeyValueCache?
+  /// Without a cache.
+  private var workspace: GPTWorkspace?
+  /// The first token that is seen.
+  private var first: Int
+
+  init(
+    _ model: GPT, _ sampling: Sampling, prompt: Int, _ threads: Int?
+  ) throws(EmbedError) {
+    self.model = model
+    self.threads = threads
+    slide = sampling.slide
+    first = max(0, prompt - model.longest)
+    cache =
+      model.configuration.direction == .causal
+      ? try KeyValueCache(for: model, threads: threads) : nil
+  }
+
+  /// Computes the logits of the token that follows `tokens`, one more than before.
+  func readLogits(of tokens: [Int32], into logits: inout MutableSpan<Float>) throws(EmbedError) {
+    if tokens.count - first > model.longest {
+      first = tokens.count - model.longest + slide - 1
+      cache?.removeAll()
+    }
+    let seen = tokens.span.extracting(first..<tokens.count)
+    if let cache {
+      let unread = seen.extracting(cache.count..<seen.count)
+      return try model.nextLogits(unread, after: cache, into: &logits)
+    }
+    if workspace?.context ?? 0 < seen.count {
+      workspace = nil
+      workspace = try GPTWorkspace(
+        for: model, batch: 1, context: min(model.longest, max(2 * seen.count, 64)),
+        purpose: .evaluation, threads: threads)
+    }
+    guard let workspace else { return }
+    try model.lastLogits(
+      seen, batch: 1, context: seen.count, into: &logits, in: workspace)
   }
 }
 
