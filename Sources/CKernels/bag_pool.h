@@ -107,12 +107,14 @@ EK_INLINE bool has_plain_ids(const ek_bag_tile *t) {
          t->columns % columns_of_step == 0;
 }
 
-/// sum[:] = the block's columns of the rows of ids start..<end, added in order; `has_plain_ids`.
+/// out[:] = the block's columns of the rows of ids start..<end, added in order; `has_plain_ids`.
 EK_INLINE void sum_plain_bag(const ek_bag_tile *t, ek_row_format format, size_t start, size_t end,
-                             const bag_block *block, two *sum) {
+                             const bag_block *block, two *out) {
   const size_t ahead = t->prefetch_rows, ids = t->bags.ids;
   const size_t prefetched = ahead && ids > ahead ? ids - ahead : 0;
   const size_t middle = prefetched < end ? prefetched : end;
+  // An array that nothing else can point to, so that it stays in registers.
+  two sum[bag_steps];
 #pragma clang loop unroll(full)
   for (size_t s = 0; s < block->steps; s++) sum[s] = (two){0, 0};
   size_t at = start;
@@ -121,11 +123,15 @@ EK_INLINE void sum_plain_bag(const ek_bag_tile *t, ek_row_format format, size_t 
     add_row_to(t, format, plain_row(t, at), block, sum);
   }
   for (; at < end; at++) add_row_to(t, format, plain_row(t, at), block, sum);
+#pragma clang loop unroll(full)
+  for (size_t s = 0; s < block->steps; s++) out[s] = sum[s];
 }
 
 /// The same of any ids, weighted.
 EK_INLINE void sum_bag(const ek_bag_tile *t, ek_row_format format, size_t start, size_t end,
-                       const bag_block *block, two *sum) {
+                       const bag_block *block, two *out) {
+  // An array that nothing else can point to, so that it stays in registers.
+  two sum[bag_steps];
 #pragma clang loop unroll(full)
   for (size_t s = 0; s < block->steps; s++) sum[s] = (two){0, 0};
   for (size_t at = start; at < end; at++) {
@@ -146,6 +152,8 @@ EK_INLINE void sum_bag(const ek_bag_tile *t, ek_row_format format, size_t start,
       sum[s] = (two){sum[s].a + x.a * weight, sum[s].b + x.b * weight};
     }
   }
+#pragma clang loop unroll(full)
+  for (size_t s = 0; s < block->steps; s++) out[s] = sum[s];
 }
 
 /// best[:] = the largest of each column; `winner` whose it is, negative where there is none.
