@@ -42,7 +42,10 @@ let package = Package(
       swiftSettings: strict),
     // Rows of any format, quantised ones among them, gathered, pooled and trained.
     .target(
-      name: "EmbedRows", dependencies: ["EmbedKernel", "EmbedFiles", "CBLASCalls", "CKernels"],
+      name: "EmbedRows",
+      dependencies: [
+        "EmbedKernel", "EmbedFiles", "EmbedModels", "CBLASCalls", "CKernels", "CSystem",
+      ],
       swiftSettings: strict),
     // Positions of research papers, on the protocols that are open to users.
     .target(
@@ -165,6 +168,15 @@ let package = Package(
     .executableTarget(
       name: "SaveProbe", dependencies: ["EmbedFiles"], path: "Tests/Support/SaveProbe",
       swiftSettings: strict),
+    // What tests of mapped tables start.
+    .executableTarget(
+      name: "MappedProbe", dependencies: ["EmbedKernel", "EmbedRows"],
+      path: "Tests/Support/MappedProbe", swiftSettings: strict),
+    // What scripts/soak runs.
+    .executableTarget(
+      name: "SoakProbe",
+      dependencies: ["EmbedKernel", "EmbedRows", "AllocationCounter", "TestSupport"],
+      path: "Tests/Support/SoakProbe", swiftSettings: strict),
     // What scripts/test-mpi starts, over threads too.
     .executableTarget(
       name: "DistributedProbe", dependencies: ["EmbedDistributed", "EmbedKernel"],
@@ -214,9 +226,8 @@ let package = Package(
     .testTarget(
       name: "EmbedRowsTests",
       dependencies: [
-        "EmbedRows", "EmbedKernel", "CKernels", "ReferenceKernels", "AllocationProbe",
-        "TestSupport",
-        "TuningOff",
+        "EmbedRows", "EmbedModels", "EmbedKernel", "CKernels", "ReferenceKernels",
+        "AllocationProbe", "MappedProbe", "TestSupport", "TuningOff",
       ],
       exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(

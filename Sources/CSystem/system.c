@@ -46,12 +46,10 @@ int cs_terminal_columns(int file) {
   return ioctl(file, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-void *cs_map(size_t count, int file) {
-  void *pages = file < 0
-                    ? mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                    : mmap(NULL, count, PROT_READ, MAP_PRIVATE, file, 0);
+void *cs_map(size_t count) {
+  void *pages = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return NULL;
-  if (file < 0) cs_advise_huge_pages(pages, count);
+  cs_advise_huge_pages(pages, count);
   return pages;
 }
 

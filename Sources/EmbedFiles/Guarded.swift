@@ -4,11 +4,11 @@
 internal import CThreadPool
 
 /// A value that one thread at a time reads or changes. Allocates the lock and the value once.
-@safe package struct Guarded<Value>: ~Copyable, @unchecked Sendable {
+@safe package struct Guarded<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
   private let lock: OpaquePointer
   private let value: UnsafeMutablePointer<Value>
 
-  package init(_ value: sending Value) {
+  package init(_ value: consuming sending Value) {
     guard let lock = unsafe ek_lock_make() else { fatalError("no memory for a lock") }
     unsafe self.lock = lock
     unsafe self.value = .allocate(capacity: 1)

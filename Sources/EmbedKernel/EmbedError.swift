@@ -1,5 +1,5 @@
 // What can be wrong with a call's data: one case a fault, carrying the facts a user needs to find
-// it. Every error is thrown before a byte of output is written.
+// it. Every error but the last is thrown before a byte of output is written.
 
 /// A fault in the data given to EmbedKernel.
 public enum EmbedError: Error, Equatable, Sendable {
@@ -61,6 +61,9 @@ public enum EmbedError: Error, Equatable, Sendable {
 
   /// A LAPACK routine found that a matrix has no factorisation.
   case factorisationFailed(routine: String, info: Int)
+
+  /// A row of a mapped file is lost, or the file changed; thrown after output without meaning was written.
+  case unreadableRow(row: Int, path: String, offset: Int, reason: String)
 }
 
 extension EmbedError: CustomStringConvertible {
@@ -112,6 +115,8 @@ extension EmbedError: CustomStringConvertible {
       "\(name) cannot be used: \(reason)"
     case .factorisationFailed(let routine, let info):
       "LAPACK \(routine) failed with info \(info)"
+    case .unreadableRow(let row, let path, let offset, let reason):
+      "row \(row), at byte \(offset) of '\(path)', cannot be read: \(reason)"
     }
   }
 }

@@ -5,6 +5,7 @@ internal import CEmbedKernel
 internal import EmbedData
 internal import EmbedKernel
 internal import EmbedModels
+internal import EmbedRows
 
 /// What is wrong with a call before the engine sees it.
 enum CallError: Error {
@@ -87,6 +88,7 @@ struct Facts {
     case let error as SafetensorsError: take(error)
     case let error as NumPyError: take(error)
     case let error as ModelError: take(error)
+    case let error as MappedTableError: take(error)
     case let error as DataError: take(error)
     default: break
     }
@@ -192,6 +194,8 @@ struct Facts {
     case .unavailableLibrary(let name, _): set(EK_ERROR_UNAVAILABLE_LIBRARY, argument: name)
     case .factorisationFailed(let routine, let info):
       set(EK_ERROR_FACTORISATION_FAILED, argument: routine, value: info)
+    case .unreadableRow(let row, let path, let offset, _):
+      set(EK_ERROR_FILE_SYSTEM, row: row, position: offset, path: path)
     }
   }
 
@@ -249,6 +253,23 @@ struct Facts {
       .malformedHeader(let path, _, _, _), .notNumPy(let path, _), .shapeOverflow(let path, _),
       .truncatedHeader(let path, _, _), .unsupportedVersion(let path, _, _):
       set(EK_ERROR_FILE_FORMAT, path: path)
+    }
+  }
+
+  private mutating func take(_ error: MappedTableError) {
+    switch error {
+    case .model(let model): take(model)
+    case .embed(let embed): take(embed)
+    case .rowFormat(let path, let tensor, _, _):
+      set(EK_ERROR_ELEMENT_TYPE, argument: tensor, path: path)
+    case .gguf(.file(let file)): take(file)
+    case .gguf(.missingTensor(let path, let expected, _)):
+      set(EK_ERROR_MISSING_TENSOR, argument: expected.first ?? "", path: path)
+    case .gguf(let gguf):
+      let facts = Mirror(reflecting: gguf).children.first.map { Mirror(reflecting: $0.value) }
+      let path = facts?.children.first { $0.label == "path" }?.value as? String
+      set(EK_ERROR_FILE_FORMAT, path: path ?? "")
+      name(gguf)
     }
   }
 

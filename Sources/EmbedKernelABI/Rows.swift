@@ -113,6 +113,43 @@ public func ek_rows_wrap(
 
 /// Documented in embedkernel.h.
 @c @implementation
+public func ek_rows_map(
+  _ path: UnsafePointer<CChar>?, _ tensor: UnsafePointer<CChar>?, _ number: Int32,
+  _ scales: UnsafePointer<CChar>?, _ limit: Int64, _ table: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  attempt {
+    let place = try unsafe place(of: table, "table")
+    let made = try unsafe RowTable(
+      mapping: text(path, "path"), tensor: text(tensor, "tensor"),
+      format: number == Int32(EK_FORMAT_OF_TENSOR) ? nil : format(number),
+      scales: scales == nil ? nil : text(scales, "scales"),
+      residentLimit: limit == 0 ? nil : Int(limit))
+    unsafe place.pointee = try makeHandle(RowTableObject(made))
+  }
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_rows_prefetch(
+  _ table: OpaquePointer?, _ ids: UnsafeRawPointer?, _ idType: Int32, _ idCount: Int64,
+  _ unknown: Int32, _ stage: Int32, _ prefetched: UnsafeMutablePointer<Int64>?
+) -> Int32 {
+  attempt {
+    let found: RowTableObject = try unsafe object(table, "table")
+    let ids = try unsafe tokenIDs(ids, idType, count(idCount, "id_count"), "ids")
+    let stages: [PrefetchStage] = [.finished, .started]
+    guard stages.indices.contains(Int(stage)) else {
+      throw CallError.option("stage", value: Int(stage), expected: "one of EK_PREFETCH_...")
+    }
+    let done = try found.table.prefetch(ids, unknownIDs(unknown), stages[Int(stage)])
+    if let prefetched = unsafe prefetched {
+      try unsafe EmbedKernelABI.place(of: prefetched, "prefetched").pointee = Int64(done)
+    }
+  }
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
 public func ek_rows_get(
   _ table: OpaquePointer?, _ source: UnsafeMutablePointer<ek_rows_source>?
 ) -> Int32 {

@@ -160,3 +160,63 @@ def test_refusals(rng):
         table.embed([[1]], np.zeros((3, 7), np.float32))
     with pytest.raises(TypeError):
         ek.bag_backward(np.ones((1, 40), np.float32), [[1]], table)
+
+
+def mapped_file(tmp_path, floats):
+    path = tmp_path / "table.safetensors"
+    ek.save(path, {"wte": floats})
+    return path
+
+
+@pytest.mark.parametrize("limit", [None, 1 << 20])
+def test_a_mapped_table(tmp_path, rng, limit):
+    floats = rng.standard_normal((3000, 256)).astype(np.float32)
+    path = mapped_file(tmp_path, floats)
+    table = ek.QuantizedTable.map(path, "wte", resident_limit=limit)
+    assert table.format == "f32" and table.shape == floats.shape
+    ids = rng.integers(0, 3000, (4, 50))
+    assert table.prefetch(ids) == 200 and table.prefetch(ids, wait=False) == 200
+    assert np.array_equal(table.embed(ids), floats[ids])
+    assert np.array_equal(ek.bag(table, ids, mode="max"), floats[ids].max(1))
+    assert np.array_equal(table.dequantize(), floats)
+    fitting = table.prefetch(np.arange(3000))
+    assert fitting == 3000 if limit is None else 0 < fitting < 3000
+    with pytest.raises(IndexError):
+        table.prefetch([3000])
+    assert table.prefetch([3000], unknown="clamp") == 1
+    # In memory there is nothing to do.
+    assert ek.QuantizedTable.quantize(floats, "f32").prefetch(ids) == 200
+
+
+def test_a_file_that_is_cut_short(tmp_path, rng):
+    floats = rng.standard_normal((3000, 256)).astype(np.float32)
+    path = mapped_file(tmp_path, floats)
+    mapped = ek.QuantizedTable.map(path, "wte")
+    # Over an array of the file, which the library knows for a mapped file's memory.
+    array = ek.load(path)["wte"]
+    wrapped = ek.QuantizedTable.from_bytes(array, "f32", floats.shape)
+    ids = np.arange(0, 3000, 7)
+    for table in mapped, wrapped:
+        assert np.array_equal(table.embed(ids), floats[ids])
+    with open(path, "r+b") as file:
+        file.truncate(1 << 20)
+    for table in mapped, wrapped, mapped:
+        for call in (lambda: table.embed(ids), lambda: ek.bag(table, ids[None]), lambda: table.dequantize(),
+                     lambda: table.prefetch(ids)):
+            with pytest.raises(OSError, match="cut short"):
+                call()
+
+
+def test_what_cannot_be_mapped(tmp_path, rng):
+    path = mapped_file(tmp_path, rng.standard_normal((30, 256)).astype(np.float32))
+    with pytest.raises(FileNotFoundError):
+        ek.QuantizedTable.map(tmp_path / "none.safetensors", "wte")
+    with pytest.raises(KeyError):
+        ek.QuantizedTable.map(path, "wpe")
+    with pytest.raises((TypeError, ValueError)):
+        ek.QuantizedTable.map(path, "wte", format="q8_0")
+    for limit in (0, -5, 1000):
+        with pytest.raises(ValueError):
+            ek.QuantizedTable.map(path, "wte", resident_limit=limit)
+    with pytest.raises(TypeError):
+        ek.QuantizedTable.map(path, 3)

@@ -781,6 +781,38 @@ typedef struct ek_rows_source {
 int32_t ek_rows_wrap(const ek_rows_source *source, void (*release)(void *context), void *context,
                      ek_row_table **table);
 
+/** The format that the tensor's type tells, for ek_rows_map. */
+enum { EK_FORMAT_OF_TENSOR = -1 };
+
+/** Maps a tensor (rows, dim) of a safetensors file, of a sharded model by its index or folder, or
+ * of a GGUF file: nothing is read before rows are, and the file may be larger than memory.
+ *
+ *  The file must not be written to meanwhile. Where it is, or a page cannot be read, calls on the
+ *  table fail with EK_ERROR_FILE_SYSTEM (kind "unreadableRow"; row, and the byte as position), that
+ *  one, whose output has no meaning, and all later ones; the process lives on, by a handler of
+ *  SIGBUS that passes on what is not ours. Memory that `ek_rows_get` tells is not so protected.
+ *
+ *  \param format   EK_FORMAT_..., where the tensor's type does not tell: of uint8, fp8 and int8.
+ *  \param scales   The tensor of scales beside the rows; NULL for none.
+ *  \param resident_limit   Bytes of the file that may be in memory, 1 MiB or more; 0 for no limit.
+ *  Errors: EK_ERROR_FILE_NOT_FOUND, EK_ERROR_FILE_FORMAT, EK_ERROR_MISSING_TENSOR,
+ *  EK_ERROR_ELEMENT_TYPE where the format is not told, sizes. */
+int32_t ek_rows_map(const char *path, const char *tensor, int32_t format, const char *scales,
+                    int64_t resident_limit, ek_row_table **table);
+
+/** When a prefetch returns: when the rows are in memory, or when the system was asked for them. */
+enum { EK_PREFETCH_FINISHED = 0, EK_PREFETCH_STARTED = 1 };
+
+/** Brings rows of a mapped table into memory, so that a later call finds them: equal ids once, and
+ *  neighbours in one read. Of other tables there is nothing to do.
+ *
+ *  \param unknown_ids   EK_UNKNOWN_...; \param stage EK_PREFETCH_...
+ *  \param prefetched    Gets how many of the ids, from the first on, have their rows in memory:
+ * fewer than all where a limit has no room for more. May be NULL. Errors:
+ * EK_ERROR_TOKEN_OUT_OF_RANGE, EK_ERROR_FILE_SYSTEM. */
+int32_t ek_rows_prefetch(const ek_row_table *table, const void *ids, int32_t id_dtype,
+                         int64_t id_count, int32_t unknown_ids, int32_t stage, int64_t *prefetched);
+
 /** Tells a table's memory and sizes, valid as long as it lives. */
 int32_t ek_rows_get(const ek_row_table *table, ek_rows_source *source);
 

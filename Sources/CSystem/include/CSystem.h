@@ -25,6 +25,8 @@
 #include <sys/sysctl.h>
 #endif
 
+#include "CSystemMapping.h"
+
 /// The calling thread's `errno`; to be asked for before anything else runs.
 static inline int cs_error(void) { return errno; }
 
@@ -67,9 +69,9 @@ bool cs_write(int file, const void *bytes, size_t count, off_t offset);
 /// The width of a terminal in characters; 0 where it is none, or does not tell.
 int cs_terminal_columns(int file);
 
-/// The first `count` bytes of `file`, to be read only; or, below 0, fresh zeroed pages, which are
-/// advised to be huge from 2 MiB on. NULL where the system refuses.
-void *cs_map(size_t count, int file);
+/// `count` bytes of fresh zeroed pages, which are advised to be huge from 2 MiB on. NULL where the
+/// system refuses.
+void *cs_map(size_t count);
 
 /// Whether the process may have that much address space more, which `ulimit -v` bounds.
 bool cs_has_address_space(size_t count);

@@ -10,7 +10,8 @@ extension EmbedJob {
     let ids = try ArrayFile(idsPath)
     tokens = try TokenBatch(ids)
     let table = try TableFile.tokens(
-      tablePath, rows: arguments[RowOptions.rows], scales: arguments[RowOptions.rowScales])
+      tablePath, rows: arguments[RowOptions.rows], scales: arguments[RowOptions.rowScales],
+      resident: arguments[RowOptions.resident])
     let positionPath = try arguments[Embed.positionTable]
     let positions = try positionPath.map {
       try TableFile.read($0, rowsOf: table.dim, asIn: "'\(tablePath)'")
@@ -24,6 +25,10 @@ extension EmbedJob {
     if !FusedOptions.isGiven(arguments), let layer = try table.layer(places, tablePath, shared) {
       self.layer = layer
     } else {
+      try arguments.refuse(
+        [RowOptions.resident],
+        "is for rows that stay in their file: a padding row and the fused layer need the table in memory"
+      )
       let embedding = try shared.tokens(tablePath, table.floats())
       let plain = try shared.layer(embedding, places?.floats())
       layer = try FusedOptions.call(arguments, plain, tokens) ?? plain.tables

@@ -46,7 +46,8 @@ extension Embed {
   static let arrayGroup = OptionGroup(
     "From arrays: \(ArrayFile.forms)",
     [
-      LayerOptions.tokenIDs, tokenTable, RowOptions.rows, RowOptions.rowScales, positionTable,
+      LayerOptions.tokenIDs, tokenTable, RowOptions.rows, RowOptions.rowScales, RowOptions.resident,
+      positionTable,
     ])
 
   /// The options that mean nothing where no positions are added.

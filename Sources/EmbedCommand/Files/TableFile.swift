@@ -32,10 +32,23 @@ enum TableFile {
   /// - Parameters:
   ///   - rows: What bytes are, where the file does not say it.
   ///   - scales: The file of their scales, where they are not beside them.
+  ///   - resident: How many bytes of the file may be in memory, which it is then mapped for, as it is where
+  ///     memory cannot hold the table.
   static func tokens(
-    _ path: String, rows: RowFormat? = nil, scales: String? = nil
+    _ path: String, rows: RowFormat? = nil, scales: String? = nil, resident: Int? = nil
   ) throws -> any AnyTable {
-    try table(TensorFile(path, .tokens), rows: rows, scales: scales)
+    let file = try TensorFile(path, .tokens)
+    if resident == nil, SystemMemory.has(file.tensors[0].byteCount) {
+      return try table(file, rows: rows, scales: scales)
+    }
+    if let table = try RowTable.read(
+      file, as: rows, scales: scales, mapping: MappedRows(resident: resident))
+    {
+      return table
+    }
+    throw CommandError.data(
+      "'\(path)': neither in memory, which has no room for it, nor mapped can it be read: expected "
+        + "[rows, dim] of float32, bfloat16 or float16 in a .safetensors, .gguf or .npy file")
   }
 
   /// The only array of a file as a table of any form.

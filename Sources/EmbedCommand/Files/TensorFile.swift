@@ -216,7 +216,21 @@ struct TensorFile {
   /// Gives `body` the bytes of an array in C order, by its index.
   func withBytes<Result>(of index: Int, _ body: (RawSpan) throws -> Result) throws -> Result {
     let bytes = try bytes(of: index, access: .copied)
-    return try body(unsafe RawSpan(_unsafeBytes: bytes.bytes))
+    let file = unsafe MappedFile(of: bytes.bytes)
+    guard file?.enter() ?? true else { throw lost(file) }
+    let result: Result
+    do { result = try body(unsafe RawSpan(_unsafeBytes: bytes.bytes)) } catch {
+      _ = file?.leave()
+      throw error
+    }
+    guard file?.leave() ?? true else { throw lost(file) }
+    return result
+  }
+
+  /// The error of a file that cannot be read as it was mapped.
+  private func lost(_ file: MappedFile?) -> FileError {
+    .unsuitable(
+      path: file?.path ?? path, reason: "cannot be read: \(file?.fault?.reason ?? "lost")")
   }
 
   /// The bytes of an array in C order, by its index: the file's own pages, where those have them so; of a
@@ -235,10 +249,10 @@ struct TensorFile {
         unsafe TensorBytes(UnsafeRawBufferPointer($0), of: kept)
       }
     case .gguf(let file):
-      let kept = try opened.gguf(file)
+      let kept = try opened.gguf(file, access)
       return unsafe TensorBytes(try kept.value.unsafeBytes(of: name), of: kept)
     case .safetensors(let files):
-      let kept = try opened.safetensors(files[index])
+      let kept = try opened.safetensors(files[index], access)
       return unsafe TensorBytes(try kept.value.unsafeBytes(of: name), of: kept)
     }
   }
@@ -247,20 +261,24 @@ struct TensorFile {
 /// The file that was read last, so that its header is read once for all of its arrays.
 private final class OpenedFile {
   private var path = ""
+  private var access = FileAccess.mapped
   private var gguf: Kept<GGUF>?
   private var safetensors: Kept<Safetensors>?
 
-  func gguf(_ path: String) throws -> Kept<GGUF> {
-    if let gguf, self.path == path { return gguf }
-    let file = Kept(try GGUF(contentsOf: path))
-    (self.path, gguf) = (path, file)
+  /// - Parameter access: What is to be copied is read from the file's pages.
+  func gguf(_ path: String, _ access: FileAccess) throws -> Kept<GGUF> {
+    let access = access == .copied ? .mapped : access
+    if let gguf, self.path == path, self.access == access { return gguf }
+    let file = Kept(try GGUF(contentsOf: path, access: access))
+    (self.path, self.access, gguf, safetensors) = (path, access, file, nil)
     return file
   }
 
-  func safetensors(_ path: String) throws -> Kept<Safetensors> {
-    if let safetensors, self.path == path { return safetensors }
-    let file = Kept(try Safetensors(contentsOf: path))
-    (self.path, safetensors) = (path, file)
+  func safetensors(_ path: String, _ access: FileAccess) throws -> Kept<Safetensors> {
+    let access = access == .copied ? .mapped : access
+    if let safetensors, self.path == path, self.access == access { return safetensors }
+    let file = Kept(try Safetensors(contentsOf: path, access: access))
+    (self.path, self.access, safetensors, gguf) = (path, access, file, nil)
     return file
   }
 }

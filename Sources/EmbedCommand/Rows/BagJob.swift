@@ -70,7 +70,8 @@ struct BagJob {
     options = BagOptions(
       paddingID: try arguments[Bag.paddingID], unknownIDs: try arguments[LayerOptions.unknownIDs])
     table = try TableFile.tokens(
-      tablePath, rows: arguments[RowOptions.rows], scales: arguments[RowOptions.rowScales])
+      tablePath, rows: arguments[RowOptions.rows], scales: arguments[RowOptions.rowScales],
+      resident: arguments[RowOptions.resident])
     facts = [
       ("token ids", "\(file.shape)", "'\(idsPath)', \(file.elementType)"),
       ("token table", "\([table.rows, table.dim])", "'\(tablePath)', \(table.typeName)"),

@@ -19,6 +19,12 @@ enum RowOptions {
     "Scales of an int8 or fp8 token table: one; [vocabulary] or [vocabulary, 1]; or one for each block of "
       + "columns", otherwise: "those that the file has beside the table")
 
+  static let resident = Option<Int?>(
+    "resident", .integer("BYTES", in: 1 << 20...Int.max),
+    "How many bytes of the token table's file may be in memory: the table is then mapped and read row by row, "
+      + "and pages above the limit are given back",
+    otherwise: "floats are copied where memory has room, and else mapped; other rows are mapped")
+
   /// The key of the metadata that says a tensor's format, where its type does not.
   static func key(of tensor: String) -> String { "embedkernel.rows.\(tensor)" }
 }
@@ -29,19 +35,4 @@ extension RowFormat {
 
   /// The format of a GGUF type's rows; nil where there is none.
   init?(_ type: GGUFType) { self.init(rawValue: type.name.lowercased()) }
-
-  /// The columns of a row that takes so many bytes; nil where no row does.
-  func dim(ofRowBytes bytes: Int) -> Int? {
-    // A row grows with its blocks.
-    var (low, high) = (1, bytes + 1)
-    while low < high {
-      let middle = low + (high - low) / 2
-      let (dim, overflow) = middle.multipliedReportingOverflow(by: block)
-      let size = overflow ? nil : try? rowBytes(dim: dim)
-      if let size, size < bytes { low = middle + 1 } else { high = middle }
-    }
-    let (dim, overflow) = low.multipliedReportingOverflow(by: block)
-    guard !overflow, (try? rowBytes(dim: dim)) == bytes else { return nil }
-    return dim
-  }
 }

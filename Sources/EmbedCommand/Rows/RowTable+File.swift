@@ -4,14 +4,24 @@
 internal import EmbedKernel
 internal import EmbedRows
 
+/// How a table that stays in its file is read.
+struct MappedRows {
+  /// How many bytes of it may be in memory; nil where nothing bounds them.
+  var resident: Int?
+
+  var access: FileAccess { resident == nil ? .mapped : .mappedInPages }
+}
+
 extension RowTable {
   /// The only array of `file` as a table; nil where it is one of plain floats.
   ///
   /// - Parameters:
   ///   - given: What the option says that bytes are.
   ///   - scales: The file of their scales, where the option names one.
+  ///   - mapping: How plain floats, too, are read where they lie.
   static func read(
-    _ file: TensorFile, as given: RowFormat? = nil, scales: String? = nil
+    _ file: TensorFile, as given: RowFormat? = nil, scales: String? = nil,
+    mapping: MappedRows? = nil
   ) throws -> RowTable? {
     let tensor = file.tensors[0]
     let said = file.value(of: RowOptions.key(of: tensor.name ?? ""))?.text
@@ -24,14 +34,14 @@ extension RowTable {
           found: type.name)
       }
       try requireMatrix(tensor, file)
-      return try table(file, format, dim: tensor.shape[1])
+      return try table(file, format, dim: tensor.shape[1], mapping)
     }
     switch tensor.type {
     case .int8, .float8e4m3:
       try refuse(given, nil, for: file)
       try requireMatrix(tensor, file)
       let format: RowFormat = tensor.type == .int8 ? .int8 : .fp8
-      return try table(file, withScales: scales, format, given: nil)
+      return try table(file, withScales: scales, format, given: nil, mapping)
     case .uint8:
       guard let format = given ?? said.flatMap({ RowFormat(rawValue: $0) }) else {
         throw CommandError.data(
@@ -47,14 +57,15 @@ extension RowTable {
       }
       try requireMatrix(tensor, file)
       if try format == .fp8Row || format.scaleBytes(dim: format.block) > 0 {
-        return try table(file, withScales: scales, format == .fp8Row ? .fp8 : format, given: format)
+        return try table(
+          file, withScales: scales, format == .fp8Row ? .fp8 : format, given: format, mapping)
       }
       try refuse(nil, scales, for: file)
       let bytes = tensor.shape[1]
       guard let dim = format.dim(ofRowBytes: bytes) else {
         throw CommandError.data("'\(file.path)': no row of \(format.rawValue) takes \(bytes) bytes")
       }
-      return try table(file, format, dim: dim)
+      return try table(file, format, dim: dim, mapping)
     default:
       try refuse(given, scales, for: file)
       guard tensor.type.numPyType != nil else {
@@ -62,7 +73,12 @@ extension RowTable {
           path: file.path, tensor: tensor.name ?? "array",
           expected: "F32, F16, BF16, I8 or F8_E4M3", found: tensor.type)
       }
-      return nil
+      let formats: [SafetensorsType: RowFormat] = [
+        .float32: .float32, .float16: .float16, .bfloat16: .bfloat16,
+      ]
+      guard let mapping, let format = formats[tensor.type] else { return nil }
+      try requireMatrix(tensor, file)
+      return try table(file, format, dim: tensor.shape[1], mapping)
     }
   }
 
@@ -91,18 +107,32 @@ extension RowTable {
 
   /// Rows that have all within them.
   private static func table(
-    _ file: TensorFile, _ format: RowFormat, dim: Int
+    _ file: TensorFile, _ format: RowFormat, dim: Int, _ mapping: MappedRows?
   ) throws -> RowTable {
     let rows = file.tensors[0].shape[0]
-    let bytes = try file.bytes()
-    return try naming(file.path) { () throws(EmbedError) in
-      try unsafe RowTable(rows: rows, dim: dim, format: format, bytes: bytes.bytes, of: bytes)
+    let bytes = try file.bytes(access: mapping?.access ?? .mapped)
+    let table = try naming(file.path) { () throws(EmbedError) in
+      try unsafe RowTable(
+        rows: rows, dim: dim, format: format, bytes: bytes.bytes,
+        residentLimit: mapping?.resident, of: bytes)
     }
+    return try table.mapped(file, mapping)
+  }
+
+  /// The table, which a limit needs in a file's pages.
+  private func mapped(_ file: TensorFile, _ mapping: MappedRows?) throws(CommandError) -> RowTable {
+    guard mapping?.resident == nil || isMapped else {
+      throw .data(
+        "'\(file.path)' cannot be mapped, as --\(RowOptions.resident.name) needs it: expected a .safetensors, "
+          + ".gguf or .npy file whose arrays begin at multiples of their elements' size")
+    }
+    return self
   }
 
   /// Rows with scales beside them; without any where `plain` rows need none.
   private static func table(
-    _ file: TensorFile, withScales path: String?, _ plain: RowFormat, given: RowFormat?
+    _ file: TensorFile, withScales path: String?, _ plain: RowFormat, given: RowFormat?,
+    _ mapping: MappedRows?
   ) throws -> RowTable {
     let (rows, dim) = (file.tensors[0].shape[0], file.tensors[0].shape[1])
     let scales =
@@ -115,7 +145,7 @@ extension RowTable {
             + "(such as \(quoted((file.tensors[0].name ?? "weight") + "_scale"))), and no "
             + "--\(RowOptions.rowScales.name)")
       }
-      return try table(file, .fp8, dim: dim)
+      return try table(file, .fp8, dim: dim, mapping)
     }
     // Of fp8 rows the scales say which they are.
     guard given == nil || given == scales.format || plain == .fp8 && given == .fp8Row else {
@@ -123,19 +153,26 @@ extension RowTable {
         "'\(file.path)': with these scales the rows are \(scales.format.rawValue), not "
           + "\(given?.rawValue ?? "")")
     }
-    let owner = Kept((try file.bytes(), scales.bytes))
-    return try naming(file.path) { () throws(EmbedError) in
+    let owner = Kept((try file.bytes(access: mapping?.access ?? .mapped), scales.bytes))
+    let table = try naming(file.path) { () throws(EmbedError) in
       try unsafe RowTable(
         rows: rows, dim: dim, format: scales.format, bytes: owner.value.0.bytes,
-        scales: owner.value.1.bytes, rowsAScale: scales.rowsAScale, of: owner)
+        scales: owner.value.1.bytes, rowsAScale: scales.rowsAScale,
+        residentLimit: mapping?.resident, of: owner)
     }
+    return try table.mapped(file, mapping)
   }
 }
 
 // MARK: As any table
 
 extension RowTable: AnyTable {
-  var typeName: String { format.rawValue }
+  var typeName: String {
+    let types: [RowFormat: NumPyElementType] = [
+      .float32: .float32, .float16: .float16, .bfloat16: .bfloat16,
+    ]
+    return types[format].map { "\($0), mapped" } ?? format.rawValue
+  }
 
   func floats() throws(EmbedError) -> EmbeddingTable<Float> { try decoded() }
 

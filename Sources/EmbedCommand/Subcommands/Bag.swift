@@ -50,8 +50,8 @@ enum Bag: Subcommand {
     OptionGroup(
       "Arrays: \(ArrayFile.forms)",
       [
-        tokenIDs, tokenTable, RowOptions.rows, RowOptions.rowScales, offsets, lastOffset, lengths,
-        weights,
+        tokenIDs, tokenTable, RowOptions.rows, RowOptions.rowScales, RowOptions.resident, offsets,
+        lastOffset, lengths, weights,
       ]),
     OptionGroup("Pooling", [mode, paddingID, LayerOptions.unknownIDs]),
     ComputeOptions.group, OptionGroup("Output", [output, Embed.outputType]),

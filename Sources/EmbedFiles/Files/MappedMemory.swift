@@ -17,6 +17,8 @@ public enum AccessPattern: Sendable {
 @safe package struct MappedMemory: ~Copyable, @unchecked Sendable {
   private let base: UnsafeMutableRawPointer?
   package let byteCount: Int
+  /// What the pages are of, where they are a file's.
+  package let file: MappedFile?
 
   /// The memory; good while the value lives.
   @unsafe package var bytes: UnsafeMutableRawBufferPointer {
@@ -24,28 +26,41 @@ public enum AccessPattern: Sendable {
   }
 
   /// Maps the first `byteCount` bytes of `file`, to be read only.
-  package init(_ file: borrowing InputFile, byteCount: Int) throws(FileError) {
-    try self.init(byteCount: byteCount, descriptor: file.descriptor, path: file.path)
-  }
-
-  /// Zeroed pages, for the contents of `path`.
-  package init(byteCount: Int, for path: String) throws(FileError) {
-    try self.init(byteCount: byteCount, descriptor: -1, path: path)
-  }
-
-  private init(byteCount: Int, descriptor: CInt, path: String) throws(FileError) {
+  ///
+  /// - Parameter access: `mapped` or `mappedInPages`.
+  package init(
+    _ file: borrowing InputFile, byteCount: Int, access: FileAccess = .mapped
+  ) throws(FileError) {
     self.byteCount = byteCount
     // The system refuses to map nothing.
     guard byteCount > 0 else {
       unsafe base = nil
+      self.file = nil
       return
     }
-    guard let pages = unsafe cs_map(byteCount, descriptor) else { throw .last("map", path) }
+    let mapped = try MappedFile(file, byteCount: byteCount, inPages: access == .mappedInPages)
+    unsafe base = mapped.base
+    self.file = mapped
+  }
+
+  /// Zeroed pages, for the contents of `path`.
+  package init(byteCount: Int, for path: String) throws(FileError) {
+    self.byteCount = byteCount
+    file = nil
+    guard byteCount > 0 else {
+      unsafe base = nil
+      return
+    }
+    guard let pages = unsafe cs_map(byteCount) else { throw .last("map", path) }
     unsafe base = pages
   }
 
   deinit {
-    if let base = unsafe base { _ = unsafe munmap(base, byteCount) }
+    if let file {
+      file.unmap()
+    } else if let base = unsafe base {
+      _ = unsafe munmap(base, byteCount)
+    }
   }
 
   /// Tells the system how the pages will be read. Advice only: failure to take it is no error.

@@ -24,7 +24,7 @@
     _ file: borrowing InputFile, _ tensors: [Place], access: FileAccess
   ) throws(FileError) {
     let isMapped =
-      access == .mapped
+      access != .copied
       && tensors.allSatisfy { $0.byteCount == 0 || $0.start.isMultiple(of: $0.alignment) }
     var ranges: [Range<Int>] = []
     ranges.reserveCapacity(tensors.count)
@@ -37,7 +37,8 @@
     }
     let memory =
       isMapped
-      ? try MappedMemory(file, byteCount: end) : try MappedMemory(byteCount: end, for: file.path)
+      ? try MappedMemory(file, byteCount: end, access: access)
+      : try MappedMemory(byteCount: end, for: file.path)
     for (tensor, range) in zip(tensors, ranges) where !isMapped && tensor.byteCount > 0 {
       let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[range])
       // The size was checked with the header, but the file may have shrunk since.
@@ -53,6 +54,12 @@
   /// The bytes of a tensor, by its index among the places.
   @unsafe func bytes(of index: Int) -> UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(rebasing: memory.bytes[ranges[index]])
+  }
+
+  /// Throws where pages of the file were found to be lost or changed.
+  func check(_ path: String) throws(FileError) {
+    guard let fault = memory.file?.fault else { return }
+    throw .unsuitable(path: path, reason: "cannot be read any more: \(fault.reason)")
   }
 
   /// Tells the system how the tensors will be read.

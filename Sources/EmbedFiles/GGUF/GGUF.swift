@@ -77,6 +77,7 @@
   }
 
   private func index(of name: String) throws(GGUFError) -> Int {
+    try GGUFError.wrapping(try memory.check(path))
     let index = header.tensors.firstIndex { $0.name.utf8.elementsEqual(name.utf8) }
     guard let index else { throw .missingTensor(path: path, expected: [name], found: names) }
     return index

@@ -36,10 +36,11 @@
     let header = try NumPyHeader(file)
     try header.require(Element.self, rank: rank, path: path)
     let isMapped =
-      access == .mapped && !header.isTransposed
+      access != .copied && !header.isTransposed
       && header.dataOffset.isMultiple(of: MemoryLayout<Element>.alignment)
     self.init(
-      isMapped ? header : header.movedToFront, in: try Self.load(file, header, isMapped: isMapped))
+      isMapped ? header : header.movedToFront,
+      in: try Self.load(file, header, isMapped ? access : .copied))
   }
 
   /// The array whose `.npy` bytes are in `memory`.
@@ -52,11 +53,12 @@
 
   /// The whole file mapped, or its data read.
   private static func load(
-    _ file: borrowing InputFile, _ header: NumPyHeader, isMapped: Bool
+    _ file: borrowing InputFile, _ header: NumPyHeader, _ access: FileAccess
   ) throws(NumPyError) -> MappedMemory {
-    if isMapped {
+    if access != .copied {
       return try NumPyError.wrapping(
-        try MappedMemory(file, byteCount: header.dataOffset + header.dataByteCount))
+        try MappedMemory(
+          file, byteCount: header.dataOffset + header.dataByteCount, access: access))
     }
     let memory = try NumPyError.wrapping(
       try MappedMemory(byteCount: header.dataByteCount, for: file.path))
@@ -95,11 +97,11 @@ extension NumPyArray<UInt8> {
     let file = try NumPyError.wrapping(try InputFile(path))
     let header = try NumPyHeader(file)
     let isMapped =
-      access == .mapped && !header.isTransposed
+      access != .copied && !header.isTransposed
       && header.dataOffset.isMultiple(of: header.elementType.byteCount)
     self.init(
       header.ofBytes(at: isMapped ? header.dataOffset : 0),
-      in: try Self.load(file, header, isMapped: isMapped))
+      in: try Self.load(file, header, isMapped ? access : .copied))
   }
 }
 

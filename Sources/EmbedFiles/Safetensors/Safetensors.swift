@@ -75,6 +75,7 @@
   }
 
   private func index(of name: String) throws(SafetensorsError) -> Int {
+    try SafetensorsError.wrapping(try memory.check(path))
     let index = header.tensors.firstIndex { $0.name.utf8.elementsEqual(name.utf8) }
     guard let index else {
       throw .missingTensor(path: path, expected: [name], found: names)

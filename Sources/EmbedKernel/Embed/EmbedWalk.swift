@@ -151,7 +151,7 @@ extension ek_embed_tile {
   /// Calls `body(token, place)` for the tokens of the nest, counted from its first; places are steps
   /// from `positions`.
   @inline(__always)
-  func forEachToken(_ body: (_ token: Int, _ place: Int) -> Void) {
+  package func forEachToken(_ body: (_ token: Int, _ place: Int) -> Void) {
     let (outer, inner) = (outer, inner)
     for o in 0..<outer.count {
       for i in 0..<inner.count {

@@ -11,6 +11,8 @@ internal import EmbedKernel
   /// All bags and columns; a part changes which.
   var tile: ek_bag_tile
   let plan: Plan
+  let ids: TokenIDs
+  let pages: TablePages?
 
   /// Pools all bags.
   ///
@@ -28,7 +30,7 @@ internal import EmbedKernel
     guard cuts else { return }
     bags.forEach(to: bags.count) { bag, ids in
       guard ids.count > limit else { return }
-      HugeBag(work: self, bag: bag, start: ids.lowerBound).run()
+      HugeBag(work: self, bag: bag, ids: ids).run()
     }
   }
 
@@ -40,7 +42,19 @@ internal import EmbedKernel
     part.first = first.bag
     part.last = last.bag
     part.start = first.start
-    plan.pool(&part)
+    guard let pages, pages.clock != nil else { return plan.pool(&part) }
+    // As many bags at a time as have their rows resident; one that has more goes past the limit.
+    let most = pages.rowsAtOnce
+    part.last = first.bag
+    var end = first.start
+    bags.forEach(from: first, to: last.bag) { bag, ids in
+      if ids.upperBound - part.start > most, part.last > part.first {
+        plan.pool(&part, part.start..<end, self.ids, pages)
+        (part.first, part.start) = (bag, ids.lowerBound)
+      }
+      (part.last, end) = (bag + 1, ids.upperBound)
+    }
+    plan.pool(&part, part.start..<end, ids, pages)
   }
 }
 
@@ -48,13 +62,17 @@ internal import EmbedKernel
 @safe private struct HugeBag: ParallelWork {
   var tile: ek_bag_tile
   let plan: Plan
+  let work: BagWork
+  let ids: Range<Int>
 
-  init(work: BagWork, bag: Int, start: Int) {
+  init(work: BagWork, bag: Int, ids: Range<Int>) {
     plan = work.plan
+    self.work = work
+    self.ids = ids
     tile = work.tile
     tile.first = bag
     tile.last = bag + 1
-    tile.start = start
+    tile.start = ids.lowerBound
     tile.longest = .max
   }
 
@@ -68,11 +86,20 @@ internal import EmbedKernel
     part.column = range.lowerBound * columnsOfStep
     part.columns =
       min(tile.columns, range.upperBound * columnsOfStep) - range.lowerBound * columnsOfStep
-    plan.pool(&part)
+    plan.pool(&part, ids, work.ids, work.pages)
   }
 }
 
 extension Plan {
+  /// The same, of the rows of a range of ids that are resident meanwhile.
+  fileprivate func pool(
+    _ tile: inout ek_bag_tile, _ range: Range<Int>, _ ids: TokenIDs, _ pages: TablePages?
+  ) {
+    guard let pages else { return pool(&tile) }
+    var part = tile
+    pages.visit({ admit in range.forEach { admit(ids[$0]) } }) { pool(&part) }
+  }
+
   /// Pools the bags of a tile: by its backend where that has a way of its own for floats, else in C, by
   /// the portable set for other backends than `native`.
   fileprivate func pool(_ tile: inout ek_bag_tile) {
@@ -89,10 +116,19 @@ extension Plan {
 @safe struct BagWeightWork: ParallelWork {
   let tile: ek_bag_tile
   let plan: Plan
+  let ids: TokenIDs
+  let pages: TablePages?
 
   func run() { split(tile.bags.ids, plan.threads) }
 
   func run(_ range: Range<Int>) {
+    guard let pages else { return find(range) }
+    range.forEachPart(of: pages.rowsAtOnce) { part in
+      pages.visit({ admit in part.forEach { admit(ids[$0]) } }) { find(part) }
+    }
+  }
+
+  private func find(_ range: Range<Int>) {
     guard !range.isEmpty else { return }
     var part = tile
     let first = tile.bags.bag(of: range.lowerBound)

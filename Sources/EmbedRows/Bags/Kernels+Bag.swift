@@ -114,7 +114,9 @@ extension Kernels {
     _ input: BagInput, _ bags: borrowing Bags, _ tokens: RowTable, _ output: Elements,
     _ winners: UnsafeMutableBufferPointer<Int32>?
   ) throws(EmbedError) {
-    try unsafe bag(input, bags, TableRows(tokens), output, winners)
+    try tokens.reading { () throws(EmbedError) in
+      try unsafe bag(input, bags, TableRows(tokens), output, winners)
+    }
   }
 
   /// The same for rows that are up to date.
@@ -141,7 +143,7 @@ extension Kernels {
     tile.output_type = output.type.kernelElement
     tile.prefetch_rows = plan.idsAhead(table)
     tile.streaming = output.type == .float32 && output.count * 4 >= limits.streamingBytes
-    var work = BagWork(tile: tile, plan: plan)
+    var work = BagWork(tile: tile, plan: plan, ids: input.ids, pages: table.pages)
     work.run(longest: checked.longest, leastBytes: 4 * limits.parallelBytes)
   }
 }

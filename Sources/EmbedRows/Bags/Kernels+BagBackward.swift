@@ -154,7 +154,9 @@ extension Kernels {
     _ outputGradient: UnsafeBufferPointer<Float>, _ input: BagInput, _ bags: borrowing Bags,
     _ tokens: RowTable, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    try unsafe bagWeightGradient(outputGradient, input, bags, TableRows(tokens), output)
+    try tokens.reading { () throws(EmbedError) in
+      try unsafe bagWeightGradient(outputGradient, input, bags, TableRows(tokens), output)
+    }
   }
 
   package func bagWeightGradient(
@@ -180,6 +182,6 @@ extension Kernels {
     unsafe tile.gradient = outputGradient.baseAddress
     unsafe tile.weight_gradient = base
     tile.prefetch_rows = plan.idsAhead(table)
-    BagWeightWork(tile: tile, plan: plan).run()
+    BagWeightWork(tile: tile, plan: plan, ids: input.ids, pages: table.pages).run()
   }
 }

@@ -22,7 +22,8 @@ extension Kernels {
   ///   - place: Where each token stands; by default at its column.
   ///   - options: Scale, and what to do outside the tables.
   ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
-  /// - Throws: `EmbedError`, before anything is written.
+  /// - Throws: `EmbedError`, before anything is written; of a mapped table also `unreadableRow`, after
+  ///   which the output has no meaning.
   /// - Complexity: O(N·D) for N tokens. Memory traffic: the bytes of the tokens' rows read, the output's
   ///   written, and the position rows once. Allocates nothing.
   @inlinable
@@ -107,7 +108,9 @@ extension Kernels {
         shape: shape, ids: ids, tokens: tokens.elements(positions?.type ?? .float32),
         positions: positions, place: place, places: places, options: options, output: output)
       try tokens.check(shape, output)
-      try RowEmbedCall(call: call, table: tokens.view).run(self)
+      try tokens.reading { () throws(EmbedError) in
+        try RowEmbedCall(call: call, table: tokens.view, pages: tokens.pages).run(self)
+      }
     }
   }
 }

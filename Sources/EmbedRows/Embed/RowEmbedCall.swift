@@ -7,13 +7,15 @@ internal import EmbedKernel
 @safe struct RowEmbedCall {
   let call: EmbedCall
   let table: ek_rows
+  let pages: TablePages?
 
   func run(_ kernels: Kernels) throws(EmbedError) {
     let plan = try plan(kernels)
     if call.outputBytes == 0 { return }
     guard call.isRegular else { return runRowByRow(plan) }
     let work = unsafe RowEmbedWork(
-      walk: EmbedWalk(call), table: table, traffic: plan.traffic, kernels: plan.kernels)
+      walk: EmbedWalk(call), table: table, pages: pages, traffic: plan.traffic,
+      kernels: plan.kernels)
     work.split(work.walk.count, plan.threads)
   }
 
@@ -34,6 +36,7 @@ internal import EmbedKernel
 @safe private struct RowEmbedWork: ParallelWork {
   let walk: EmbedWalk
   let table: ek_rows
+  let pages: TablePages?
   let traffic: Traffic
   let kernels: UnsafePointer<ek_kernels>
 
@@ -44,15 +47,28 @@ internal import EmbedKernel
   }
 
   func run(_ range: Range<Int>) {
+    guard let pages, pages.clock != nil else { return walk(range, nil) }
+    // So many rows at a time as may be resident.
+    let step = max(1, pages.rowsAtOnce / max(1, walk.call.tokenCount / max(1, walk.count)))
+    range.forEachPart(of: step) { walk($0, pages) }
+  }
+
+  private func walk(_ range: Range<Int>, _ pages: TablePages?) {
     let call = walk.call
     // Small rectangles are in cache whichever way they are walked: write them in order.
     let byPosition = traffic.prefetchRows > 0
-    walk.forEachTile(in: range, traffic, byPosition: byPosition) { _, rows in
+    walk.forEachTile(in: range, traffic, byPosition: byPosition) { first, rows in
       var rows = rows
       rows.prefetch_rows = rowsAhead
       var tile = ek_row_tile(
         rows: rows, table: table, positions: call.input.code, output: call.written.code)
-      unsafe kernels.pointee.embed_rows(&tile)
+      guard let pages else {
+        unsafe kernels.pointee.embed_rows(&tile)
+        return
+      }
+      pages.visit({ admit in rows.forEachToken { token, _ in admit(call.ids[first + token]) } }) {
+        unsafe kernels.pointee.embed_rows(&tile)
+      }
     }
   }
 }
@@ -65,10 +81,15 @@ extension RowEmbedCall {
     let kernels = unsafe plan.kernels
     Threads.split(call.tokenCount, plan.threads) { range in
       unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: RowByRow.width) { columns in
-        let body = unsafe RowByRow(
-          call: call, table: table, kernels: kernels, range: range,
-          columns: columns.baseAddress.unsafelyUnwrapped)
-        body.run(call.input, call.written)
+        range.forEachPart(of: pages?.rowsAtOnce ?? .max) { part in
+          let body = unsafe RowByRow(
+            call: call, table: table, kernels: kernels, range: part,
+            columns: columns.baseAddress.unsafelyUnwrapped)
+          guard let pages else { return body.run(call.input, call.written) }
+          pages.visit({ admit in part.forEach { admit(call.ids[$0]) } }) {
+            body.run(call.input, call.written)
+          }
+        }
       }
     }
   }

@@ -17,3 +17,16 @@ extension ParallelWork {
     }
   }
 }
+
+extension Range<Int> {
+  /// Calls `body` with parts of up to `count`, one after another.
+  @inline(__always)
+  func forEachPart(of count: Int, _ body: (Range<Int>) -> Void) {
+    var start = lowerBound
+    while start < upperBound {
+      let end = upperBound - start > count ? start + count : upperBound
+      body(start..<end)
+      start = end
+    }
+  }
+}

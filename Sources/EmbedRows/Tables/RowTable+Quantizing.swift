@@ -55,7 +55,7 @@ extension RowTable {
   ///
   /// - Parameter output: As many floats.
   /// - Throws: `invalidSize` for rows outside the table, `wrongElementCount`; `EmbedError` for choices of
-  ///   `kernels` that there are not.
+  ///   `kernels` that there are not; `unreadableRow`, after which the output has no meaning.
   public func decode<Output: WritableElements<Float> & ~Copyable & ~Escapable>(
     _ range: Range<Int>, into output: inout Output, using kernels: Kernels = .auto
   ) throws(EmbedError) {
@@ -89,9 +89,11 @@ extension RowTable {
     guard let base = output.baseAddress, !range.isEmpty else { return }
     let plan = try Plan(
       kernels, EmbeddingShape(vocabulary: rows, batch: 1, context: range.count, dim: dim))
-    let work = unsafe DecodeWork(
-      kernels: plan.kernels, view: view, first: range.lowerBound, output: base)
-    work.split(range.count, plan.threads)
+    try reading {
+      let work = unsafe DecodeWork(
+        kernels: plan.kernels, view: view, pages: pages, first: range.lowerBound, output: base)
+      work.split(range.count, plan.threads)
+    }
   }
 }
 
@@ -99,10 +101,18 @@ extension RowTable {
 @safe private struct DecodeWork: ParallelWork {
   let kernels: UnsafePointer<ek_kernels>
   let view: ek_rows
+  let pages: TablePages?
   let first: Int
   let output: UnsafeMutablePointer<Float>
 
   func run(_ range: Range<Int>) {
+    guard let pages else { return decode(range) }
+    range.forEachPart(of: pages.rowsAtOnce) { part in
+      pages.visit({ admit in part.forEach { admit(first + $0) } }) { decode(part) }
+    }
+  }
+
+  private func decode(_ range: Range<Int>) {
     var table = view
     for row in range {
       unsafe kernels.pointee.decode_row(

@@ -24,6 +24,9 @@ public import EmbedKernel
   private let bytes: UnsafeRawBufferPointer
   private let scales: UnsafeRawBufferPointer
 
+  /// The file that it is in, or that its scales are in; nil where neither is in one.
+  package let pages: TablePages?
+
   /// Lives as long as the table, and its memory with it.
   private let owner: any AnyObject & Sendable
 
@@ -34,12 +37,13 @@ public import EmbedKernel
   ///   - scales: Where the format has scales beside the rows: theirs, one after another.
   ///   - rowsAScale: How many neighbouring rows share a row of scales: a power of two, or as many as
   ///     the table has or more where all do.
+  ///   - residentLimit: How many bytes of files mapped in pages stay in memory; nil where nothing bounds it.
   ///   - owner: Whose memory it is; it lives as long as the table does.
   /// - Throws: `invalidSize`, `sizeOverflow`, `wrongElementCount` for too many bytes or too few.
   package init(
     rows: Int, dim: Int, format: RowFormat, bytes: UnsafeRawBufferPointer,
     scales: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0),
-    rowsAScale: Int = 1, of owner: any AnyObject & Sendable
+    rowsAScale: Int = 1, residentLimit: Int? = nil, of owner: any AnyObject & Sendable
   ) throws(EmbedError) {
     let sizes = try RowSizes(rows: rows, dim: dim, format: format, rowsAScale: rowsAScale)
     try sizes.check(format, rows: rows, bytes: bytes.count, scales: scales.count)
@@ -55,6 +59,8 @@ public import EmbedKernel
       scale_bytes: rowsAScale >= rows ? 0 : sizes.scaleBytes,
       scale_shift: UInt8(rowsAScale >= rows ? 0 : rowsAScale.trailingZeroBitCount), dim: dim,
       format: format.code)
+    pages = try unsafe TablePages(
+      view, rows: rows, bytes: bytes, scales: scales, limit: residentLimit)
   }
 
   /// Copies rows that are in a format already.
@@ -80,7 +86,10 @@ public import EmbedKernel
       scales: UnsafeRawBufferPointer(memory.scales), rowsAScale: rowsAScale, of: memory)
   }
 
-  /// The bytes of all rows.
+  /// Whether the rows, or their scales, are a file's pages.
+  public var isMapped: Bool { pages != nil }
+
+  /// The bytes of all rows; of a mapped table the file's own, whose faults end a process that reads them.
   public var rowBytes: Span<UInt8> {
     @_lifetime(borrow self)
     get { unsafe _overrideLifetime(Span(_unsafeBytes: bytes), borrowing: self) }

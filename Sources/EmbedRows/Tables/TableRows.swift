@@ -13,6 +13,8 @@ package import EmbedKernel
   package let dim: Int
   /// The bytes of a row, with its scales.
   package let bytesOfRow: Int
+  /// The file that they are in; nil where they are in none.
+  package let pages: TablePages?
   /// What a call must not write to.
   package let memory: Memory
   package let scaleMemory: Memory
@@ -32,6 +34,7 @@ package import EmbedKernel
     count = rows
     self.dim = dim
     bytesOfRow = bytes
+    pages = nil
     memory = elements.memory
     scaleMemory = unsafe Memory(nil, 0)
   }
@@ -46,6 +49,7 @@ package import EmbedKernel
     count = table.rows
     dim = table.dim
     bytesOfRow = table.view.row_bytes + table.view.scale_bytes
+    pages = table.pages
     memory = unsafe table.rowBytes.withUnsafeBufferPointer {
       unsafe Memory($0.baseAddress, $0.count)
     }

@@ -235,7 +235,8 @@ enum { WORTH_RELEASING = 64 * 1024 };
   EACH(windows_fill) EACH(token_file_write) EACH(pool_info) EACH(pool_set_limit)              \
   EACH(pool_clear) EACH(set_threads) EACH(info) EACH(tensors_setup) EACH(bag)                 \
   EACH(bag_backward) EACH(bag_weight_gradient) EACH(optimizer_step_bags) EACH(rows_format)    \
-  EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)
+  EACH(rows_quantize) EACH(rows_wrap) EACH(rows_info) EACH(rows_decode) EACH(rows_embed)  \
+  EACH(rows_map) EACH(rows_prefetch)
 // clang-format on
 
 #define FUNCTION(name)                                                                \

@@ -98,6 +98,54 @@ FUNCTION(rows_wrap) {
   return raise_last_error(code);
 }
 
+/// Returns (table, number of its format).
+FUNCTION(rows_map) {
+  TAKES(rows_map, 2, 2, "path", "tensor", "format", "scales", "resident_limit");
+  const char *name, *tensor = PyUnicode_Check(values[1]) ? PyUnicode_AsUTF8(values[1]) : NULL;
+  const char *scales = values[3] == NULL ? NULL : PyUnicode_AsUTF8(values[3]);
+  int32_t format = EK_FORMAT_OF_TENSOR;
+  int64_t limit = 0;
+  if (tensor == NULL && !PyErr_Occurred())
+    PyErr_Format(PyExc_TypeError, "tensor is %R: expected a string", values[1]);
+  if (PyErr_Occurred() || (values[2] != NULL && !read_format(values[2], &format)) ||
+      !read_optional_int64(values[4], "resident_limit", &limit))
+    return NULL;
+  if (values[4] != NULL && limit <= 0) {
+    PyErr_Format(PyExc_ValueError, "resident_limit is %lld: expected bytes, or None for no limit",
+                 (long long)limit);
+    return NULL;
+  }
+  PyObject *path = read_path(values[0], "path", &name);
+  if (path == NULL) return NULL;
+  ek_row_table *rows = NULL;
+  ek_rows_source source = EK_ROWS_SOURCE_INIT;
+  int32_t code;
+  WITHOUT_LOCK(WORTH_RELEASING, code = ek_rows_map(name, tensor, format, scales, limit, &rows));
+  Py_DECREF(path);
+  if (code == EK_OK) code = ek_rows_get(rows, &source);
+  if (code != EK_OK) return raise_last_error(code);
+  PyObject *capsule = rows_capsule(rows);
+  return capsule == NULL ? NULL : Py_BuildValue("Ni", capsule, (int)source.format);
+}
+
+/// Returns how many ids have their rows in memory.
+FUNCTION(rows_prefetch) {
+  TAKES(rows_prefetch, 2, 2, "table", "ids", "unknown", "wait");
+  ek_row_table *table = read_handle(values[0], rows_kind);
+  int32_t unknown = EK_UNKNOWN_ERROR, waits = 1;
+  view ids;
+  if (table == NULL || !read_choice(values[2], "unknown", unknown_words, &unknown) ||
+      !read_optional_bool(values[3], "wait", &waits) || !read_ids(values[1], "ids", &ids))
+    return NULL;
+  int64_t done = 0;
+  int32_t code;
+  WITHOUT_LOCK(WORTH_RELEASING,
+               code = ek_rows_prefetch(table, ids.data, element_code(ids.type), ids.count, unknown,
+                                       waits ? EK_PREFETCH_FINISHED : EK_PREFETCH_STARTED, &done));
+  release(&ids);
+  return code == EK_OK ? PyLong_FromLongLong(done) : raise_last_error(code);
+}
+
 /// Bytes of a table as an array (rows, bytes / rows) that keeps the table; None where there are
 /// none.
 static PyObject *bytes_array(const void *bytes, int64_t count, int64_t rows, PyObject *table) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,48 @@ class QuantizedTable:
             scales=None if scales is None else _bytes_of(scales, "scales"), rows_per_scale=rows_per_scale,
         )
         return cls._over(handle, format)
+
+    @classmethod
+    def map(
+        cls,
+        path: str | os.PathLike[str],
+        tensor: str,
+        *,
+        format: str | None = None,
+        scales: str | None = None,
+        resident_limit: int | None = None,
+    ) -> QuantizedTable:
+        """A table over the pages of a file, which may be larger than memory: a tensor (V, D) of a safetensors file, of
+        a sharded model by its index or folder, or of a GGUF file. Nothing is read before rows are.
+
+        The file must not be written to while the table lives. Where it is, or a page cannot be read, calls on the
+        table raise OSError, that one, whose output has no meaning, and all later ones. `data` and `scales` are the
+        file's own memory, whose faults end the process.
+
+        Args:
+            format: one of `ROW_FORMATS`, where the tensor's type does not tell: of uint8, fp8 and int8.
+            scales: the name of the tensor of scales beside the rows.
+            resident_limit: how many bytes of the file may be in memory, 1 MiB or more.
+
+        Raises:
+            FileNotFoundError, FileFormatError, MissingTensorError: no file, a malformed one, or one without the tensor.
+            TypeError, ValueError: rows whose format is not told, and sizes.
+        """
+        handle, number = _core.rows_map(path, tensor, format=format, scales=scales, resident_limit=resident_limit)
+        return cls._over(handle, ROW_FORMATS[number])
+
+    def prefetch(self, ids: IDs, *, unknown: str = "error", wait: bool = True) -> int:
+        """Brings the rows of `ids` of a mapped table into memory, so that a later call finds them: equal ids once, and
+        neighbours in one read. Of other tables there is nothing to do.
+
+        Args:
+            wait: False returns when the system was asked for the rows, which it reads in the background.
+
+        Returns:
+            How many of the ids, from the first on, have their rows in memory: fewer than all where a resident limit
+            has no room for more.
+        """
+        return _core.rows_prefetch(self._rows, ids, unknown=unknown, wait=wait)
 
     @property
     def nbytes(self) -> int:

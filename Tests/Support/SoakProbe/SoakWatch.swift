@@ -1,0 +1,116 @@
+// The process's memory and allocations over time. From a quarter of the time on they must be flat: the mean of
+// the last quarter is held to that of the second.
+
+import AllocationCounter
+import EmbedFiles
+import EmbedKernel
+import Foundation
+import Synchronization
+
+final class SoakWatch {
+  /// Bytes that a mean may grow by, from the second quarter to the last.
+  static let growth = 1 << 20
+  /// What calls that run at once may read beyond the limit, and may find cached beside it.
+  static let excess = 2 << 20
+
+  private let tables: SoakTables
+  private let state: SoakState
+  private var samples: [Sample] = []
+  private var mostMapped = 0
+
+  private struct Sample {
+    var time: Double
+    /// Bytes in memory that are no file's.
+    var anonymous: Int
+    var allocations: Int
+    var calls: Int
+  }
+
+  init(_ tables: SoakTables, _ state: SoakState) {
+    (self.tables, self.state) = (tables, state)
+    samples.reserveCapacity(10_000)
+  }
+
+  func look(at time: Double) {
+    #if os(Linux)
+      let (anonymous, mapped) = Self.memory(tables.path)
+      samples.append(
+        Sample(
+          time: time, anonymous: anonymous, allocations: allocation_count(),
+          calls: state.calls.load(ordering: .relaxed)))
+      mostMapped = max(mostMapped, mapped)
+    #endif
+  }
+
+  /// What is resident of no file, and of the smallest mapping of a file, which is the one with the limit.
+  private static func memory(_ path: String) -> (anonymous: Int, mapped: Int) {
+    let text = TextFile.ofSystem("/proc/self/smaps", limit: 4 << 20) ?? ""
+    var (anonymous, mapped) = (0, [Int]())
+    var isOfFile = false
+    for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+      let line = Substring(line)
+      if line.hasPrefix("Rss:"), isOfFile {
+        mapped.append(number(line))
+      } else if line.hasPrefix("Anonymous:") {
+        anonymous += number(line)
+      } else if let first = line.utf8.first,
+        UInt8(ascii: "a")...UInt8(ascii: "f") ~= first
+          || UInt8(ascii: "0")...UInt8(ascii: "9") ~= first
+      {
+        isOfFile = line.hasSuffix(path)
+      }
+    }
+    return (anonymous, mapped.min() ?? 0)
+  }
+
+  private static func number(_ line: Substring) -> Int {
+    (Int(line.split(separator: " ").dropFirst().first ?? "") ?? 0) << 10
+  }
+
+  private func mean(_ range: ClosedRange<Double>, _ value: (Sample) -> Int) -> Int {
+    let found = samples.filter { range.contains($0.time) }.map(value)
+    return found.isEmpty ? 0 : found.reduce(0, +) / found.count
+  }
+
+  private var memory: (early: Int, late: Int) {
+    (mean(0.25...0.5) { $0.anonymous }, mean(0.75...1) { $0.anonymous })
+  }
+
+  /// Allocations a thousand calls.
+  private var allocations: (early: Int, late: Int) {
+    func rate(_ range: ClosedRange<Double>) -> Int {
+      let found = samples.filter { range.contains($0.time) }
+      guard let first = found.first, let last = found.last, last.calls > first.calls else {
+        return 0
+      }
+      return (last.allocations - first.allocations) * 1_000 / (last.calls - first.calls)
+    }
+    return (rate(0.25...0.5), rate(0.75...1))
+  }
+
+  var summary: String {
+    "memory of no file: \(memory.early >> 10) KiB early, \(memory.late >> 10) KiB late; "
+      + "allocations a thousand calls: \(allocations.early) early, \(allocations.late) late; "
+      + "within the limit of \(SoakTables.limit >> 10) KiB: \(mostMapped >> 10) KiB at most"
+  }
+
+  func faults() -> [String] {
+    var faults: [String] = []
+    if memory.early == 0 || mostMapped == 0 { faults.append("the system does not tell the memory") }
+    guard samples.count >= 20 else {
+      return state.fault == nil ? ["it was over too soon to tell"] : []
+    }
+    if memory.late - memory.early > Self.growth {
+      faults.append("memory grew by \((memory.late - memory.early) >> 10) KiB")
+    }
+    if Double(allocations.late) > 1.2 * Double(allocations.early) + 100 {
+      faults.append("calls allocate more and more")
+    }
+    if mostMapped > SoakTables.limit + Self.excess {
+      faults.append(
+        "\(mostMapped >> 10) KiB were resident of a table with a limit of \(SoakTables.limit >> 10)"
+      )
+    }
+    return faults
+  }
+}
