@@ -53,6 +53,42 @@ static inline truth16 are_high(bytes16 v) { return v > 127; }
 
 #define EK_BITS(test) bits64(test(v[0]), test(v[1]), test(v[2]), test(v[3]))
 
+#if defined(EK_TEXT_AVX512)
+/// Reads 64 bytes at `at`.
+static inline bitmap classify(const uint8_t *at) {
+  const __m512i v = _mm512_loadu_si512(at);
+#define EK_LESS(from, first, count) \
+  _mm512_cmplt_epu8_mask(_mm512_sub_epi8(from, _mm512_set1_epi8(first)), _mm512_set1_epi8(count))
+#define EK_SAME(byte) _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(byte))
+  const uint64_t blanks = EK_SAME(' ');
+  return (bitmap){
+      .letters = EK_LESS(_mm512_or_si512(v, _mm512_set1_epi8(0x20)), 'a', 26),
+      .numbers = EK_LESS(v, '0', 10),
+      .spaces = EK_LESS(v, '\t', 5) | blanks,
+      .blanks = blanks,
+      .apostrophes = EK_SAME('\''),
+      .high = _mm512_movepi8_mask(v),
+  };
+}
+
+/// Writes the places of `bits` to `ends`, each plus `base`; returns how many there are. Writes up
+/// to 64 places in all, whatever bits there are.
+static inline size_t places(uint64_t bits, uint32_t base, uint32_t *ends) {
+  static const uint8_t numbers[64] = {
+      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+      22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+      44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+  const size_t count = (size_t)__builtin_popcountll(bits);
+  uint8_t found[64];
+  _mm512_storeu_si512(found, _mm512_maskz_compress_epi8(bits, _mm512_loadu_si512(numbers)));
+  const __m512i from = _mm512_set1_epi32((int)base);
+  for (size_t done = 0; done < count; done += 16) {
+    const __m128i some = _mm_loadu_si128((const __m128i *)(found + done));
+    _mm512_storeu_si512(ends + done, _mm512_add_epi32(_mm512_cvtepu8_epi32(some), from));
+  }
+  return count;
+}
+#else
 /// Reads 64 bytes at `at`.
 static inline bitmap classify(const uint8_t *at) {
   bytes16 v[4];
@@ -66,5 +102,21 @@ static inline bitmap classify(const uint8_t *at) {
       .high = EK_BITS(are_high),
   };
 }
+
+/// Writes the places of `bits` to `ends`, each plus `base`; returns how many there are. Writes up
+/// to 64 places in all, whatever bits there are.
+static inline size_t places(uint64_t bits, uint32_t base, uint32_t *ends) {
+  size_t count = (size_t)__builtin_popcountll(bits);
+  // More than there are at once, rather than a branch for each.
+  for (size_t done = 0; done < count; done += 12) {
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < 12; i++) {
+      ends[done + i] = base + (uint32_t)__builtin_ctzll(bits | (uint64_t)1 << 63);
+      bits &= bits - 1;
+    }
+  }
+  return count;
+}
+#endif
 
 #endif

@@ -45,6 +45,13 @@ static inline size_t decode(const uint8_t *at, size_t left, uint32_t *point) {
   return 4;
 }
 
+/// The end of the run of bytes from `at` on of which none begins a character.
+static inline size_t ill_formed_end(const uint8_t *text, size_t at, size_t count) {
+  uint32_t point;
+  while (at < count && decode(text + at, count - at, &point) == 0) at++;
+  return at;
+}
+
 /// Whether some token holds the byte `a` before the byte `b`.
 static inline bool joined(const uint64_t *joins, uint8_t a, uint8_t b) {
   return joins[a * 4 + (b >> 6)] >> (b & 63) & 1;

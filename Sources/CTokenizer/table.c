@@ -9,23 +9,49 @@
 /// TLB.
 enum { LARGE_PAGE = 2 << 20 };
 
-bool table_make(table *t, size_t buckets) {
-  size_t bytes = buckets * sizeof(bucket), alignment = 64;
+void ek_expect_writes(void *at, size_t bytes) {
 #ifdef MADV_HUGEPAGE
-  if (bytes >= LARGE_PAGE) alignment = LARGE_PAGE;
-#endif
-  void *memory = NULL;
-  if (posix_memalign(&memory, alignment, bytes) != 0) return false;
-#ifdef MADV_HUGEPAGE
+  const uintptr_t from = ((uintptr_t)at + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+  const uintptr_t to = ((uintptr_t)at + bytes) / LARGE_PAGE * LARGE_PAGE;
   // Where it is refused, pages are small.
-  if (alignment == LARGE_PAGE) madvise(memory, bytes, MADV_HUGEPAGE);
+  if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);
+#else
+  (void)at, (void)bytes;
 #endif
-  memset(memory, 0, bytes);
+}
+
+bool table_make(table *t, size_t buckets) {
+  const size_t bytes = buckets * sizeof(bucket);
+  void *memory = NULL;
+  if (bytes >= LARGE_PAGE) {
+    // Zeros of the system's, cut to where a large page begins.
+    char *all =
+        mmap(NULL, bytes + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (all == MAP_FAILED) return false;
+    const size_t before = -(uintptr_t)all % LARGE_PAGE;
+    if (before > 0) munmap(all, before);
+    munmap(all + before + bytes, LARGE_PAGE - before);
+    memory = all + before;
+    ek_expect_writes(memory, bytes);
+  } else {
+    if (posix_memalign(&memory, 64, bytes) != 0) return false;
+    memset(memory, 0, bytes);
+  }
   t->buckets = memory;
   t->mask = buckets - 1;
   t->pieces = 0;
   t->turn = 0;
   return true;
+}
+
+void table_free(table *t) {
+  if (t->buckets == NULL) return;
+  const size_t bytes = (t->mask + 1) * sizeof(bucket);
+  if (bytes >= LARGE_PAGE)
+    munmap(t->buckets, bytes);
+  else
+    free(t->buckets);
+  t->buckets = NULL;
 }
 
 /// Puts a piece in a free place; false where neither bucket has one.
@@ -80,9 +106,9 @@ void table_promote(table *t, key k, uint64_t hash) {
   to->values[place] = moved.v;
 }
 
-bool table_grow(table *t) {
+bool table_grow(table *t, size_t times) {
   table larger;
-  if (!table_make(&larger, (t->mask + 1) * 2)) return false;
+  if (!table_make(&larger, (t->mask + 1) * times)) return false;
   entry dropped = {{0, 0}, {{0}}};
   for (size_t i = 0; i <= t->mask && dropped.k.high == 0; i++) {
     for (size_t way = 0; way < 2 && dropped.k.high == 0; way++) {
@@ -92,10 +118,10 @@ bool table_grow(table *t) {
   }
   if (dropped.k.high != 0) {
     // Half full at most, this is next to impossible; the caller can do without.
-    free(larger.buckets);
+    table_free(&larger);
     return false;
   }
-  free(t->buckets);
+  table_free(t);
   *t = larger;
   return true;
 }

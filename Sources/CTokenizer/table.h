@@ -42,6 +42,8 @@ typedef struct table {
 } table;
 
 bool table_make(table *t, size_t buckets);
+/// Gives its memory back.
+void table_free(table *t);
 static inline size_t table_bytes(const table *t) { return (t->mask + 1) * sizeof(bucket); }
 
 /// Puts a piece that isn't there in one of its buckets, moving others to their second bucket for
@@ -54,8 +56,8 @@ typedef struct entry {
 entry table_put(table *t, key k, value v, size_t moves);
 /// Moves a piece that is in its second bucket to its first, where another can give way for it.
 void table_promote(table *t, key k, uint64_t hash);
-/// Twice the buckets; false, and all as it was, where there is no memory for them.
-bool table_grow(table *t);
+/// So many times the buckets; false, and all as it was, where there is no memory for them.
+bool table_grow(table *t, size_t times);
 
 /// The key of a piece of any length.
 key key_of(const uint8_t *piece, size_t length);

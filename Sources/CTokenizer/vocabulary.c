@@ -40,7 +40,7 @@ void ek_vocabulary_free(ek_vocabulary *v) {
   if (v == NULL) return;
   free(v->pairs);
   free(v->filter);
-  free(v->tokens.buckets);
+  table_free(&v->tokens);
   free(v->long_bytes);
   free(v);
 }
@@ -72,10 +72,10 @@ bool ek_vocabulary_add(ek_vocabulary *v, const uint8_t *bytes, size_t length, ui
   key k = key_of(bytes, length);
   // Of two long tokens with the same hashes one would not be found.
   if (table_find(&v->tokens, k, hash_of(k)) != NULL) return false;
-  if (v->tokens.pieces * 5 > (v->tokens.mask + 1) * 8 && !table_grow(&v->tokens)) return false;
+  if (v->tokens.pieces * 5 > (v->tokens.mask + 1) * 8 && !table_grow(&v->tokens, 2)) return false;
   for (entry e = {k, added}; e.k.high != 0;) {
     e = table_put(&v->tokens, e.k, e.v, MOST_MOVES);
-    if (e.k.high != 0 && !table_grow(&v->tokens)) return false;
+    if (e.k.high != 0 && !table_grow(&v->tokens, 2)) return false;
   }
   return true;
 }

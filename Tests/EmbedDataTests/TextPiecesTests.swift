@@ -14,7 +14,11 @@ import Testing
     let expected = try TextPieces.ends(text, by: matcher)
     #expect(TextPieces.endsByCharacter(text) == expected, "a character at a time: \(text)")
     for window in windows {
-      #expect(TextPieces.ends(text, window: window) == expected, "window \(window): \(text)")
+      for set in TextPieces.sets {
+        #expect(
+          TextPieces.ends(text, window: window, set: set) == expected,
+          "window \(window), set \(set): \(text)")
+      }
     }
   }
 
@@ -30,7 +34,7 @@ import Testing
       text += [0x0A]
     }
     let ends = try TextPieces.ends(text, by: matcher)
-    #expect(TextPieces.ends(text) == ends)
+    for set in TextPieces.sets { #expect(TextPieces.ends(text, set: set) == ends) }
     #expect(TextPieces.endsByCharacter(text) == ends)
     let isEnd = Set(ends)
     var wrong: [UInt32] = []
@@ -53,7 +57,9 @@ import Testing
         for third in UInt8(0)..<128 { text += [first, second, third] + Array(between.utf8) }
       }
       let expected = try TextPieces.ends(text, by: matcher)
-      #expect(TextPieces.ends(text) == expected, "texts that begin with \(first)")
+      for set in TextPieces.sets {
+        #expect(TextPieces.ends(text, set: set) == expected, "texts that begin with \(first)")
+      }
       #expect(TextPieces.endsByCharacter(text) == expected, "texts that begin with \(first)")
     }
   }

@@ -102,6 +102,32 @@ size_t ek_encode(ek_encoder *encoder, const ek_vocabulary *vocabulary, const uin
 /// many.
 size_t ek_merge(const ek_vocabulary *vocabulary, const uint8_t *piece, size_t length, int32_t *ids);
 
+/// Asks for large pages where `bytes` bytes at `at` are about to be written, which spares most
+/// faults.
+void ek_expect_writes(void *at, size_t bytes);
+
+/// The instruction sets that encoding is compiled for, in rising order of preference; all give the
+/// same.
+typedef enum ek_text_set {
+  EK_TEXT_BASE,    ///< Any machine: SSE2 on x86-64, NEON on AArch64.
+  EK_TEXT_AVX2,    ///< With BMI2.
+  EK_TEXT_AVX512,  ///< With VBMI2.
+  EK_TEXT_SETS,
+} ek_text_set;
+
+/// One set's `ek_piece_ends`, `ek_encode` and `ek_merge`; these take the best set that the CPU has.
+typedef struct ek_text_kernels {
+  size_t (*piece_ends)(const uint8_t *text, size_t start, size_t length, size_t count,
+                       const uint64_t *joins, uint32_t *ends);
+  size_t (*encode)(ek_encoder *encoder, const ek_vocabulary *vocabulary, const uint8_t *text,
+                   size_t *position, size_t count, int32_t *ids, size_t room, bool *is_long);
+  size_t (*merge)(const ek_vocabulary *vocabulary, const uint8_t *piece, size_t length,
+                  int32_t *ids);
+} ek_text_kernels;
+
+/// The kernels of `set`, or NULL where this build or this CPU lacks it.
+const ek_text_kernels *ek_text_kernels_for(ek_text_set set);
+
 static inline uint64_t ek_fold(uint64_t a, uint64_t b) {
   unsigned __int128 product = (unsigned __int128)a * b;
   return (uint64_t)(product >> 64) ^ (uint64_t)product;

@@ -115,7 +115,7 @@ extension BytePairTokenizer {
       if let error = unsafe outcomes[part].error { throw error }
       unsafe total += outcomes[part].ids.count
     }
-    if total > ids.capacity { ids.reserveCapacity(max(total, ids.capacity * 2)) }
+    if total > ids.capacity { ids.reserve(max(total, ids.capacity * 2)) }
     for part in 0..<count { unsafe ids.append(contentsOf: outcomes[part].ids) }
   }
 

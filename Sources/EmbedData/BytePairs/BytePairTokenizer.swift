@@ -141,18 +141,31 @@ public final class BytePairTokenizer: Tokenizer {
     let first = ids.count
     while position < range.upperBound {
       let start = position
+      let known = ids.count
       var isLong = false
-      let count = unsafe ek_encode(
-        workspace.encoder, tables.merges.vocabulary, text, &position, range.upperBound,
-        workspace.ids, Workspace.room, &isLong)
-      if ids.capacity - ids.count < count {
-        // Room for the rest at the rate so far, and never less than twice, so that copies stay few.
-        let rate = Double(ids.count - first + count) / Double(position - range.lowerBound)
-        let rest = Int(saturating: rate * Double(range.upperBound - position) * 1.02 + 64)
-        ids.reserveCapacity(max(ids.count + count + rest, ids.capacity * 2))
+      let room = ids.capacity - ids.count
+      if room >= 2 * Int(EK_LEAST_ROOM) {
+        // To where they stay.
+        ids.append(addingCapacity: room) { span in
+          unsafe span.withUnsafeMutableBufferPointer { buffer, count in
+            unsafe count += ek_encode(
+              workspace.encoder, tables.merges.vocabulary, text, &position, range.upperBound,
+              buffer.baseAddress.unsafelyUnwrapped + count, room, &isLong)
+          }
+        }
+      } else {
+        let count = unsafe ek_encode(
+          workspace.encoder, tables.merges.vocabulary, text, &position, range.upperBound,
+          workspace.ids, Workspace.room, &isLong)
+        if room < count {
+          // Room for the rest at the rate so far, and never less than twice, so that copies stay few.
+          let rate = Double(known - first + count) / Double(position - range.lowerBound)
+          let rest = Int(saturating: rate * Double(range.upperBound - position) * 1.02 + 64)
+          ids.reserve(max(known + count + rest + Int(EK_LEAST_ROOM), ids.capacity * 2))
+        }
+        unsafe ids.append(contentsOf: UnsafeBufferPointer(start: workspace.ids, count: count))
       }
-      unsafe ids.append(contentsOf: UnsafeBufferPointer(start: workspace.ids, count: count))
-      try unsafe refuseBytesWithoutToken(text, start, ids[(ids.count - count)...])
+      try unsafe refuseBytesWithoutToken(text, start, ids[known...])
       guard isLong else { continue }
       let end = unsafe ek_piece_end(text, position, range.upperBound)
       try unsafe encodeLong(text, position..<end, workspace, &ids)
@@ -191,6 +204,18 @@ public final class BytePairTokenizer: Tokenizer {
         throw unsafe .byteWithoutToken(byte: text[offset], offset: offset)
       }
       offset += tables.length(id)
+    }
+  }
+}
+
+extension [Int32] {
+  /// `reserveCapacity`, in large pages where there is much of it: else each page of what is new costs as
+  /// much as its ids.
+  mutating func reserve(_ count: Int) {
+    reserveCapacity(count)
+    let bytes = capacity * MemoryLayout<Int32>.stride
+    unsafe withUnsafeMutableBufferPointer { buffer in
+      if let base = buffer.baseAddress { unsafe ek_expect_writes(base, bytes) }
     }
   }
 }

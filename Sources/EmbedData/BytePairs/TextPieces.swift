@@ -6,15 +6,22 @@ internal import CTokenizer
 
 /// Where the pieces of a text end.
 package enum TextPieces {
-  /// By SIMD. A window is how many bytes are taken at a time, at least 1.
-  package static func ends(_ text: [UInt8], window: Int = 8_192) -> [Int] {
+  /// The instruction sets that this CPU has, by their numbers.
+  package static var sets: [UInt32] {
+    (0..<EK_TEXT_SETS.rawValue).filter { unsafe ek_text_kernels_for(ek_text_set($0)) != nil }
+  }
+
+  /// By SIMD, with the best set or `set`. A window is how many bytes are taken at a time, at least 1.
+  package static func ends(_ text: [UInt8], window: Int = 8_192, set: UInt32? = nil) -> [Int] {
+    let kernels = unsafe ek_text_kernels_for(ek_text_set(set ?? sets.last ?? 0)).unsafelyUnwrapped
     var found: [Int] = []
     var room = [UInt32](repeating: 0, count: window + 136)
     unsafe text.withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       var start = 0
       while start < buffer.count {
-        let count = unsafe ek_piece_ends(base, start, window, buffer.count, nil, &room)
+        let count = unsafe kernels.pointee.piece_ends(
+          base, start, window, buffer.count, nil, &room)
         for end in room[..<count] { found.append(start + Int(end)) }
         if count == 0 { found.append(unsafe ek_piece_end(base, start, buffer.count)) }
         start = found.last ?? buffer.count

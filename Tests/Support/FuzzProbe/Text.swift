@@ -70,8 +70,11 @@ func readPieces(_ bytes: [UInt8]) throws {
   let expected = try TextPieces.ends(bytes, by: matcher)
   require(TextPieces.endsByCharacter(bytes) == expected, "other pieces a character at a time")
   for window in [1, 50, 8_192] {
-    require(
-      TextPieces.ends(bytes, window: window) == expected, "other pieces in windows of \(window)")
+    for set in TextPieces.sets {
+      require(
+        TextPieces.ends(bytes, window: window, set: set) == expected,
+        "other pieces in windows of \(window) by set \(set)")
+    }
   }
 }
 

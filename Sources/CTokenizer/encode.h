@@ -1,94 +1,12 @@
 // From text to ids through a cache of pieces: for nearly every piece of a text a lookup is one
 // cache line, two comparisons without a branch, and a copy of a few ids. The bytes of long pieces
 // are in the arena, as are the ids of pieces with more than three.
-//
-// Where there is no room for a new piece it replaces another, and where the arena is full the cache
-// is emptied: its size has a limit.
-#include "vocabulary.h"
+#ifndef EMBEDKERNEL_ENCODE_H
+#define EMBEDKERNEL_ENCODE_H
 
-#include <stdlib.h>
-
-enum { WINDOW = 8192, BATCH = 64 };
-enum { FIRST_BUCKETS = 1 << 11, MOST_BUCKETS = 1 << 17 };
-enum { FIRST_ARENA = 1 << 15, MOST_ARENA = 1 << 20 };
-
-/// A value ELSEWHERE has the place of its first id in the arena, after the piece's bytes if that is
-/// long; how many ids; and the length of a long piece.
-struct ek_encoder {
-  table cache;
-  uint32_t *arena;
-  size_t used, room;
-  uint32_t ends[WINDOW + 136];
-  /// Of a batch of pieces.
-  key keys[BATCH];
-  uint64_t hashes[BATCH];
-};
-
-ek_encoder *ek_encoder_make(void) {
-  ek_encoder *e = calloc(1, sizeof *e);
-  if (e == NULL) return NULL;
-  e->room = FIRST_ARENA;
-  e->arena = malloc(e->room * sizeof *e->arena);
-  if (e->arena == NULL || !table_make(&e->cache, FIRST_BUCKETS)) {
-    ek_encoder_free(e);
-    return NULL;
-  }
-  return e;
-}
-
-void ek_encoder_free(ek_encoder *e) {
-  if (e == NULL) return;
-  free(e->cache.buckets);
-  free(e->arena);
-  free(e);
-}
-
-size_t ek_encoder_bytes(const ek_encoder *e) {
-  return sizeof *e + table_bytes(&e->cache) + e->room * sizeof *e->arena;
-}
-
-size_t ek_encoder_limit(void) {
-  table largest = {.mask = MOST_BUCKETS - 1};
-  return sizeof(ek_encoder) + table_bytes(&largest) + MOST_ARENA * sizeof(uint32_t);
-}
-
-/// Room in the arena for `words`, emptying the cache where there is none.
-static void reserve(ek_encoder *e, size_t words) {
-  if (e->used + words <= e->room) return;
-  if (e->room < MOST_ARENA) {
-    uint32_t *larger = realloc(e->arena, e->room * 2 * sizeof *larger);
-    if (larger != NULL) {
-      e->arena = larger;
-      e->room *= 2;
-      return;
-    }
-  }
-  memset(e->cache.buckets, 0, (e->cache.mask + 1) * sizeof(bucket));
-  e->cache.pieces = 0;
-  e->used = 0;
-}
-
-/// Keeps a piece and its ids.
-static void keep(ek_encoder *e, key k, const uint8_t *piece, size_t length, const int32_t *ids,
-                 size_t count) {
-  value v = {{0}};
-  if (length <= SHORT && count <= INLINE_IDS) {
-    memcpy(v.word, ids, count * sizeof *ids);
-    v.word[3] = (uint32_t)count;
-  } else {
-    size_t words = length <= SHORT ? 0 : (length + 3) / 4;
-    // Ids are read eight at a time.
-    reserve(e, words + count + 7);
-    if (words > 0) memcpy(e->arena + e->used, piece, length);
-    memcpy(e->arena + e->used + words, ids, count * sizeof *ids);
-    v = (value){{(uint32_t)(e->used + words), (uint32_t)count, (uint32_t)length, ELSEWHERE}};
-    e->used += words + count;
-  }
-  size_t buckets = e->cache.mask + 1;
-  // A quarter full at most, nearly all pieces are in their first bucket.
-  if (e->cache.pieces * 2 > buckets && buckets < MOST_BUCKETS) table_grow(&e->cache);
-  table_put(&e->cache, k, v, 4);
-}
+#include "encoder.h"
+#include "merge.h"
+#include "piece_ends.h"
 
 /// Writes the ids of a value, and up to seven words after them; returns how many ids there are.
 static inline size_t copy(const ek_encoder *e, const value *v, int32_t *ids) {
@@ -119,9 +37,9 @@ __attribute__((noinline)) static size_t any_piece(ek_encoder *e, const ek_vocabu
       return count;
     }
   }
-  size_t count = find_token(v, k, piece, length, ids) ? 1 : ek_merge(v, piece, length, ids);
+  size_t count = find_token(v, k, piece, length, ids) ? 1 : merge_piece(v, piece, length, ids);
   // Two long pieces of the same hashes can't both be kept.
-  if (found == NULL) keep(e, k, piece, length, ids, count);
+  if (found == NULL) encoder_keep(e, k, piece, length, ids, count);
   return count;
 }
 
@@ -135,13 +53,13 @@ static const key masks[SHORT + 1] = {
     EK_MASK(12), EK_MASK(13), EK_MASK(14), EK_MASK(15),
 };
 
-size_t ek_encode(ek_encoder *e, const ek_vocabulary *v, const uint8_t *text, size_t *position,
-                 size_t count, int32_t *ids, size_t room, bool *is_long) {
+static size_t encode(ek_encoder *e, const ek_vocabulary *v, const uint8_t *text, size_t *position,
+                     size_t count, int32_t *ids, size_t room, bool *is_long) {
   size_t written = 0, at = *position;
   *is_long = false;
   while (at < count && room - written >= EK_LEAST_ROOM) {
     const uint8_t *base = text + at;
-    size_t found = ek_piece_ends(text, at, WINDOW, count, v->joins, e->ends);
+    size_t found = piece_ends(text, at, WINDOW, count, v->joins, e->ends);
     if (found == 0) {
       size_t end = ek_piece_end(text, at, count);
       if (end - at > EK_LONGEST_PIECE) {
@@ -193,3 +111,5 @@ size_t ek_encode(ek_encoder *e, const ek_vocabulary *v, const uint8_t *text, siz
   *position = at;
   return written;
 }
+
+#endif

@@ -1,5 +1,8 @@
 // The ids of a piece that no table has: its bytes merge, the neighbours of the lowest rank first,
 // of equal ones the leftmost. All on the stack; longer pieces than these are Swift's.
+#ifndef EMBEDKERNEL_MERGE_H
+#define EMBEDKERNEL_MERGE_H
+
 #include "vocabulary.h"
 
 enum { NONE = INT32_MAX };
@@ -22,7 +25,8 @@ static inline size_t lowest(const int32_t *ranks, size_t count) {
   return best;
 }
 
-size_t ek_merge(const ek_vocabulary *v, const uint8_t *piece, size_t length, int32_t *ids) {
+static size_t merge_piece(const ek_vocabulary *v, const uint8_t *piece, size_t length,
+                          int32_t *ids) {
   // By the place of a part's first byte: its id, its merge with the part after it, and its
   // neighbours.
   uint32_t parts[EK_LONGEST_PIECE], made[EK_LONGEST_PIECE];
@@ -66,3 +70,5 @@ size_t ek_merge(const ek_vocabulary *v, const uint8_t *piece, size_t length, int
   for (size_t i = 0; i < length; i = next[i]) ids[count++] = (int32_t)parts[i];
   return count;
 }
+
+#endif
