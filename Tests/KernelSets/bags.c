@@ -13,6 +13,7 @@ static ek_bag_tile draw_bags(ek_row_format format, size_t dim) {
                    .padding = toss() ? (int64_t)draw_below(V) : INT64_MIN,
                    .prefetch_rows = draw_below(4),
                    .id_bytes = toss() ? 4 : 8,
+                   .is_checked = toss(),
                    .clamps = toss()};
   size_t lengths_of_bags[BAGS];
   t.bags =
@@ -33,7 +34,7 @@ static ek_bag_tile draw_bags(ek_row_format format, size_t dim) {
   char *ids = input(3, t.bags.ids * t.id_bytes);
   for (size_t i = 0; i < t.bags.ids; i++) {
     // Now and then one outside the table.
-    const int64_t id = draw_below(9) ? (int64_t)draw_below(V) : toss() ? -3 : V + 2;
+    const int64_t id = t.is_checked || draw_below(9) ? (int64_t)draw_below(V) : toss() ? -3 : V + 2;
     memcpy(ids + i * t.id_bytes, &id, t.id_bytes);
   }
   t.ids = ids;
@@ -54,7 +55,7 @@ void check_pool_rows(void) {
         // Threads cut columns too, at multiples of 32.
         t.column = draw_below(3) ? 0 : draw_below(dim) / 32 * 32;
         t.columns = dim - t.column;
-        t.streaming = t.output_type == EK_F32 && dim % 16 == 0 && toss();
+        t.streaming = t.output_type == EK_F32 && toss();
         const size_t bytes = BAGS * dim * (t.output_type == EK_F32 ? 4 : 2);
         const bool wins = t.pool == EK_POOL_MAX && toss();
         begin_case();
