@@ -48,7 +48,7 @@ import Testing
   {
     let c = GPTCase(positions: positions, direction: .causal, head: .untied)
     let model = try GPT(c.configuration())
-    for ranks in [1, 2, 3, 4, 7, 64, 5_000] {
+    for ranks in [1, 2, 3, 4, 7, 64, 300] {
       let layout = ParameterLayout(model.parameters, ranks: ranks)
       #expect(layout.count == model.parameterCount)
       var rows = model.parameters.map { [Int](repeating: 0, count: $0.table.rows) }

@@ -292,6 +292,24 @@ import Testing
     }
   }
 
+  /// A row's powers and their scaling, apart, are what cross entropy does in one call.
+  @Test(arguments: RowSet.available, lengths) func powersInParts(set: RowSet, count: Int) {
+    let operations = set.operations
+    for range in [-3...3, -1e4...1e4, 9990...1e4] as [ClosedRange<Float>] {
+      let logits = rowSamples(count, seed: 17, in: range)
+      let (whole, parts) = (GuardedFloats(logits), GuardedFloats(logits))
+      _ = unsafe operations.cross_entropy_gradient(whole.pointer, count, 0, 0.25)
+      var most: Float = 0
+      let sum = unsafe operations.powers(parts.pointer, count, &most)
+      #expect(most == logits.max() && sum >= 1)
+      unsafe operations.scale_row(parts.pointer, count, 0.25 / sum)
+      #expect(parts.guardsHold)
+      var values = parts.values
+      values[0] -= 0.25
+      #expect(values == whole.values)
+    }
+  }
+
   @Test(arguments: RowSet.available) func spoiltRowsShow(set: RowSet) {
     let row = GuardedFloats([1, .nan, 2])
     #expect(unsafe set.operations.cross_entropy(row.pointer, 3, 0).isNaN)
