@@ -154,8 +154,8 @@ internal import EmbedKernel
   /// The sum of the whole gradient's squares, on every rank.
   func squares() throws(DistributedError) -> ExactSumOfSquares {
     let count = layout.stretch(of: ranks.rank).count
-    Parallel.shares(
-      threads,
+    Parallel.parts(
+      threads, threads,
       unsafe SquareSums(floats: total, count: count, parts: threads, sums: partialSquares))
     var own = ExactSumOfSquares()
     for part in 0..<threads { unsafe own.add(partialSquares[part]) }
