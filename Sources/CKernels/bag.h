@@ -125,9 +125,9 @@ EK_INLINE void write_only_row(const ek_bag_tile *t, ek_row_format format, size_t
 /// A vector added to zero, without arithmetic, for which CPUs lower their clock.
 EK_INLINE vec added_to_zero(vec v) { return (bits)v == 0x80000000 ? (vec)0 : v; }
 
-/// Bags of one id of a tile that `has_plain_ids`, as many as follow each other: rows of floats that
-/// start lines, as the output's do. Returns how many.
-EK_INLINE size_t copy_rows(const ek_bag_tile *t, size_t bag, size_t at) {
+/// Bags of one id of a tile that `has_plain_ids`, as many as follow each other: rows of floats,
+/// past the cache where the output's start lines. Returns how many.
+EK_INLINE size_t copy_rows(const ek_bag_tile *t, size_t bag, size_t at, bool streaming) {
   const size_t first = bag, dim = t->table.dim, last = t->bags.ids - 1;
   float *out = (float *)t->output + bag * dim;
   for (; bag < t->last && ek_bag_end(&t->bags, bag, at) == at + 1; bag++, at++, out += dim) {
@@ -135,10 +135,10 @@ EK_INLINE size_t copy_rows(const ek_bag_tile *t, size_t bag, size_t at) {
     const float *row = (const float *)row_at(&t->table, plain_row(t, at));
     const float *soon = (const float *)row_at(&t->table, plain_row(t, ahead < last ? ahead : last));
     for (size_t i = 0; i < dim; i += columns_of_step) {
-      prefetch(soon + i, 4 * columns_of_step);
+      if (t->prefetch_rows) prefetch(soon + i, 4 * columns_of_step);
       const two v = load_two(row + i, EK_F32, false, columns_of_step);
       store_two(out + i, (two){added_to_zero(v.a), added_to_zero(v.b)}, EK_F32, false,
-                columns_of_step, true);
+                columns_of_step, streaming);
     }
   }
   return bag - first;
@@ -149,17 +149,19 @@ EK_INLINE void pool_bags(const ek_bag_tile *tile, ek_row_format format, bool is_
   const ek_bag_tile t = *tile;
   const bool copies =
       t.pool != EK_POOL_MAX && t.output_type == EK_F32 && t.longest > 0 && t.columns == t.table.dim;
-  const bool copies_lines = copies && t.streaming && (uintptr_t)t.output % 64 == 0;
+  const bool copies_floats =
+      copies && is_plain && format == EK_ROWS_F32 && !(t.streaming && (uintptr_t)t.output % 64);
   size_t start = t.start;
   for (size_t bag = t.first; bag < t.last; bag++) {
     const size_t end = ek_bag_end(&t.bags, bag, start);
-    if (is_plain && format == EK_ROWS_F32 && copies_lines && end == start + 1) {
-      const size_t count = copy_rows(&t, bag, start);
+    if (copies_floats && end == start + 1) {
+      const size_t count =
+          t.streaming ? copy_rows(&t, bag, start, true) : copy_rows(&t, bag, start, false);
       bag += count - 1, start += count;
       continue;
     }
     int64_t only = left_out;
-    if (copies && end == start + 1)
+    if (copies && t.streaming && end == start + 1)
       only = is_plain ? (int64_t)plain_row(&t, start) : bag_row(&t, start);
     if (only >= 0)
       write_only_row(&t, format, bag, start, (size_t)only, is_plain);
