@@ -23,7 +23,7 @@ import Synchronization
     case none
     /// A table is stepped without waiting for the others.
     case race
-    /// A thread keeps some memory of each call.
+    /// Each call keeps some memory.
     case leak
     /// A byte of a table changes.
     case bits

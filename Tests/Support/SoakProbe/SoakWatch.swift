@@ -17,6 +17,8 @@ final class SoakWatch {
   private let state: SoakState
   private var samples: [Sample] = []
   private var mostMapped = 0
+  /// Allocations made while looking.
+  private var own = 0
 
   private struct Sample {
     var time: Double
@@ -33,12 +35,14 @@ final class SoakWatch {
 
   func look(at time: Double) {
     #if os(Linux)
+      let before = allocation_count()
       let (anonymous, mapped) = Self.memory(tables.path)
       samples.append(
         Sample(
-          time: time, anonymous: anonymous, allocations: allocation_count(),
+          time: time, anonymous: anonymous, allocations: before - own,
           calls: state.calls.load(ordering: .relaxed)))
       mostMapped = max(mostMapped, mapped)
+      own += allocation_count() - before
     #endif
   }
 

@@ -33,7 +33,7 @@ final class SoakState: Sendable {
 
   func addCountingStep() { countingSteps.add(1, ordering: .relaxed) }
   func addAdamStep() { adamSteps.add(1, ordering: .relaxed) }
-  func leak() { leaks.withLock { $0.append([UInt8](repeating: 1, count: 4_096)) } }
+  func leak() { leaks.withLock { $0.append([UInt8](repeating: 1, count: 1 << 16)) } }
 }
 
 struct SoakWorker {
@@ -91,7 +91,7 @@ struct SoakWorker {
             + "those of a thread alone")
       }
     }
-    if state.plant == .leak, number == 0 { state.leak() }
+    if state.plant == .leak { state.leak() }
     if state.plant == .bits, number == 0, state.calls.load(ordering: .relaxed) > 1_000 {
       unsafe tables.floats.unsafeBuffer[0] += 1
     }
