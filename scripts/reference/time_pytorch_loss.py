@@ -63,7 +63,7 @@ def ours(binary, threads):
     """Milliseconds and bytes of one call."""
     name = f"training/loss/auto/f32/V{VOCABULARY}_N{ROWS}_D{DIM}_C{CHUNK}/threads:{threads}"
     run = subprocess.run(
-        [binary, f"--benchmark_filter=^{name}/", "--benchmark_format=json", "--benchmark_min_time=0.5s"],
+        [binary, f"--benchmark_filter=^{name}/", "--benchmark_format=json", "--benchmark_min_time=0.5"],
         capture_output=True, text=True, check=True,
     )
     (found,) = json.loads(run.stdout)["benchmarks"]
