@@ -12,8 +12,8 @@
 #pragma STDC FP_CONTRACT OFF
 
 enum {
-  /// Elements between two looks at the rows to come: two cache lines of each array.
-  step_block = 32,
+  /// Elements between two looks at the rows to come: a few cache lines of each array.
+  step_block = 64,
   /// Sums along a row are kept in so many lanes, element i in lane i mod 16, then added as a tree.
   sum_lanes = 16,
 };
@@ -169,14 +169,17 @@ EK_INLINE row_address find_row(const ek_step_tile *t, size_t k) {
 
 /// Brings a block of each array of a row to come into L1 or L2.
 EK_INLINE void prefetch_block(const row_address *soon, size_t i, bool near) {
-#define EK_SOON(level)                                                \
-  for (size_t k = 0; k < step_block; k += 16) {                       \
-    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level);       \
-    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level);       \
-    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level);       \
-    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level);       \
-  }                                                                   \
-  if (soon->rounded) __builtin_prefetch(soon->rounded + i, 1, level); \
+#define EK_SOON(level)                                          \
+  for (size_t k = 0; k < step_block; k += 16) {                 \
+    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level); \
+    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level); \
+    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level); \
+    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level); \
+  }                                                             \
+  if (soon->rounded) {                                          \
+    __builtin_prefetch(soon->rounded + i, 1, level);            \
+    __builtin_prefetch(soon->rounded + i + 32, 1, level);       \
+  }                                                             \
   if (soon->low) __builtin_prefetch(soon->low + i, 1, level)
   if (near) {
     EK_SOON(3);
