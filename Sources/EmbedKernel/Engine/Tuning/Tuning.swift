@@ -59,13 +59,10 @@ package struct Tuning: Hashable, Sendable {
 
 extension Tuning {
   /// What is built in for this CPU: of those that were measured, only Intel's since Golden Cove gain from
-  /// other limits, as their outer caches answer slowly and their private ones are of 2 MiB.
+  /// another limit, writing past the cache from 1 MiB on, as their private caches are of 2 MiB.
   package static let builtIn = {
     var tuning = Tuning()
-    if ek_this_microarchitecture() == EK_GOLDEN_COVE {
-      tuning.streamingBytes = 1 << 20
-      tuning.prefetchRows = 32
-    }
+    if ek_this_microarchitecture() == EK_GOLDEN_COVE { tuning.streamingBytes = 1 << 20 }
     return tuning
   }()
 
