@@ -1,21 +1,7 @@
 // Checks of what sets may round differently, products fused into sums where there is such an
 // instruction: small products, and a transformer's rows. Both sets against plain loops in double,
 // with bounds from counting roundings.
-#include "check.h"
-
-#include <float.h>
-#include <math.h>
-
-static const double rounding = FLT_EPSILON / 2;
-
-/// The roundings of a sum of `count` by 64 lanes, relative to the sum of magnitudes.
-static double sum_roundings(size_t count) { return (double)count / 64 + 8; }
-
-static const size_t row_lengths[] = {1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 65, 100, 255, 1000, 5025};
-
-#define EACH_LENGTH(dim)    \
-  for (size_t at_ = 0, dim; \
-       at_ < sizeof row_lengths / sizeof *row_lengths && (dim = row_lengths[at_]); at_++)
+#include "rounding.h"
 
 // MARK: Products
 
@@ -102,6 +88,44 @@ void check_outer(void) {
       for (size_t e = 0; e < t.entries; e++)
         expect_mix(s, t.table + e * t.table_stride, old + e * t.table_stride, t.products + e,
                    t.stride, t.x, t.x_stride, t.rows, dim, t.scale);
+    }
+    stay_inside("dim %zu", dim);
+  }
+}
+
+/// Eight rows and more at a time, and what is left.
+void check_add_product(void) {
+  EACH_LENGTH(columns)
+  for (size_t depth = 1; depth < 20; depth += 6) {
+    const size_t stride = columns + depth % 3, bytes = columns * 4;
+    const float *x = input_floats(0, depth), *rows = input_floats(1, depth * stride);
+    begin_case();
+    EACH_SET(s) {
+      float *old = memcpy(input(2, bytes), result(s, 0, bytes), bytes);
+      float *out = result(s, 0, bytes);
+      CALL(s, add_product(x, rows, stride, out, depth, columns));
+      expect_mix(s, out, old, x, 1, rows, stride, depth, columns, 1);
+    }
+    stay_inside("%zu rows of %zu columns", depth, columns);
+  }
+}
+
+void check_dot_rows(void) {
+  enum { rows = 3 };
+  EACH_LENGTH(dim) {
+    const float *x = input_floats(0, rows * (dim + 1)), *y = input_floats(1, rows * (dim + 2));
+    begin_case();
+    EACH_SET(s) {
+      float *out = result(s, 0, rows * 4);
+      CALL(s, dot_rows(x, dim + 1, y, dim + 2, out, rows, dim));
+      for (size_t r = 0; r < rows; r++) {
+        double sum = 0, magnitude = 0;
+        for (size_t i = 0; i < dim; i++) {
+          const double term = (double)x[r * (dim + 1) + i] * y[r * (dim + 2) + i];
+          sum += term, magnitude += fabs(term);
+        }
+        near(s, "product", r, out[r], sum, (sum_roundings(dim) + 2) * rounding * magnitude);
+      }
     }
     stay_inside("dim %zu", dim);
   }
@@ -267,132 +291,5 @@ void check_gelu_backward(void) {
       }
     }
     stay_inside("%zu elements", count);
-  }
-}
-
-// MARK: Softmax
-
-/// The softmax of a row, and how many roundings each element of it has had.
-typedef struct powers {
-  double most, sum, of_sum;
-  const float *row;
-} powers;
-
-static powers powers_of(const float *row, size_t count) {
-  powers p = {-INFINITY, 0, 0, row};
-  double spread = 0;
-  for (size_t i = 0; i < count; i++) p.most = fmax(p.most, row[i]);
-  for (size_t i = 0; i < count; i++) p.sum += exp(row[i] - p.most);
-  for (size_t i = 0; i < count; i++)
-    if (row[i] > -INFINITY) spread += exp(row[i] - p.most) / p.sum * (p.most - row[i]);
-  p.of_sum = 4 + 3 * spread + sum_roundings(count);
-  return p;
-}
-
-static double share_of(const powers *p, size_t i) { return exp(p->row[i] - p->most) / p->sum; }
-
-static double roundings_of(const powers *p, size_t i) {
-  return p->row[i] > -INFINITY ? 6 + 3 * (p->most - p->row[i]) + p->of_sum : 0;
-}
-
-/// All, half, all but one, and one of a row.
-#define EACH_VISIBLE(count, visible)                                                       \
-  for (size_t ends_[] = {count, count / 2, count - 1, 1}, which_ = 0, visible; which_ < 4; \
-       which_++)                                                                           \
-    if ((visible = ends_[which_]) > 0)
-
-void check_softmax(void) {
-  EACH_LENGTH(count)
-  EACH_VISIBLE(count, visible) {
-    float *logits = input(0, count * 4);
-    fill_floats(logits, count, -40, 60);
-    for (size_t i = 1; i < visible; i += 5) logits[i] = -INFINITY;
-    for (size_t i = visible; i < count; i++) logits[i] = NAN;
-    const powers p = powers_of(logits, visible);
-    begin_case();
-    EACH_SET(s) {
-      float *row = memcpy(result(s, 0, count * 4), logits, count * 4);
-      CALL(s, softmax(row, visible, count));
-      for (size_t i = 0; i < count; i++) {
-        const bool is_seen = i < visible && logits[i] > -INFINITY;
-        near(s, "share", i, row[i], is_seen ? share_of(&p, i) : 0,
-             is_seen ? share_of(&p, i) * rounding * roundings_of(&p, i) + 2 * (double)FLT_MIN : 0);
-      }
-    }
-    stay_inside("%zu of %zu", visible, count);
-  }
-}
-
-void check_softmax_backward(void) {
-  EACH_LENGTH(count)
-  EACH_VISIBLE(count, visible) {
-    float *p = input_floats(0, count), *upper = input_floats(1, count);
-    double mean = 0, magnitude = 0, sum = 0;
-    for (size_t i = 0; i < visible; i++) sum += p[i] = fabsf(p[i]) + 0x1p-20f;
-    for (size_t i = 0; i < visible; i++) p[i] = (float)(p[i] / sum);
-    for (size_t i = visible; i < count; i++) p[i] = upper[i] = NAN;
-    for (size_t i = 0; i < visible; i++)
-      mean += (double)p[i] * upper[i], magnitude += fabs((double)p[i] * upper[i]);
-    begin_case();
-    EACH_SET(s) {
-      float *gradient = memcpy(result(s, 0, count * 4), upper, count * 4);
-      CALL(s, softmax_backward(p, gradient, visible, count));
-      for (size_t i = 0; i < count; i++) {
-        const double expected = i < visible ? p[i] * (upper[i] - mean) : 0;
-        const double of_mean = rounding * (sum_roundings(visible) + 2) * magnitude;
-        near(s, "gradient", i, gradient[i], expected,
-             i < visible ? 3 * rounding * fabs(expected) + p[i] * of_mean : 0);
-      }
-    }
-    stay_inside("%zu of %zu", visible, count);
-  }
-}
-
-static const float ranges[][2] = {{-3, 3}, {-1e4f, 1e4f}, {9990, 1e4f}, {-1e4f, -9990}};
-
-/// The loss of a row, whose largest logit has the roundings of the sum.
-static void expect_loss(int s, const powers *p, size_t count, size_t target, float loss) {
-  size_t most = 0;
-  for (size_t i = 1; i < count; i++) most = p->row[i] > p->row[most] ? i : most;
-  const double expected = log(p->sum) + p->most - p->row[target];
-  near(s, "loss", target, loss, expected, rounding * (roundings_of(p, most) + fabs(expected)));
-}
-
-void check_cross_entropy(void) {
-  EACH_LENGTH(count)
-  for (size_t range = 0; range < 4; range++) {
-    const size_t targets[] = {0, count / 2, count - 1, count / 3};
-    float *logits = input(0, count * 4);
-    fill_floats(logits, count, ranges[range][0], ranges[range][1]);
-    const powers p = powers_of(logits, count);
-    EACH_SET(s) {
-      float loss;
-      CALL_FOR(loss, s, cross_entropy(logits, count, targets[range]));
-      expect_loss(s, &p, count, targets[range], loss);
-    }
-  }
-}
-
-void check_cross_entropy_gradient(void) {
-  EACH_LENGTH(count)
-  for (size_t range = 0; range < 4; range++) {
-    const size_t targets[] = {0, count / 2, count - 1, count / 3}, target = targets[range];
-    const float weight = 0.25f;
-    float *logits = input(0, count * 4);
-    fill_floats(logits, count, ranges[range][0], ranges[range][1]);
-    const powers p = powers_of(logits, count);
-    begin_case();
-    EACH_SET(s) {
-      float *row = memcpy(result(s, 0, count * 4), logits, count * 4);
-      float loss;
-      CALL_FOR(loss, s, cross_entropy_gradient(row, count, target, weight));
-      expect_loss(s, &p, count, target, loss);
-      for (size_t i = 0; i < count; i++) {
-        const double share = share_of(&p, i), slope = share - (i == target);
-        near(s, "gradient", i, row[i], weight * slope,
-             weight * (rounding * (share * roundings_of(&p, i) + fabs(slope)) + 1e-37));
-      }
-    }
-    stay_inside("%zu logits", count);
   }
 }

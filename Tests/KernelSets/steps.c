@@ -138,6 +138,7 @@ static void check_step(step_kind kind) {
                         .frozen = toss() ? (int64_t)draw_below(V) : -1,
                         .form = kind.only_gaps ? EK_ZERO : (ek_gradient_form)(variant % 5),
                         .prefetch_rows = draw_below(3),
+                        .near = toss(),
                         .scale = 1};
       t.scalars = (ek_step_scalars){.gradient_scale = toss() ? 1 : 0.5f,
                                     .coupled_decay = toss() ? 0 : 0.01f,

@@ -22,7 +22,8 @@ void check_sum_rows(void) {
                         .pass_factor = toss() ? 1 : 0.3f,
                         .compensated = variant % 3 == 2,
                         .accumulate = toss(),
-                        .pass_accumulate = toss()};
+                        .pass_accumulate = toss(),
+                        .near = toss()};
       if (toss()) sum.ahead = indices, sum.ahead_count = draw_below(COUNT);
       if (!sum.compensated && toss())
         sum.destinations = destinations;
@@ -41,6 +42,52 @@ void check_sum_rows(void) {
       agree("width %zu, %zu rows, leaf %zd, compensated %d, passes %d, streaming %d", width,
             sum.count, (ptrdiff_t)sum.leaf, sum.compensated, sum.destinations != NULL,
             sum.streaming);
+    }
+}
+
+/// Groups of one row or more, with what groups of many and of one may ask for.
+void check_sum_groups(void) {
+  enum { groups = 5 };
+  for (size_t d = 0; d < length_count; d++)
+    for (int variant = 0; variant < 24; variant++) {
+      const size_t width = lengths[d];
+      int32_t *offsets = input(2, (groups + 1) * 4), *row_ids = input(3, groups * 4);
+      offsets[0] = 0;
+      for (size_t g = 0; g < groups; g++) {
+        const int32_t most = (int32_t)(16 - (groups - 1 - g)), next = offsets[g] + 1;
+        const int32_t end = next + (int32_t)draw_below(5);
+        offsets[g + 1] = end < most ? end : most;
+        row_ids[g] = (int32_t)(groups - 1 - g);
+      }
+      const size_t count = (size_t)offsets[groups];
+      int32_t *members = input(1, count * 4);
+      for (size_t m = 0; m < count; m++) members[m] = (int32_t)((m * 4 + 1) % R);
+      ek_group_sum work = {.sum = {.rows = input_floats(0, R * width),
+                                   .stride = width,
+                                   .width = width,
+                                   .leaf = variant % 2 ? SIZE_MAX : 1 + draw_below(4),
+                                   .factor = toss() ? 1 : 0.7f,
+                                   .compensated = variant % 3 == 2,
+                                   .accumulate = toss(),
+                                   .near = toss()},
+                           .members = members,
+                           .offsets = offsets,
+                           .row_ids = toss() ? row_ids : NULL,
+                           .begin = draw_below(2),
+                           .end = groups - draw_below(2),
+                           .ahead = draw_below(4),
+                           .divides_by_count = toss(),
+                           .skips_lone = toss()};
+      if (toss()) work.sum.factors = input_floats(4, count);
+      work.sum.streaming = width % 16 == 0 && toss();
+      begin_case();
+      EACH_SET(s) {
+        work.sum.output = result(s, 0, groups * width * 4);
+        CALL(s, sum_groups(&work));
+      }
+      agree("width %zu, groups %zu to %zu, leaf %zd, compensated %d, ahead %zu, skips lone %d",
+            width, work.begin, work.end, (ptrdiff_t)work.sum.leaf, work.sum.compensated, work.ahead,
+            work.skips_lone);
     }
 }
 
@@ -135,6 +182,17 @@ void check_sum_by_distance(void) {
 }
 
 // MARK: Whole rows
+
+void check_scale_row(void) {
+  for (size_t d = 0; d < length_count; d++) {
+    begin_case();
+    EACH_SET(s) {
+      float *row = result(s, 0, lengths[d] * 4);
+      CALL(s, scale_row(row, lengths[d], 0.7f));
+    }
+    agree("dim %zu", lengths[d]);
+  }
+}
 
 void check_fill_rows(void) {
   for (size_t d = 0; d < length_count; d++) {
