@@ -80,15 +80,17 @@ extension GPT {
     let rows = unsafe StridedMatrix(memory.rows, tokens, dim)
     let inner = unsafe StridedMatrix(memory.inner, tokens, innerDim)
 
-    unsafe backward(
-      block.innerOutput, residual, input: StridedMatrix(kept.activated, tokens, innerDim), inner,
-      writing, threads)
+    // What the forward did not keep is made again, where its gradient goes once its weight's is summed.
+    Parallel.rows(
+      tokens, threads,
+      unsafe GELUForward(input: kept.inner, output: memory.inner, dim: innerDim))
+    backward(block.innerOutput, residual, input: inner, inner, writing, threads)
     Parallel.rows(
       tokens, threads,
       unsafe GELUBackward(input: kept.inner, gradient: memory.inner, dim: innerDim))
-    unsafe backward(
-      block.inner, inner, input: StridedMatrix(kept.secondNormed, tokens, dim), rows, writing,
-      threads)
+    unsafe normalize(
+      kept.middle, kept.secondNorm(block, tokens: tokens), into: memory.rows, tokens, threads)
+    backward(block.inner, inner, input: rows, rows, writing, threads)
     unsafe LayerNormBackward(
       gradient: memory.rows, input: kept.middle, norm: kept.secondNorm(block, tokens: tokens),
       inputGradient: memory.residual, sums: memory.normSums, rows: tokens, dim: dim
@@ -99,31 +101,36 @@ extension GPT {
       writing, threads)
     backwardAttention(call, kept, memory, workspace)
     unsafe try rotate(memory.queriesAndKeys, call, .backward, threads)
-    let normed = unsafe StridedMatrix(kept.firstNormed, tokens, dim)
-    unsafe backward(
-      block.attention, columns: 0..<2 * dim, StridedMatrix(memory.queriesAndKeys, tokens, 2 * dim),
-      input: normed, rows, writing, threads)
-    unsafe backward(
-      block.attention, columns: 2 * dim..<3 * dim, StridedMatrix(memory.values, tokens, dim),
-      input: normed, inputWriting: .accumulate, rows, writing, threads)
+    unsafe normalize(
+      kept.input, kept.firstNorm(block, tokens: tokens), into: memory.rows, tokens, threads)
+    let turned = unsafe StridedMatrix(memory.queriesAndKeys, tokens, 2 * dim)
+    let values = unsafe StridedMatrix(memory.values, tokens, dim)
+    let (first, second) = (0..<2 * dim, 2 * dim..<3 * dim)
+    backwardWeight(block.attention, columns: first, turned, input: rows, writing, threads)
+    backwardWeight(block.attention, columns: second, values, input: rows, writing, threads)
+    backwardInput(block.attention, columns: first, turned, .overwrite, rows, threads)
+    backwardInput(block.attention, columns: second, values, .accumulate, rows, threads)
     unsafe LayerNormBackward(
       gradient: memory.rows, input: kept.input, norm: kept.firstNorm(block, tokens: tokens),
       inputGradient: memory.residual, sums: memory.normSums, rows: tokens, dim: dim
     ).run(threads: threads, block.firstNorm, writing)
   }
 
-  /// A linear layer's gradients: of its input, weight and bias.
-  ///
-  /// - Parameter columns: Those of its output that the gradient is of; nil for all.
+  /// A linear layer's gradients: of its weight and bias, then of its input, in whose place it may go.
   private func backward(
-    _ layer: LinearParameters, columns: Range<Int>? = nil, _ gradient: StridedMatrix,
-    input: StridedMatrix, inputWriting: GradientWriting = .overwrite,
+    _ layer: LinearParameters, _ gradient: StridedMatrix, input: StridedMatrix,
     _ inputGradient: StridedMatrix, _ writing: GradientWriting, _ threads: Int
   ) {
-    let columns = columns ?? 0..<gradient.columns
-    MatrixProduct.multiply(
-      gradient, layer.weight.matrix.columns(columns).transposed, inputWriting, inputGradient,
-      threads: threads)
+    let columns = 0..<gradient.columns
+    backwardWeight(layer, columns: columns, gradient, input: input, writing, threads)
+    backwardInput(layer, columns: columns, gradient, .overwrite, inputGradient, threads)
+  }
+
+  /// Those of weight and bias, for the columns of the output that the gradient is of.
+  private func backwardWeight(
+    _ layer: LinearParameters, columns: Range<Int>, _ gradient: StridedMatrix,
+    input: StridedMatrix, _ writing: GradientWriting, _ threads: Int
+  ) {
     MatrixProduct.multiply(
       input.transposed, gradient, writing, layer.weight.gradientMatrix.columns(columns),
       threads: threads)
@@ -131,6 +138,16 @@ extension GPT {
       rows: gradient.base, count: gradient.rows, dim: columns.count,
       sums: layer.bias.gradientMatrix.base + columns.lowerBound, writing: writing
     ).run(threads: threads)
+  }
+
+  /// That of the input.
+  private func backwardInput(
+    _ layer: LinearParameters, columns: Range<Int>, _ gradient: StridedMatrix,
+    _ writing: GradientWriting, _ inputGradient: StridedMatrix, _ threads: Int
+  ) {
+    MatrixProduct.multiply(
+      gradient, layer.weight.matrix.columns(columns).transposed, writing, inputGradient,
+      threads: threads)
   }
 
   /// From the gradient of attention's output in `memory.rows` to those of queries, keys and values.

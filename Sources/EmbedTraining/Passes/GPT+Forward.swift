@@ -33,9 +33,10 @@ extension GPT {
     _ bias: DistanceEntries?, _ workspace: GPTWorkspace
   ) throws(EmbedError) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
+    let shared = workspace.shared
     unsafe normalize(
-      kept.input, kept.firstNorm(block, tokens: tokens), into: kept.firstNormed, tokens, threads)
-    let normed = unsafe StridedMatrix(kept.firstNormed, tokens, dim)
+      kept.input, kept.firstNorm(block, tokens: tokens), into: shared.normed, tokens, threads)
+    let normed = unsafe StridedMatrix(shared.normed, tokens, dim)
     unsafe linear(
       normed, block.attention, columns: 0..<2 * dim,
       into: StridedMatrix(kept.queriesAndKeys, tokens, 2 * dim), threads)
@@ -54,19 +55,19 @@ extension GPT {
       into: StridedMatrix(kept.middle, tokens, dim), threads)
 
     unsafe normalize(
-      kept.middle, kept.secondNorm(block, tokens: tokens), into: kept.secondNormed, tokens, threads)
+      kept.middle, kept.secondNorm(block, tokens: tokens), into: shared.normed, tokens, threads)
     let inner = unsafe StridedMatrix(kept.inner, tokens, configuration.innerDim)
     unsafe linear(
-      StridedMatrix(kept.secondNormed, tokens, dim), block.inner, into: inner, threads)
+      StridedMatrix(shared.normed, tokens, dim), block.inner, into: inner, threads)
     Parallel.rows(
       tokens, threads,
-      unsafe GELUForward(input: kept.inner, output: kept.activated, dim: configuration.innerDim))
+      unsafe GELUForward(input: kept.inner, output: shared.activated, dim: configuration.innerDim))
     unsafe linear(
-      StridedMatrix(kept.activated, tokens, configuration.innerDim), block.innerOutput,
+      StridedMatrix(shared.activated, tokens, configuration.innerDim), block.innerOutput,
       addedTo: kept.middle, into: StridedMatrix(kept.output, tokens, dim), threads)
   }
 
-  private func normalize(
+  func normalize(
     _ input: UnsafeMutablePointer<Float>, _ norm: NormRows,
     into output: UnsafeMutablePointer<Float>, _ tokens: Int, _ threads: Int
   ) {

@@ -30,6 +30,7 @@ public final class GPTWorkspace {
 
   let configuration: GPTConfiguration
   let blocks: [BlockActivations]
+  let shared: SharedActivations
   let final: FinalActivations
   let attention: AttentionMemory
   let gradients: GradientMemory?
@@ -71,13 +72,15 @@ public final class GPTWorkspace {
             output: isTraining ? nil : first, &memory))
       }
     }
+    let shared = try SharedActivations(sizes, tokens: tokens, &memory)
+    self.shared = shared
     final = try unsafe FinalActivations(
       sizes, batch: batch, context: context, input: blocks[sizes.layers - 1].output, &memory)
     attention = try AttentionMemory(
       sizes, batch: batch, context: context, threads: threads, purpose,
       trainsBias: model.biasWeights != nil, &memory)
     gradients =
-      isTraining ? try GradientMemory(sizes, batch: batch, context: context, &memory) : nil
+      isTraining ? try GradientMemory(sizes, tokens: tokens, shared, &memory) : nil
     backward = try BackwardWorkspace(capacity: isTraining ? tokens : 0)
     self.blocks = blocks
     self.batch = batch
@@ -97,9 +100,7 @@ public final class GPTWorkspace {
   let input: UnsafeMutablePointer<Float>
   let middle: UnsafeMutablePointer<Float>
   let output: UnsafeMutablePointer<Float>
-  /// What the normalisations give, `[N, D]`, and keep, `[N]`.
-  let firstNormed: UnsafeMutablePointer<Float>
-  let secondNormed: UnsafeMutablePointer<Float>
+  /// What the normalisations keep, `[N]` each.
   let statistics: UnsafeMutablePointer<Float>
   /// `[N, 2, D]` and `[N, D]`.
   let queriesAndKeys: UnsafeMutablePointer<Float>
@@ -107,9 +108,8 @@ public final class GPTWorkspace {
   /// What attention keeps of each query, `[B, H, 2, T]`, and its output, `[N, D]`.
   let attentionStatistics: UnsafeMutablePointer<Float>
   let attended: UnsafeMutablePointer<Float>
-  /// Before and after GELU, `[N, 4 D]`.
+  /// Before GELU, `[N, 4 D]`.
   let inner: UnsafeMutablePointer<Float>
-  let activated: UnsafeMutablePointer<Float>
 
   init(
     _ sizes: GPTConfiguration, batch: Int, context: Int, input: UnsafeMutablePointer<Float>,
@@ -123,15 +123,12 @@ public final class GPTWorkspace {
     } else {
       unsafe self.output = try memory.floats("residual stream", tokens, dim)
     }
-    unsafe firstNormed = try memory.floats("normalised rows", tokens, dim)
-    unsafe secondNormed = try memory.floats("normalised rows", tokens, dim)
     unsafe statistics = try memory.floats("statistics", tokens, 4)
     unsafe queriesAndKeys = try memory.floats("queries and keys", tokens, 2 * dim)
     unsafe values = try memory.floats("values", tokens, dim)
     unsafe attentionStatistics = try memory.floats("attention statistics", tokens, sizes.heads, 2)
     unsafe attended = try memory.floats("attention output", tokens, dim)
     unsafe inner = try memory.floats("inner layer", tokens, sizes.innerDim)
-    unsafe activated = try memory.floats("inner layer", tokens, sizes.innerDim)
   }
 
   func firstNorm(_ block: Block, tokens: Int) -> NormRows {
@@ -140,6 +137,22 @@ public final class GPTWorkspace {
 
   func secondNorm(_ block: Block, tokens: Int) -> NormRows {
     unsafe block.secondNorm.rows(mean: statistics + 2 * tokens, rstd: statistics + 3 * tokens)
+  }
+}
+
+/// What a block's forward makes for its products alone; its backward makes it again, as a pass over
+/// rows is cheaper than the memory.
+@safe struct SharedActivations {
+  /// What a normalisation gives, `[N, D]`.
+  let normed: UnsafeMutablePointer<Float>
+  /// After GELU, `[N, 4 D]`.
+  let activated: UnsafeMutablePointer<Float>
+
+  init(
+    _ sizes: GPTConfiguration, tokens: Int, _ memory: inout FloatAllocator
+  ) throws(EmbedError) {
+    unsafe normed = try memory.floats("normalised rows", tokens, sizes.dim)
+    unsafe activated = try memory.floats("inner layer", tokens, sizes.innerDim)
   }
 }
 
@@ -207,7 +220,7 @@ public final class GPTWorkspace {
 @safe struct GradientMemory {
   /// Of the residual stream, `[N, D]`.
   let residual: UnsafeMutablePointer<Float>
-  /// Of rows of D and of the inner layer.
+  /// Of rows of D and of the inner layer, in the place of what they are the gradients of.
   let rows: UnsafeMutablePointer<Float>
   let inner: UnsafeMutablePointer<Float>
   let queriesAndKeys: UnsafeMutablePointer<Float>
@@ -216,12 +229,13 @@ public final class GPTWorkspace {
   let normSums: UnsafeMutablePointer<Float>
 
   init(
-    _ sizes: GPTConfiguration, batch: Int, context: Int, _ memory: inout FloatAllocator
+    _ sizes: GPTConfiguration, tokens: Int, _ shared: SharedActivations,
+    _ memory: inout FloatAllocator
   ) throws(EmbedError) {
-    let (tokens, dim) = (batch * context, sizes.dim)
+    let dim = sizes.dim
     unsafe residual = try memory.floats("residual gradient", tokens, dim)
-    unsafe rows = try memory.floats("row gradient", tokens, dim)
-    unsafe inner = try memory.floats("inner gradient", tokens, sizes.innerDim)
+    unsafe rows = shared.normed
+    unsafe inner = shared.activated
     unsafe queriesAndKeys = try memory.floats("query and key gradient", tokens, 2 * dim)
     unsafe values = try memory.floats("value gradient", tokens, dim)
     unsafe normSums = try memory.floats("sums", LayerNormBackward.chunks, 2 * dim)
