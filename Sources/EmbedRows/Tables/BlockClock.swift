@@ -107,7 +107,8 @@ final class ResidentPages: Sendable {
     let found = slot(of: block)
     if let found {
       var slot = unsafe slots.unsafeBuffer[found]
-      slot.visit = visit
+      // A later visit may have it too.
+      slot.visit = max(slot.visit, visit)
       slot.isReferenced = true
       unsafe slots.unsafeBuffer[found] = slot
       if pages & ~slot.pages == 0 { return 0 }

@@ -40,7 +40,7 @@ package import EmbedKernel
         argument: "resident limit", value: limit, expected: "\(1 << 20) bytes or more")
     }
     clock = try ResidentPages(limit: limit)
-    bytesAtOnce = limit / 64
+    bytesAtOnce = limit / 16
   }
 
   /// The files, each once.
@@ -149,9 +149,9 @@ package import EmbedKernel
   /// How many rows a call reads at a time, each wherever it may be; all where nothing bounds them.
   var rowsAtOnce: Int {
     guard clock != nil else { return .max }
-    let page = MappedFile.pageSize
-    let pages = (table.row_bytes + page - 1) / page + 1 + (table.scale_bytes > 0 ? 1 : 0)
-    return max(1, bytesAtOnce / (pages * page))
+    let block = BlockClock.blockBytes
+    let blocks = (table.row_bytes + block - 1) / block + 1 + (table.scale_bytes > 0 ? 1 : 0)
+    return max(1, bytesAtOnce / (blocks * block))
   }
 
   /// Lets the rows of a visit in, whatever the limit, and reads them.

@@ -72,6 +72,7 @@ import Synchronization
     }
     state.isOver.store(true, ordering: .relaxed)
     group.wait()
+    watch.rest()
     var faults = watch.faults()
     if let fault = state.fault { faults.append(fault) }
     faults += try tables.trainedFaults(state)
