@@ -93,7 +93,7 @@ import Testing
         unsafe ek_optimizer_step_bags(
           steps.optimizer, nil, ids, wide, 8, layout, nil, bag, &options))
       expectFault(
-        EK_ERROR_INVALID_POINTER,
+        EK_ERROR_INVALID_HANDLE,
         unsafe ek_optimizer_step_bags(nil, gradient, ids, wide, 8, layout, nil, bag, &options))
     }
     #expect(steps.values == fresh)
