@@ -54,6 +54,7 @@ import Testing
     let table = try files(folder)[0]
     let embed = ["embed", "--token-ids", ids, "--resident", "1048576", "--token-table"]
     for (arguments, part) in [
+      (embed + [table, "--normalize", "layer"], "--resident"),
       (embed + [InspectTests.fixtures + "/arrays/table.npz"], "mapped"),
       (["embed", "--token-ids", ids, "--token-table", table, "--resident", "7"], "--resident"),
     ] {

@@ -27,7 +27,7 @@ extension EmbedJob {
     } else {
       try arguments.refuse(
         [RowOptions.resident],
-        "is for rows that stay in their file: a padding row and the fused layer need the table in memory"
+        "is for rows that stay in their file: the fused layer needs the table in memory"
       )
       let embedding = try shared.tokens(tablePath, table.floats())
       let plain = try shared.layer(embedding, places?.floats())
