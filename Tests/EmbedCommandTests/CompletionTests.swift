@@ -125,7 +125,8 @@ import Testing
   /// Whatever stands for a value in the help is known to be one of a few words, a file or neither.
   @Test func everyPlaceholderIsKnown() throws {
     let free: Set = [
-      "D", "ENDING,ENDING,...", "H", "ID", "JSON", "K", "M", "N", "N,N,...", "N|NAME", "NAME",
+      "BYTES", "D", "ENDING,ENDING,...", "H", "ID", "JSON", "K", "M", "N", "N,N,...", "N|NAME",
+      "NAME",
       "NAME,NAME,...", "NORM", "NUMBER", "R", "RATE", "ROW", "ROWSxCOLUMNS", "T", "TEXT", "TOKENS",
     ]
     let commands = try embedkernel(["help"]).lines.compactMap {
