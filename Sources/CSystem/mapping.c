@@ -272,8 +272,12 @@ bool cs_mapping_fill(cs_mapping *mapping, size_t offset, size_t count) {
   return atomic_load(&mapping->fault) == cs_no_fault;
 }
 
-void cs_mapping_drop(cs_mapping *mapping, size_t offset, size_t count) {
+void cs_mapping_unmap(cs_mapping *mapping, size_t offset, size_t count) {
   madvise((char *)cs_mapping_address(mapping) + offset, count, MADV_DONTNEED);
+}
+
+void cs_mapping_drop(cs_mapping *mapping, size_t offset, size_t count) {
+  cs_mapping_unmap(mapping, offset, count);
 #ifndef __APPLE__
   posix_fadvise(mapping->file, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
 #endif

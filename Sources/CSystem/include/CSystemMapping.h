@@ -63,6 +63,9 @@ bool cs_mapping_fill(cs_mapping *mapping, size_t offset, size_t count);
 /// Gives a range's pages back, of this process and of the page cache.
 void cs_mapping_drop(cs_mapping *mapping, size_t offset, size_t count);
 
+/// Takes a range's pages from this process; the page cache keeps them.
+void cs_mapping_unmap(cs_mapping *mapping, size_t offset, size_t count);
+
 /// A bit for each of up to 16 pages: whether it is in the page cache.
 unsigned cs_mapping_cached(const cs_mapping *mapping, size_t offset, size_t count);
 

@@ -28,7 +28,7 @@ internal import CSystem
 
   package static func == (a: MappedFile, b: MappedFile) -> Bool { unsafe a.mapping == b.mapping }
 
-  func unmap() { unsafe cs_mapping_free(mapping) }
+  func close() { unsafe cs_mapping_free(mapping) }
 
   /// Where byte 0 of the file is.
   @unsafe package var base: UnsafeMutableRawPointer {
@@ -76,6 +76,11 @@ internal import CSystem
   /// Gives pages back, of this process and of the page cache.
   package func drop(_ range: Range<Int>) {
     unsafe cs_mapping_drop(mapping, range.lowerBound, range.count)
+  }
+
+  /// Takes pages from this process; the page cache keeps them.
+  package func unmap(_ range: Range<Int>) {
+    unsafe cs_mapping_unmap(mapping, range.lowerBound, range.count)
   }
 
   /// A bit for each of up to 16 pages: whether the page cache has it.

@@ -57,7 +57,7 @@ public enum AccessPattern: Sendable {
 
   deinit {
     if let file {
-      file.unmap()
+      file.close()
     } else if let base = unsafe base {
       _ = unsafe munmap(base, byteCount)
     }

@@ -48,6 +48,8 @@ final class ResidentPages: Sendable {
   private var lastVisit = 0
   /// Visits that have not ended, whose blocks stay.
   private var visits: [Int] = []
+  /// Blocks that visits let in, which may bring neighbours until those end.
+  private var fresh: [(block: Int, visit: Int)] = []
 
   /// - Parameter bytes: What may be resident, 1 MiB or more.
   init(bytes: Int) throws(EmbedError) {
@@ -75,6 +77,7 @@ final class ResidentPages: Sendable {
     self.free = free
     freeCount = count
     visits.reserveCapacity(256)
+    fresh.reserveCapacity(1_024)
   }
 
   /// Pages that are resident, at most.
@@ -92,6 +95,8 @@ final class ResidentPages: Sendable {
   /// Ends a visit, and gives back what is above the limit.
   mutating func end(_ visit: Int, _ table: borrowing TablePages) {
     visits.removeAll { $0 == visit }
+    for new in fresh where new.visit == visit { dropNeighbours(of: new.block, table) }
+    fresh.removeAll { $0.visit == visit }
     while held > capacity, evict(table) {}
   }
 
@@ -115,6 +120,7 @@ final class ResidentPages: Sendable {
     }
     let before = found.map { unsafe slots.unsafeBuffer[$0].pages } ?? 0
     let after = before | pages | table.cached(block)
+    if fresh.last.map({ $0 != (block, visit) }) ?? true { fresh.append((block, visit)) }
     let more = (after ^ before).nonzeroBitCount
     while held + more > capacity || found == nil && freeCount == 0 {
       if evict(table) { continue }
@@ -156,6 +162,19 @@ final class ResidentPages: Sendable {
       return true
     }
     return false
+  }
+
+  /// Gives back blocks that nobody let in: the system may map all of a large page of the cache, up to 2 MiB,
+  /// when a part of it is touched.
+  private func dropNeighbours(of block: Int, _ table: borrowing TablePages) {
+    let reach = (2 << 20) / Self.blockBytes
+    var first = block - reach + 1
+    for at in block - reach + 1...block + reach {
+      // A block that another visit reads is in the index.
+      guard at == block + reach || slot(of: at) != nil else { continue }
+      if first < at { table.unmap(first..<at) }
+      first = at + 1
+    }
   }
 
   // MARK: Index

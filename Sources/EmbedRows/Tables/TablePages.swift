@@ -139,6 +139,19 @@ package import EmbedKernel
     if let (file, range) = place(Self.addresses(block)) { file.drop(range) }
   }
 
+  /// Takes the pages of blocks from this process alone.
+  func unmap(_ blocks: Range<Int>) {
+    let range =
+      blocks.lowerBound * BlockClock.blockBytes..<blocks.upperBound * BlockClock.blockBytes
+    for file in [rowFile, scaleFile] {
+      guard let file else { continue }
+      let base = unsafe Int(bitPattern: file.base)
+      let inside = range.clamped(to: base..<base + file.byteCount)
+      if !inside.isEmpty { file.unmap(inside.lowerBound - base..<inside.upperBound - base) }
+      if scaleFile == rowFile { return }
+    }
+  }
+
   private static func addresses(_ block: Int) -> Range<Int> {
     let start = block * BlockClock.blockBytes
     return start..<start + BlockClock.blockBytes

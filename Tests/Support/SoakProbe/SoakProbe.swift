@@ -52,6 +52,7 @@ import Synchronization
   func run() throws -> Bool {
     let tables = try SoakTables(seed: seed)
     let state = SoakState(plant: plant, threads: threads)
+    let watch = SoakWatch(tables, state)
     let start = Date()
     let group = DispatchGroup()
     for number in 0..<threads {
@@ -65,7 +66,6 @@ import Synchronization
       thread.stackSize = 1 << 20
       thread.start()
     }
-    let watch = SoakWatch(tables, state)
     while Date().timeIntervalSince(start) < seconds, state.fault == nil {
       watch.look(at: Date().timeIntervalSince(start) / seconds)
       Thread.sleep(forTimeInterval: min(0.25, seconds / 200))

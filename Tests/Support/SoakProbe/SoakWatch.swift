@@ -15,7 +15,7 @@ final class SoakWatch {
   private let state: SoakState
   private var samples: [Sample] = []
   private var mostMapped = 0
-  /// Allocations made while looking.
+  /// Allocations of a look, which a thread alone makes.
   private var own = 0
 
   private struct Sample {
@@ -29,17 +29,21 @@ final class SoakWatch {
   init(_ tables: SoakTables, _ state: SoakState) {
     (self.tables, self.state) = (tables, state)
     samples.reserveCapacity(10_000)
+    look(at: 0)
+    let before = allocation_count()
+    look(at: 0)
+    own = allocation_count() - before
+    samples.removeAll(keepingCapacity: true)
   }
 
   func look(at time: Double) {
     #if os(Linux)
-      let before = allocation_count()
       let anonymous = Self.anonymous
       samples.append(
         Sample(
-          time: time, anonymous: anonymous, allocations: before - own,
+          time: time, anonymous: anonymous,
+          allocations: allocation_count() - own * (samples.count + 1),
           calls: state.calls.load(ordering: .relaxed)))
-      own += allocation_count() - before
     #endif
   }
 
