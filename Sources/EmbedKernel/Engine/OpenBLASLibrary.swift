@@ -8,9 +8,10 @@ internal import CBLASCalls
 public enum OpenBLASLibrary {
   /// Version and build options, such as `OpenBLAS 0.3.21 DYNAMIC_ARCH Zen MAX_THREADS=64`; why it can't be
   /// used, where it can't.
-  public static var configuration: String {
-    unsafe fault ?? text(ek_blas_configuration())
-  }
+  public static var configuration: String { fault ?? options }
+
+  /// Asked for once: every call of `openblas_get_config` writes into the same memory.
+  private static let options = unsafe text(ek_blas_configuration())
 
   /// The CPU core whose kernels it chose at run time; `none` without the library.
   public static var core: String { unsafe fault == nil ? text(ek_blas_core()) : "none" }
