@@ -140,9 +140,8 @@ internal import EmbedKernel
   @unsafe package func add(
     _ floats: UnsafePointer<Float>, to sum: UnsafeMutablePointer<Float>, _ count: Int
   ) {
-    Threads.split(
-      (count + FloatSums.unit - 1) / FloatSums.unit, threads,
-      unsafe FloatSums(sum: sum, floats: floats, count: count))
+    unsafe FloatSums(sum: sum, floats: floats, count: count)
+      .split((count + FloatSums.unit - 1) / FloatSums.unit, threads)
   }
 }
 

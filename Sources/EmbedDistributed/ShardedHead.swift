@@ -255,11 +255,10 @@ public final class ShardedHead {
           MatrixProduct.multiply(
             states, unsafe tableRows(block(index), shard).transposed, scale: scale, .overwrite,
             target, threads: threads)
-          Threads.split(
-            rows, threads,
-            unsafe PowersOfBlock(
-              kernels: kernels, logits: target, targets: targets.base, first: index * blockSize,
-              parts: parts.base + index * rows, aims: own))
+          unsafe PowersOfBlock(
+            kernels: kernels, logits: target, targets: targets.base, first: index * blockSize,
+            parts: parts.base + index * rows, aims: own
+          ).split(rows, threads)
         }
       })
     for peer in 0..<communicator.size {
@@ -289,10 +288,9 @@ public final class ShardedHead {
       try OneThreadedBLAS.run { () throws(EmbedError) in
         for index in blocks {
           let (logits, block) = (logits(index, rows.count), block(index))
-          Threads.split(
-            rows.count, threads,
-            GradientOfBlock(
-              kernels: kernels, logits: logits, rows: rows, block: index, weight: weight))
+          GradientOfBlock(
+            kernels: kernels, logits: logits, rows: rows, block: index, weight: weight
+          ).split(rows.count, threads)
           MatrixProduct.multiply(
             logits, unsafe tableRows(block, shard), scale: scale, .overwrite,
             vector(made.count, rows.count), threads: threads)

@@ -1,0 +1,1 @@
+../EmbedRows/Tables/ParallelWork+Split.swift
