@@ -101,8 +101,9 @@ FUNCTION(rows_wrap) {
 /// Returns (table, number of its format).
 FUNCTION(rows_map) {
   TAKES(rows_map, 2, 2, "path", "tensor", "format", "scales", "resident_limit");
-  const char *name, *tensor = PyUnicode_Check(values[1]) ? PyUnicode_AsUTF8(values[1]) : NULL;
-  const char *scales = values[3] == NULL ? NULL : PyUnicode_AsUTF8(values[3]);
+  const char *name,
+      *tensor = PyUnicode_Check(values[1]) ? PyUnicode_AsUTF8AndSize(values[1], NULL) : NULL;
+  const char *scales = values[3] == NULL ? NULL : PyUnicode_AsUTF8AndSize(values[3], NULL);
   int32_t format = EK_FORMAT_OF_TENSOR;
   int64_t limit = 0;
   if (tensor == NULL && !PyErr_Occurred())
