@@ -175,7 +175,9 @@ def test_a_mapped_table(tmp_path, rng, limit):
     table = ek.QuantizedTable.map(path, "wte", resident_limit=limit)
     assert table.format == "f32" and table.shape == floats.shape
     ids = rng.integers(0, 3000, (4, 50))
-    assert table.prefetch(ids) == 200 and table.prefetch(ids, wait=False) == 200
+    # A limit stops where it has no more room.
+    fitting = [table.prefetch(ids), table.prefetch(ids, wait=False)]
+    assert fitting == [200, 200] if limit is None else all(0 < count <= 200 for count in fitting)
     assert np.array_equal(table.embed(ids), floats[ids])
     assert np.array_equal(ek.bag(table, ids, mode="max"), floats[ids].max(1))
     assert np.array_equal(table.dequantize(), floats)
