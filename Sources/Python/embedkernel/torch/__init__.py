@@ -55,5 +55,7 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(".optim", __name__)
     if name == "ShardedEmbedding":
         # Not before it is asked for: some builds of PyTorch have no torch.distributed.
-        return importlib.import_module(".sharded", __name__).ShardedEmbedding
+        from .sharded import ShardedEmbedding
+
+        return ShardedEmbedding
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
