@@ -59,7 +59,6 @@ struct StepHistory {
 /// One rank's word to another.
 struct CallRecord: BitwiseCopyable {
   var facts: CallFacts
-  var failed: Int
   var tokens: Int
   var positions: Int
 }
@@ -83,13 +82,10 @@ extension Communicator {
   ) throws(DistributedError) -> PeerCounts {
     let records = (0..<size).map { peer in
       CallRecord(
-        facts: facts, failed: fault == nil ? 0 : 1, tokens: fault == nil ? tokens(peer) : 0,
+        facts: facts, tokens: fault == nil ? tokens(peer) : 0,
         positions: fault == nil ? positions(peer) : 0)
     }
-    let met = try exchange(records, operation)
-    if met.contains(where: { $0.failed != 0 }) {
-      try refuse(fault, met.map { $0.failed != 0 })
-    }
+    let met = try meet(records, fault, operation)
     if met.contains(where: { $0.facts != met[0].facts }) { try agree(facts.named) }
     return PeerCounts(tokens: met.map(\.tokens), positions: met.map(\.positions))
   }

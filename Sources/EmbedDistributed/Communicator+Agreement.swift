@@ -97,6 +97,14 @@ extension Communicator {
     throw .disagreement(fact: "what they do", values: sums.map { "\($0)" })
   }
 
+  /// What sums by products, and so their last bits, follow from: another CPU's kernels may sum in another order.
+  package static var kernelFacts: [(name: String, value: String)] {
+    [
+      ("instruction set", (try? InstructionSet.ofProcess)?.rawValue ?? "none"),
+      ("OpenBLAS", OpenBLASLibrary.configuration), ("OpenBLAS's core", OpenBLASLibrary.core),
+    ]
+  }
+
   /// Does a rank's part of something that all do; where it fails on one, all throw.
   package func together(
     _ operation: String, _ body: () throws -> Void
@@ -108,13 +116,29 @@ extension Communicator {
 
   /// Tells all ranks of this one's fault, if it has one, and throws where one has.
   package func share(_ fault: (any Error)?, _ operation: String) throws(DistributedError) {
-    let faults = try gather(UInt8(fault == nil ? 0 : 1), operation)
-    guard faults.contains(where: { $0 != 0 }) else { return }
-    try refuse(fault, faults.map { $0 != 0 })
+    try refuse(fault, try gather(UInt8(fault == nil ? 0 : 1), operation).map { $0 != 0 })
   }
 
-  /// Throws this rank's fault, or the first other's.
-  package func refuse(_ fault: (any Error)?, _ faults: [Bool]) throws(DistributedError) {
+  /// What a rank says before a call's data move.
+  private struct Word<Value: BitwiseCopyable>: BitwiseCopyable {
+    var value: Value
+    var failed: Int
+  }
+
+  /// Meets all ranks for a call: gives each rank a value and takes each rank's; throws as `share` where one has a
+  /// fault. One exchange, so that a call costs no more than its latency beside its data.
+  package func meet<Value: BitwiseCopyable>(
+    _ values: [Value], _ fault: (any Error)?, _ operation: String
+  ) throws(DistributedError) -> [Value] {
+    let words = values.map { Word(value: $0, failed: fault == nil ? 0 : 1) }
+    let met = try exchange(words, operation)
+    try refuse(fault, met.map { $0.failed != 0 })
+    return met.map(\.value)
+  }
+
+  /// Throws this rank's fault, or the first other's, if there is any.
+  private func refuse(_ fault: (any Error)?, _ faults: [Bool]) throws(DistributedError) {
+    guard faults.contains(true) else { return }
     let texts = try gather(fault.map { "\($0)" } ?? "")
     switch fault {
     case let error as EmbedError: throw .invalid(error)

@@ -35,15 +35,21 @@ extension Communicator {
     return communicator
   }
 
-  /// What Open MPI's and MPICH's launchers tell each process of the number of ranks.
+  /// By which Open MPI's and MPICH's launchers tell each process the number of ranks.
+  private static let sizeVariables = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+
   private static var launchedSize: (name: String, size: Int)? {
-    let names: [String] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
-    for name in names {
+    for name in sizeVariables {
       if let text = unsafe getenv(name), let size = Int(unsafe String(cString: text)) {
         return (name, size)
       }
     }
     return nil
+  }
+
+  /// Whether a launcher of MPI started this process; Slurm's tells it a rank alone.
+  package static var isLaunchedByMPI: Bool {
+    (sizeVariables + ["PMIX_RANK"]).contains { name in unsafe getenv(name) != nil }
   }
 
   /// The MPI library's own name and version; nil for threads.

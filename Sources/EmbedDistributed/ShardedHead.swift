@@ -64,12 +64,10 @@ public final class ShardedHead {
     tiedTo layer: ShardedEmbedding, scale: Float, threads: Int?, batchRows: Int
   ) throws(DistributedError) {
     let (table, communicator) = (layer.tokens, layer.communicator)
-    try communicator.agree([
-      ("scale of logits", "\(scale)"), ("table", "\(table.rows)x\(table.dim), \(table.sharding)"),
-      // Another CPU's kernels may sum in another order.
-      ("instruction set", (try? InstructionSet.ofProcess)?.rawValue ?? "none"),
-      ("OpenBLAS", OpenBLASLibrary.configuration), ("OpenBLAS's core", OpenBLASLibrary.core),
-    ])
+    try communicator.agree(
+      [
+        ("scale of logits", "\(scale)"), ("table", "\(table.rows)x\(table.dim), \(table.sharding)"),
+      ] + Communicator.kernelFacts)
     var fault: DistributedError?
     var kernels: HeadKernels?
     do throws(EmbedError) {
@@ -120,10 +118,9 @@ public final class ShardedHead {
 
   /// What ranks tell each other before a call's data move.
   private struct Word: BitwiseCopyable {
-    var failed: Int
-    var rows: Int
     /// Whether there are gradients, how they are written, and their weight's bits.
     var call: SIMD3<UInt32>
+    var rows: Int
   }
 
   /// Runs a call of checked arguments, or throws what is wrong with a rank's on all.
@@ -136,11 +133,9 @@ public final class ShardedHead {
     let call = SIMD3(
       gradients == nil ? 0 : 1, gradients?.writing == .accumulate ? 1 : 0,
       gradients?.weight.bitPattern ?? 0)
-    let word = Word(failed: fault == nil ? 0 : 1, rows: rows, call: call)
-    let words = try communicator.gather(word, "head")
-    if words.contains(where: { $0.failed != 0 }) {
-      try communicator.refuse(fault, words.map { $0.failed != 0 })
-    }
+    let word = Word(call: call, rows: rows)
+    let words = try communicator.meet(
+      [Word](repeating: word, count: communicator.size), fault, "head")
     if words.contains(where: { $0.call != call }) {
       try communicator.agree([
         ("gradients", "\(gradients != nil)"), ("their writing", "\(call.y)"),

@@ -17,11 +17,6 @@ struct RunRanks {
   /// Those that mpirun started; nil for a run alone.
   let communicator: Communicator?
 
-  /// A run alone.
-  static let alone = RunRanks(communicator: nil)
-
-  private init(communicator: Communicator?) { self.communicator = communicator }
-
   /// Starts MPI where the options or the environment say so.
   ///
   /// - Throws: `DistributedError` where MPI cannot be used, or ranks have other programs.
@@ -30,16 +25,10 @@ struct RunRanks {
       switch try arguments[TrainOptions.mpi] {
       case .on: true
       case .off: false
-      case .auto: Self.isStartedByMPI
+      case .auto: Communicator.isLaunchedByMPI
       }
     communicator =
       isUsed ? try Communicator.mpi(timeOut: arguments[TrainOptions.timeOut]) : nil
-  }
-
-  /// What Open MPI, MPICH's and Slurm's launchers tell the processes that they start.
-  private static var isStartedByMPI: Bool {
-    let names: [String] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"]
-    return names.contains { name in unsafe getenv(name) != nil }
   }
 
   /// Whether this rank has the folder, the log and the words.

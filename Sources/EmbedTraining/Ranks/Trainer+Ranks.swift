@@ -13,10 +13,7 @@ extension Trainer {
     return texts.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) } + [
       ("context", "\(context ?? model.configuration.context)"),
       ("check sum of the parameters", "\(model.checkSum)"),
-      // Another CPU's kernels may sum in another order.
-      ("instruction set", (try? InstructionSet.ofProcess)?.rawValue ?? "none"),
-      ("OpenBLAS", OpenBLASLibrary.configuration), ("OpenBLAS's core", OpenBLASLibrary.core),
-    ]
+    ] + Communicator.kernelFacts
   }
 
   /// Saves on all ranks.
