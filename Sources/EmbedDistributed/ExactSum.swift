@@ -2,8 +2,6 @@
 // are added up as integers. The sum is the same in any order and for any division over ranks, and is
 // rounded once, at the end.
 
-package import EmbedKernel
-
 /// A sum of squares of floats, exact for up to 2^63 of them.
 package struct ExactSumOfSquares: BitwiseCopyable {
   /// 640 bits, least significant first; the lowest stands for 2^-298.
@@ -94,21 +92,5 @@ package struct ExactSumOfSquares: BitwiseCopyable {
     var total = ExactSumOfSquares()
     for part in try ranks.gather(self, "norm of gradients") { total.add(part) }
     return total
-  }
-
-  /// What gradients are to be multiplied by, so that the root of this sum is at most `maximum`: as
-  /// `GradientNorm.clipFactor(maximum:)`.
-  ///
-  /// - Throws: `invalidValue` for a maximum below 0 or a norm that is not finite.
-  package func clipFactor(maximum: Double) throws(EmbedError) -> Float {
-    guard maximum >= 0, maximum.isFinite else {
-      throw .invalidValue(
-        argument: "maximum norm", value: maximum, expected: "a finite number, 0 or more")
-    }
-    let norm = value.squareRoot()
-    guard norm.isFinite else {
-      throw .invalidValue(argument: "gradient norm", value: norm, expected: "a finite number")
-    }
-    return Float(min(1, maximum / (norm + 1e-6)))
   }
 }

@@ -90,7 +90,12 @@ extension ShardedEmbedding {
   ///
   /// - Complexity: O(rows listed · D) and one exchange of 96 bytes.
   public func norm(of gradient: borrowing ShardedGradient) throws(DistributedError) -> Double {
-    try squares(of: gradient).value.squareRoot()
+    var own = ExactSumOfSquares()
+    unsafe own.add(gradient.tokens.values.withUnsafeBufferPointer { unsafe $0 })
+    if positions != nil {
+      unsafe own.add(gradient.positions.values.withUnsafeBufferPointer { unsafe $0 })
+    }
+    return try own.total(over: communicator).value.squareRoot()
   }
 
   /// What the gradients are to be multiplied by, so that their norm over all ranks is at most `maximum`: as
@@ -100,19 +105,8 @@ extension ShardedEmbedding {
   public func clipFactor(
     of gradient: borrowing ShardedGradient, maximum: Double
   ) throws(DistributedError) -> Float {
-    let squares = try squares(of: gradient)
-    return try DistributedError.wrapping(try squares.clipFactor(maximum: maximum))
-  }
-
-  private func squares(
-    of gradient: borrowing ShardedGradient
-  ) throws(DistributedError) -> ExactSumOfSquares {
-    var own = ExactSumOfSquares()
-    unsafe own.add(gradient.tokens.values.withUnsafeBufferPointer { unsafe $0 })
-    if positions != nil {
-      unsafe own.add(gradient.positions.values.withUnsafeBufferPointer { unsafe $0 })
-    }
-    return try own.total(over: communicator)
+    let norm = try norm(of: gradient)
+    return try DistributedError.wrapping(try GradientNorm.clipFactor(norm, maximum: maximum))
   }
 }
 

@@ -35,6 +35,11 @@ public struct GradientNorm: Sendable {
   ///
   /// - Throws: `invalidValue` for a maximum below 0 or a norm that is not finite.
   public func clipFactor(maximum: Double) throws(EmbedError) -> Float {
+    try Self.clipFactor(value, maximum: maximum)
+  }
+
+  /// The same of a norm that was found elsewhere.
+  package static func clipFactor(_ value: Double, maximum: Double) throws(EmbedError) -> Float {
     guard maximum >= 0, maximum.isFinite else {
       throw .invalidValue(
         argument: "maximum norm", value: maximum, expected: "a finite number, 0 or more")

@@ -105,7 +105,6 @@ internal import EmbedKernel
 
   /// What ranks tell each other of a step before its data move.
   private struct Word: BitwiseCopyable {
-    var failed: Int
     var step: Int
     var batch: Int
   }
@@ -122,12 +121,8 @@ internal import EmbedKernel
       if let fault { throw .invalid(fault) }
       return
     }
-    let word = Word(failed: fault == nil ? 0 : 1, step: step, batch: Int(batch))
-    let words = try ranks.gather(word, "step")
-    if words.contains(where: { $0.failed != 0 }) {
-      try ranks.refuse(
-        fault.map { DistributedError.invalid($0) }, words.map { $0.failed != 0 })
-    }
+    let word = Word(step: step, batch: Int(batch))
+    let words = try ranks.meet([Word](repeating: word, count: ranks.size), fault, "step")
     if words.contains(where: { $0.step != step || $0.batch != word.batch }) {
       try ranks.agree([("steps taken", "\(step)"), ("check sum of the batch", "\(batch)")])
     }
@@ -151,15 +146,15 @@ internal import EmbedKernel
       start: total + (part.place - layout.bounds[ranks.rank]), count: count)
   }
 
-  /// The sum of the whole gradient's squares, on every rank.
-  func squares() throws(DistributedError) -> ExactSumOfSquares {
+  /// The whole gradient's norm, on every rank.
+  func norm() throws(DistributedError) -> Double {
     let count = layout.stretch(of: ranks.rank).count
     Parallel.parts(
       threads, threads,
       unsafe SquareSums(floats: total, count: count, parts: threads, sums: partialSquares))
     var own = ExactSumOfSquares()
     for part in 0..<threads { unsafe own.add(partialSquares[part]) }
-    return ranks.size > 1 ? try own.total(over: ranks) : own
+    return (ranks.size > 1 ? try own.total(over: ranks) : own).value.squareRoot()
   }
 
   /// Gives every rank the parameters that the others have stepped.

@@ -207,19 +207,19 @@ public final class Trainer {
   }
 
   /// The loss and the gradient's norm of a batch that is not cut.
-  private func passBatch() throws(EmbedError) -> (loss: Double, norm: GradientNorm) {
+  private func passBatch() throws(EmbedError) -> (loss: Double, norm: Double) {
     let loss = try accumulate(0..<options.batch)
     var norm = GradientNorm()
     for parameter in model.parameters {
       norm.add(parameter.gradient.values, threads: workspace.threads)
     }
-    return (loss, norm)
+    return (loss, norm.value)
   }
 
-  /// The loss of a batch in groups, and the squares of its gradient.
+  /// The loss of a batch in groups, and the norm of its gradient.
   private func passGroups(
     _ grouped: GroupedGradient
-  ) throws(TrainingError) -> (loss: Double, squares: ExactSumOfSquares) {
+  ) throws(TrainingError) -> (loss: Double, norm: Double) {
     var fault: EmbedError?
     do throws(EmbedError) {
       grouped.removeAll()
@@ -234,7 +234,7 @@ public final class Trainer {
     return try TrainingError.wrappingRanks { () throws(DistributedError) in
       try grouped.meet(fault, step: stepCount, batch: ranks.size == 1 ? 0 : batchCheckSum)
       try grouped.finish()
-      return (grouped.loss, try grouped.squares())
+      return (grouped.loss, try grouped.norm())
     }
   }
 
@@ -248,26 +248,19 @@ public final class Trainer {
 
   private func takeStep() throws(TrainingError) -> StepReport {
     let step = stepCount + 1
-    let (loss, norm): (Double, Double)
-    var (whole, squares) = (GradientNorm(), ExactSumOfSquares())
-    if let grouped {
-      (loss, squares) = try passGroups(grouped)
-      norm = squares.value.squareRoot()
-    } else {
-      (loss, whole) = try TrainingError.wrapping { () throws(EmbedError) in try passBatch() }
-      norm = whole.value
-    }
+    let (loss, norm) =
+      if let grouped {
+        try passGroups(grouped)
+      } else {
+        try TrainingError.wrapping { () throws(EmbedError) in try passBatch() }
+      }
     guard loss.isFinite else { throw .diverged(step: step, what: "loss", value: loss) }
     guard norm.isFinite else {
       throw .diverged(step: step, what: "gradient's norm", value: norm)
     }
     try TrainingError.wrapping { () throws(EmbedError) in
       var clip: Float = 1
-      if let maximum = options.clip {
-        clip =
-          grouped == nil
-          ? try whole.clipFactor(maximum: maximum) : try squares.clipFactor(maximum: maximum)
-      }
+      if let maximum = options.clip { clip = try GradientNorm.clipFactor(norm, maximum: maximum) }
       try update(clip: clip)
     }
     try TrainingError.wrappingRanks { () throws(DistributedError) in
@@ -283,14 +276,10 @@ public final class Trainer {
   private func update(clip: Float) throws(EmbedError) {
     let kernels = Kernels.auto.threads(workspace.threads)
     for shard in shards {
-      guard let grouped else {
-        let parameter = shard.parameter
-        try shard.optimizer.step(
-          dense: parameter.gradient.values, scale: clip, using: kernels)
-        continue
-      }
-      try unsafe shard.step(
-        grouped.gradient(shard.part, count: shard.count), scale: clip, kernels)
+      let gradient =
+        unsafe grouped?.gradient(shard.part, count: shard.count)
+        ?? UnsafeBufferPointer(shard.parameter.gradient.unsafeBuffer)
+      try unsafe shard.step(gradient, scale: clip, kernels)
     }
   }
 }
