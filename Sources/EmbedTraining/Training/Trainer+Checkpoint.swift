@@ -114,15 +114,16 @@ extension Trainer {
       }
     }
     try together(ranks, "reading of a checkpoint") { () throws(TrainingError) in
-      try trainer.restoreState(path, saved)
+      try trainer.restoreState(path, saved, saved.file)
     }
     return (trainer, saved.texts.texts)
   }
 
   /// What a file says of a run, but for the optimiser's state.
-  private struct SavedRun {
+  private final class SavedRun {
+    let file: Safetensors
     let texts: CheckpointTexts
-    var options: TrainingOptions
+    let options: TrainingOptions
     let context: Int
     let stepCount: Int
     let model: GPT
@@ -132,20 +133,22 @@ extension Trainer {
         try Safetensors(contentsOf: path)
       }
       texts = CheckpointTexts(path, file.header.metadata)
-      (options, context) = try Trainer.settings(texts)
+      var (options, context) = try Trainer.settings(texts)
       if let steps { options.steps = steps }
       stepCount = try texts.integer("step")
       guard stepCount >= 0, stepCount < Int(Int32.max) else {
         throw texts.wrong("step", "0 or more, below \(Int32.max)")
       }
       model = try GPT(file)
+      self.options = options
+      self.context = context
+      self.file = file
     }
   }
 
-  private func restoreState(_ path: String, _ saved: SavedRun) throws(TrainingError) {
-    let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
-      try Safetensors(contentsOf: path)
-    }
+  private func restoreState(
+    _ path: String, _ saved: SavedRun, _ file: borrowing Safetensors
+  ) throws(TrainingError) {
     for parameter in model.parameters {
       for array in stateArrays {
         let name = stateName(array, parameter)
@@ -160,9 +163,9 @@ extension Trainer {
       let start = 4 * shard.part.rows.lowerBound * shard.table.dim
       do {
         try shard.optimizer.restoreState(stepCount: saved.stepCount) { array, bytes in
-          let saved = try file.bytes(of: stateName(array, shard.parameter))
+          let whole = try file.bytes(of: stateName(array, shard.parameter))
           unsafe bytes.withUnsafeMutableBytes { bytes in
-            unsafe saved.withUnsafeBytes {
+            unsafe whole.withUnsafeBytes {
               unsafe bytes.copyMemory(
                 from: UnsafeRawBufferPointer(rebasing: $0[start..<start + bytes.count]))
             }
