@@ -122,10 +122,7 @@ extension Plan {
   func run() { split(tile.bags.ids, plan.threads) }
 
   func run(_ range: Range<Int>) {
-    guard let pages else { return find(range) }
-    range.forEachPart(of: pages.rowsAtOnce) { part in
-      pages.visit({ admit in part.forEach { admit(ids[$0]) } }) { find(part) }
-    }
+    pages.visitParts(of: range, { ids[$0] }, find)
   }
 
   private func find(_ range: Range<Int>) {

@@ -81,14 +81,11 @@ extension RowEmbedCall {
     let kernels = unsafe plan.kernels
     Threads.split(call.tokenCount, plan.threads) { range in
       unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: RowByRow.width) { columns in
-        range.forEachPart(of: pages?.rowsAtOnce ?? .max) { part in
+        pages.visitParts(of: range, { call.ids[$0] }) { part in
           let body = unsafe RowByRow(
             call: call, table: table, kernels: kernels, range: part,
             columns: columns.baseAddress.unsafelyUnwrapped)
-          guard let pages else { return body.run(call.input, call.written) }
-          pages.visit({ admit in part.forEach { admit(call.ids[$0]) } }) {
-            body.run(call.input, call.written)
-          }
+          body.run(call.input, call.written)
         }
       }
     }

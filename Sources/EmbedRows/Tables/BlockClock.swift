@@ -80,9 +80,6 @@ final class ResidentPages: Sendable {
     fresh.reserveCapacity(1_024)
   }
 
-  /// Pages that are resident, at most.
-  var pages: Int { held }
-
   // MARK: Visits
 
   /// Begins to read: the blocks that are let in for the visit stay until it ends.

@@ -106,10 +106,7 @@ extension RowTable {
   let output: UnsafeMutablePointer<Float>
 
   func run(_ range: Range<Int>) {
-    guard let pages else { return decode(range) }
-    range.forEachPart(of: pages.rowsAtOnce) { part in
-      pages.visit({ admit in part.forEach { admit(first + $0) } }) { decode(part) }
-    }
+    pages.visitParts(of: range, { first + $0 }, decode)
   }
 
   private func decode(_ range: Range<Int>) {

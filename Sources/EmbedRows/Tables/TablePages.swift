@@ -109,52 +109,46 @@ package import EmbedKernel
     }
   }
 
-  /// The file of an address, and the part of `range`, of addresses, that the file has.
-  private func place(_ range: Range<Int>) -> (file: MappedFile, range: Range<Int>)? {
-    for file in [rowFile, scaleFile] {
-      guard let file else { continue }
+  /// Calls `body` with each file that has some of `range`, of addresses, and with what it has.
+  @inline(__always)
+  private func forEachPlace(in range: Range<Int>, _ body: (MappedFile, Range<Int>) -> Void) {
+    func visit(_ file: MappedFile?) {
+      guard let file else { return }
       let base = unsafe Int(bitPattern: file.base)
       let inside = range.clamped(to: base..<base + file.byteCount)
-      if !inside.isEmpty { return (file, inside.lowerBound - base..<inside.upperBound - base) }
+      if !inside.isEmpty { body(file, inside.lowerBound - base..<inside.upperBound - base) }
     }
-    return nil
+    let (first, second) = files
+    visit(first)
+    visit(second)
   }
 
-  func ask(_ range: Range<Int>) {
-    if let (file, range) = place(range) { file.ask(range) }
-  }
+  func ask(_ range: Range<Int>) { forEachPlace(in: range) { $0.ask($1) } }
 
   func fill(_ range: Range<Int>) {
     // What cannot be read is an error when the call ends.
-    if let (file, range) = place(range) { _ = file.fill(range) }
+    forEachPlace(in: range) { _ = $0.fill($1) }
   }
 
   /// The pages of a block that the page cache has, a bit each.
   func cached(_ block: Int) -> UInt32 {
-    place(Self.addresses(block)).map { $0.file.cached($0.range) } ?? 0
+    var pages: UInt32 = 0
+    forEachPlace(in: Self.addresses(block..<block + 1)) { pages |= $0.cached($1) }
+    return pages
   }
 
   /// Gives a block back.
   func drop(_ block: Int) {
-    if let (file, range) = place(Self.addresses(block)) { file.drop(range) }
+    forEachPlace(in: Self.addresses(block..<block + 1)) { $0.drop($1) }
   }
 
   /// Takes the pages of blocks from this process alone.
   func unmap(_ blocks: Range<Int>) {
-    let range =
-      blocks.lowerBound * BlockClock.blockBytes..<blocks.upperBound * BlockClock.blockBytes
-    for file in [rowFile, scaleFile] {
-      guard let file else { continue }
-      let base = unsafe Int(bitPattern: file.base)
-      let inside = range.clamped(to: base..<base + file.byteCount)
-      if !inside.isEmpty { file.unmap(inside.lowerBound - base..<inside.upperBound - base) }
-      if scaleFile == rowFile { return }
-    }
+    forEachPlace(in: Self.addresses(blocks)) { $0.unmap($1) }
   }
 
-  private static func addresses(_ block: Int) -> Range<Int> {
-    let start = block * BlockClock.blockBytes
-    return start..<start + BlockClock.blockBytes
+  private static func addresses(_ blocks: Range<Int>) -> Range<Int> {
+    blocks.lowerBound * BlockClock.blockBytes..<blocks.upperBound * BlockClock.blockBytes
   }
 
   // MARK: Bounded calls
@@ -173,11 +167,12 @@ package import EmbedKernel
   @inline(__always)
   func visit(_ ids: ((Int) -> Void) -> Void, _ body: () -> Void) {
     guard let clock else { return body() }
-    let visit = clock.withLock { $0.begin() }
-    clock.withLock { clock in
+    let visit = clock.withLock { clock in
+      let visit = clock.begin()
       ids { id in
         _ = admit(max(0, min(id, count - 1)), visit, &clock, insists: true) { _ in }
       }
+      return visit
     }
     body()
     clock.withLock { $0.end(visit, self) }
@@ -213,6 +208,20 @@ package import EmbedKernel
       }
     }
     return hasRoom
+  }
+}
+
+extension Optional<TablePages> {
+  /// Calls `body` with parts of `range` whose rows are resident meanwhile: with all of it where nothing bounds
+  /// them.
+  ///
+  /// - Parameter id: The id of a place in the range.
+  @inline(__always)
+  func visitParts(of range: Range<Int>, _ id: (Int) -> Int, _ body: (Range<Int>) -> Void) {
+    guard let pages = self, pages.clock != nil else { return body(range) }
+    range.forEachPart(of: pages.rowsAtOnce) { part in
+      pages.visit({ admit in part.forEach { admit(id($0)) } }) { body(part) }
+    }
   }
 }
 
