@@ -88,15 +88,16 @@ EK_INLINE void prefetch_bag_row(const ek_bag_tile *t, ek_row_format format, size
 
 // MARK: Pools
 
-/// The block's columns of a row, added to a sum.
+/// The block's columns of a row, times a weight where there is one, added to a sum.
 EK_INLINE void add_row_to(const ek_bag_tile *t, ek_row_format format, size_t row,
-                          const bag_block *block, two *sum) {
+                          const bag_block *block, const float *weight, two *sum) {
   const char *bytes = row_at(&t->table, row), *scales = scales_at(&t->table, row);
   const row_factors factors = factors_of(format, bytes, scales, t->table.dim);
 #pragma clang loop unroll(full)
   for (size_t s = 0; s < block->steps; s++) {
-    const two x = load_row(format, bytes, scales, factors, block->column + s * columns_of_step,
-                           step_columns(block, s));
+    two x = load_row(format, bytes, scales, factors, block->column + s * columns_of_step,
+                     step_columns(block, s));
+    if (weight) x = (two){x.a * *weight, x.b * *weight};
     sum[s] = (two){sum[s].a + x.a, sum[s].b + x.b};
   }
 }
@@ -120,9 +121,9 @@ EK_INLINE void sum_plain_bag(const ek_bag_tile *t, ek_row_format format, size_t 
   size_t at = start;
   for (; at < middle; at++) {
     prefetch_columns(t, format, plain_row(t, at + ahead), block);
-    add_row_to(t, format, plain_row(t, at), block, sum);
+    add_row_to(t, format, plain_row(t, at), block, NULL, sum);
   }
-  for (; at < end; at++) add_row_to(t, format, plain_row(t, at), block, sum);
+  for (; at < end; at++) add_row_to(t, format, plain_row(t, at), block, NULL, sum);
 #pragma clang loop unroll(full)
   for (size_t s = 0; s < block->steps; s++) out[s] = sum[s];
 }
@@ -138,19 +139,10 @@ EK_INLINE void sum_bag(const ek_bag_tile *t, ek_row_format format, size_t start,
     prefetch_bag_row(t, format, at, block);
     const int64_t row = bag_row(t, at);
     if (__builtin_expect(row < 0, 0)) continue;
-    if (!t->weights) {
-      add_row_to(t, format, (size_t)row, block, sum);
-      continue;
-    }
-    const char *bytes = row_at(&t->table, (size_t)row), *scales = scales_at(&t->table, (size_t)row);
-    const row_factors factors = factors_of(format, bytes, scales, t->table.dim);
-    const float weight = t->weights[at];
-#pragma clang loop unroll(full)
-    for (size_t s = 0; s < block->steps; s++) {
-      const two x = load_row(format, bytes, scales, factors, block->column + s * columns_of_step,
-                             step_columns(block, s));
-      sum[s] = (two){sum[s].a + x.a * weight, sum[s].b + x.b * weight};
-    }
+    if (t->weights)
+      add_row_to(t, format, (size_t)row, block, &t->weights[at], sum);
+    else
+      add_row_to(t, format, (size_t)row, block, NULL, sum);
   }
 #pragma clang loop unroll(full)
   for (size_t s = 0; s < block->steps; s++) out[s] = sum[s];
