@@ -27,12 +27,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from library import FLOAT32, INT64, POINTER, SIZE
 from torch.nn import functional
 
 LOOPS = Path(__file__).resolve().parents[1] / "CReferenceLoops"
-POINTER, SIZE = ctypes.c_void_p, ctypes.c_size_t
-# EK_DTYPE_...
-FLOAT32, INT64 = 0, 7
 # Rows, dim, bags, ids a bag.
 SHAPES = ((1_000_000, 128, 2048, 20), (1_000_000, 64, 2048, 50), (50_257, 256, 8192, 1))
 

@@ -27,23 +27,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from library import FLOAT32, I64, INT64, POINTER, RowsSource
 
-POINTER, SIZE = ctypes.c_void_p, ctypes.c_size_t
-# EK_DTYPE_..., EK_FORMAT_OF_TENSOR, EK_PREFETCH_FINISHED
-FLOAT32, INT64, OF_TENSOR, FINISHED = 0, 7, -1, 0
+# EK_FORMAT_OF_TENSOR, EK_PREFETCH_FINISHED
+OF_TENSOR, FINISHED = -1, 0
 DIM = 1024
 ROW = 4 * DIM
 COLD_BAR, WARM_BAR = 0.8, 1.1
-
-
-class Source(ctypes.Structure):
-    """ek_rows_source"""
-
-    _fields_ = [
-        ("struct_size", SIZE), ("bytes", POINTER), ("byte_count", ctypes.c_int64), ("scales", POINTER),
-        ("scale_count", ctypes.c_int64), ("rows", ctypes.c_int64), ("dim", ctypes.c_int64),
-        ("rows_a_scale", ctypes.c_int64), ("format", ctypes.c_int32), ("reserved", ctypes.c_int32),
-    ]
 
 
 def call(code: int) -> None:
@@ -77,24 +67,24 @@ class Table:
     @classmethod
     def map(cls, library: ctypes.CDLL, path: Path) -> Table:
         handle = POINTER()
-        call(library.ek_rows_map(str(path).encode(), b"rows", OF_TENSOR, None, ctypes.c_int64(0), ctypes.byref(handle)))
+        call(library.ek_rows_map(str(path).encode(), b"rows", OF_TENSOR, None, I64(0), ctypes.byref(handle)))
         return cls(library, handle)
 
     @classmethod
     def wrap(cls, library: ctypes.CDLL, rows: np.ndarray) -> Table:
-        source = Source(ctypes.sizeof(Source), rows.ctypes.data, rows.nbytes, None, 0, len(rows), DIM, 0, 0, 0)
+        source = RowsSource.of(rows.ctypes.data, rows.nbytes, len(rows), DIM)
         handle = POINTER()
         call(library.ek_rows_wrap(ctypes.byref(source), None, None, ctypes.byref(handle)))
         return cls(library, handle)
 
     def prefetch(self, ids: np.ndarray) -> None:
         call(self.library.ek_rows_prefetch(
-            self.handle, POINTER(ids.ctypes.data), INT64, ctypes.c_int64(len(ids)), 0, FINISHED, None))
+            self.handle, POINTER(ids.ctypes.data), INT64, I64(len(ids)), 0, FINISHED, None))
 
     def embed(self, ids: np.ndarray, out: np.ndarray) -> None:
         call(self.library.ek_rows_embed(
-            POINTER(ids.ctypes.data), INT64, ctypes.c_int64(1), ctypes.c_int64(len(ids)), self.handle, None, 0,
-            ctypes.c_int64(0), POINTER(out.ctypes.data), FLOAT32, None))
+            POINTER(ids.ctypes.data), INT64, I64(1), I64(len(ids)), self.handle, None, 0,
+            I64(0), POINTER(out.ctypes.data), FLOAT32, None))
 
     def destroy(self) -> None:
         self.library.ek_rows_destroy(self.handle)

@@ -21,22 +21,13 @@ import sys
 import numpy as np
 import time_bags
 import torch
-from time_bags import FLOAT32, INT64, POINTER, SIZE, Call, Layout, Options, measure
+from library import FLOAT32, I64, INT64, POINTER, SIZE, RowsSource
+from time_bags import Call, Layout, Options, measure
 from torch.nn import functional
 
-I64 = ctypes.c_int64
 SHAPES = time_bags.SHAPES
 # EK_FORMAT_..., and how many times FBGEMM's speed is asked for on one thread and on two.
 FORMATS = {"fp32": (0, 0, 0), "fp16": (1, 1.3, 2), "int8": (10, 1.5, 2.5), "int4": (11, 2, 3.5)}
-
-
-class Source(ctypes.Structure):
-    """ek_rows_source"""
-
-    _fields_ = [
-        ("struct_size", SIZE), ("bytes", POINTER), ("byte_count", I64), ("scales", POINTER), ("scale_count", I64),
-        ("rows", I64), ("dim", I64), ("rows_a_scale", I64), ("format", ctypes.c_int32), ("reserved", ctypes.c_int32),
-    ]
 
 
 class Rows:
@@ -52,8 +43,7 @@ class Rows:
         self.bytes = torch.from_numpy(flat.reshape(rows, row_bytes))
         # Every byte 60 is a number near 1 in any of the formats, and its scale and bias.
         self.bytes.fill_(60)
-        source = Source(
-            ctypes.sizeof(Source), self.memory.value, rows * row_bytes, None, 0, rows, dim, 0, FORMATS[name][0], 0)
+        source = RowsSource.of(self.memory.value, rows * row_bytes, rows, dim, FORMATS[name][0])
         self.handle = POINTER()
         if library.ek_rows_wrap(ctypes.byref(source), None, None, ctypes.byref(self.handle)) != 0:
             raise RuntimeError("ek_rows_wrap failed")

@@ -1,0 +1,23 @@
+"""The records of embedkernel.h that several benchmarks fill in."""
+
+from __future__ import annotations
+
+import ctypes
+
+POINTER, SIZE, I64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64
+# EK_DTYPE_...
+FLOAT32, INT64 = 0, 7
+
+
+class RowsSource(ctypes.Structure):
+    """ek_rows_source"""
+
+    _fields_ = [
+        ("struct_size", SIZE), ("bytes", POINTER), ("byte_count", I64), ("scales", POINTER), ("scale_count", I64),
+        ("rows", I64), ("dim", I64), ("rows_a_scale", I64), ("format", ctypes.c_int32), ("reserved", ctypes.c_int32),
+    ]
+
+    @classmethod
+    def of(cls, address: int, size: int, rows: int, dim: int, format: int = 0) -> RowsSource:
+        """Rows of a format, EK_FORMAT_..., with no scales beside them."""
+        return cls(ctypes.sizeof(cls), address, size, None, 0, rows, dim, 0, format, 0)
