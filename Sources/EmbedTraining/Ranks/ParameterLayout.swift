@@ -44,11 +44,6 @@ package struct ParameterLayout {
   /// The stretch that a rank steps.
   package func stretch(of rank: Int) -> Range<Int> { bounds[rank]..<bounds[rank + 1] }
 
-  /// The floats of the longest stretch.
-  var longestStretch: Int {
-    (0..<bounds.count - 1).reduce(0) { max($0, stretch(of: $1).count) }
-  }
-
   /// The rows that a rank steps.
   package func parts(of rank: Int) -> [Part] {
     let stretch = stretch(of: rank)
