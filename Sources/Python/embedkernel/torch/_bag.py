@@ -199,6 +199,11 @@ def embedding_bag(
     Raises IndexError, which names bag, position and id, for an id outside the table; ValueError for shapes and
     offsets that don't fit; NotImplementedError for weights of another mode; RuntimeError for other types.
     """
+    if not isinstance(input, Tensor):  # A proxy of torch.fx; else refused by name.
+        return F.embedding_bag(
+            input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse, per_sample_weights,
+            include_last_offset, padding_idx,
+        )
     _check(input, offsets, mode, scale_grad_by_freq, sparse, per_sample_weights)
     if padding_idx is None:
         padding = -1
@@ -213,8 +218,8 @@ def embedding_bag(
         raise RuntimeError(
             f"per_sample_weights must be of the type of weight, {weight.dtype}, not {per_sample_weights.dtype}"
         )
-    plain = _fallback.is_plain(weight)
-    if not plain or (not _is_compiling() and _fallback.is_transformed()):
+    left = not _is_compiling() and _fallback.is_left(input, weight)
+    if left or not _fallback.is_plain(weight):
         _fallback.check_devices(
             input=input, weight=weight, offsets=offsets, per_sample_weights=per_sample_weights
         )

@@ -192,7 +192,7 @@ def run_embed(
         result = _embed_quick(ids, tokens, positions, places, offset, scale, padding_idx, by_frequency, sparse)
         if result is not None:
             return result
-    if not _is_transformed() and _forward_ad._current_level < 0:
+    if not _fallback.is_left(ids, tokens, positions):
         try:
             if _is_grad_enabled() and (
                 tokens.requires_grad or (positions is not None and positions.requires_grad)
@@ -253,10 +253,11 @@ def _padding(padding_idx: int, vocabulary: int) -> int:
 def renormalize_(table: Tensor, ids: Tensor, max_norm: float, norm_type: float) -> None:
     """Scales the rows of `ids` whose p-norm is above `max_norm` down to it, in place, as `torch.embedding_renorm_`."""
     with torch.no_grad():
-        plain = _fallback.is_plain(table) and norm_type > 0 and 0 <= max_norm < float("inf")
-        if not plain or (not _is_compiling() and _fallback.is_transformed()):
+        left = not _is_compiling() and _fallback.is_left(ids, table)
+        if left or not _fallback.is_plain(table) or not (norm_type > 0 and 0 <= max_norm < float("inf")):
             _fallback.check_devices(token_ids=ids, token_table=table)
-            torch.embedding_renorm_(table, ids.contiguous(), max_norm, norm_type)
+            # Detached, as a trace leaves no_grad out.
+            torch.embedding_renorm_(table.detach(), ids.contiguous(), max_norm, norm_type)
             return
         if _is_compiling():
             _ops.renormalize_(table, ids, max_norm, norm_type)

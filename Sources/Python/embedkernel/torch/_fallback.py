@@ -1,7 +1,8 @@
 """The same results from PyTorch's own operators, for what EmbedKernel does not compute.
 
 That is: float64 and other element types, tables that are not contiguous, tensors of subclasses without storage
-of their own such as DTensor, and PyTorch's function transforms (`torch.func`, forward-mode differentiation).
+of their own such as DTensor, nested ids, tables without elements, PyTorch's function transforms (`torch.func`,
+forward-mode differentiation), and the tracers of `torch.fx` and `torch.jit`, whose graphs are to run anywhere.
 Tensors on another device are refused: EmbedKernel is for the CPU, and a model that was moved should have moved
 its layers on purpose.
 """
@@ -20,9 +21,11 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 def check_devices(**tensors: Optional[Tensor]) -> None:
     """Raises RuntimeError that names the first tensor outside the CPU (and the meta device)."""
     for name, tensor in tensors.items():
-        if tensor is not None and tensor.device.type not in ("cpu", "meta"):
+        # None has no device, and a proxy of torch.fx only another proxy.
+        device = getattr(tensor, "device", None)
+        if isinstance(device, torch.device) and device.type not in ("cpu", "meta"):
             raise RuntimeError(
-                f"embedkernel.torch computes on the CPU; {name.replace('_', ' ')} is on {tensor.device}. "
+                f"embedkernel.torch computes on the CPU; {name.replace('_', ' ')} is on {device}. "
                 "Use torch.nn's modules there"
             )
 
@@ -47,13 +50,22 @@ def is_transformed() -> bool:
     return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
 
 
+def is_left(ids: Tensor, *tables: Optional[Tensor]) -> bool:
+    """Whether a call of eager code is left to PyTorch's operators for what surrounds it or what `ids` are."""
+    # What is no tensor is a proxy of torch.fx, or refused there by name.
+    if not isinstance(ids, Tensor) or is_transformed() or torch._C._is_tracing() or ids.is_nested:
+        return True
+    return any(table is not None and (not isinstance(table, Tensor) or table.numel() == 0) for table in tables)
+
+
 def sequential(ids: Tensor, places: Optional[Tensor], offset: int) -> Tensor:
     """The places of tokens, for a table to be indexed by."""
     if places is not None:
         return places
-    context = ids.shape[-1] if ids.dim() > 0 else 1
-    places = torch.arange(offset, offset + context, device=ids.device)
-    return places if ids.dim() > 0 else places[0]
+    # A proxy of torch.fx knows no dimensions.
+    if isinstance(ids, Tensor) and ids.dim() == 0:
+        return torch.tensor(offset, device=ids.device)
+    return torch.arange(offset, offset + ids.shape[-1], device=ids.device)
 
 
 def embed(

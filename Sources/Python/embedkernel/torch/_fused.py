@@ -73,8 +73,8 @@ def run_fused(
 ) -> Tensor:
     """The fused input layer; `norm` is 0 for none, 1 for layer norm, 2 for root mean square."""
     parts = (tokens, positions, segments, gamma, beta)
-    plain = _fallback.is_plain(*parts) and tokens.dtype is torch.float32
-    if not plain or (not _is_compiling() and _fallback.is_transformed()):
+    left = not _is_compiling() and _fallback.is_left(ids, *parts)
+    if left or not _fallback.is_plain(*parts) or tokens.dtype is not torch.float32:
         _fallback.check_devices(
             token_ids=ids, token_table=tokens, position_table=positions, segment_table=segments,
             segment_ids=segment_ids, position_ids=places, norm_weight=gamma, norm_bias=beta,

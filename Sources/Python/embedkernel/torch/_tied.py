@@ -61,8 +61,8 @@ def tied_logits(hidden: Tensor, table: Tensor, *, scale: float = 1.0) -> Tensor:
     Returns (..., vocabulary), differentiable in both. Other element types, autocast, and tables that are not
     contiguous go through `torch.nn.functional.linear`. Raises ValueError, RuntimeError.
     """
-    plain = _fallback.is_plain(table) and hidden.dtype is table.dtype is torch.float32
-    if not plain or torch.is_autocast_enabled("cpu") or (not _is_compiling() and _fallback.is_transformed()):
+    left = torch.is_autocast_enabled("cpu") or (not _is_compiling() and _fallback.is_left(hidden, table))
+    if left or not (_fallback.is_plain(table) and hidden.dtype is table.dtype is torch.float32):
         _fallback.check_devices(hidden_state=hidden, token_table=table)
         logits = torch.nn.functional.linear(hidden, table)
         return logits if scale == 1 else logits * scale

@@ -26,6 +26,16 @@ class EmbeddingBag(nn.EmbeddingBag):
             self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx,
         )
 
+    def __prepare_scriptable__(self) -> nn.EmbeddingBag:
+        """What `torch.jit.script` compiles in this layer's place: PyTorch's own, with the same weight."""
+        made = nn.EmbeddingBag(
+            self.num_embeddings, self.embedding_dim, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode,
+            self.sparse, self.weight, self.include_last_offset, self.padding_idx,
+        )
+        made.weight = self.weight
+        made.train(self.training)
+        return made
+
     @classmethod
     def from_module(cls, module: nn.EmbeddingBag) -> EmbeddingBag:
         """The same layer on EmbedKernel's operators, sharing `module`'s weight."""

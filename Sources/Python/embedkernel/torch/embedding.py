@@ -18,7 +18,8 @@ class Embedding(nn.Embedding):
     differs is how `forward` computes:
 
     - float32, float16 and bfloat16 weights on the CPU go through EmbedKernel; float64, other types, weights that
-      are not contiguous, and the transforms of `torch.func` go through PyTorch's own operator.
+      are not contiguous, nested ids, the transforms of `torch.func`, and what `torch.fx` and `torch.jit` record go
+      through PyTorch's own operator.
     - Gradients of 16-bit weights are summed in float32 and rounded once.
     - `scale_grad_by_freq` and `sparse` may be combined. A sparse gradient is, as PyTorch's, the ids and the output's
       gradient as they are; with `padding_idx` or `scale_grad_by_freq` it is coalesced.
@@ -37,12 +38,24 @@ class Embedding(nn.Embedding):
             weight = self.weight
         max_norm = self.max_norm
         if max_norm is not None:
+            if not isinstance(input, Tensor):  # A proxy of torch.fx, whose graph would leave no_grad out.
+                return super().forward(input)
             renormalize_(weight, input, max_norm, self.norm_type)
         padding_idx = self.padding_idx
         return run_embed(
             input, weight, None, None, 0, 1.0, -1 if padding_idx is None else padding_idx, self.scale_grad_by_freq,
             self.sparse,
         )
+
+    def __prepare_scriptable__(self) -> nn.Embedding:
+        """What `torch.jit.script` compiles in this layer's place: PyTorch's own, with the same weight."""
+        made = nn.Embedding(
+            self.num_embeddings, self.embedding_dim, self.padding_idx, self.max_norm, self.norm_type,
+            self.scale_grad_by_freq, self.sparse, _weight=self.weight,
+        )
+        made.weight = self.weight
+        made.train(self.training)
+        return made
 
     @classmethod
     def from_module(cls, module: nn.Embedding) -> Embedding:
