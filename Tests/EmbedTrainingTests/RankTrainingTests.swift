@@ -16,17 +16,18 @@ import Testing
     var batch = 7
     var microBatch = 2
     var groups: Int? = 7
+    var blocks: Int?
     var steps = 5
     var clip: Double? = 0.5
 
     var testDescription: String {
-      "\(positions.rawValue), \(head.rawValue), \(batch) by \(microBatch) in \(groups ?? 0)"
+      "\(positions.rawValue), \(head.rawValue), \(batch) by \(microBatch) in \(groups ?? 0), \(blocks ?? 0) blocks"
     }
 
     var options: TrainingOptions {
       TrainingOptions(
-        batch: batch, microBatch: microBatch, gradientGroups: groups, steps: steps,
-        learningRate: 0.01, warmup: 2, clip: clip, seed: 5)
+        batch: batch, microBatch: microBatch, gradientGroups: groups,
+        vocabularyBlocks: blocks, steps: steps, learningRate: 0.01, warmup: 2, clip: clip, seed: 5)
     }
 
     func model() throws -> GPT {
@@ -47,7 +48,7 @@ import Testing
     var parameters: [[UInt32]] = []
   }
 
-  private static func finish(
+  static func finish(
     _ trainer: Trainer, _ data: TrainingData, _ ranks: Communicator?
   ) throws -> Outcome {
     var outcome = Outcome()
@@ -62,7 +63,7 @@ import Testing
     return outcome
   }
 
-  private static func onRanks<Value: Sendable>(
+  static func onRanks<Value: Sendable>(
     _ count: Int, timeOut: Double = 600, _ body: @escaping @Sendable (Communicator) throws -> Value
   ) throws -> [Result<Value, any Error>] {
     let communicators = try Communicator.threads(ranks: count, timeOut: timeOut)
@@ -73,6 +74,11 @@ import Testing
     PositionScheme.allCases.map { Run(positions: $0) } + [
       Run(head: .untied), Run(microBatch: 7), Run(groups: 1), Run(groups: 2), Run(groups: 3),
       Run(groups: 5), Run(batch: 16, groups: 16, clip: nil), Run(batch: 16, groups: 4),
+      // Eleven words: blocks of one and of all, the last one shorter or missing, fewer than ranks.
+      Run(blocks: 4), Run(head: .untied, blocks: 11),
+      Run(positions: .t5, head: .untied, microBatch: 1, groups: 3, blocks: 7),
+      Run(positions: .rope, microBatch: 7, groups: 1, blocks: 1),
+      Run(head: .untied, batch: 16, groups: 16, blocks: 2, clip: nil),
     ]
 
   @Test(arguments: runs) func anyRanksTrainWhatOneDoes(_ run: Run) throws {

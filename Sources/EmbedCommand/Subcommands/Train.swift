@@ -15,12 +15,14 @@ enum Train: Subcommand {
       + "byte a token.",
     "FOLDER gets checkpoint.safetensors, from which --resume goes on bit for bit, also after a crash; "
       + "losses.csv, a row a step; and at the end model.safetensors with GPT-2's names, losses.svg "
-      + "and sample.txt. With learned positions and a tied head also config.json, with which "
+      + "and sample.txt. With --checkpoint sharded the state is in files beside model.safetensors.index.json instead, "
+      + "which ranks write together. With learned positions and a tied head also config.json, with which "
       + "transformers loads the folder by GPT2LMHeadModel.from_pretrained.",
     "Under mpirun, ranks share each batch: they write the same bytes whatever their number, and one process with "
-      + "as many --gradient-groups writes them too. scripts/mpi compiles what opens MPI.",
+      + "as many --gradient-groups, and the same --vocabulary-blocks if any, writes them too. scripts/mpi compiles what opens MPI.",
   ]
   static let groups = TrainOptions.groups
+  static var isOverRanks: Bool { true }
 
   static func run(_ arguments: Arguments) throws {
     let ranks = try RunRanks(arguments)
@@ -74,6 +76,7 @@ enum Train: Subcommand {
         evaluateEvery: try arguments[TrainOptions.evaluateEvery],
         evaluationTokens: try arguments[TrainOptions.evaluationTokens],
         saveEvery: try arguments[TrainOptions.saveEvery],
+        checkpoint: try arguments[TrainOptions.checkpoint],
         sample: try arguments[TrainOptions.sample], threads: try arguments[TrainOptions.threads])
       return (sizes, Reading(settings: settings, text: text, data: data))
     }
@@ -121,32 +124,37 @@ enum Train: Subcommand {
       TrainOptions.resume, TrainOptions.steps, TrainOptions.threads, TrainOptions.mpi,
       TrainOptions.timeOut,
     ]
-    let (steps, given, lock) = try ranks.each {
+    let (steps, given, state, lock) = try ranks.each {
       try arguments.refuse(
         options.filter { option in !allowed.contains { $0.name == option.name } },
         "does not fit here: --resume takes it from the checkpoint")
       let steps = arguments.has(TrainOptions.steps) ? try arguments[TrainOptions.steps] : nil
       let threads = try arguments[TrainOptions.threads]
-      guard Folders.fileSize(folder.checkpoint) != nil else {
+      guard let state = try folder.state() else {
         throw CommandError.data("no run to go on with: there is no file '\(folder.checkpoint)'")
       }
       // Before the checkpoint is read, which another run may be about to replace.
-      return (steps, threads, ranks.isFirst ? try folder.lock() : nil)
+      return (steps, threads, state, ranks.isFirst ? try folder.lock() : nil)
     }
     let reading = try ranks.each {
-      let texts = try SafetensorsHeader(contentsOf: folder.checkpoint).metadata
-      guard var settings = try RunSettings(texts, path: folder.checkpoint) else {
-        throw CommandError.data("'\(folder.checkpoint)' is of no run: its texts tell no run.text")
+      let (file, texts) = try Trainer.texts(in: state)
+      guard var settings = try RunSettings(texts, path: file) else {
+        throw CommandError.data("'\(file)' is of no run: its texts tell no run.text")
+      }
+      guard (settings.checkpoint == .sharded) == (state == folder.path) else {
+        throw CommandError.data(
+          "'\(file)' is of a run whose checkpoints are \(settings.checkpoint.rawValue): it belongs to another folder"
+        )
       }
       if let given { settings.threads = given }
       let text = try settings.readText()
       // The text proves the sizes of the run before memory is taken for them.
-      let saved = try Trainer.settings(in: folder.checkpoint)
+      let saved = try Trainer.settings(in: state)
       if let communicator = ranks.communicator, communicator.size > 1,
         saved.options.gradientGroups == nil
       {
         throw CommandError.data(
-          "'\(folder.checkpoint)' is of a run without gradient groups, which goes on in one process alone"
+          "'\(state)' is of a run without gradient groups, which goes on in one process alone"
         )
       }
       let data = try text.data(
@@ -158,7 +166,7 @@ enum Train: Subcommand {
     let threads = try ranks.threads(reading.settings.threads)
     let trainer = try ranks.together {
       try Trainer.restore(
-        from: folder.checkpoint, steps: steps, threads: threads, over: ranks.communicator
+        from: state, steps: steps, threads: threads, over: ranks.communicator
       ).trainer
     }
     try ranks.each {

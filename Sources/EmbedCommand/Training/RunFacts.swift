@@ -28,7 +28,9 @@ enum RunFacts {
   /// What is shared among ranks, where anything is.
   private static func groups(_ trainer: Trainer) -> String {
     guard let groups = trainer.options.gradientGroups else { return "" }
-    return ", \(plural(groups, "gradient group")) on \(plural(trainer.ranks.size, "rank"))"
+    let blocks =
+      trainer.options.vocabularyBlocks.map { ", \(plural($0, "vocabulary block"))" } ?? ""
+    return ", \(plural(groups, "gradient group"))\(blocks) on \(plural(trainer.ranks.size, "rank"))"
   }
 
   /// A table of what a run begins or goes on with.

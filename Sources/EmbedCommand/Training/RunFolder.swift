@@ -1,8 +1,17 @@
 // What a run keeps in its folder, by name.
 
+internal import EmbedDistributed
 internal import EmbedKernel
 
 internal import CSystem
+
+/// How a run's checkpoints are written.
+enum CheckpointForm: String, CaseIterable {
+  /// As one file, by the first rank.
+  case whole
+  /// As files that an index names, by each rank its shard.
+  case sharded
+}
 
 /// A run's folder.
 struct RunFolder {
@@ -12,6 +21,8 @@ struct RunFolder {
 
   /// The whole state of the run, from which it goes on.
   var checkpoint: String { path + "/checkpoint.safetensors" }
+  /// What names the files of the state, where ranks write it together.
+  var index: String { CheckpointIndex.path(in: path) }
   /// The parameters alone, once the run has ended.
   var model: String { path + "/model.safetensors" }
   /// Hugging Face's configuration of the model.
@@ -22,6 +33,20 @@ struct RunFolder {
   var chart: String { path + "/losses.svg" }
   /// What the model wrote at the end.
   var sample: String { path + "/sample.txt" }
+
+  /// The state to go on from: the file of it, or the folder itself, where an index names its files; nil where there
+  /// is none.
+  ///
+  /// - Throws: `CommandError` where there are both, of which one is another run's.
+  func state() throws(CommandError) -> String? {
+    switch (Folders.fileSize(checkpoint) != nil, Folders.fileSize(index) != nil) {
+    case (true, true):
+      throw .data("both '\(checkpoint)' and '\(index)' are there, of which a run has one")
+    case (true, false): return checkpoint
+    case (false, true): return path
+    case (false, false): return nil
+    }
+  }
 
   /// Makes the folder, where there is none, for a new run.
   ///
@@ -50,7 +75,7 @@ struct RunFolder {
   }
 
   private func checkEmpty() throws(CommandError) {
-    guard !exists(checkpoint) else {
+    guard !exists(checkpoint), !exists(index) else {
       throw .data("'\(path)' holds a run; go on with it by --resume, or name another folder")
     }
   }

@@ -21,6 +21,7 @@ struct RunSettings: Equatable {
   var evaluationTokens = 0
   /// The steps from a checkpoint to the next.
   var saveEvery = 0
+  var checkpoint = CheckpointForm.whole
   /// The tokens to sample at the end.
   var sample = 0
   /// The threads of a step; nil for all CPUs.
@@ -46,6 +47,7 @@ extension RunSettings {
       },
       count("run.evaluate_every", \.evaluateEvery),
       count("run.evaluation_tokens", \.evaluationTokens), count("run.save_every", \.saveEvery),
+      .init(choice: "run.checkpoint", \.checkpoint, absent: .whole),
       .init("run.sample", \.sample, "an integer of 0 to \(mostSampled)") {
         (0...mostSampled).contains($0)
       },

@@ -30,7 +30,13 @@ enum TrainOptions {
     "gradient-groups", .integer(),
     "Parts of a batch whose gradients are computed alone and summed in pairs: so many, shared among ranks or not, "
       + "give the same model",
-    otherwise: "the batch is not cut; under mpirun \(mostGroups), or the batch where that is less")
+    otherwise:
+      "the batch is not cut; under mpirun, or with blocks, \(mostGroups), or the batch where that is less"
+  )
+  static let vocabularyBlocks = Option(
+    "vocabulary-blocks", .integer(),
+    "Parts of the vocabulary whose logits and gradients ranks share: each computes its blocks for the tokens of all",
+    otherwise: "each rank computes all logits of its own tokens")
   static let steps = Option("steps", .steps, "Steps of the whole run", default: 1000)
   static let learningRate = Option(
     "learning-rate", .number(above: 0), "AdamW's rate after the warm-up", default: 2e-3)
@@ -62,6 +68,10 @@ enum TrainOptions {
     "Tokens of an evaluation, from the start of what is held back", default: 20_000)
   static let saveEvery = Option(
     "save-every", .integer(), "Steps from a checkpoint to the next", default: 100)
+  static let checkpoint = Option<CheckpointForm>(
+    "checkpoint", .cases,
+    "One file that the first rank writes, or files that all ranks write together, each what it steps, and an index",
+    default: .whole)
   static let sample = Option(
     "sample", .integer(in: 0...RunSettings.mostSampled), "Tokens to write at the end", default: 200)
   static let output = Option(
@@ -76,12 +86,17 @@ enum TrainOptions {
     OptionGroup(
       "Training",
       [
-        batch, microBatch, gradientGroups, steps, learningRate, finalLearningRate, warmup,
+        batch, microBatch, gradientGroups, vocabularyBlocks, steps, learningRate, finalLearningRate,
+        warmup,
         weightDecay, clip, seed,
         threads,
       ]),
     OptionGroup(
-      "Run", [evaluateEvery, evaluationTokens, saveEvery, sample, output, resume, mpi, timeOut]),
+      "Run",
+      [
+        evaluateEvery, evaluationTokens, saveEvery, checkpoint, sample, output, resume, mpi,
+        timeOut,
+      ]),
   ]
 
   /// The model's sizes, checked but for the vocabulary.
@@ -119,11 +134,13 @@ enum TrainOptions {
     if let groups, groups > batch {
       throw .usage("--gradient-groups \(groups) is more than the batch of \(batch)")
     }
+    let blocks = try arguments[vocabularyBlocks]
     // Not by the number of ranks, which must not matter.
-    if groups == nil, ranks.communicator != nil { groups = min(batch, mostGroups) }
+    if groups == nil, ranks.communicator != nil || blocks != nil { groups = min(batch, mostGroups) }
     let (steps, clip) = (try arguments[steps], try arguments[clip])
     return TrainingOptions(
-      batch: batch, microBatch: microBatch, gradientGroups: groups, steps: steps,
+      batch: batch, microBatch: microBatch, gradientGroups: groups, vocabularyBlocks: blocks,
+      steps: steps,
       learningRate: try arguments[learningRate],
       finalLearningRate: try arguments[finalLearningRate],
       warmup: try arguments[warmup] ?? steps / 20, weightDecay: try arguments[weightDecay],

@@ -19,8 +19,9 @@ struct TrainedModel {
   init(_ place: String, _ arguments: Arguments) throws {
     let path = try Self.file(place)
     model = try GPT(contentsOf: path)
-    self.path = path
-    settings = try RunSettings(SafetensorsHeader(contentsOf: path).metadata, path: path)
+    let (file, texts) = try Trainer.texts(in: path)
+    self.path = file
+    settings = try RunSettings(texts, path: file)
     let size = model.configuration.vocabulary
     let told: [any AnyOption] = [TokenizerOptions.tokenizer, TokenizerOptions.vocabulary]
     if let settings, arguments.first(of: told) == nil {
@@ -37,12 +38,11 @@ struct TrainedModel {
   private static func file(_ place: String) throws(CommandError) -> String {
     guard Folders.isFolder(place) else { return place }
     let folder = RunFolder(place)
-    guard
-      let path = [folder.checkpoint, folder.model].first(where: { Folders.fileSize($0) != nil })
-    else {
+    if let state = try folder.state() { return state }
+    guard Folders.fileSize(folder.model) != nil else {
       throw .data("'\(place)' holds neither checkpoint.safetensors nor model.safetensors")
     }
-    return path
+    return folder.model
   }
 
   /// The tokenizer's options, for a file that does not tell.

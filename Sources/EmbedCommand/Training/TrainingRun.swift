@@ -74,9 +74,7 @@ final class TrainingRun {
     try takeSteps()
     guard ranks.isFirst else { return }
     try trainer.model.save(to: folder.model)
-    if let text = HuggingFace.configuration(of: trainer.model.configuration) {
-      try TextFile.write(text, to: folder.configuration)
-    }
+    try writeConfiguration()
     if let chart { try TextFile.write(chart.svg, to: folder.chart) }
     if settings.sample > 0 { try writeSample() }
   }
@@ -140,8 +138,23 @@ final class TrainingRun {
 
   /// Writes the checkpoint, after the rows that lead up to it.
   func save() throws {
-    try ranks.each { try log?.synchronise() }
-    try ranks.together { try trainer.save(to: folder.checkpoint, texts: settings.texts) }
+    try ranks.each {
+      try log?.synchronise()
+      // With an index, transformers opens the model before the run has ended.
+      if settings.checkpoint == .sharded, ranks.isFirst { try writeConfiguration() }
+    }
+    try ranks.together {
+      switch settings.checkpoint {
+      case .whole: try trainer.save(to: folder.checkpoint, texts: settings.texts)
+      case .sharded: try trainer.saveShards(to: folder.path, texts: settings.texts)
+      }
+    }
+  }
+
+  /// Writes what transformers reads beside the parameters, for a model that it knows.
+  private func writeConfiguration() throws {
+    guard let text = HuggingFace.configuration(of: trainer.model.configuration) else { return }
+    try TextFile.write(text, to: folder.configuration)
   }
 
   /// The losses of all steps; nil where there is none.

@@ -43,23 +43,15 @@ extension ShardedEmbedding {
       ("steps taken", "\(history.steps)"),
     ])
     try check(names)
-    var index = CheckpointIndex(step: history.steps)
     let texts = ["format": "pt", "step": "\(history.steps)"]
-    let tensors = weights(names)
-    for (number, tensor) in tensors.enumerated() {
-      let file = index.add(tensor, number + 1, of: tensors.count)
-      try SharedFile.write(folder, file, texts, [tensor], communicator)
+    let state = optimizer.map { optimizer in
+      let rule = optimizer.tokens.rule
+      let own = ["optimizer": rule.name, "untouched": rule.untouched.rawValue]
+      return (optimizer.stateTensors, texts.merging(own) { $1 })
     }
-    if let optimizer {
-      var texts = texts
-      texts["optimizer"] = optimizer.tokens.rule.name
-      texts["untouched"] = optimizer.tokens.rule.untouched.rawValue
-      let file = index.addOptimizer()
-      try SharedFile.write(folder, file, texts, optimizer.stateTensors, communicator)
-    }
-    try communicator.together("writing of the index") {
-      if communicator.rank == 0 { try index.replace(in: folder) }
-    }
+    try CheckpointIndex.write(
+      to: folder, step: history.steps, weights(names).map { ([$0], texts) }, optimizer: state,
+      over: communicator)
   }
 
   /// Two tensors of one name would be one in the index. Ranks have agreed on the names.
@@ -76,7 +68,7 @@ extension ShardedEmbedding {
     // Reading the buffers brings all rows up to date.
     func tensor(_ name: String, _ table: ShardedTable) -> SharedTensor {
       unsafe SharedTensor(
-        name: name, type: .float32, shape: [table.rows, table.dim], table: table,
+        name: name, type: .float32, shape: [table.rows, table.dim], .table(table),
         bytes: UnsafeMutableRawBufferPointer(table.shard.unsafeBuffer), size: 4)
     }
     var tensors = [tensor(names.tokens, tokens)]
@@ -85,7 +77,7 @@ extension ShardedEmbedding {
       unsafe tensors.append(
         SharedTensor(
           name: names.positions, type: .float32, shape: [fixedPositions.rows, fixedPositions.dim],
-          table: nil, bytes: UnsafeMutableRawBufferPointer(fixedPositions.unsafeBuffer), size: 4))
+          .whole, bytes: UnsafeMutableRawBufferPointer(fixedPositions.unsafeBuffer), size: 4))
     }
     return tensors
   }
@@ -99,16 +91,18 @@ extension ShardedEmbedding {
   public func restore(
     from folder: String, optimizer: ShardedOptimizer? = nil, names: ShardedNames = ShardedNames()
   ) throws(DistributedError) {
-    var index = CheckpointIndex(step: 0)
+    var read: CheckpointIndex?
     var headers: [(name: String, value: String)] = []
     try communicator.agree([
       ("folder", folder), ("names", "\(names)"), ("optimizer", optimizer == nil ? "no" : "yes"),
     ])
     try check(names)
     try communicator.together("reading of the index") {
-      index = try CheckpointIndex(folder)
+      let index = try CheckpointIndex(folder)
       headers = try index.facts(in: folder)
+      read = index
     }
+    guard let index = read else { throw .broken(operation: "reading of the index") }
     try communicator.agree(headers)
     let fixed = fixedPositions == nil ? nil : names.positions
     try communicator.together("reading of the checkpoint") {
@@ -215,7 +209,7 @@ extension SharedTensor {
       }
     unsafe self.init(
       name: "\(prefix).\(array.name)", type: type,
-      shape: array.shape.count == 2 ? [table.rows, table.dim] : [table.rows], table: table,
+      shape: array.shape.count == 2 ? [table.rows, table.dim] : [table.rows], .table(table),
       bytes: bytes, size: array.element.size)
   }
 }

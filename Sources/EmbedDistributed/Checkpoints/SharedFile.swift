@@ -5,23 +5,56 @@ internal import EmbedKernel
 internal import CSystem
 
 /// A tensor of which this rank has a part in memory.
-@safe struct SharedTensor {
+@safe package struct SharedTensor {
   let name: String
   let type: SafetensorsType
   /// The whole tensor's: `[rows, dim]` or `[rows]`.
   let shape: [Int]
-  /// How it is divided; nil for one that every rank has whole, and one writes.
-  let table: ShardedTable?
+  let part: Part
   let bytes: UnsafeMutableRawBufferPointer
   /// The bytes of an element.
   let size: Int
+
+  /// How the tensor is divided.
+  enum Part {
+    /// Not at all: every rank has it whole, and one writes it.
+    case whole
+    /// As the table whose rows it belongs to.
+    case table(ShardedTable)
+    /// Into stretches, of which this rank's begins at a byte of the whole one.
+    case stretch(Int)
+  }
+
+  init(
+    name: String, type: SafetensorsType, shape: [Int], _ part: Part,
+    bytes: UnsafeMutableRawBufferPointer, size: Int
+  ) {
+    (self.name, self.type, self.shape, self.part, self.size) = (name, type, shape, part, size)
+    unsafe self.bytes = bytes
+  }
+
+  /// Floats of a tensor that is divided into stretches, each element on one rank.
+  ///
+  /// - Parameter first: The place of this rank's first float in the whole tensor.
+  @unsafe package init(
+    _ name: String, shape: [Int], first: Int, _ floats: UnsafeMutableBufferPointer<Float>
+  ) {
+    unsafe self.init(
+      name: name, type: .float32, shape: shape, .stretch(4 * first),
+      bytes: UnsafeMutableRawBufferPointer(floats), size: 4)
+  }
 
   /// Calls `body(memory, file, bytes)` for the stretches that this rank's part has in the whole tensor, with
   /// where they begin in either.
   func forEachStretch<Failure: Error>(
     _ body: (_ memory: Int, _ file: Int, _ bytes: Int) throws(Failure) -> Void
   ) throws(Failure) {
-    guard let table else { return try body(0, 0, unsafe bytes.count) }
+    let table: ShardedTable
+    switch part {
+    case .whole: return try body(0, 0, unsafe bytes.count)
+    case .stretch(let first): return try body(0, first, unsafe bytes.count)
+    case .table(let divided): table = divided
+    }
     guard shape.count == 2 else {
       return try table.forEachRun { (local, row, count) throws(Failure) in
         try body(local * size, row * size, count * size)
@@ -39,7 +72,13 @@ internal import CSystem
   }
 
   /// Whether all ranks have the same: one of them writes it.
-  var isSame: Bool { table == nil || shape.count == 1 && table?.sharding == .columns }
+  var isSame: Bool {
+    switch part {
+    case .whole: true
+    case .stretch: false
+    case .table(let table): shape.count == 1 && table.sharding == .columns
+    }
+  }
 }
 
 enum SharedFile {
@@ -92,6 +131,7 @@ enum SharedFile {
       let entry = try header.entry(tensor.name, in: path)
       let start = header.dataOffset + entry.start
       try tensor.forEachStretch { memory, place, count in
+        guard count > 0 else { return }
         let from = unsafe tensor.bytes.baseAddress.map { unsafe $0 + memory }
         guard unsafe cs_write(file, from, count, off_t(start + place)) else {
           throw FileError.last("write", path)

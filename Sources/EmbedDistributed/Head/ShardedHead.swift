@@ -53,17 +53,34 @@ public final class ShardedHead {
   public convenience init(
     tiedTo layer: ShardedEmbedding, scale: Float = 1, threads: Int? = nil
   ) throws(DistributedError) {
-    // By the whole vocabulary: ranks' products then have one shape on any number of them.
     try self.init(
-      tiedTo: layer, scale: scale, threads: threads,
-      batchRows: max(64, Self.mostLogits / layer.vocabulary))
+      tiedTo: layer, scale: scale, threads: threads, batchRows: Self.batchRows(layer.vocabulary))
   }
 
+  /// By the whole vocabulary: ranks' products then have one shape on any number of them.
+  private static func batchRows(_ vocabulary: Int) -> Int { max(64, mostLogits / vocabulary) }
+
   /// The same with blocks of so many rows of the batch.
-  package init(
+  package convenience init(
     tiedTo layer: ShardedEmbedding, scale: Float, threads: Int?, batchRows: Int
   ) throws(DistributedError) {
-    let (table, communicator) = (layer.tokens, layer.communicator)
+    try self.init(
+      layer.tokens, paddingID: layer.paddingID, scale: scale, threads: threads,
+      batchRows: batchRows)
+  }
+
+  /// A head of a table of its own.
+  package convenience init(
+    _ table: ShardedTable, threads: Int?
+  ) throws(DistributedError) {
+    try self.init(
+      table, paddingID: nil, scale: 1, threads: threads, batchRows: Self.batchRows(table.rows))
+  }
+
+  private init(
+    _ table: ShardedTable, paddingID: Int?, scale: Float, threads: Int?, batchRows: Int
+  ) throws(DistributedError) {
+    let communicator = table.communicator
     try communicator.agree(
       [
         ("scale of logits", "\(scale)"), ("table", "\(table.rows)x\(table.dim), \(table.sharding)"),
@@ -83,7 +100,7 @@ public final class ShardedHead {
     self.scale = scale
     self.communicator = communicator
     self.kernels = kernels
-    paddingID = layer.paddingID
+    self.paddingID = paddingID
     blockSize = size
     self.threads = min(threads ?? Threads.available, 256)
     self.batchRows = batchRows
@@ -148,7 +165,7 @@ public final class ShardedHead {
       throw .invalid(
         .invalidSize(argument: "rows of all ranks", value: 0, expected: "1 or more"))
     }
-    try reserve(min(count, batchRows))
+    try reserve(count)
     var loss = 0.0
     var start = 0
     while start < count {
@@ -181,14 +198,21 @@ public final class ShardedHead {
     return loss / Double(count)
   }
 
-  private func reserve(_ rows: Int) throws(DistributedError) {
-    let dim = table.dim
+  /// Makes room for calls of `rows` rows of all ranks together.
+  package func reserve(_ rows: Int) throws(DistributedError) {
+    let (dim, rows) = (table.dim, min(rows, batchRows))
     try hidden.reserve(rows * dim)
     try targets.reserve(rows)
     try parts.reserve(rows * blockCount)
     try aims.reserve(rows * communicator.size)
     try logits.reserve(max(1, blocks.count * rows * blockSize))
     try vectors.reserve((PairTree.mostSums(of: blocks) + 1) * rows * dim)
+  }
+
+  /// The bytes of room for calls, in proportion to the largest.
+  public var scratchBytes: Int {
+    hidden.byteCount + targets.byteCount + parts.byteCount + aims.byteCount + logits.byteCount
+      + vectors.byteCount + sums.memoryBytes
   }
 
   /// Gathers the states and targets of a block of the batch: `bounds` says whose rows they are.

@@ -28,7 +28,7 @@ extension ShardedTable {
   }
 
   /// Copies this rank's part of a whole table of the same sizes.
-  func take(_ table: EmbeddingTable<Float>) {
+  package func take(_ table: EmbeddingTable<Float>) {
     let whole = unsafe table.unsafeBuffer
     unsafe copyRows(from: UnsafePointer(whole.baseAddress.unsafelyUnwrapped))
   }

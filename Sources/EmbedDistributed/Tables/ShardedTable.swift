@@ -38,7 +38,7 @@ public final class ShardedTable {
   ///
   /// - Throws: `invalid` for sizes below 1, more ranks than columns where columns are divided, or a part that
   ///   is too large.
-  init(
+  package init(
     rows: Int, dim: Int, _ sharding: Sharding, _ communicator: Communicator
   ) throws(DistributedError) {
     for (name, size) in [("rows", rows), ("dim", dim)] where size < 1 {
@@ -73,7 +73,10 @@ public final class ShardedTable {
   }
 
   /// How many rows of the whole table this rank has, or has columns of.
-  public var rowCount: Int { partition.rowCount(of: communicator.rank) }
+  public var rowCount: Int { rowCount(of: communicator.rank) }
+
+  /// How many a rank has.
+  package func rowCount(of rank: Int) -> Int { partition.rowCount(of: rank) }
 
   /// The columns that this rank has.
   public var columns: Range<Int> { partition.columns(of: communicator.rank) }

@@ -67,12 +67,14 @@ package struct CheckpointField<Settings> {
     Value.self is any FixedWidthInteger.Type ? "an integer" : "a number"
   }
 
-  /// One of a type's cases.
-  package init<Value: RawRepresentable<String> & CaseIterable>(
-    choice key: String, _ path: WritableKeyPath<Settings, Value>
+  /// One of a type's cases, of which no text stands for `absent`.
+  package init<Value: RawRepresentable<String> & CaseIterable & Equatable>(
+    choice key: String, _ path: WritableKeyPath<Settings, Value>, absent: Value? = nil
   ) {
     let names = Value.allCases.map(\.rawValue).joined(separator: ", ")
-    self.init(key, path, "one of \(names)", \.rawValue) { $0.flatMap(Value.init) }
+    self.init(key, path, "one of \(names)", { $0 == absent ? nil : $0.rawValue }) { text in
+      text.map { Value(rawValue: $0) } ?? absent
+    }
   }
 }
 

@@ -17,12 +17,13 @@ extension GPT {
     }
   }
 
-  /// Reads a model that `save(to:)` or a trainer's checkpoint holds.
+  /// Reads a model that `save(to:)` or a trainer's checkpoint holds, a file or a folder with an index.
   ///
   /// - Throws: `checkpoint` for texts that are missing or wrong, `tensorShape`, `file`, `model`.
   public convenience init(contentsOf path: String) throws(TrainingError) {
+    let name = try StateFiles(path).model
     let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
-      try Safetensors(contentsOf: path)
+      try Safetensors(contentsOf: name)
     }
     try self.init(file)
   }

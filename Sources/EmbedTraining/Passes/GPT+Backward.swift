@@ -24,44 +24,63 @@ extension GPT {
   ) throws(EmbedError) -> Double {
     let call = try Batch(
       ids, targets: targets, batch: batch, context: context, workspace, configuration)
-    guard let memory = workspace.gradients else {
-      throw .unsupported(
-        argument: "workspace", value: "evaluation", expected: "one made for training")
-    }
+    let memory = try gradientMemory(workspace)
     guard weight.isFinite else {
       throw .invalidValue(
         argument: "weight", value: Double(weight), expected: "a finite number")
+    }
+    try OneThreadedBLAS.run { () throws(EmbedError) in
+      try forward(call, workspace)
+      unsafe logits(call, workspace)?.gradients(
+        scale: weight / Float(call.tokens),
+        StridedMatrix(memory.rows, call.tokens, configuration.dim), head.gradientMatrix, writing)
+      try backward(
+        call, workspace, memory, tokens: configuration.head == .tied ? .accumulate : writing,
+        writing)
+    }
+    return meanLoss(call, workspace)
+  }
+
+  /// The memory of gradients, of a workspace that has it, for a model that can be trained.
+  func gradientMemory(_ workspace: GPTWorkspace) throws(EmbedError) -> GradientMemory {
+    guard let memory = workspace.gradients else {
+      throw .unsupported(
+        argument: "workspace", value: "evaluation", expected: "one made for training")
     }
     guard positions == nil || input.positionsAreTrained else {
       throw .unsupported(
         argument: "positions", value: "stretched", expected: "as trained: a stretched model is read"
       )
     }
-    try OneThreadedBLAS.run { () throws(EmbedError) in
-      try forward(call, workspace)
-      backwardHead(call, workspace, memory, weight / Float(call.tokens), writing)
-      if let distances = unsafe workspace.attention.distances {
-        let count = configuration.reach(call.context).count
-        unsafe distances.update(repeating: 0, count: call.batch * configuration.heads * count)
-      }
-      for layer in (0..<configuration.layers).reversed() {
-        try backward(call, blocks[layer], workspace.blocks[layer], memory, workspace, writing)
-      }
-      backwardBias(call, workspace, writing)
-      try backwardInput(call, workspace, memory, writing)
-    }
-    return meanLoss(call, workspace)
+    return memory
   }
 
-  /// The head and `ln_f`: leaves the gradient of the last block's output in `memory.residual`.
-  private func backwardHead(
-    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ scale: Float,
+  /// All but the head, from the gradient of the hidden states after `ln_f` in `memory.rows`.
+  ///
+  /// - Parameters:
+  ///   - tokens: How that of the token table is written, to which a tied head has added.
+  ///   - writing: How those of all others are.
+  func backward(
+    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory, tokens: GradientWriting,
     _ writing: GradientWriting
+  ) throws(EmbedError) {
+    backwardFinalNorm(call, workspace, memory, writing)
+    if let distances = unsafe workspace.attention.distances {
+      let count = configuration.reach(call.context).count
+      unsafe distances.update(repeating: 0, count: call.batch * configuration.heads * count)
+    }
+    for layer in (0..<configuration.layers).reversed() {
+      try backward(call, blocks[layer], workspace.blocks[layer], memory, workspace, writing)
+    }
+    backwardBias(call, workspace, writing)
+    try backwardInput(call, workspace, memory, tokens: tokens, writing)
+  }
+
+  /// `ln_f`: leaves the gradient of the last block's output in `memory.residual`.
+  private func backwardFinalNorm(
+    _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory, _ writing: GradientWriting
   ) {
     let (tokens, dim, threads) = (call.tokens, configuration.dim, workspace.threads)
-    let hiddenGradient = unsafe StridedMatrix(memory.rows, tokens, dim)
-    logits(call, workspace)?.gradients(
-      scale: scale, hiddenGradient, head.gradientMatrix, writing)
     unsafe memory.residual.update(repeating: 0, count: tokens * dim)
     let norm = unsafe LayerNormBackward(
       gradient: memory.rows, input: workspace.final.input,
@@ -189,12 +208,11 @@ extension GPT {
     }
   }
 
-  /// The tables of the input: to that of tokens a tied head has added already.
+  /// The tables of the input.
   private func backwardInput(
     _ call: Batch, _ workspace: GPTWorkspace, _ memory: GradientMemory,
-    _ writing: GradientWriting
+    tokens tokenWriting: GradientWriting, _ writing: GradientWriting
   ) throws(EmbedError) {
-    let tokenWriting = configuration.head == .tied ? .accumulate : writing
     let gradient = unsafe UnsafeBufferPointer(
       start: memory.residual, count: call.tokens * configuration.dim)
     let options = BackwardOptions(scale: input.options.scale)

@@ -45,8 +45,22 @@ public final class GPTWorkspace {
   ///   - threads: The threads of a pass; nil for all CPUs.
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`; `invalidEnvironment` and
   ///   `unavailableInstructionSet` for what `EMBEDKERNEL_INSTRUCTION_SET` says.
-  public init(
+  public convenience init(
     for model: GPT, batch: Int, context: Int, purpose: Purpose, threads: Int? = nil
+  ) throws(EmbedError) {
+    try self.init(for: model, batch: batch, context: context, purpose, threads, .whole)
+  }
+
+  /// Where the logits are.
+  enum Head {
+    /// Here, some rows at a time.
+    case whole
+    /// On all ranks, which have the memory for them.
+    case divided
+  }
+
+  init(
+    for model: GPT, batch: Int, context: Int, _ purpose: Purpose, _ threads: Int?, _ head: Head
   ) throws(EmbedError) {
     for (name, value) in [("batch", batch), ("context", context), ("threads", threads ?? 1)]
     where value < 1 {
@@ -75,7 +89,7 @@ public final class GPTWorkspace {
     let shared = try SharedActivations(sizes, tokens: tokens, &memory)
     self.shared = shared
     final = try unsafe FinalActivations(
-      sizes, batch: batch, context: context, input: blocks[sizes.layers - 1].output, &memory)
+      sizes, batch: batch, context: context, input: blocks[sizes.layers - 1].output, head, &memory)
     attention = try AttentionMemory(
       sizes, batch: batch, context: context, threads: threads, purpose,
       trainsBias: model.biasWeights != nil, &memory)
@@ -162,7 +176,8 @@ public final class GPTWorkspace {
   let input: UnsafeMutablePointer<Float>
   let normed: UnsafeMutablePointer<Float>
   let statistics: UnsafeMutablePointer<Float>
-  /// `[logitRows, V]`: the logits of all tokens together would be the largest memory by far.
+  /// `[logitRows, V]`: the logits of all tokens together would be the largest memory by far. No row where the
+  /// head is divided.
   let logits: UnsafeMutablePointer<Float>
   let logitRows: Int
   /// `[N]`.
@@ -170,14 +185,20 @@ public final class GPTWorkspace {
 
   init(
     _ sizes: GPTConfiguration, batch: Int, context: Int, input: UnsafeMutablePointer<Float>,
-    _ memory: inout FloatAllocator
+    _ head: GPTWorkspace.Head, _ memory: inout FloatAllocator
   ) throws(EmbedError) {
     let tokens = batch * context
     unsafe self.input = input
     unsafe normed = try memory.floats("normalised rows", tokens, sizes.dim)
     unsafe statistics = try memory.floats("statistics", tokens, 2)
-    logitRows = LogitChunks.rows(tokens, vocabulary: sizes.vocabulary)
-    unsafe logits = try memory.floats("logits", logitRows, sizes.vocabulary)
+    switch head {
+    case .whole:
+      logitRows = LogitChunks.rows(tokens, vocabulary: sizes.vocabulary)
+      unsafe logits = try memory.floats("logits", logitRows, sizes.vocabulary)
+    case .divided:
+      logitRows = 0
+      unsafe logits = try memory.floats("logits", 1)
+    }
     unsafe losses = try memory.floats("losses", tokens)
   }
 

@@ -7,6 +7,9 @@
 //
 //     4 S (P - p)      its sums to those who step, in chunks: one is added up while the next is on its way
 //     4 (R - 1) p      what it has stepped
+//
+// The gradient of a head that is divided over ranks comes of all groups at once and is added to what it steps; a table
+// of its own is in no group's sum.
 
 internal import EmbedDistributed
 internal import EmbedKernel
@@ -16,6 +19,10 @@ internal import EmbedKernel
   let ranks: Communicator
   let layout: ParameterLayout
   private let parts: [[ParameterLayout.Part]]
+  /// The parameters whose gradients groups sum, the first of all, and their floats.
+  private let summed: Int
+  private let summedCount: Int
+  private let summedBounds: [Int]
   /// The number of groups, and those of this rank.
   let groupCount: Int
   let groups: Range<Int>
@@ -34,20 +41,23 @@ internal import EmbedKernel
   private let owner: FloatAllocator
 
   init(
-    _ parameters: [Parameter], groups groupCount: Int, threads: Int, over ranks: Communicator
+    _ stepped: SteppedParameters, groups groupCount: Int, threads: Int, over ranks: Communicator
   ) throws(EmbedError) {
-    let layout = ParameterLayout(parameters, ranks: ranks.size)
+    let layout = ParameterLayout(stepped.all, ranks: ranks.size)
+    let summedCount = layout.starts[stepped.summed]
+    let summedBounds = layout.bounds.map { min($0, summedCount) }
     groups = Partition.share(groupCount, ranks.size, ranks.rank)
     var memory = FloatAllocator()
     var vectors: [UnsafeMutablePointer<Float>] = unsafe []
-    // A rank without groups still takes the others' parameters into one.
-    for _ in 0..<max(1, PairTree.mostSums(of: groups)) {
-      unsafe vectors.append(try memory.floats("sums of gradients", layout.count))
+    // A rank without groups still takes the others' parameters into the first, which has room for all.
+    for number in 0..<max(1, PairTree.mostSums(of: groups)) {
+      unsafe vectors.append(
+        try memory.floats("sums of gradients", number == 0 ? layout.count : summedCount))
     }
     do throws(DistributedError) {
       sums = try OrderedSums(
         leaves: groupCount, threads: threads, over: ranks, "exchange of gradients")
-      try sums.reserve(bounds: layout.bounds)
+      try sums.reserve(bounds: summedBounds)
     } catch {
       throw .outOfMemory(bytes: 8 * layout.count)
     }
@@ -63,6 +73,9 @@ internal import EmbedKernel
     self.layout = layout
     parts = (0..<ranks.size).map { layout.parts(of: $0) }
     self.groupCount = groupCount
+    summed = stepped.summed
+    self.summedCount = summedCount
+    self.summedBounds = summedBounds
   }
 
   deinit { unsafe partialSquares.deallocate() }
@@ -81,7 +94,7 @@ internal import EmbedKernel
     let isPair = made.count > 0 && made[made.count - 1].join(PairSum(leaf: group))
     if !isPair { made.append(PairSum(leaf: group)) }
     let vector = unsafe vectors[made.count - 1]
-    for index in parameters.indices {
+    for index in 0..<summed {
       let gradient = parameters[index].gradientMatrix
       let (place, count) = unsafe (
         vector + layout.starts[index], gradient.rows * gradient.columns
@@ -94,7 +107,7 @@ internal import EmbedKernel
     }
     while PairTree.joinLast(&made) {
       unsafe sums.add(
-        UnsafePointer(vectors[made.count]), to: vectors[made.count - 1], layout.count)
+        UnsafePointer(vectors[made.count]), to: vectors[made.count - 1], summedCount)
     }
   }
 
@@ -109,7 +122,7 @@ internal import EmbedKernel
     var batch: Int
   }
 
-  /// Meets all ranks for a step: gives each the losses of all groups.
+  /// Meets all ranks for a step.
   ///
   /// - Parameters:
   ///   - fault: What keeps this rank from it; then all throw.
@@ -126,6 +139,11 @@ internal import EmbedKernel
     if words.contains(where: { $0.step != step || $0.batch != word.batch }) {
       try ranks.agree([("steps taken", "\(step)"), ("check sum of the batch", "\(batch)")])
     }
+  }
+
+  /// Gives each rank the losses of all groups.
+  func shareLosses() throws(DistributedError) {
+    guard ranks.size > 1 else { return }
     let base = unsafe losses.unsafeBuffer.baseAddress.unsafelyUnwrapped
     for peer in 0..<ranks.size {
       let theirs = Partition.share(groupCount, ranks.size, peer)
@@ -135,9 +153,15 @@ internal import EmbedKernel
     try ranks.run(pieces, "exchange of losses")
   }
 
-  /// Adds up all groups of all ranks, each rank its stretch.
-  func finish() throws(DistributedError) {
-    unsafe total = try sums.run(vectors, bounds: layout.bounds)
+  /// Adds up all groups of all ranks, each rank its stretch; a divided head's gradient to it.
+  func finish(_ head: DividedHead?) throws(DistributedError) {
+    let sum = try unsafe sums.run(vectors, bounds: summedBounds)
+    guard let head else { return unsafe total = sum }
+    // Where all parameters go once they are stepped there is room for the head's part too.
+    let (own, end) = (layout.stretch(of: ranks.rank), summedBounds[ranks.rank + 1])
+    unsafe total = vectors[0] + own.lowerBound
+    if unsafe total != sum { unsafe total.update(from: sum, count: end - summedBounds[ranks.rank]) }
+    try unsafe head.giveGradient(to: total, layout)
   }
 
   /// The gradient of a part of this rank's stretch.

@@ -4,6 +4,23 @@
 internal import EmbedDistributed
 internal import EmbedKernel
 
+/// A model's parameters in the order in which they are stepped.
+struct SteppedParameters {
+  /// All, a divided head's own table last.
+  let all: [Parameter]
+  /// The number of those whose gradients groups sum.
+  let summed: Int
+
+  init(_ model: GPT, _ options: TrainingOptions) {
+    guard options.vocabularyBlocks != nil, model.configuration.head == .untied else {
+      (all, summed) = (model.parameters, model.parameters.count)
+      return
+    }
+    all = model.parameters.filter { $0 !== model.head } + [model.head]
+    summed = all.count - 1
+  }
+}
+
 /// Where parameters stand in the vector of all, and whose they are.
 package struct ParameterLayout {
   /// Where each parameter begins, and the number of all floats.
@@ -82,9 +99,12 @@ struct ParameterShard {
   /// The number of floats.
   var count: Int { table.rows * table.dim }
 
+  /// The place of the first in the whole parameter.
+  var first: Int { part.rows.lowerBound * table.dim }
+
   /// The rows as they stand in the parameter.
   @unsafe var rows: UnsafeMutablePointer<Float> {
-    unsafe parameter.matrix.base + part.rows.lowerBound * table.dim
+    unsafe parameter.matrix.base + first
   }
 
   /// Steps the parameter's rows by their gradient, `[rows, dim]`.

@@ -16,6 +16,14 @@ extension Trainer {
     ] + Communicator.kernelFacts
   }
 
+  /// What ranks must have alike to save.
+  func savedFacts(_ path: String) -> [(name: String, value: String)] {
+    [
+      ("file", path), ("steps taken", "\(stepCount)"),
+      ("check sum of the parameters", "\(model.checkSum)"),
+    ]
+  }
+
   /// Saves on all ranks.
   func saveOverRanks(to path: String, _ texts: [String: String]) throws(TrainingError) {
     let arrays = stateArrays
@@ -27,10 +35,7 @@ extension Trainer {
       fault = .model(error)
     }
     try TrainingError.wrappingRanks { () throws(DistributedError) in
-      try ranks.agree([
-        ("file", path), ("steps taken", "\(stepCount)"),
-        ("check sum of the parameters", "\(model.checkSum)"),
-      ])
+      try ranks.agree(savedFacts(path))
       try ranks.share(fault, "writing of a checkpoint")
     }
     guard let gathering else { return }
@@ -90,7 +95,7 @@ extension GPT {
   init(_ trainer: Trainer) throws(EmbedError) {
     ranks = trainer.ranks
     shards = trainer.shards
-    parameters = trainer.model.parameters
+    parameters = trainer.stepped.all
     layout = ParameterLayout(parameters, ranks: ranks.size)
     pieces = Exchange(ranks: ranks.size)
     let largest = parameters.reduce(0) { max($0, $1.table.rows * $1.table.dim) }

@@ -1,6 +1,6 @@
-// A run's whole state in one safetensors file: parameters by GPT-2's names, AdamW's moments beside
-// them, and the options and the number of steps as texts. One file, so that no crash can leave two
-// that do not belong together.
+// A run's whole state: parameters by GPT-2's names, AdamW's moments beside them, and the options and the number of
+// steps as texts. In one safetensors file, so that no crash can leave two that do not belong together; or in
+// files that ranks write together, of which an index names those of one step.
 
 public import EmbedDistributed
 internal import EmbedKernel
@@ -38,9 +38,8 @@ extension Trainer {
           SafetensorsTensor(stateName(array, parameter), .float32, shape: parameter.shape))
       }
     }
-    let known = model.configuration.texts.merging(runTexts) { $1 }
     var writer = try TrainingError.wrappingFile { () throws(SafetensorsError) in
-      try SafetensorsWriter(path, tensors: tensors, metadata: texts.merging(known) { $1 })
+      try SafetensorsWriter(path, tensors: tensors, metadata: texts.merging(allTexts) { $1 })
     }
     try TrainingError.wrappingFile { () throws(SafetensorsError) in try model.write(to: &writer) }
     for parameter in model.parameters {
@@ -60,17 +59,25 @@ extension Trainer {
     (try? options.rule(decays: true))?.stateArrays(rows: 1, dim: 1) ?? []
   }
 
-  /// The numbers of the run that `save(to:texts:)` left in a file: what there is to check before memory
-  /// is taken for them.
+  /// The numbers of the run that `save(to:texts:)` left in a file, or `saveShards(to:texts:)` in a folder: what there
+  /// is to check before memory is taken for them.
   ///
   /// - Throws: `checkpoint` for texts that are missing or wrong, `file`, `model`.
   package static func settings(
     in path: String
   ) throws(TrainingError) -> (options: TrainingOptions, context: Int) {
-    let header = try TrainingError.wrappingFile { () throws(SafetensorsError) in
-      try SafetensorsHeader(contentsOf: path)
+    let (file, texts) = try texts(in: path)
+    return try settings(CheckpointTexts(file, texts))
+  }
+
+  /// All texts of a file or folder, and the path of the file that they are in.
+  package static func texts(
+    in path: String
+  ) throws(TrainingError) -> (path: String, texts: [String: String]) {
+    let file = try StateFiles(path).model
+    return try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      (file, try SafetensorsHeader(contentsOf: file).metadata)
     }
-    return try settings(CheckpointTexts(path, header.metadata))
   }
 
   private static func settings(
@@ -102,9 +109,15 @@ extension Trainer {
     let trainer: Trainer
     if let ranks {
       try TrainingError.wrappingRanks { () throws(DistributedError) in
-        var sum: UInt32 = 0
-        try ranks.together("reading of a checkpoint") { sum = try CheckSum.of(file: path) }
-        try ranks.agree([("check sum of the checkpoint", "\(sum)")])
+        var facts: [(name: String, value: String)] = []
+        try ranks.together("reading of a checkpoint") {
+          if let index = saved.files.index {
+            facts = try index.facts(in: path)
+          } else {
+            facts = [("check sum of the checkpoint", "\(try CheckSum.of(file: path))")]
+          }
+        }
+        try ranks.agree(facts)
       }
       trainer = try Trainer(
         saved.model, saved.options, context: saved.context, threads: threads, over: ranks)
@@ -114,14 +127,14 @@ extension Trainer {
       }
     }
     try together(ranks, "reading of a checkpoint") { () throws(TrainingError) in
-      try trainer.restoreState(path, saved, saved.file)
+      try trainer.restoreState(saved, in: path)
     }
     return (trainer, saved.texts.texts)
   }
 
   /// What a file says of a run, but for the optimiser's state.
   private final class SavedRun {
-    let file: Safetensors
+    let files: StateFiles
     let texts: CheckpointTexts
     let options: TrainingOptions
     let context: Int
@@ -129,26 +142,36 @@ extension Trainer {
     let model: GPT
 
     init(_ path: String, steps: Int?) throws(TrainingError) {
+      files = try StateFiles(path)
+      let name = files.model
       let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
-        try Safetensors(contentsOf: path)
+        try Safetensors(contentsOf: name)
       }
-      texts = CheckpointTexts(path, file.header.metadata)
+      texts = CheckpointTexts(name, file.header.metadata)
       var (options, context) = try Trainer.settings(texts)
       if let steps { options.steps = steps }
       stepCount = try texts.integer("step")
       guard stepCount >= 0, stepCount < Int(Int32.max) else {
         throw texts.wrong("step", "0 or more, below \(Int32.max)")
       }
+      if let index = files.index, index.step != stepCount {
+        throw texts.wrong("step", "\(index.step), as the index says")
+      }
       model = try GPT(file)
       self.options = options
       self.context = context
-      self.file = file
     }
   }
 
-  private func restoreState(
-    _ path: String, _ saved: SavedRun, _ file: borrowing Safetensors
-  ) throws(TrainingError) {
+  private func restoreState(_ saved: SavedRun, in path: String) throws(TrainingError) {
+    let path = try saved.files.state(in: path)
+    let file = try TrainingError.wrappingFile { () throws(SafetensorsError) in
+      try Safetensors(contentsOf: path)
+    }
+    let texts = CheckpointTexts(path, file.header.metadata)
+    guard texts.texts["step"] == "\(saved.stepCount)" else {
+      throw texts.wrong("step", "\(saved.stepCount), as the model's file says")
+    }
     for parameter in model.parameters {
       for array in stateArrays {
         let name = stateName(array, parameter)
@@ -160,7 +183,7 @@ extension Trainer {
       }
     }
     for shard in shards {
-      let start = 4 * shard.part.rows.lowerBound * shard.table.dim
+      let start = 4 * shard.first
       do {
         try shard.optimizer.restoreState(stepCount: saved.stepCount) { array, bytes in
           let whole = try file.bytes(of: stateName(array, shard.parameter))
@@ -199,13 +222,15 @@ extension Trainer {
     return result
   }
 
-  private var runTexts: [String: String] {
-    options.texts.merging(["step": "\(stepCount)", "training.context": "\(context)"]) { $1 }
+  /// What a checkpoint says of the model and the run.
+  var allTexts: [String: String] {
+    let own = ["step": "\(stepCount)", "training.context": "\(context)"]
+    return model.configuration.texts.merging(options.texts.merging(own) { $1 }) { $1 }
   }
 }
 
 /// What a file calls a parameter's state.
-private func stateName(_ array: StateArray, _ parameter: Parameter) -> String {
+func stateName(_ array: StateArray, _ parameter: Parameter) -> String {
   "optimizer.\(array.name).\(parameter.name)"
 }
 
@@ -215,6 +240,7 @@ extension TrainingOptions {
     [
       .init("training.batch", \.batch), .init("training.micro_batch", \.microBatch),
       .init("training.gradient_groups", \.gradientGroups),
+      .init("training.vocabulary_blocks", \.vocabularyBlocks),
       .init("training.steps", \.steps), .init("training.learning_rate", \.learningRate),
       .init("training.final_learning_rate", \.finalLearningRate),
       .init("training.warmup", \.warmup), .init("training.beta1", \.beta1),

@@ -29,10 +29,13 @@ public final class Trainer {
 
   /// What this rank steps: all parameters, or its share.
   let shards: [ParameterShard]
+  /// All parameters in the order of ranks' stretches.
+  let stepped: SteppedParameters
   private let grouped: GroupedGradient?
-  private let workspace: GPTWorkspace
-  private var ids: AlignedBuffer<Int32>
-  private var targets: AlignedBuffer<Int32>
+  private var head: DividedHead?
+  let workspace: GPTWorkspace
+  var ids: AlignedBuffer<Int32>
+  var targets: AlignedBuffer<Int32>
   private var loader: (epoch: Int, batches: WindowLoader)?
 
   /// Allocates a run's memory.
@@ -45,6 +48,15 @@ public final class Trainer {
     _ model: GPT, _ options: TrainingOptions, context: Int? = nil, threads: Int? = nil
   ) throws(EmbedError) {
     try self.init(model, options, context, threads, .alone)
+    do throws(DistributedError) {
+      head = try makeHead()
+    } catch .invalid(let error) {
+      throw error
+    } catch {
+      throw .unsupported(
+        argument: "vocabulary blocks", value: "\(options.vocabularyBlocks ?? 0)",
+        expected: "\(error)")
+    }
   }
 
   /// Allocates this rank's part of a run: activations of some groups of a batch, moments of some parameters.
@@ -72,8 +84,9 @@ public final class Trainer {
       }
       throw .model(error)
     }
-    try TrainingError.wrappingRanks { () throws(DistributedError) in
+    head = try TrainingError.wrappingRanks { () throws(DistributedError) in
       try ranks.share(nil, "making of a trainer")
+      return try makeHead()
     }
   }
 
@@ -92,19 +105,20 @@ public final class Trainer {
           + (options.gradientGroups == nil ? 0 : 2 * parameterBytes)))
     let rules = (try options.rule(decays: true), try options.rule(decays: false))
     var shards: [ParameterShard] = []
-    for part in ParameterLayout(model.parameters, ranks: ranks.size).parts(of: ranks.rank) {
-      let parameter = model.parameters[part.parameter]
+    let stepped = SteppedParameters(model, options)
+    for part in ParameterLayout(stepped.all, ranks: ranks.size).parts(of: ranks.rank) {
+      let parameter = stepped.all[part.parameter]
       shards.append(
         try ParameterShard(
           part, of: parameter, alone: ranks.size == 1, parameter.decays ? rules.0 : rules.1))
     }
     let workspace = try GPTWorkspace(
-      for: model, batch: options.passSequences, context: context, purpose: .training,
-      threads: threads)
+      for: model, batch: options.passSequences, context: context, .training, threads,
+      options.vocabularyBlocks == nil ? .whole : .divided)
     var grouped: GroupedGradient?
     if let groups = options.gradientGroups {
       grouped = try GroupedGradient(
-        model.parameters, groups: groups, threads: workspace.threads, over: ranks)
+        stepped, groups: groups, threads: workspace.threads, over: ranks)
     }
     let count = try elementCount("batch", options.batch, context)
     let ids = try AlignedBuffer<Int32>(count: count)
@@ -114,10 +128,20 @@ public final class Trainer {
     self.context = context
     self.ranks = ranks
     self.shards = shards
+    self.stepped = stepped
     self.grouped = grouped
     self.workspace = workspace
     self.ids = ids
     self.targets = targets
+  }
+
+  /// The head over ranks, where its vocabulary is divided. All ranks call.
+  private func makeHead() throws(DistributedError) -> DividedHead? {
+    guard let blocks = options.vocabularyBlocks else { return nil }
+    return try DividedHead(
+      model, stepped, blocks: blocks,
+      rows: (ownSequences.count * context, options.batch * context), threads: workspace.threads,
+      over: ranks)
   }
 
   /// The bytes of parameters, gradients, state and activations.
@@ -126,7 +150,7 @@ public final class Trainer {
       + shards.reduce(0) {
         $0 + $1.optimizer.memoryBytes + ($1.table === $1.parameter.table ? 0 : 4 * $1.count)
       }
-      + workspace.memoryBytes + (grouped?.memoryBytes ?? 0)
+      + workspace.memoryBytes + (grouped?.memoryBytes ?? 0) + (head?.memoryBytes ?? 0)
   }
 
   /// Takes the next step on the batch that follows from its number.
@@ -184,72 +208,12 @@ public final class Trainer {
     (epoch, try data.loader(batch: options.batch, seed: options.seed, epoch: epoch))
   }
 
-  /// The part of the batch's mean loss that some of its sequences are; leaves that part of its gradient.
-  private func accumulate(_ sequences: Range<Int>) throws(EmbedError) -> Double {
-    var loss = 0.0
-    var start = sequences.lowerBound
-    while start < sequences.upperBound {
-      let rows = min(options.microBatch, sequences.upperBound - start)
-      let weight = Double(rows) / Double(options.batch)
-      let range = start * context..<(start + rows) * context
-      let ids = unsafe Span(
-        _unsafeElements: UnsafeBufferPointer(ids.unsafeBuffer).extracting(range))
-      let targets = unsafe Span(
-        _unsafeElements: UnsafeBufferPointer(targets.unsafeBuffer).extracting(range))
-      loss +=
-        weight
-        * (try model.gradients(
-          ids, targets: targets, batch: rows, context: context, weight: Float(weight),
-          start == sequences.lowerBound ? .overwrite : .accumulate, in: workspace))
-      start += rows
-    }
-    return loss
-  }
-
-  /// The loss and the gradient's norm of a batch that is not cut.
-  private func passBatch() throws(EmbedError) -> (loss: Double, norm: Double) {
-    let loss = try accumulate(0..<options.batch)
-    var norm = GradientNorm()
-    for parameter in model.parameters {
-      norm.add(parameter.gradient.values, threads: workspace.threads)
-    }
-    return (loss, norm.value)
-  }
-
-  /// The loss of a batch in groups, and the norm of its gradient.
-  private func passGroups(
-    _ grouped: GroupedGradient
-  ) throws(TrainingError) -> (loss: Double, norm: Double) {
-    var fault: EmbedError?
-    do throws(EmbedError) {
-      grouped.removeAll()
-      for group in grouped.groups {
-        grouped.losses[group] = try accumulate(
-          Partition.share(options.batch, grouped.groupCount, group))
-        grouped.add(group, model.parameters)
-      }
-    } catch {
-      fault = error
-    }
-    return try TrainingError.wrappingRanks { () throws(DistributedError) in
-      try grouped.meet(fault, step: stepCount, batch: ranks.size == 1 ? 0 : batchCheckSum)
-      try grouped.finish()
-      return (grouped.loss, try grouped.norm())
-    }
-  }
-
-  /// By which ranks know that they step on one batch.
-  private var batchCheckSum: UInt32 {
-    unsafe CheckSum.of(
-      [ids.unsafeBuffer, targets.unsafeBuffer].map {
-        unsafe CheckSum.of(Span(_unsafeElements: UnsafeBufferPointer($0)))
-      })
-  }
-
   private func takeStep() throws(TrainingError) -> StepReport {
     let step = stepCount + 1
     let (loss, norm) =
-      if let grouped {
+      if let grouped, let head {
+        try passGroups(grouped, head)
+      } else if let grouped {
         try passGroups(grouped)
       } else {
         try TrainingError.wrapping { () throws(EmbedError) in try passBatch() }
@@ -264,7 +228,7 @@ public final class Trainer {
       try update(clip: clip)
     }
     try TrainingError.wrappingRanks { () throws(DistributedError) in
-      try grouped?.shareParameters(model.parameters)
+      try grouped?.shareParameters(stepped.all)
     }
     stepCount = step
     return StepReport(

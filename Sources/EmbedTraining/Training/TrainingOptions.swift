@@ -14,6 +14,11 @@ public struct TrainingOptions: Hashable, Sendable {
   /// process trains. Another number has other last bits. Nil cuts nothing, which is fastest and for one
   /// process alone.
   public var gradientGroups: Int?
+  /// Into how many blocks of rows, the last of which may be shorter or missing, the vocabulary of the output head is
+  /// cut, which ranks share: each computes logits, powers and gradients of its blocks for the tokens of all ranks,
+  /// and the model that comes out is the same on any number of them. Another number has other last bits. It goes
+  /// with gradient groups. Nil cuts nothing: each rank computes all logits of its own tokens.
+  public var vocabularyBlocks: Int?
   /// The steps of the whole run, which the learning rate's schedule goes by.
   public var steps: Int
   /// AdamW's learning rate after the warm-up.
@@ -37,14 +42,15 @@ public struct TrainingOptions: Hashable, Sendable {
 
   /// Options with the defaults of small GPTs.
   public init(
-    batch: Int, microBatch: Int? = nil, gradientGroups: Int? = nil, steps: Int,
-    learningRate: Double = 1e-3, finalLearningRate: Double? = nil, warmup: Int = 0,
-    beta1: Double = 0.9, beta2: Double = 0.95,
+    batch: Int, microBatch: Int? = nil, gradientGroups: Int? = nil,
+    vocabularyBlocks: Int? = nil, steps: Int, learningRate: Double = 1e-3,
+    finalLearningRate: Double? = nil, warmup: Int = 0, beta1: Double = 0.9, beta2: Double = 0.95,
     epsilon: Double = 1e-8, weightDecay: Double = 0.1, clip: Double? = 1, seed: UInt64 = 0
   ) {
     self.batch = batch
     self.microBatch = microBatch ?? batch
     self.gradientGroups = gradientGroups
+    self.vocabularyBlocks = vocabularyBlocks
     self.steps = steps
     self.learningRate = learningRate
     self.finalLearningRate = finalLearningRate ?? learningRate / 10
@@ -85,6 +91,17 @@ public struct TrainingOptions: Hashable, Sendable {
       throw .invalidSize(
         argument: "gradient groups", value: gradientGroups,
         expected: "1...\(batch), as the batch has sequences")
+    }
+    if let vocabularyBlocks {
+      guard vocabularyBlocks >= 1 else {
+        throw .invalidSize(
+          argument: "vocabulary blocks", value: vocabularyBlocks, expected: "1 or more")
+      }
+      guard gradientGroups != nil else {
+        throw .unsupported(
+          argument: "gradient groups", value: "none",
+          expected: "a number, beside vocabulary blocks")
+      }
     }
     if let clip, !(clip > 0 && clip.isFinite) {
       throw .invalidValue(argument: "clip", value: clip, expected: "a finite number above 0")
