@@ -58,19 +58,25 @@ package enum Program {
           optionalOperands: subcommand.optionalOperandNames.count))
       return 0
     } catch {
+      if subcommand.isOverRanks { return RunRanks.tell(error, command: subcommand.name) }
+      RunRanks.letFirstSpeak()
       return tell(error, command: subcommand.name)
     }
   }
 
   /// Says what ended a command, and gives its exit code.
   static func tell(_ error: any Error, command: String) -> CInt {
+    if case CommandError.told(let code) = error { return code }
+    return fail("\(error)", exitCode(of: error), command: command)
+  }
+
+  /// The exit code of what ended a command.
+  static func exitCode(of error: any Error) -> CInt {
     switch error {
-    case CommandError.told(let code): return code
-    case CommandError.usage(let message): return fail(message, 2, command: command)
+    case CommandError.told(let code): code
     // The environment is part of how the command was called.
-    case EmbedError.invalidEnvironment, EmbedError.unavailableInstructionSet:
-      return fail("\(error)", 2, command: command)
-    default: return fail("\(error)", 1, command: command)
+    case CommandError.usage, EmbedError.invalidEnvironment, EmbedError.unavailableInstructionSet: 2
+    default: 1
     }
   }
 
@@ -81,6 +87,7 @@ package enum Program {
   }
 
   private static func failUnknown(_ name: String) -> CInt {
+    RunRanks.letFirstSpeak()
     let kind = name.hasPrefix("-") ? "option" : "command"
     let known =
       kind == "option" ? ["--help", "--version"] : subcommands.map { $0.name } + ["help"]

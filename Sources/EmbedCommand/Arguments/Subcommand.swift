@@ -16,6 +16,8 @@ protocol Subcommand {
   static var optionalOperandNames: [String] { get }
   /// Its options, in the order of its help.
   static var groups: [OptionGroup] { get }
+  /// Whether processes that mpirun starts are ranks of one run, and not as many runs.
+  static var isOverRanks: Bool { get }
 
   /// Does the work. Errors are those of the libraries, or a `CommandError`.
   static func run(_ arguments: Arguments) throws
@@ -24,6 +26,7 @@ protocol Subcommand {
 extension Subcommand {
   static var operandNames: [String] { [] }
   static var optionalOperandNames: [String] { [] }
+  static var isOverRanks: Bool { false }
 
   /// All options.
   static var options: [any AnyOption] { groups.flatMap(\.options) }

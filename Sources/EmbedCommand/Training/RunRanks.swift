@@ -1,5 +1,5 @@
-// The ranks of a run that mpirun started: what each does for itself, what they do together, and how a fault of
-// one ends all with one line. Without mpirun a run is alone, and MPI is not opened.
+// The ranks of a run that mpirun started: their threads, and what they must have alike. Without mpirun a run is alone,
+// and MPI is not opened.
 
 internal import EmbedDistributed
 internal import EmbedKernel
@@ -31,6 +31,8 @@ struct RunRanks {
       isUsed ? try Communicator.mpi(timeOut: arguments[TrainOptions.timeOut]) : nil
   }
 
+  init(_ communicator: Communicator) { self.communicator = communicator }
+
   /// Whether this rank has the folder, the log and the words.
   var isFirst: Bool { communicator.map { $0.rank == 0 } ?? true }
 
@@ -56,91 +58,5 @@ struct RunRanks {
   func agree(_ settings: RunSettings) throws {
     guard let communicator else { return }
     try together { try communicator.agree(settings.facts) }
-  }
-
-  // MARK: Faults
-
-  /// An error that all ranks know of; this one has the words.
-  private struct SharedFault: Error {
-    let error: any Error
-  }
-
-  /// Does what each rank does for itself. Where that fails on some, all end.
-  func each<Result>(_ body: () throws -> Result) throws -> Result {
-    guard let communicator else { return try body() }
-    var result: Result?
-    var fault: (any Error)?
-    do { result = try body() } catch { fault = error }
-    try share(fault, communicator)
-    guard let result else { throw fault ?? CommandError.told(exitCode: 1) }
-    return result
-  }
-
-  /// Does what ranks do together, which fails on all or on none.
-  func together<Result>(_ body: () throws -> Result) throws -> Result {
-    guard let communicator else { return try body() }
-    do {
-      return try body()
-    } catch {
-      try share(error, communicator)
-      throw error
-    }
-  }
-
-  /// Throws where a rank has a fault: the first of those that are not another's has the words.
-  private func share(_ fault: (any Error)?, _ communicator: Communicator) throws {
-    if fault is SharedFault { throw fault ?? CommandError.told(exitCode: 1) }
-    if case CommandError.told(let code)? = fault { throw CommandError.told(exitCode: code) }
-    var isEcho = false
-    if case DistributedError.refused? = fault { isEcho = true }
-    if case TrainingError.ranks(.refused)? = fault { isEcho = true }
-    let words: [String]
-    do {
-      words = try communicator.gather(fault == nil ? "" : isEcho ? "echo" : "fault")
-    } catch {
-      throw fault ?? error
-    }
-    guard let speaker = words.firstIndex(of: "fault") ?? words.firstIndex(of: "echo") else {
-      return
-    }
-    guard speaker == communicator.rank, let fault else { throw CommandError.told(exitCode: 1) }
-    throw SharedFault(error: fault)
-  }
-
-  /// Runs all of a command, and ends MPI.
-  ///
-  /// - Parameter command: Its name, for words.
-  func run(_ command: String, _ body: () throws -> Void) throws {
-    guard let communicator else { return try body() }
-    do {
-      try body()
-    } catch let fault as SharedFault {
-      // Before MPI ends: its launcher may end the others as soon as one has ended.
-      let code = Program.tell(fault.error, command: command)
-      try? communicator.finish()
-      throw CommandError.told(exitCode: code)
-    } catch let error as CommandError where error == .told(exitCode: 1) {
-      try? communicator.finish()
-      throw error
-    } catch {
-      // The others don't know, or don't answer.
-      if !Self.isSaid(error, communicator) { _ = Program.tell(error, command: command) }
-      communicator.abort(status: 1)
-    }
-    try communicator.finish()
-  }
-
-  /// Whether another rank says of a time-out what there is to say; gives it the time for it.
-  private static func isSaid(_ error: any Error, _ communicator: Communicator) -> Bool {
-    let late: [Int]
-    switch error {
-    case DistributedError.timeOut(let ranks, _, _): late = ranks
-    case TrainingError.ranks(.timeOut(let ranks, _, _)): late = ranks
-    default: return false
-    }
-    let speaker = (0..<communicator.size).first { !late.contains($0) }
-    guard speaker != communicator.rank else { return false }
-    _ = usleep(500_000)
-    return true
   }
 }

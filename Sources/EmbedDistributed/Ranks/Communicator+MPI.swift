@@ -39,9 +39,18 @@ extension Communicator {
   private static let sizeVariables = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
 
   private static var launchedSize: (name: String, size: Int)? {
-    for name in sizeVariables {
-      if let text = unsafe getenv(name), let size = Int(unsafe String(cString: text)) {
-        return (name, size)
+    number(in: sizeVariables).map { (name: $0.name, size: $0.value) }
+  }
+
+  /// The rank that a launcher told this process, before MPI is started.
+  package static var launchedRank: Int? {
+    number(in: ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"])?.value
+  }
+
+  private static func number(in variables: [String]) -> (name: String, value: Int)? {
+    for name in variables {
+      if let text = unsafe getenv(name), let value = Int(unsafe String(cString: text)) {
+        return (name, value)
       }
     }
     return nil
