@@ -100,6 +100,30 @@ import Testing
     #expect(try floats(folder.path("out.npy")).elements == decoded)
   }
 
+  /// Rows no longer than a block, whose scales have the shape of scales by row.
+  @Test(arguments: [("fp8_block32", 32), ("fp8_block128", 100), ("fp8_block128_f32", 128)])
+  func readsRowsOfOneBlockFromAnArchive(_ form: String, _ dim: Int) throws {
+    let folder = try TemporaryFolder()
+    let source = try folder.array("t.npy", Array(table[..<(rows * dim)]), [rows, dim])
+    let ids = try folder.array("ids.npy", (0..<Int64(rows)).map { $0 }, [rows, 1])
+    var found: [[Float]] = []
+    for (path, more) in [("r.npz", ["--rows", form]), ("r.safetensors", [])] {
+      let made = try embedkernel([
+        "convert", source, folder.path(path), "--rows", form, "--tensor-name", "wte.weight",
+      ])
+      try #require(made.code == 0, "\(made.errors)")
+      let embed = try embedkernel(
+        [
+          "embed", "--token-ids", ids, "--token-table", folder.path(path), "--output",
+          folder.path("out.npy"),
+        ] + more)
+      try #require(embed.code == 0, "\(embed.errors)")
+      found.append(try floats(folder.path("out.npy")).elements)
+    }
+    #expect(found[0] == found[1])
+    #expect(zip(found[0], table).allSatisfy { abs($0 - $1) <= abs($1) / 7 + 0.001 })
+  }
+
   @Test func writesNumPyFilesWhereItCan() throws {
     let folder = try TemporaryFolder()
     let source = try folder.array("t.npy", table, [rows, dim])

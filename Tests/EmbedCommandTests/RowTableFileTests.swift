@@ -194,6 +194,12 @@ import Testing
       scaleType: .float8e8m0,
       shape: [2, 2], index: { row, column in row * 2 + column / 32 }, form: "fp8_block32"),
     Scaled(
+      description: "MXFP8 of one block a row", rows: 3, dim: 32, scales: "weight_scale",
+      scaleType: .uint8, shape: [3, 1], index: { row, _ in row }, form: "fp8_block32"),
+    Scaled(
+      description: "bytes of 1 x 128 of one block a row", rows: 3, dim: 128, scales: "weight_scale",
+      scaleType: .uint8, shape: [3, 1], index: { row, _ in row }, form: "fp8_block128"),
+    Scaled(
       description: "int8, a scale a row", type: .int8, scales: "weight_scale", scaleType: .float32,
       shape: [3, 1], index: { row, _ in row }, form: "int8"),
     Scaled(
@@ -301,6 +307,42 @@ import Testing
     #expect(result.errors.contains(told), "\(result.errors)")
     #expect(result.errors.contains(path))
     #expect(!FileManager.default.fileExists(atPath: output))
+  }
+
+  /// Scales by names that do not follow from the table's: without them fp8 rows would be read as they are.
+  @Test(arguments: [
+    ("wte.weight._data", "wte.weight._scale", true), ("wte.weight_qdata", "wte.weight_scale", true),
+    ("wte.qweight", "wte.scales", true), ("table", "scale", true), ("table", "SCB", true),
+    ("wte.qweight", "wte.input_scale", false), ("wte.qweight", "wpe.weight_scale", false),
+    ("wte.q", "other_scale", false),
+  ])
+  func refusesScalesOfUnknownNames(_ table: String, _ scales: String, _ isRefused: Bool) throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("model.safetensors")
+    var writer = try SafetensorsWriter(
+      path,
+      tensors: [
+        .init(table, .float8e4m3, shape: [1, 2]), .init(scales, .float32, shape: [1]),
+        .init("other", .float32, shape: [1]), .init("other_scale_of_it", .float32, shape: [1]),
+      ])
+    let weights: [UInt8] = [0x38, 0x40]
+    try writer.write(table, bytes: unsafe weights.span.bytes)
+    for name in [scales, "other", "other_scale_of_it"] {
+      try writer.write(name, [3 as Float].span)
+    }
+    try writer.commit()
+    guard isRefused else {
+      #expect(try rows("\(path):\(table)", 1).elements == [1, 2])
+      return
+    }
+    let ids = try folder.array("ids.npy", [0 as Int64], [1, 1])
+    let result = try embedkernel(["embed", "--token-ids", ids, "--token-table", "\(path):\(table)"])
+    #expect(result.code == 1)
+    #expect(
+      result.errors.contains("are \"\(scales)\" the scales of the rows?"), "\(result.errors)")
+    // The option says that they are.
+    #expect(
+      try rows("\(path):\(table)", 1, ["--row-scales", "\(path):\(scales)"]).elements == [3, 6])
   }
 
   @Test func refusesInt8WithoutScalesAndTwoScales() throws {

@@ -3,10 +3,11 @@
 
     python -m venv .venv && .venv/bin/pip install -r scripts/requirements/fixtures.txt
     .venv/bin/pip install gguf==0.19.0 && .venv/bin/pip install --no-deps fbgemm-gpu-cpu==1.8.0
-    .venv/bin/python scripts/reference/make_row_fixtures.py
+    .venv/bin/python scripts/reference/make_row_fixtures.py --ggml libggml-base.so
 
 int8 by NumPy, fp8 by PyTorch's float8 types, FBGEMM's formats by fbgemm-gpu-cpu (on a CPU with AVX2 and FMA),
-GGUF's by gguf, which quantises all but Q4_K and Q6_K. Tests/EmbedRowsTests/Fixtures/rows.npz gets:
+GGUF's by gguf, which does not quantise Q4_K and Q6_K: these by ggml's own library, which llama.cpp builds, for a
+CPU without FMA or with -ffp-contract=off. Tests/EmbedRowsTests/Fixtures/rows.npz gets:
 
 D.elements              [rows, D] fp32, for each D: normal ones, zeros, constants, outliers, subnormal ones, and
                         last the extreme ones that formats with a narrow range refuse
@@ -17,6 +18,8 @@ FORMAT.D.raw.bytes      rows of random bytes, with .scales and .decoded likewise
                         subnormal among them
 """
 
+import argparse
+import ctypes
 import io
 import zipfile
 from pathlib import Path
@@ -34,6 +37,9 @@ f32 = np.float32
 e4m3 = torch.float8_e4m3fn
 e8m0 = torch.float8_e8m0fnu
 
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("--ggml", type=Path, required=True, help="ggml's library, libggml-base.so")
+arguments = parser.parse_args()
 random = np.random.default_rng(SEED)
 np.seterr(all="ignore")
 
@@ -133,12 +139,17 @@ def fbgemm(encode_op, decode_op):
             lambda data, scales, dim: decode_op(torch.from_numpy(data.copy())).numpy())
 
 
-def ggml(kind):
+def ggml(kind, reference=None):
     def encode(x):
-        try:
+        if reference is None:
             return gguf.quants.quantize(x, kind), None
-        except NotImplementedError:
-            return None, None
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        data = np.zeros((x.shape[0], x.shape[1] // block * size), np.uint8)
+        quantise = getattr(ctypes.CDLL(str(arguments.ggml.resolve())), reference)
+        quantise.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+        for row, out in zip(x, data):
+            quantise(row.ctypes.data, out.ctypes.data, x.shape[1])
+        return data, None
     return encode, lambda data, scales, dim: gguf.quants.dequantize(data, kind)
 
 
@@ -165,8 +176,8 @@ FORMATS = {
                         lambda q: ops.FusedNBitRowwiseQuantizedSBHalfToFloat(q, 4))),
     "q8_0": (B32, False, lambda d: d // 32 * 34, None, *ggml(kinds.Q8_0)),
     "q4_0": (B32, False, lambda d: d // 32 * 18, None, *ggml(kinds.Q4_0)),
-    "q4_k": (B256, False, lambda d: d // 256 * 144, None, *ggml(kinds.Q4_K)),
-    "q6_k": (B256, False, lambda d: d // 256 * 210, None, *ggml(kinds.Q6_K)),
+    "q4_k": (B256, False, lambda d: d // 256 * 144, None, *ggml(kinds.Q4_K, "quantize_row_q4_K_ref")),
+    "q6_k": (B256, False, lambda d: d // 256 * 210, None, *ggml(kinds.Q6_K, "quantize_row_q6_K_ref")),
 }
 
 
@@ -185,9 +196,8 @@ def main():
                 arrays[f"{key}.decoded"] = decode(data, scales, dim).astype(f32)
 
             data, scales = encode(x)
-            if data is not None:
-                assert data.shape == (x.shape[0], row_bytes(dim)), (name, dim, data.shape)
-                put(f"{name}.{dim}", data, scales)
+            assert data.shape == (x.shape[0], row_bytes(dim)), (name, dim, data.shape)
+            put(f"{name}.{dim}", data, scales)
             raw = random.integers(0, 256, (RAW_ROWS, row_bytes(dim)), np.uint8)
             beside = scale_bytes and random.integers(0, 256, (RAW_ROWS, scale_bytes(dim)), np.uint8)
             put(f"{name}.{dim}.raw", raw, beside)

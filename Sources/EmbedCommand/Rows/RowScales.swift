@@ -49,7 +49,12 @@ struct RowScales {
             + "not known")
       }
     }
-    guard let found else { return nil }
+    guard let found else {
+      guard let other = Self.stray(file) else { return nil }
+      throw CommandError.data(
+        "'\(file.path)': are \(quoted(other)) the scales of the rows? Their name does not say so, and "
+          + "--\(RowOptions.rowScales.name) does not name any")
+    }
     try self.init(
       file.array(found), of: file, is127Times: found.hasSuffix("SCB"), format: format)
   }
@@ -66,6 +71,27 @@ struct RowScales {
       }
       guard other.hasPrefix(name + "_") || other.hasPrefix(name + ".") else { return nil }
       return (other, "weight" + other.dropFirst(name.count))
+    }
+  }
+
+  /// A tensor in the same part of the model as the only array of `file` that is called scales, and not those
+  /// of another tensor.
+  private static func stray(_ file: TensorFile) -> String? {
+    guard let name = file.tensors[0].name else { return nil }
+    func split(_ name: String) -> (part: Substring, last: Substring) {
+      let end = name.lastIndex(of: ".").map { name.index(after: $0) } ?? name.startIndex
+      return (name[..<end], name[end...])
+    }
+    let (part, last) = split(name)
+    let beside = file.names.filter { $0 != name && split($0).part == part }
+    return beside.first { other in
+      let ending = split(other).last
+      return (ending.lowercased().contains("scale") || ending.hasSuffix("SCB"))
+        && !harmless.contains { ending.hasSuffix($0) }
+        && !beside.contains { owner in
+          let owner = split(owner).last
+          return owner != last && (ending.hasPrefix(owner + "_") || ending.hasPrefix(owner + "."))
+        }
     }
   }
 
@@ -99,7 +125,7 @@ struct RowScales {
     let (rows, dim) = (tensor.shape[0], tensor.shape[1])
     let isInteger = format.map { $0 == .int8 || $0 == .int8Half } ?? (tensor.type == .int8)
     let scales = file.tensors[0]
-    guard let (rowsAScale, columns) = Self.grid(scales.shape, rows, dim) else {
+    guard let (rowsAScale, blocks) = Self.grid(scales.shape, rows, dim) else {
       throw SafetensorsError.shape(
         path: file.path, tensor: scales.name ?? "array",
         expected:
@@ -108,6 +134,7 @@ struct RowScales {
         found: scales.shape)
     }
     self.rowsAScale = rowsAScale
+    let columns = blocks ?? (rowsAScale == 1 ? Self.onlyBlock(scales, dim, format) : nil)
     guard !is127Times || isInteger else {
       throw CommandError.data(
         "'\(file.path)': bitsandbytes' scales are for int8 rows; \(quoted(tensor.name ?? "")) is of "
@@ -153,6 +180,18 @@ struct RowScales {
     if shape == [rows, wide] { return (1, 128) }
     if shape == [rows, narrow] { return (1, 32) }
     return nil
+  }
+
+  /// The columns of a block, where a row is no longer than one and its scale the block's, as the rows are said
+  /// to have them; bytes come with blocks alone.
+  private static func onlyBlock(_ scales: Tensor, _ dim: Int, _ format: RowFormat?) -> Int? {
+    switch format {
+    case .fp8Block32 where dim <= 32: 32
+    case .fp8Block128 where dim <= 128, .fp8Block128Float where dim <= 128: 128
+    case nil where scales.type == .uint8 && scales.shape.count == 2 && dim <= 128:
+      dim <= 32 ? 32 : 128
+    default: nil
+    }
   }
 
   /// The scales in single precision: the file's own bytes, or widened, which is exact.

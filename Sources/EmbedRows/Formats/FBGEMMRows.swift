@@ -20,7 +20,7 @@ enum FBGEMM8Rows: RowCoding {
     _ scales: UnsafeMutableRawPointer
   ) -> Int? {
     if let column = unsafe row.firstNotFinite { return column }
-    let bounds = unsafe row.bounds
+    let bounds = unsafe row.fbgemmBounds
     let range = bounds.highest - bounds.lowest
     guard range.isFinite else { return unsafe row.largest }
     unsafe bytes.storeBytes(of: range / 255, toByteOffset: row.count, as: Float.self)
@@ -47,7 +47,7 @@ enum FBGEMM4Rows: RowCoding {
     _ scales: UnsafeMutableRawPointer
   ) -> Int? {
     if let column = unsafe row.firstNotFinite { return column }
-    let bounds = unsafe row.bounds
+    let bounds = unsafe row.fbgemmBounds
     let end = row.count / 2
     let bias = unsafe bytes.storeHalf(bounds.lowest, at: end + 2)
     let range = bounds.highest - bias
@@ -67,5 +67,21 @@ enum FBGEMM4Rows: RowCoding {
   @inline(__always)
   private static func level(_ value: Float, _ bias: Float, _ inverse: Float) -> UInt8 {
     UInt8(level: max(0, min(15, ((value - bias) * inverse).rounded(.toNearestOrEven))))
+  }
+}
+
+extension UnsafeBufferPointer<Float> {
+  /// The smallest number and the largest. Of zeros with and without a sign the smallest is the one that
+  /// FBGEMM finds: the last one of the first of eight lanes that has any, or else the first after the last
+  /// whole eight.
+  fileprivate var fbgemmBounds: (lowest: Float, highest: Float) {
+    var bounds = unsafe bounds
+    guard bounds.lowest == 0 else { return bounds }
+    let whole = count / 8 * 8
+    let places = (0..<Swift.min(8, whole)).lazy.compactMap { lane in
+      stride(from: whole - 8 + lane, through: 0, by: -8).first { unsafe self[$0] == 0 }
+    }
+    if let place = unsafe places.first ?? firstIndex(of: 0) { bounds.lowest = unsafe self[place] }
+    return bounds
   }
 }

@@ -2,7 +2,8 @@
 // and fp16 scales of both. Column c of part j is (d * scale[j]) * q - (dmin * minimum[j]).
 //
 // A part's scale and minimum are those of twenty-one candidates, and of least squares for each, with the
-// smallest sum of squared errors weighted by rms(x) + |x|, as ggml's reference quantiser chooses them.
+// smallest sum of squared errors weighted by rms(x) + |x|, as ggml's reference quantiser chooses them: each
+// candidate starts from the minimum of the best before it.
 
 internal import CKernels
 internal import EmbedKernel
@@ -39,8 +40,9 @@ enum Q4_KRows: BlockCoding {
         of: UnsafeBufferPointer(rebasing: block[columns]),
         levels: UnsafeMutableBufferPointer(rebasing: levels[columns]))
       unsafe ranges[part] = range
-      largest.scale = max(largest.scale, range.scale)
-      largest.minimum = max(largest.minimum, range.minimum)
+      // Not by `max`, which would take a minimum of -0.
+      if range.scale > largest.scale { largest.scale = range.scale }
+      if range.minimum > largest.minimum { largest.minimum = range.minimum }
     }
     let inverse = PartRange(
       scale: largest.scale > 0 ? 63 / largest.scale : 0,
@@ -118,22 +120,23 @@ private struct PartRange {
     var fit = Fit(
       rms: (squares / Float(part.count)).squareRoot(), lowest: lowest, inverse: 15 / range)
     self.init(scale: 1 / fit.inverse, minimum: -lowest)
-    var (best, error) = unsafe (fit.inverse, fit.error(part, self))
+    var (best, error) = unsafe (fit, fit.error(part, self))
     for step in 0...20 {
-      fit.inverse = (-1 + 0.1 * Float(step) + 15) / range
+      // From the minimum of the best so far: a candidate that wins moves those after it.
+      fit.lowest = -minimum
+      fit.inverse = (-1 + 0.1 * Float(step) + 15) / (bounds.highest - fit.lowest)
       guard let candidate = unsafe fit.leastSquares(part) else { continue }
       let its = unsafe fit.error(part, candidate)
-      if its < error { (self, best, error) = (candidate, fit.inverse, its) }
+      if its < error { (self, best, error) = (candidate, fit, its) }
     }
-    fit.inverse = best
-    for i in 0..<part.count { unsafe levels[i] = UInt8(level: fit.level(part[i])) }
+    for i in 0..<part.count { unsafe levels[i] = UInt8(level: best.level(part[i])) }
   }
 
   /// The levels of a part from a candidate's scale, and what follows from them.
   private struct Fit {
     /// A column's weight is this and its magnitude.
     let rms: Float
-    let lowest: Float
+    var lowest: Float
     var inverse: Float
 
     @inline(__always)

@@ -121,6 +121,29 @@ import Testing
     }
   }
 
+  /// The sign of a bias that is zero: FBGEMM looks for the smallest by eight lanes and takes the last zero of
+  /// the first lane that has one, and what is after the last whole eight where no lane has any.
+  static let zeroBiases: [(row: [Float], bias: UInt32)] = {
+    let ones = [Float](repeating: 1, count: 6)
+    return [
+      ([0, -0.0] + ones + [-0.0, 0] + ones, 0x8000_0000),
+      ([-0.0, -0.0] + ones + [0, -0.0] + ones, 0),
+      (ones + [1, -0.0, 0, 0, 0, 0], 0x8000_0000), (ones + [1, 1, 0, -0.0, -0.0, 0], 0),
+      ([-0.0, 0, 0, 0], 0x8000_0000), ([0, -0.0, -0.0, -0.0], 0),
+    ]
+  }()
+
+  @Test(arguments: zeroBiases)
+  func signsOfZeroBiasesAreFBGEMMs(_ row: [Float], _ bias: UInt32) throws {
+    let eight = try RowTable(quantizing: row, rows: 1, dim: row.count, as: .fbgemm8)
+    let last = eight.rowBytes.array.suffix(4).reversed().reduce(0 as UInt32) {
+      $0 << 8 | UInt32($1)
+    }
+    #expect(last == bias)
+    let four = try RowTable(quantizing: row, rows: 1, dim: row.count, as: .fbgemm4)
+    #expect(four.rowBytes.array.suffix(2) == [0, UInt8(bias >> 24)])
+  }
+
   /// NaN has a place in fp8 and in 16-bit elements; infinities in the latter.
   @Test func whatAFormatHoldsIsKept() throws {
     let special: [Float] = [.nan, 1, 464, -448]
