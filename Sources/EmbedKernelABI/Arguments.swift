@@ -152,12 +152,12 @@ func tokenIDs(
   return unsafe TokenIDs(base: address, count: count, isWide: isWide)
 }
 
-/// A number of elements that is not negative.
+/// A number of elements that is not negative, and that memory can have.
 func count(_ count: Int64, _ name: StaticString) throws -> Int {
   guard count >= 0 else {
     throw EmbedError.invalidSize(argument: "\(name)", value: Int(count), expected: "0 or more")
   }
-  return Int(count)
+  return try elementCount("\(name)", Int(count), 1)
 }
 
 // MARK: Choices

@@ -56,7 +56,9 @@ struct BagArguments {
     scale: Float? = nil
   ) throws -> BagGradient {
     let count = try product("output gradient", bags, dim)
-    let won = try unsafe winners.map { unsafe try readable($0, count, "winners") }
+    // Of no bags there are winners too, at no address.
+    let isGiven = unsafe winners != nil || count == 0 && input.pool == .max
+    let won = try unsafe isGiven ? readable(winners, count, "winners") : nil
     return try unsafe BagGradient(
       readable(outputGradient, count, "output_gradient"), won, scale ?? gradientScale,
       frequencyScaling, summation)

@@ -189,10 +189,10 @@ public func ek_rows_decode(
   attempt {
     let found: RowTableObject = try unsafe object(table, "table")
     let (first, rows) = (Int(first), found.table.rows)
-    let count = try EmbedKernelABI.count(count, "count")
     guard first >= 0, first <= rows, count <= rows - first else {
       throw CallError.index("row", value: first < 0 ? first : max(first, rows), count: rows)
     }
+    let count = try EmbedKernelABI.count(count, "count")
     var output = try unsafe writable(
       output, product("output", count, found.table.dim), "output")
     try unsafe found.table.decode(

@@ -144,4 +144,40 @@ import Testing
     }
     #expect(output.allSatisfy { $0 == 9 })
   }
+
+  /// No bags, whose arrays may be at no address, and counts past all memory.
+  @Test func countsOfNothingAndOfTooMuch() {
+    var dense = [Float](repeating: 9, count: 35)
+    for pool in [EK_BAG_SUM, EK_BAG_MEAN, EK_BAG_MAX] {
+      unsafe with(pool) { layout, options in
+        var none = unsafe layout.pointee
+        unsafe (none.kind, none.count, none.length) = (Int32(EK_BAGS_RECTANGLE), 0, .max)
+        dense = [Float](repeating: 9, count: 35)
+        expectOK(
+          unsafe ek_bag_backward(
+            nil, nil, Int32(EK_DTYPE_INT64), 0, &none, nil, 7, 5, &dense, options))
+        #expect(dense.allSatisfy { $0 == 0 })
+        var (listed, values, count) = ([Int64](), [Float](), Int64(9))
+        expectOK(
+          unsafe ek_bag_backward_sparse(
+            nil, nil, Int32(EK_DTYPE_INT64), 0, &none, nil, 7, 5, &listed, Int32(EK_DTYPE_INT64),
+            &values, 0, &count, options))
+        #expect(count == 0)
+        var output = [Float](repeating: 9, count: 15)
+        for ids: Int64 in [.max, .max - 7, 1 << 60] {
+          expectFault(
+            EK_ERROR_SIZE_OVERFLOW,
+            unsafe ek_bag(
+              self.ids, Int32(EK_DTYPE_INT64), ids, layout, table, Int32(EK_DTYPE_FLOAT32), 7, 5,
+              &output, Int32(EK_DTYPE_FLOAT32), nil, options))
+          expectFault(
+            EK_ERROR_SIZE_OVERFLOW,
+            unsafe ek_bag_backward_sparse(
+              gradient, self.ids, Int32(EK_DTYPE_INT64), 7, layout, nil, 7, 5, &listed,
+              Int32(EK_DTYPE_INT64), &values, ids, &count, options))
+        }
+        #expect(output.allSatisfy { $0 == 9 })
+      }
+    }
+  }
 }

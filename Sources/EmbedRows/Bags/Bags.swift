@@ -94,9 +94,11 @@ extension Bags {
         throw .wrongElementCount(
           argument: "ids", expected: expected, shape: [count, length], actual: ids)
       }
+      // No bag has ids of a length that could be any number.
+      let longest = count == 0 ? 0 : length
       let bags = unsafe ek_bags(
-        numbers: nil, count: count, ids: ids, length: length, form: EK_BAG_EQUAL, number_bytes: 8)
-      return (bags, length)
+        numbers: nil, count: count, ids: ids, length: longest, form: EK_BAG_EQUAL, number_bytes: 8)
+      return (bags, longest)
     }
   }
 

@@ -100,6 +100,25 @@ import Testing
     #expect(output.allSatisfy { $0 == 9 })
   }
 
+  /// Of no bags a rectangle's length says nothing.
+  @Test(arguments: [1, 2, 7]) func noBagsOfAnyLength(_ threads: Int) throws {
+    var output = [Float](repeating: 9, count: 0)
+    var gradient = [Float](repeating: 9, count: 15)
+    var workspace = try BagWorkspace()
+    for length in [0, 5, Int.max] {
+      for pool in BagPool.allCases {
+        try Kernels(threads: threads).bag(
+          ids: [Int](), in: .rectangle(batch: 0, bag: length), tokens: table, pool: pool,
+          into: &output)
+        try Kernels(threads: threads).bagBackward(
+          [Float](), ids: [Int](), in: .rectangle(batch: 0, bag: length),
+          winners: pool == .max ? [Int32]() : nil, rows: 5, dim: 3, pool: pool,
+          tokens: .dense(&gradient, .overwrite), workspace: &workspace)
+        #expect(gradient.allSatisfy { $0 == 0 })
+      }
+    }
+  }
+
   @Test func otherArguments() {
     #expect(
       error(weights: [1, 2, 3])

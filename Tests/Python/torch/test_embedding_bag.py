@@ -128,6 +128,11 @@ def test_empty_bags_give_zeros(mode: str) -> None:
     assert torch.equal(ours(none, torch.tensor([0, 0])), torch.zeros(2, 3))
     ours(none, torch.tensor([0, 0])).sum().backward()
     assert not ours.weight.grad.any()
+    # No bags at all have gradients too.
+    for layer in (ours, theirs):
+        layer.weight.grad = None
+        layer(torch.zeros((0, 3), dtype=torch.int64)).sum().backward()
+    assert torch.equal(ours.weight.grad, theirs.weight.grad)
 
 
 def test_offsets_that_end_before_the_ids() -> None:
