@@ -240,6 +240,21 @@ import Testing
     }
   }
 
+  /// Scales that a shard has, and the index does not list.
+  @Test func refusesScalesThatTheIndexOmits() throws {
+    let folder = try TemporaryFolder()
+    try Self.scaled[2].write(folder.path("model.safetensors"))
+    let index = try folder.file(
+      "model.safetensors.index.json",
+      #"{"weight_map": {"model.embed_tokens.weight": "model.safetensors"}}"#)
+    let ids = try folder.array("ids.npy", [0 as Int64], [1, 1])
+    for more in [[], ["--resident", "1048576"]] {
+      let result = try embedkernel(["embed", "--token-ids", ids, "--token-table", index] + more)
+      #expect(result.code == 1)
+      #expect(result.errors.contains("model.embed_tokens.weight_scale"), "\(result.errors)")
+    }
+  }
+
   @Test func takesPlainFP8AsItIs() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("plain.safetensors")

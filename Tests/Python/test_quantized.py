@@ -43,6 +43,11 @@ def test_a_table(format, rng):
     out = np.empty_like(part)
     assert table.dequantize(3, 7, out=out) is out and np.array_equal(out, part)
     assert table.dequantize(5, 5).shape == (0, floats.shape[1])
+    for start in (-1, len(table) + 1):
+        with pytest.raises(IndexError):
+            table.dequantize(start)
+    with pytest.raises(ValueError, match="stop is 3: expected 5"):
+        table.dequantize(5, 3)
 
 
 @pytest.mark.parametrize("format", ek.ROW_FORMATS)

@@ -14,7 +14,8 @@ struct TensorFile {
   private let allMetadata: [GGUFMetadata]
   /// The file's format, in words.
   let format: String
-  /// The names of all arrays of the file, whichever is meant.
+  /// The names of all arrays of the file, whichever is meant; of a sharded model also those that the files of
+  /// `tensors` have and the index does not list.
   let names: [String]
   /// The file, index or folder.
   private let container: String
@@ -116,8 +117,11 @@ struct TensorFile {
         }
         return tensor
       }
+      // A shard may have more than the index lists, such as the scales of a table.
+      let listed = Set(model.names)
+      let others = headers.values.flatMap(\.tensors.keys).filter { !listed.contains($0) }
       self.init(
-        path, (file, name), model.names, tensors,
+        path, (file, name), model.names + others.sorted(), tensors,
         headers.count == 1 ? "safetensors" : "safetensors in \(headers.count) files",
         .safetensors(files: files),
         Self.metadata(

@@ -159,9 +159,11 @@ class QuantizedTable:
         self, start: int = 0, stop: int | None = None, *, out: Float32 | None = None, threads: int = 0
     ) -> Float32:
         """Rows `start` up to `stop` (all by default) as float32 (rows, D): what the format's inventors decode them
-        to, bit for bit. Raises IndexError for rows that there are not."""
-        count = (self.shape[0] if stop is None else stop) - start
-        return _core.rows_decode(self._rows, start, count, out=out, threads=threads)
+        to, bit for bit. Raises IndexError for rows that there are not, ValueError for a `stop` before `start`."""
+        end = self.shape[0] if stop is None else stop
+        if end < start <= self.shape[0]:
+            raise ValueError(f"stop is {end}: expected {start}, which start is, or more")
+        return _core.rows_decode(self._rows, start, max(end - start, 0), out=out, threads=threads)
 
     def embed(
         self,
