@@ -136,13 +136,14 @@ def faults(rank: int, ranks: int) -> dict[str, str]:
         try:
             body()
             found[name] = "none"
-        except (IndexError, RuntimeError, ValueError) as error:
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
             found[name] = f"{type(error).__name__}: {error}"
 
     note("dim", lambda: ShardedEmbedding(10, 4 + (rank == 1)))
     note("seed", lambda: ShardedEmbedding(10, 4, seed=rank))
     note("rows", lambda: ShardedEmbedding(1, 4))
     note("order", lambda: ShardedEmbedding(10, 4, order="any"))
+    note("frequency", lambda: ShardedEmbedding(10, 4, scale_grad_by_freq=True, order="ranks"))
     note("dtype", lambda: ShardedEmbedding(10, 4, dtype=torch.float64))
     note("padding", lambda: ShardedEmbedding(10, 4, padding_idx=10))
     torch.manual_seed(rank)
@@ -154,6 +155,7 @@ def faults(rank: int, ranks: int) -> dict[str, str]:
             ids[1, 2] = id
         note(name, lambda: layer(ids))
     note("float", lambda: layer(torch.zeros(2, 3, dtype=torch.float32 if rank == 1 else torch.long)))
+    note("list", lambda: layer([[0, 1]] if rank == 1 else torch.zeros(2, 3, dtype=torch.long)))
     # It still serves.
     note("after", lambda: layer(torch.zeros(2, 3, dtype=torch.long)).sum().backward())
     return found
@@ -186,11 +188,12 @@ def test_faults_of_one_rank_reach_all(tmp_path: Path) -> None:
     first, second = run(2, faults, tmp_path)
     assert "ranks disagree on embedding_dim: [4, 5]" in first["dim"] and first["dim"] == second["dim"]
     assert "ranks disagree on seed: [0, 1]" in first["seed"]
-    for name in ("rows", "order", "dtype", "padding"):
+    for name in ("rows", "order", "frequency", "dtype", "padding"):
         assert first[name].startswith("ValueError") and first[name] == second[name]
     assert "ranks disagree on the check sum of the weight" in first["weight"]
     for name, id in [("large", "10"), ("negative", "-1")]:
         assert second[name].startswith("IndexError") and f"token id {id} at row 1, position 2" in second[name]
         assert "rank 1 refused" in first[name]
     assert "int32 or int64" in second["float"] and "rank 1 refused" in first["float"]
+    assert second["list"].startswith("TypeError: ids must be a tensor, not list") and "rank 1 refused" in first["list"]
     assert first["after"] == second["after"] == "none"

@@ -41,11 +41,13 @@ class _Call:
     def __init__(self, layer: ShardedEmbedding, ids: Tensor) -> None:
         group, ranks = layer.process_group, layer.ranks
         fault: Optional[Exception] = None
-        flat = ids.detach().reshape(-1).long()
+        flat = torch.empty(0, dtype=torch.long)
+        # Whatever is wrong here, the other ranks wait for this one's word.
         try:
             layer._check(ids)
-        except (IndexError, RuntimeError, ValueError) as error:
-            fault, flat = error, flat.new_empty(0)
+            flat = ids.detach().reshape(-1).long()
+        except (IndexError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+            fault = error
         self.bounds = torch.tensor(layer.bounds)
         different, self.slots = torch.unique(flat, return_inverse=True)
         self.owners = torch.bucketize(flat, self.bounds[1:], right=True)
@@ -128,7 +130,8 @@ class ShardedEmbedding(nn.Module):
         embedding_dim: The floats of a row.
         padding_idx: An id whose row is drawn as zeros and gets no gradient.
         scale: Multiplies rows.
-        scale_grad_by_freq: Divides a row's gradient by how often its id is in the global batch.
+        scale_grad_by_freq: Divides a row's gradient by how often its id is in the global batch; for order "tokens", as
+            a row's owner is told of no more than the ranks' sums by the other.
         sparse: Makes the gradient of `weight` a sparse tensor.
         order: "tokens" sends each token's gradient to the row's owner, who sums; "ranks" sums at the sender first,
             which sends less and whose last bits depend on the ranks.
@@ -161,15 +164,15 @@ class ShardedEmbedding(nn.Module):
             raise ValueError(
                 f"a table of {num_embeddings} by {embedding_dim} has no row for each of {self.ranks} ranks"
             )
-        if order not in ("tokens", "ranks"):
-            raise ValueError(f"order must be 'tokens' or 'ranks', not {order!r}")
+        self.scale_grad_by_freq, self.order = scale_grad_by_freq, order
+        self._check_order()
         if dtype not in (torch.float32, torch.float16, torch.bfloat16):
             raise ValueError(f"dtype must be float32, float16 or bfloat16, not {dtype}")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"padding_idx must be within the {num_embeddings} rows, not {padding_idx}")
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
-        self.scale, self.scale_grad_by_freq, self.sparse, self.order = scale, scale_grad_by_freq, sparse, order
+        self.scale, self.sparse = scale, sparse
         self.bounds = _bounds(num_embeddings, self.ranks)
         start, end = self.bounds[self.rank], self.bounds[self.rank + 1]
         if _weight is not None:
@@ -211,7 +214,16 @@ class ShardedEmbedding(nn.Module):
         if self._own_padding >= 0:
             own[self._own_padding] = 0
 
+    def _check_order(self) -> None:
+        if self.order not in ("tokens", "ranks"):
+            raise ValueError(f"order must be 'tokens' or 'ranks', not {self.order!r}")
+        if self.scale_grad_by_freq and self.order == "ranks":
+            raise ValueError("scale_grad_by_freq needs order 'tokens': sums by rank do not tell how often an id was there")
+
     def _check(self, ids: Tensor) -> None:
+        self._check_order()
+        if not isinstance(ids, Tensor):
+            raise TypeError(f"ids must be a tensor, not {type(ids).__name__}")
         if ids.dtype not in (torch.int32, torch.int64) or ids.device.type != "cpu":
             raise RuntimeError(f"ids must be int32 or int64 on the CPU, not {ids.dtype} on {ids.device}")
         outside = ((ids < 0) | (ids >= self.num_embeddings)).reshape(-1).nonzero()
