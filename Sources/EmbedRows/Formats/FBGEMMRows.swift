@@ -82,6 +82,8 @@ extension UnsafeBufferPointer<Float> {
       stride(from: whole - 8 + lane, through: 0, by: -8).first { unsafe self[$0] == 0 }
     }
     if let place = unsafe places.first ?? firstIndex(of: 0) { bounds.lowest = unsafe self[place] }
+    // Found by the same order: a row of zeros has a range of 0, never of -0.
+    if bounds.highest == 0 { bounds.highest = bounds.lowest }
     return bounds
   }
 }

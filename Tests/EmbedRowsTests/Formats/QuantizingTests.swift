@@ -130,6 +130,7 @@ import Testing
       ([-0.0, -0.0] + ones + [0, -0.0] + ones, 0),
       (ones + [1, -0.0, 0, 0, 0, 0], 0x8000_0000), (ones + [1, 1, 0, -0.0, -0.0, 0], 0),
       ([-0.0, 0, 0, 0], 0x8000_0000), ([0, -0.0, -0.0, -0.0], 0),
+      ([Float](repeating: -0.0, count: 8) + [Float](repeating: 0, count: 8), 0),
     ]
   }()
 
@@ -140,6 +141,9 @@ import Testing
       $0 << 8 | UInt32($1)
     }
     #expect(last == bias)
+    // Of zeros alone the scale is 0, without a sign.
+    let scale = eight.rowBytes.array.dropLast(4).suffix(4)
+    #expect(scale.allSatisfy { $0 == 0 } == row.allSatisfy { $0 == 0 })
     let four = try RowTable(quantizing: row, rows: 1, dim: row.count, as: .fbgemm4)
     #expect(four.rowBytes.array.suffix(2) == [0, UInt8(bias >> 24)])
   }
