@@ -57,16 +57,22 @@ import Testing
     try check(run, ranks: 3)
   }
 
-  @Test(arguments: (0..<24 as Range<UInt64>).inDebug(every: 4))
+  /// Of these two, ids outside the table are of no row, beside rows that wait to be brought up to date.
+  static let seeds: [UInt64] = [18, 333] + (0..<24).inDebug(every: 4)
+
+  @Test(arguments: seeds)
   func randomShapes(seed: UInt64) throws {
     var random = SeededGenerator(seed: seed)
     let context = Int.random(in: 1...40, using: &random)
-    let dim = Int.random(in: 7...70, using: &random)
+    let ranks = Int.random(in: 1...9, using: &random)
+    var dim = Int.random(in: 1...70, using: &random)
     let vocabulary = Int.random(in: 1...300, using: &random)
+    let sharding = Self.shardings[Int.random(in: 0..<4, using: &random)]
+    if sharding == .columns { dim = max(dim, ranks) }
     var run = Run(
       vocabulary: vocabulary, dim: dim, batch: Int.random(in: 1...20, using: &random),
       context: context)
-    run.sharding = Self.shardings[Int.random(in: 0..<4, using: &random)]
+    run.sharding = sharding
     run.positions =
       [
         .none, .sinusoidal(maximum: 50), .learned(maximum: context + 3),
@@ -75,10 +81,13 @@ import Testing
     run.unknownIDs = UnknownIDs.allCases[Int.random(in: 0..<3, using: &random)]
     run.summation = Summation.allCases[Int.random(in: 0..<3, using: &random)]
     run.frequencyScaling = Bool.random(using: &random) ? .none : .inverse
-    run.rule = ["sgd", "adagrad", "adamw", "sparse-adam"][Int.random(in: 0..<4, using: &random)]
+    let rules = UpdateRule.names.filter {
+      sharding != .columns || !["lamb", "row-wise-adagrad"].contains($0)
+    }
+    run.rule = rules[Int.random(in: 0..<rules.count, using: &random)]
     run.untouched = run.rule == "adamw" ? .caughtUp : nil
     run.seed = seed
-    try check(run, ranks: Int.random(in: 1...7, using: &random))
+    try check(run, ranks: ranks)
   }
 
   @Test func anyKindOfPositionAndOverflow() throws {

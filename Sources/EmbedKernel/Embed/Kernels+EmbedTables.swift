@@ -27,7 +27,7 @@ extension Kernels {
     _ ids: TokenIDs, _ tokens: EmbeddingTable<Element>, _ positions: EmbeddingTable<Element>?,
     _ shape: EmbeddingShape, _ place: PositionIDs, _ options: EmbedOptions, _ output: Elements
   ) throws(EmbedError) {
-    tokens.bringUp(.ids(ids), self)
+    tokens.bringUp(.ids(ids, outside: options.unknownIDs), self)
     try positions?.bringUp(place, shape, self)
     try embed(ids, tokens.elements, positions?.elements, shape, place, options, output)
   }

@@ -108,7 +108,7 @@ public final class InputEmbedding: Sendable {
   func bringUp(
     _ ids: TokenIDs, _ shape: EmbeddingShape, _ place: PositionIDs, _ kernels: Kernels
   ) throws(EmbedError) {
-    tokens.table.bringUp(.ids(ids), kernels)
+    tokens.table.bringUp(.ids(ids, outside: options.unknownIDs), kernels)
     try positions?.bringUp(place, shape, kernels)
   }
 

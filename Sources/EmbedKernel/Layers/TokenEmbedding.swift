@@ -83,7 +83,7 @@ public final class TokenEmbedding: Sendable {
     _ ids: TokenIDs, _ batch: Int, _ context: Int, _ output: UnsafeMutableBufferPointer<Float>,
     _ unknownIDs: UnknownIDs, _ kernels: Kernels
   ) throws(EmbedError) {
-    table.bringUp(.ids(ids), kernels)
+    table.bringUp(.ids(ids, outside: unknownIDs), kernels)
     try unsafe kernels.embed(
       ids, table.elements, nil,
       EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim),

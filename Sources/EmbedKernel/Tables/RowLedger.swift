@@ -9,8 +9,8 @@
 @safe package enum ReadRows {
   case all
   case row(Int)
-  /// The rows of token ids; an id outside the table counts as the nearest row, as `.clamp` takes it.
-  case ids(TokenIDs)
+  /// The rows of token ids; an id outside the table counts as the nearest row where it is clamped, else as none.
+  case ids(TokenIDs, outside: UnknownIDs = .clamp)
   case listed(UnsafePointer<Int32>, count: Int)
   /// The rows of positions; one past the table counts as the last row.
   case places(Places, batch: Int, context: Int)
@@ -23,8 +23,11 @@
       for row in 0..<count { body(row) }
     case .row(let row):
       body(row)
-    case .ids(let ids):
-      for i in 0..<ids.count { body(min(max(ids[i], 0), count - 1)) }
+    case .ids(let ids, let outside):
+      for i in 0..<ids.count {
+        let row = min(max(ids[i], 0), count - 1)
+        if row == ids[i] || outside == .clamp { body(row) }
+      }
     case .listed(let rows, let length):
       for k in 0..<length { unsafe body(Int(rows[k])) }
     case .places(let places, let batch, let context):

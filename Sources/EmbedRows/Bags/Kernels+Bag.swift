@@ -105,7 +105,7 @@ extension Kernels {
     _ input: BagInput, _ bags: borrowing Bags, _ tokens: EmbeddingTable<Element>,
     _ output: Elements, _ winners: UnsafeMutableBufferPointer<Int32>?
   ) throws(EmbedError) {
-    tokens.bringUp(.ids(input.ids), self)
+    tokens.bringUp(.ids(input.ids, outside: input.options.unknownIDs), self)
     try unsafe bag(input, bags, TableRows(tokens), output, winners)
   }
 

@@ -145,7 +145,7 @@ extension Kernels {
     _ outputGradient: UnsafeBufferPointer<Float>, _ input: BagInput, _ bags: borrowing Bags,
     _ tokens: EmbeddingTable<Element>, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    tokens.bringUp(.ids(input.ids), self)
+    tokens.bringUp(.ids(input.ids, outside: input.options.unknownIDs), self)
     try unsafe bagWeightGradient(outputGradient, input, bags, TableRows(tokens), output)
   }
 
