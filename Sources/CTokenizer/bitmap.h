@@ -79,13 +79,20 @@ static inline size_t places(uint64_t bits, uint32_t base, uint32_t *ends) {
       22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
       44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
   const size_t count = (size_t)__builtin_popcountll(bits);
-  uint8_t found[64];
-  _mm512_storeu_si512(found, _mm512_maskz_compress_epi8(bits, _mm512_loadu_si512(numbers)));
   const __m512i from = _mm512_set1_epi32((int)base);
-  for (size_t done = 0; done < count; done += 16) {
-    const __m128i some = _mm_loadu_si128((const __m128i *)(found + done));
-    _mm512_storeu_si512(ends + done, _mm512_add_epi32(_mm512_cvtepu8_epi32(some), from));
+  const __m512i found = _mm512_maskz_compress_epi8(bits, _mm512_loadu_si512(numbers));
+#define EK_QUARTER(i)  \
+  _mm512_storeu_si512( \
+      ends + 16 * (i), \
+      _mm512_add_epi32(from, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(found, i))))
+  // More than there are of most, rather than a branch that can't be foreseen.
+  EK_QUARTER(0);
+  EK_QUARTER(1);
+  if (count > 32) {
+    EK_QUARTER(2);
+    EK_QUARTER(3);
   }
+#undef EK_QUARTER
   return count;
 }
 #else

@@ -1,38 +1,43 @@
 // Makes and grows a thread's cache of pieces. Where there is no room for a new piece it replaces
-// another, and where the arena is full the cache is emptied: its size has a limit.
+// another, and where the arena is full what stands in it is forgotten: the cache has a limit.
 #include "encoder.h"
+#include "memory.h"
 
 #include <stdlib.h>
 
-ek_encoder *ek_encoder_make(void) {
-  ek_encoder *e = calloc(1, sizeof *e);
+ek_encoder *ek_encoder_make(const ek_vocabulary *v) {
+  ek_encoder *e = cleared_memory(sizeof *e);
   if (e == NULL) return NULL;
   e->room = FIRST_ARENA;
   e->arena = malloc(e->room * sizeof *e->arena);
-  if (e->arena == NULL || !table_make(&e->cache, FIRST_BUCKETS)) {
+  if (e->arena == NULL || !table_make(&e->cache, FIRST_BUCKETS) ||
+      !lines_make(&e->shorts, lines_count(&v->shorts))) {
     ek_encoder_free(e);
     return NULL;
   }
+  memcpy(e->shorts.lines, v->shorts.lines, lines_bytes(&v->shorts));
+  e->shorts.pieces = v->shorts.pieces;
   return e;
 }
 
 void ek_encoder_free(ek_encoder *e) {
   if (e == NULL) return;
+  lines_free(&e->shorts);
   table_free(&e->cache);
   free(e->arena);
-  free(e);
+  free_cleared(e, sizeof *e);
 }
 
 size_t ek_encoder_bytes(const ek_encoder *e) {
-  return sizeof *e + table_bytes(&e->cache) + e->room * sizeof *e->arena;
+  return sizeof *e + lines_bytes(&e->shorts) + table_bytes(&e->cache) + e->room * sizeof *e->arena;
 }
 
 size_t ek_encoder_limit(void) {
-  table largest = {.mask = MOST_BUCKETS - 1};
-  return sizeof(ek_encoder) + table_bytes(&largest) + MOST_ARENA * sizeof(uint32_t);
+  return sizeof(ek_encoder) + MOST_LINES * sizeof(line) + MOST_BUCKETS * sizeof(bucket) +
+         MOST_ARENA * sizeof(uint32_t);
 }
 
-/// Room in the arena for `words`, emptying the cache where there is none.
+/// Room in the arena for `words`, forgetting all that stands there where there is none.
 static void reserve(ek_encoder *e, size_t words) {
   if (e->used + words <= e->room) return;
   if (e->room < MOST_ARENA) {
@@ -43,9 +48,30 @@ static void reserve(ek_encoder *e, size_t words) {
       return;
     }
   }
-  memset(e->cache.buckets, 0, (e->cache.mask + 1) * sizeof(bucket));
+  memset(e->cache.buckets, 0, table_bytes(&e->cache));
   e->cache.pieces = 0;
+  for (size_t i = 0; i < lines_count(&e->shorts) * WAYS; i++) {
+    line *l = &e->shorts.lines[i / WAYS];
+    if (l->values[i % WAYS] == 0 || l->values[i % WAYS] >> 62 != 0) continue;
+    l->keys[i % WAYS] = l->values[i % WAYS] = 0;
+    e->shorts.pieces--;
+  }
   e->used = 0;
+}
+
+void encoder_keep_short(ek_encoder *e, uint64_t key, const int32_t *ids, size_t count) {
+  uint64_t value;
+  if (can_pack(ids, count)) {
+    value = pack(ids, count);
+  } else {
+    // Eight are read.
+    reserve(e, count + 8);
+    memcpy(e->arena + e->used, ids, count * sizeof *ids);
+    value = (uint64_t)count << 32 | e->used;
+    e->used += count;
+  }
+  if (lines_are_full(&e->shorts) && lines_count(&e->shorts) < MOST_LINES) lines_grow(&e->shorts);
+  lines_put(&e->shorts, key, value);
 }
 
 void encoder_keep(ek_encoder *e, key k, const uint8_t *piece, size_t length, const int32_t *ids,

@@ -6,6 +6,8 @@
 
 #include "CTokenizer.h"
 
+#define EK_TEXT_AVX2
+
 #pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), \
                              apply_to = function)
 #include "encode.h"

@@ -1,56 +1,17 @@
 // What changes a table of pieces, and the keys of pieces.
-#define _DEFAULT_SOURCE
 #include "table.h"
-
-#include <stdlib.h>
-#include <sys/mman.h>
-
-/// Pages of this size, where the system has them, spare a large table most faults and misses of the
-/// TLB.
-enum { LARGE_PAGE = 2 << 20 };
-
-void ek_expect_writes(void *at, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  const uintptr_t from = ((uintptr_t)at + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-  const uintptr_t to = ((uintptr_t)at + bytes) / LARGE_PAGE * LARGE_PAGE;
-  // Where it is refused, pages are small.
-  if (from < to) madvise((void *)from, to - from, MADV_HUGEPAGE);
-#else
-  (void)at, (void)bytes;
-#endif
-}
+#include "memory.h"
 
 bool table_make(table *t, size_t buckets) {
-  const size_t bytes = buckets * sizeof(bucket);
-  void *memory = NULL;
-  if (bytes >= LARGE_PAGE) {
-    // Zeros of the system's, cut to where a large page begins.
-    char *all =
-        mmap(NULL, bytes + LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    if (all == MAP_FAILED) return false;
-    const size_t before = -(uintptr_t)all % LARGE_PAGE;
-    if (before > 0) munmap(all, before);
-    munmap(all + before + bytes, LARGE_PAGE - before);
-    memory = all + before;
-    ek_expect_writes(memory, bytes);
-  } else {
-    if (posix_memalign(&memory, 64, bytes) != 0) return false;
-    memset(memory, 0, bytes);
-  }
-  t->buckets = memory;
+  t->buckets = cleared_memory(buckets * sizeof(bucket));
   t->mask = buckets - 1;
   t->pieces = 0;
   t->turn = 0;
-  return true;
+  return t->buckets != NULL;
 }
 
 void table_free(table *t) {
-  if (t->buckets == NULL) return;
-  const size_t bytes = (t->mask + 1) * sizeof(bucket);
-  if (bytes >= LARGE_PAGE)
-    munmap(t->buckets, bytes);
-  else
-    free(t->buckets);
+  if (t->buckets != NULL) free_cleared(t->buckets, table_bytes(t));
   t->buckets = NULL;
 }
 
@@ -129,10 +90,13 @@ bool table_grow(table *t, size_t times) {
 key key_of(const uint8_t *piece, size_t length) {
   key k = {0, 0};
   if (length <= SHORT) {
-    uint8_t bytes[16] = {0};
-    memcpy(bytes, piece, length);
-    bytes[15] = (uint8_t)length;
-    memcpy(&k, bytes, sizeof k);
+    memcpy(&k.low, piece, length < 8 ? length : 8);
+    // The rest, by eight bytes that end where they do.
+    if (length > 8) {
+      memcpy(&k.high, piece + length - 8, 8);
+      k.high >>= 8 * (16 - length);
+    }
+    k.high |= (uint64_t)length << 56;
     return k;
   }
   k.low = ek_piece_hash(piece, length);

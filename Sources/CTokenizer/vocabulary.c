@@ -3,12 +3,10 @@
 
 #include <stdlib.h>
 
-ek_vocabulary *ek_vocabulary_make(const ek_pair *pairs, size_t slots, const uint32_t *byte_ids,
-                                  size_t tokens) {
+ek_vocabulary *ek_vocabulary_make(const ek_pair *pairs, size_t slots, const uint32_t *byte_ids) {
   ek_vocabulary *v = calloc(1, sizeof *v);
   if (v == NULL) return NULL;
-  size_t bits = slots * 4 < 64 ? 64 : slots * 4, buckets = 16;
-  while (buckets * 8 < tokens * 5) buckets *= 2;
+  size_t bits = slots * 4 < 64 ? 64 : slots * 4;
   v->pair_mask = slots - 1;
   v->filter_mask = bits - 1;
   v->pairs = malloc(slots * sizeof *pairs);
@@ -16,7 +14,7 @@ ek_vocabulary *ek_vocabulary_make(const ek_pair *pairs, size_t slots, const uint
   v->long_room = 4096;
   v->long_bytes = malloc(v->long_room);
   if (v->pairs == NULL || v->filter == NULL || v->long_bytes == NULL ||
-      !table_make(&v->tokens, buckets)) {
+      !table_make(&v->tokens, FIRST_TOKENS) || !lines_make(&v->shorts, FIRST_LINES)) {
     ek_vocabulary_free(v);
     return NULL;
   }
@@ -41,13 +39,21 @@ void ek_vocabulary_free(ek_vocabulary *v) {
   free(v->pairs);
   free(v->filter);
   table_free(&v->tokens);
+  lines_free(&v->shorts);
   free(v->long_bytes);
   free(v);
 }
 
 size_t ek_vocabulary_bytes(const ek_vocabulary *v) {
   return sizeof *v + (v->pair_mask + 1) * sizeof(ek_pair) + (v->filter_mask + 1) / 8 +
-         table_bytes(&v->tokens) + v->long_room;
+         table_bytes(&v->tokens) + lines_bytes(&v->shorts) + v->long_room;
+}
+
+/// Puts a short token where encoders begin from; false where it has no room or form there.
+static bool add_short(lines *t, uint64_t key, int32_t id) {
+  if (key == 0 || !can_pack(&id, 1)) return false;
+  if (lines_are_full(t) && lines_count(t) < MOST_LINES / 2 && !lines_grow(t)) return false;
+  return !lines_are_full(t) && lines_add(t, key, pack(&id, 1));
 }
 
 bool ek_vocabulary_add(ek_vocabulary *v, const uint8_t *bytes, size_t length, uint32_t id,
@@ -57,6 +63,11 @@ bool ek_vocabulary_add(ek_vocabulary *v, const uint8_t *bytes, size_t length, ui
   }
   // Longer pieces are looked up by Swift.
   if (!is_whole || length > EK_LONGEST_PIECE) return true;
+  const uint64_t short_one = key_of_short(bytes, length);
+  // Of two tokens with the same bytes, or long ones with the same hashes, one would not be found.
+  if (short_one != 0 && lines_find(&v->shorts, short_one) != 0) return false;
+  if (add_short(&v->shorts, short_one, (int32_t)id)) return true;
+  v->has_short_tokens |= short_one != 0;
   value added = {{id, 0, 0, 1}};
   if (length > SHORT) {
     if (v->long_used + length > v->long_room) {
@@ -70,7 +81,6 @@ bool ek_vocabulary_add(ek_vocabulary *v, const uint8_t *bytes, size_t length, ui
     v->long_used += length;
   }
   key k = key_of(bytes, length);
-  // Of two long tokens with the same hashes one would not be found.
   if (table_find(&v->tokens, k, hash_of(k)) != NULL) return false;
   if (v->tokens.pieces * 5 > (v->tokens.mask + 1) * 8 && !table_grow(&v->tokens, 2)) return false;
   for (entry e = {k, added}; e.k.high != 0;) {

@@ -2,7 +2,10 @@
 #ifndef EMBEDKERNEL_VOCABULARY_H
 #define EMBEDKERNEL_VOCABULARY_H
 
+#include "shorts.h"
 #include "table.h"
+
+enum { FIRST_LINES = 1 << 6, MOST_LINES = 1 << 16, FIRST_TOKENS = 1 << 6 };
 
 /// A merge; its rank is INT32_MAX where there is none.
 typedef struct merge {
@@ -20,8 +23,12 @@ struct ek_vocabulary {
   uint64_t joins[EK_JOIN_WORDS];
   /// The merges of two bytes.
   merge byte_pairs[256][256];
-  /// Whole pieces. Long ones stand with their id, where their bytes are, and how many.
+  /// Whole pieces that are short, as an encoder begins with.
+  lines shorts;
+  /// Those that are not, or that have no room or form there. Long ones stand with their id, where
+  /// their bytes are, and how many.
   table tokens;
+  bool has_short_tokens;
   uint8_t *long_bytes;
   size_t long_used, long_room;
 };

@@ -53,12 +53,21 @@ public func ek_tokenizer_encode(
     let bytes = try unsafe readable(
       UnsafeRawPointer(text)?.assumingMemoryBound(to: UInt8.self), length, "text")
     let room = try EmbedKernelABI.count(capacity, "capacity")
+    let special: SpecialText = try choice(
+      special, .ordinary, .recognised, .refused, name: "special")
+    if let pairs = found.tokenizer as? BytePairTokenizer, special == .ordinary {
+      let held = unsafe ids == nil ? 0 : room
+      var target = try unsafe MutableSpan(_unsafeElements: writable(ids, held, "ids"))
+      let needed = try pairs.encode(unsafe Span(_unsafeElements: bytes), into: &target)
+      unsafe place.pointee = Int64(needed)
+      guard needed <= held else { throw CallError.room("ids", needed: needed, capacity: held) }
+      return
+    }
     // Ids are no more than bytes; the engine's own list of them must fit.
     try SystemMemory.check(elementCount("ids", length, 4))
     var list: [Int32] = []
     try found.tokenizer.encode(
-      unsafe Span(_unsafeElements: bytes),
-      special: choice(special, .ordinary, .recognised, .refused, name: "special"), into: &list)
+      unsafe Span(_unsafeElements: bytes), special: special, into: &list)
     unsafe place.pointee = Int64(list.count)
     try unsafe give(list, ids, room, "ids")
   }

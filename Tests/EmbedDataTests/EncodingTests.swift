@@ -26,6 +26,80 @@ import Testing
     #expect(try tokenizer.decode(expected) == text)
   }
 
+  /// Every instruction set encodes, merges and keeps alike, at first and from what it has kept.
+  @Test(arguments: 0..<12 as Range<UInt64>)
+  func everySetGivesTheSameIDs(seed: UInt64) throws {
+    let tokenizer = try Resources.small()
+    var generator = SeededGenerator(seed: seed)
+    var text = generator.text(parts: 3_000, wellFormed: seed.isMultiple(of: 2))
+    for _ in 0..<400 {
+      let length = Int.random(in: 1...20, using: &generator)
+      text += [0x20] + (0..<length).map { _ in "theansorin".utf8.randomElement(using: &generator)! }
+    }
+    // A piece at a time, as its own text, is merged by what each set has for its length.
+    var expected: [Int32] = []
+    var start = 0
+    let fresh = try Resources.small()
+    for end in TextPieces.endsByCharacter(text) {
+      expected += try fresh.encode(bytes: Array(text[start..<end]))
+      start = end
+    }
+    for set in TextPieces.sets {
+      #expect(tokenizer.encode(text, set: set) == expected, "seed \(seed), set \(set)")
+      #expect(tokenizer.encode(text, set: set, times: 2) == expected, "seed \(seed), set \(set)")
+    }
+  }
+
+  /// Pieces whose bytes could be taken for another's with its length: NULs, and bytes that mark a length.
+  @Test func piecesThatLookAlike() throws {
+    let tokenizer = try Resources.small()
+    var texts: [[UInt8]] = (1...20).map { [UInt8](repeating: 0, count: $0) }
+    texts += (1...20).map { [0x21] + [UInt8](repeating: 0, count: $0) }
+    for mark in UInt8(0xF5)...0xFF {
+      texts += (1...20).map { [UInt8](repeating: 0x80, count: $0) + [mark] }
+      texts += (1...20).map { [UInt8](repeating: mark, count: $0) }
+    }
+    for set in TextPieces.sets {
+      var text: [UInt8] = []
+      var expected: [Int32] = []
+      for part in texts + texts {
+        text += part + [0x61, 0x20]
+        expected += tokenizer.encode(part + [0x61, 0x20], set: set)
+      }
+      #expect(tokenizer.encode(text, set: set) == expected, "set \(set)")
+      #expect(try tokenizer.decode(expected) == text)
+    }
+  }
+
+  /// Into the caller's memory: what fits is written, all is counted, and nothing past it is touched.
+  @Test func intoTheCallersMemory() throws {
+    let tokenizer = try Resources.small()
+    var generator = SeededGenerator(seed: 3)
+    let text =
+      generator.text(parts: 20_000, wellFormed: false)
+      + Array(String(repeating: "猫the", count: 100).utf8) + Array(repeating: 0x61, count: 700)
+    for special in [SpecialText.ordinary, .recognised] {
+      let expected = try tokenizer.encode(bytes: text, special: special)
+      for room in [0, 1, 100, 9_000, expected.count - 1, expected.count, text.count] {
+        var ids = [Int32](repeating: -7, count: room + 1)
+        var target = ids.mutableSpan.extracting(first: room)
+        #expect(try tokenizer.encode(text.span, special: special, into: &target) == expected.count)
+        let written = min(room, expected.count)
+        #expect(Array(ids[..<written]) == Array(expected[..<written]), "room \(room)")
+        #expect(ids[room] == -7, "room \(room)")
+      }
+    }
+    var none: [Int32] = []
+    var target = none.mutableSpan
+    #expect(try tokenizer.encode([].span, into: &target) == 0)
+    #expect(throws: DataError.specialTokenInText(token: "<|endoftext|>", offset: 1)) {
+      var ids: [Int32] = [-7]
+      var target = ids.mutableSpan
+      _ = try tokenizer.encode(
+        Array("a<|endoftext|>".utf8).span, special: .refused, into: &target)
+    }
+  }
+
   /// More pieces than the cache holds, several times over: memory stays within the limit that is told,
   /// and the ids are those of a tokenizer that sees each part for the first time.
   @Test func theCacheIsBounded() throws {

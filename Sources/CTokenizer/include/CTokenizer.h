@@ -53,9 +53,7 @@ typedef struct ek_vocabulary ek_vocabulary;
 ///
 /// - `pairs`: The rules, in a table of `slots`, a power of two, by `ek_pair_hash`, which is copied.
 /// - `byte_ids`: The id of each of 256 bytes; a byte without one is any number that no token has.
-/// - `tokens`: How many tokens there may be.
-ek_vocabulary *ek_vocabulary_make(const ek_pair *pairs, size_t slots, const uint32_t *byte_ids,
-                                  size_t tokens);
+ek_vocabulary *ek_vocabulary_make(const ek_pair *pairs, size_t slots, const uint32_t *byte_ids);
 void ek_vocabulary_free(ek_vocabulary *vocabulary);
 size_t ek_vocabulary_bytes(const ek_vocabulary *vocabulary);
 
@@ -82,9 +80,10 @@ enum { EK_LEAST_ROOM = 8192 + EK_LONGEST_PIECE };
 /// A thread's cache of pieces and their ids.
 typedef struct ek_encoder ek_encoder;
 
-/// A new encoder, or NULL where there is no memory for it. It takes 0.3 MB, and grows with the
-/// pieces that it sees up to `ek_encoder_limit()` bytes; then new ones replace others.
-ek_encoder *ek_encoder_make(void);
+/// A new encoder for texts of this vocabulary alone, or NULL where there is no memory for it. Its
+/// cache begins with the vocabulary's short tokens, 1.4 MB for GPT-2's, and grows with the pieces
+/// that it sees up to `ek_encoder_limit()` bytes; then new ones replace others.
+ek_encoder *ek_encoder_make(const ek_vocabulary *vocabulary);
 void ek_encoder_free(ek_encoder *encoder);
 /// The bytes that an encoder has now.
 size_t ek_encoder_bytes(const ek_encoder *encoder);

@@ -24,7 +24,7 @@ struct BytePairTables: Sendable {
     let byteIDs = singleBytes(all)
     self.byteIDs = byteIDs
     coversAllBytes = byteIDs.allSatisfy { Int32(bitPattern: $0) >= 0 }
-    merges = MergeTables(pairs: pairs, byteIDs: byteIDs, tokens: tokens.count)
+    merges = MergeTables(pairs: pairs, byteIDs: byteIDs)
     // A token may be looked up whole only where the rules lead to it too.
     var merger = PieceMerger()
     var pieces = PieceTable(tokens: tokens)
@@ -61,7 +61,7 @@ struct BytePairTables: Sendable {
         }
       }
     }
-    merges = MergeTables(pairs: pairs, byteIDs: byteIDs, tokens: tokens.count)
+    merges = MergeTables(pairs: pairs, byteIDs: byteIDs)
     var merger = PieceMerger()
     var leadsToAll = true
     for index in 0..<tokens.count {

@@ -9,9 +9,9 @@ internal import CTokenizer
   /// Longer pieces are merged by `PieceMerger`.
   static let longestPiece = Int(EK_LONGEST_PIECE)
 
-  init(pairs: borrowing PairTable, byteIDs: [UInt32], tokens: Int) {
+  init(pairs: borrowing PairTable, byteIDs: [UInt32]) {
     guard
-      let made = unsafe ek_vocabulary_make(pairs.slots, pairs.slots.count, byteIDs, tokens)
+      let made = unsafe ek_vocabulary_make(pairs.slots, pairs.slots.count, byteIDs)
     else { fatalError("no memory for a vocabulary") }
     unsafe vocabulary = made
   }

@@ -67,3 +67,30 @@ package enum TextPieces {
   /// The class of a code point: 0 for other signs, 1 for letters, 2 for numbers, 3 for space.
   package static func kind(_ point: UInt32) -> UInt32 { ek_class(point) }
 }
+
+extension BytePairTokenizer {
+  /// The ids of a text whose pieces are none longer than 256 bytes, by the instruction set `set`, from a
+  /// cache that is empty at first; `times` over, of which the last counts.
+  package func encode(_ text: [UInt8], set: UInt32, times: Int = 1) -> [Int32] {
+    let kernels = unsafe ek_text_kernels_for(ek_text_set(set)).unsafelyUnwrapped
+    let encoder = unsafe ek_encoder_make(tables.merges.vocabulary)
+    defer { unsafe ek_encoder_free(encoder) }
+    var ids = [Int32](repeating: 0, count: text.count + Int(EK_LEAST_ROOM))
+    var count = 0
+    for _ in 0..<times {
+      var isLong = false
+      var position = 0
+      count = 0
+      while position < text.count {
+        let start = count
+        unsafe ids.withUnsafeMutableBufferPointer { room in
+          unsafe count += kernels.pointee.encode(
+            encoder, tables.merges.vocabulary, text, &position, text.count,
+            room.baseAddress.unsafelyUnwrapped + start, room.count - start, &isLong)
+        }
+        precondition(!isLong, "a piece of more than 256 bytes")
+      }
+    }
+    return Array(ids[..<count])
+  }
+}

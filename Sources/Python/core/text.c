@@ -44,6 +44,27 @@ static bool read_text(PyObject *value, const char **text, Py_ssize_t *length) {
   return false;
 }
 
+static void free_ids(PyObject *capsule) { free(PyCapsule_GetPointer(capsule, "embedkernel.ids")); }
+
+/// An array of the ids where they are, in memory that it then owns; what they leave is given back.
+static PyObject *array_of(int32_t *ids, int64_t count) {
+  int32_t *smaller = realloc(ids, (size_t)count * sizeof *ids + 1);
+  if (smaller != NULL) ids = smaller;
+  PyObject *owner = PyCapsule_New(ids, "embedkernel.ids", free_ids);
+  if (owner == NULL) {
+    free(ids);
+    return NULL;
+  }
+  npy_intp shape[] = {(npy_intp)count};
+  PyObject *array = PyArray_SimpleNewFromData(1, shape, NPY_INT32, ids);
+  if (array == NULL) {
+    Py_DECREF(owner);
+  } else if (PyArray_SetBaseObject((PyArrayObject *)array, owner) != 0) {
+    Py_CLEAR(array);
+  }
+  return array;
+}
+
 FUNCTION(tokenizer_encode) {
   static const char *const special_words[] = {"ordinary", "recognised", "refused", NULL};
   TAKES(tokenizer_encode, 2, 2, "tokenizer", "text", "special");
@@ -60,15 +81,11 @@ FUNCTION(tokenizer_encode) {
   int32_t code;
   WITHOUT_LOCK(length * 16, code = ek_tokenizer_encode(tokenizer, text, (size_t)length, special,
                                                        ids, length, &tokens));
-  PyArrayObject *result = NULL;
-  const npy_intp shape[] = {(npy_intp)tokens};
   if (code != EK_OK) {
-    raise_last_error(code);
-  } else if ((result = new_array(1, shape, INT32)) != NULL) {
-    for (int64_t i = 0; i < tokens; i++) ((int32_t *)memory(result))[i] = ids[i];
+    free(ids);
+    return raise_last_error(code);
   }
-  free(ids);
-  return (PyObject *)result;
+  return array_of(ids, tokens);
 }
 
 FUNCTION(tokenizer_decode) {
