@@ -43,6 +43,12 @@ struct SteppedRule: Sendable {
     SteppedRule(name: "adamw-exact-lazy") {
       try .adamW(learningRate: rate, untouched: .caughtUp)
     },
+    SteppedRule(name: "adamw-lazy-bf16-moments") {
+      try .adamW(learningRate: rate, untouched: .left).storingMoments(as: .bfloat16)
+    },
+    SteppedRule(name: "adamw-exact-lazy-bf16-moments") {
+      try .adamW(learningRate: rate, untouched: .caughtUp).storingMoments(as: .bfloat16)
+    },
     SteppedRule(name: "adamw") { try .adamW(learningRate: rate) },
     SteppedRule(name: "lamb-lazy") { try .lamb(learningRate: rate, untouched: .left) },
   ]

@@ -11,12 +11,12 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum {
-  /// Elements between two looks at the rows to come: a few cache lines of each array.
-  step_block = 64,
-  /// Sums along a row are kept in so many lanes, element i in lane i mod 16, then added as a tree.
-  sum_lanes = 16,
-};
+/// Sums along a row are kept in so many lanes, element i in lane i mod 16, then added as a tree.
+enum { sum_lanes = 16 };
+
+/// How moments are kept: as floats, or in bfloat16, and then whether a pass writes them. A constant
+/// wherever it is inlined.
+typedef enum moment_form { FLOAT_MOMENTS, ROUNDED_MOMENTS, ROUNDED_MOMENTS_READ } moment_form;
 
 /// A stretch of a row: parameters, state and gradient.
 #define EK_STRETCH                                                               \
@@ -149,7 +149,7 @@ EK_INLINE const float *gradient_soon(const ek_step_tile *t, size_t k, size_t row
 
 typedef struct row_address {
   float *p, *a, *b;
-  uint16_t *rounded;
+  uint16_t *rounded, *rounded_a, *rounded_b;
   int8_t *low;
   const float *g;
   int64_t row, slot;
@@ -157,29 +157,32 @@ typedef struct row_address {
 
 EK_INLINE row_address find_row(const ek_step_tile *t, size_t k) {
   int64_t row = ek_step_row(t, k), slot = ek_step_slot(t, row);
-  row_address found = {NULL, NULL, NULL, NULL, NULL, NULL, row, slot};
+  row_address found = {.row = row, .slot = slot};
   if (slot < 0) return found;
   found.p = EK_STATE(t->table, row, t->dim);
   found.rounded = EK_STATE(t->rounded, row, t->dim);
   found.a = EK_STATE(t->first, slot, t->dim);
   found.b = EK_STATE(t->second, slot, t->dim);
+  found.rounded_a = EK_STATE(t->rounded_first, slot, t->dim);
+  found.rounded_b = EK_STATE(t->rounded_second, slot, t->dim);
   found.low = EK_STATE(t->residual, slot, t->dim);
   return found;
 }
 
 /// Brings a block of each array of a row to come into L1 or L2.
 EK_INLINE void prefetch_block(const row_address *soon, size_t i, bool near) {
-#define EK_SOON(level)                                          \
-  for (size_t k = 0; k < step_block; k += 16) {                 \
-    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level); \
-    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level); \
-    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level); \
-    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level); \
-  }                                                             \
-  if (soon->rounded) {                                          \
-    __builtin_prefetch(soon->rounded + i, 1, level);            \
-    __builtin_prefetch(soon->rounded + i + 32, 1, level);       \
-  }                                                             \
+#define EK_SOON(level)                                                          \
+  for (size_t k = 0; k < step_block; k += 16) {                                 \
+    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level);                 \
+    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level);                 \
+    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level);                 \
+    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level);                 \
+  }                                                                             \
+  for (size_t k = 0; k < step_block; k += 32) {                                 \
+    if (soon->rounded) __builtin_prefetch(soon->rounded + i + k, 1, level);     \
+    if (soon->rounded_a) __builtin_prefetch(soon->rounded_a + i + k, 1, level); \
+    if (soon->rounded_b) __builtin_prefetch(soon->rounded_b + i + k, 1, level); \
+  }                                                                             \
   if (soon->low) __builtin_prefetch(soon->low + i, 1, level)
   if (near) {
     EK_SOON(3);
@@ -203,10 +206,28 @@ EK_INLINE void pass_on(const pass_target *to, size_t i, const float *restrict g,
     for (size_t j = 0; j < n; j++) sum[j] += g[j];
 }
 
-/// Steps rows begin..<end. `update`, `measure` and `settle` are constants where this is inlined;
-/// `measure` and `settle` are NULL for optimisers without sums along a row.
+/// Updates a stretch of a row from column `i` on, at most a block, of which `p` and `g` are the
+/// parameters and the gradient.
+EK_INLINE void step_stretch(const ek_step_tile *t, const row_address *at, step_update update,
+                            moment_form form, float *p, const float *g, size_t i, size_t n,
+                            float factor, const ek_missed_steps *missed) {
+  int8_t *low = at->low ? at->low + i : NULL;
+  if (form == FLOAT_MOMENTS) {
+    update(p, at->a ? at->a + i : NULL, at->b ? at->b + i : NULL, low, g, n, t, factor, missed);
+    return;
+  }
+  _Alignas(64) float a[step_block], b[step_block];
+  widen_bf16(a, at->rounded_a + i, n);
+  widen_bf16(b, at->rounded_b + i, n);
+  update(p, a, b, low, g, n, t, factor, missed);
+  if (form == ROUNDED_MOMENTS)
+    round_moments(t, at->rounded_a + i, at->rounded_b + i, a, b, (uint64_t)at->slot, i, n);
+}
+
+/// Steps rows begin..<end. `update`, `measure`, `settle` and `form` are constants where this is
+/// inlined; `measure` and `settle` are NULL for optimisers without sums along a row.
 EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_measure measure,
-                         step_settle settle) {
+                         step_settle settle, moment_form form) {
   // A copy that nothing else can point to, so that its fields stay in registers.
   const ek_step_tile t = *tile;
   _Alignas(64) float sum[step_chunk], wide[step_chunk];
@@ -231,7 +252,7 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
       for (size_t c = 0; c < t.dim; c += step_chunk) {
         size_t n = t.dim - c < step_chunk ? t.dim - c : step_chunk;
         g = gradient_of(&t, k, (size_t)at.row, c, n, sum);
-        float *p = at.p ? at.p + c : widen_row(wide, at.rounded + c, n);
+        float *p = at.p ? at.p + c : widen_row(wide, at.rounded + c, n, t.rounded_type);
         measure(p, at.a ? at.a + c : NULL, at.b ? at.b + c : NULL, NULL, g, n, &t, sum1, sum2);
       }
       factor =
@@ -240,21 +261,19 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
     for (size_t c = 0; c < t.dim; c += step_chunk) {
       size_t n = t.dim - c < step_chunk ? t.dim - c : step_chunk, i = 0;
       if (!g || t.dim > step_chunk) g = gradient_of(&t, k, (size_t)at.row, c, n, sum);
-      float *p = at.p ? at.p + c : at.rounded ? widen_row(wide, at.rounded + c, n) : NULL;
-      float *a = at.a ? at.a + c : NULL, *b = at.b ? at.b + c : NULL;
-      int8_t *low = at.low ? at.low + c : NULL;
+      float *p = at.p         ? at.p + c
+                 : at.rounded ? widen_row(wide, at.rounded + c, n, t.rounded_type)
+                              : NULL;
       for (; i + step_block <= n; i += step_block) {
         if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
         if (at.slot >= 0)
-          update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, step_block,
-                 &t, factor, missed);
+          step_stretch(&t, &at, update, form, p + i, g + i, c + i, step_block, factor, missed);
         if (passing.sum) pass_on(&passing, c + i, g + i, step_block);
       }
       if (i < n) {
         if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
         if (at.slot >= 0)
-          update(p + i, a ? a + i : NULL, b ? b + i : NULL, low ? low + i : NULL, g + i, n - i, &t,
-                 factor, missed);
+          step_stretch(&t, &at, update, form, p + i, g + i, c + i, n - i, factor, missed);
         if (passing.sum) pass_on(&passing, c + i, g + i, n - i);
       }
       if (at.rounded) round_row(&t, at.rounded + c, p, (uint64_t)at.row * t.dim + c, n);

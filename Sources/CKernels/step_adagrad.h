@@ -56,9 +56,11 @@ EK_INLINE void row_wise(EK_STRETCH, const ek_step_tile *tile, float factor,
   }
 }
 
-static void step_adagrad(const ek_step_tile *tile) { step_rows(tile, adagrad, NULL, NULL); }
+static void step_adagrad(const ek_step_tile *tile) {
+  step_rows(tile, adagrad, NULL, NULL, FLOAT_MOMENTS);
+}
 static void step_row_wise_adagrad(const ek_step_tile *tile) {
-  step_rows(tile, row_wise, squares, scaled_rate);
+  step_rows(tile, row_wise, squares, scaled_rate, FLOAT_MOMENTS);
 }
 
 #endif

@@ -1,7 +1,7 @@
 // Adam and AdamW, and the steps with zero gradient that a row of exact-lazy AdamW has missed.
 //
 // Bytes a row: D*4 read of the gradient, D*4 read and written of the table and of both moments;
-// with a residual D more read and written.
+// with a residual D more read and written; moments in bfloat16 take D*2 each.
 #ifndef EMBEDKERNEL_STEP_ADAM_H
 #define EMBEDKERNEL_STEP_ADAM_H
 
@@ -196,9 +196,9 @@ EK_INLINE void read_block(float *restrict x, EK_STRETCH, const ek_step_tile *til
 ///
 /// Bytes a row: D*4 read of both moments, D*4 read and written of the table and D of the residual,
 /// D*4 written for each token.
-static void step_read(const ek_step_tile *tile) {
+EK_INLINE void read_rows(const ek_step_tile *tile, moment_form form) {
   const ek_step_tile t = *tile;
-  _Alignas(64) float x[step_chunk];
+  _Alignas(64) float x[step_chunk], wide_a[step_block], wide_b[step_block];
   for (size_t k = t.begin; k < t.end; k++) {
     row_address at = find_row(&t, k), soon = {0};
     // A row that does not move owes nothing.
@@ -221,7 +221,13 @@ static void step_read(const ek_step_tile *tile) {
         size_t m = n - i < step_block ? n - i : step_block;
         if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
         int8_t *low = at.low ? at.low + c + i : NULL;
-        float *a = at.a + c + i, *b = at.b + c + i;
+        float *a = wide_a, *b = wide_b;
+        if (form == FLOAT_MOMENTS) {
+          a = at.a + c + i, b = at.b + c + i;
+        } else if (missed) {
+          widen_bf16(a, at.rounded_a + c + i, m);
+          widen_bf16(b, at.rounded_b + c + i, m);
+        }
         if (m == step_block)
           read_block(x + i, p + c + i, a, b, low, NULL, step_block, &t, missed);
         else
@@ -239,10 +245,27 @@ static void step_read(const ek_step_tile *tile) {
   if (t.streaming) fence();
 }
 
-static void step_adam(const ek_step_tile *tile) { step_rows(tile, adam, NULL, NULL); }
-static void step_catch_up(const ek_step_tile *tile) { step_rows(tile, catch_up, NULL, NULL); }
+static void step_read(const ek_step_tile *tile) {
+  if (tile->rounded_first)
+    read_rows(tile, ROUNDED_MOMENTS_READ);
+  else
+    read_rows(tile, FLOAT_MOMENTS);
+}
+
+/// Steps rows whose moments are floats or, of the form `rounded`, bfloat16.
+EK_INLINE void step_adam_rows(const ek_step_tile *tile, step_update update, moment_form rounded) {
+  if (tile->rounded_first)
+    step_rows(tile, update, NULL, NULL, rounded);
+  else
+    step_rows(tile, update, NULL, NULL, FLOAT_MOMENTS);
+}
+
+static void step_adam(const ek_step_tile *tile) { step_adam_rows(tile, adam, ROUNDED_MOMENTS); }
+static void step_catch_up(const ek_step_tile *tile) {
+  step_adam_rows(tile, catch_up, ROUNDED_MOMENTS_READ);
+}
 static void step_catch_up_all(const ek_step_tile *tile) {
-  step_rows(tile, catch_up_all, NULL, NULL);
+  step_adam_rows(tile, catch_up_all, ROUNDED_MOMENTS);
 }
 
 #endif

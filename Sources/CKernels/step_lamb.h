@@ -49,6 +49,8 @@ EK_INLINE void lamb(EK_STRETCH, const ek_step_tile *tile, float factor,
   for (size_t i = 0; i < n; i++) p[i] -= factor * direction(p[i], a[i], b[i], &s);
 }
 
-static void step_lamb(const ek_step_tile *tile) { step_rows(tile, lamb, moments, trusted_rate); }
+static void step_lamb(const ek_step_tile *tile) {
+  step_rows(tile, lamb, moments, trusted_rate, FLOAT_MOMENTS);
+}
 
 #endif

@@ -40,7 +40,9 @@ EK_INLINE void momentum(EK_STRETCH, const ek_step_tile *tile, float factor,
   }
 }
 
-static void step_sgd(const ek_step_tile *tile) { step_rows(tile, sgd, NULL, NULL); }
-static void step_momentum(const ek_step_tile *tile) { step_rows(tile, momentum, NULL, NULL); }
+static void step_sgd(const ek_step_tile *tile) { step_rows(tile, sgd, NULL, NULL, FLOAT_MOMENTS); }
+static void step_momentum(const ek_step_tile *tile) {
+  step_rows(tile, momentum, NULL, NULL, FLOAT_MOMENTS);
+}
 
 #endif

@@ -65,6 +65,7 @@ extension StateArray {
       case .float32: Int32(EK_DTYPE_FLOAT32)
       case .int32: Int32(EK_DTYPE_INT32)
       case .int8: Int32(EK_DTYPE_INT8)
+      case .bfloat16: Int32(EK_DTYPE_BFLOAT16)
       }
     unsafe array.rank = Int32(shape.count)
     unsafe array.shape = (Int64(shape[0]), shape.count > 1 ? Int64(shape[1]) : 1)

@@ -85,7 +85,8 @@ func rule(
   let untouched: UntouchedRows? = try unsafe choice(
     options.untouched, nil, .stepped, .left, .caughtUp, name: "untouched")
   let name = try unsafe text(options.name, "name")
-  return (try numbers.rule(name, untouched), numbers)
+  let moments = try elementType(unsafe options.moment_dtype, "moment_dtype")
+  return (try numbers.rule(name, untouched).storingMoments(as: moments), numbers)
 }
 
 /// The caller's memory for the arrays of a state.
@@ -124,6 +125,16 @@ public func ek_optimizer_create(
       isForeign
       ? try unsafe stateMemory(
         given.state, given.state_count, rule.stateArrays(rows: table.rows, dim: table.dim)) : nil
+    func make<Element: SixteenBitElement>(
+      _ rounded: EmbeddingTable<Element>
+    ) throws -> TableOptimizer {
+      let updates = try unsafe updates(of: rounded, given)
+      guard let memory else {
+        return try TableOptimizer(rule, for: rounded, updates: updates, frozenRow: frozen)
+      }
+      return try TableOptimizer(
+        rule, for: rounded, updates: updates, frozenRow: frozen, state: memory)
+    }
     let made: TableOptimizer
     switch table.table {
     case .float(let floats):
@@ -132,17 +143,8 @@ public func ek_optimizer_create(
       } else {
         made = try TableOptimizer(rule, for: floats, frozenRow: frozen)
       }
-    case .bfloat16(let rounded):
-      let updates = try unsafe updates(of: rounded, given)
-      if let memory {
-        made = try TableOptimizer(
-          rule, for: rounded, updates: updates, frozenRow: frozen, state: memory)
-      } else {
-        made = try TableOptimizer(rule, for: rounded, updates: updates, frozenRow: frozen)
-      }
-    case .half:
-      throw EmbedError.unsupported(
-        argument: "type of table", value: table.type.rawValue, expected: "f32 or bf16")
+    case .bfloat16(let rounded): made = try make(rounded)
+    case .half(let rounded): made = try make(rounded)
     }
     let steps = unsafe given.step_count
     if isForeign || steps != 0 { try made.restart(at: Int(steps)) }
@@ -151,10 +153,10 @@ public func ek_optimizer_create(
   }
 }
 
-/// How new values get into a table of bfloat16.
-private func updates(
-  of table: EmbeddingTable<BFloat16>, _ options: ek_optimizer_options
-) throws -> BFloat16Updates {
+/// How new values get into a table of 16-bit elements.
+private func updates<Element: SixteenBitElement>(
+  of table: EmbeddingTable<Element>, _ options: ek_optimizer_options
+) throws -> SixteenBitUpdates {
   switch Int(unsafe options.updates) {
   case EK_UPDATES_STOCHASTIC: return unsafe .stochastic(seed: options.seed)
   case EK_UPDATES_MASTERS:
@@ -240,7 +242,9 @@ func step(
     try found.lock.withLock { _ in
       if let given = numbers?.completed(by: found.numbers), !given.agrees(with: found.numbers) {
         let rule = found.optimizer.rule
-        try found.optimizer.change(to: given.rule(rule.name, rule.untouched), using: kernels)
+        let changed = try given.rule(rule.name, rule.untouched)
+        try found.optimizer.change(
+          to: changed.storingMoments(as: rule.state.moments), using: kernels)
         found.numbers = given
       }
       try body(found, scale, kernels)

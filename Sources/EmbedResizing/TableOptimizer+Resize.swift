@@ -48,6 +48,16 @@ extension TableOptimizer {
         let stretched = try OptimizerState.resized(
           state, rows: rows, to: table.rows, as: .positions)
         unsafe new.copyMemory(from: UnsafeRawBufferPointer(stretched.unsafeBuffer))
+      } else if array.element == .bfloat16 {
+        let state = unsafe Span<BFloat16>(
+          _unsafeElements: UnsafeBufferPointer(old.assumingMemoryBound(to: BFloat16.self)))
+        let wide = (0..<state.count).map { state[$0].float }
+        let stretched = try OptimizerState.resized(
+          wide.span, rows: rows, to: table.rows, as: .positions)
+        for i in 0..<stretched.count {
+          unsafe new.storeBytes(
+            of: BFloat16(stretched[i]).bitPattern, toByteOffset: 2 * i, as: UInt16.self)
+        }
       }
       // What rounding took from the old rows says nothing of those in between.
     }

@@ -172,7 +172,7 @@ import Testing
     ("--optimizer sgd --clip -1", 2, "--clip: '-1' is not a number of 0 or more"),
     ("--optimizer sgd --clip 1 --clip-order 0", 2, "--clip-order: '0'"),
     ("--optimizer sgd --clip-order 2", 2, "--clip-order needs --clip"),
-    ("--optimizer sgd --updates masters", 2, "--updates is for a bfloat16 table"),
+    ("--optimizer sgd --updates masters", 2, "--updates is for a bfloat16 or float16 table"),
     ("--optimizer sgd --trainable-rows 3:3", 2, "'3:3' is no range of rows"),
     ("--optimizer sgd --trainable-rows 3:9", 1, "trainable row is 6"),
     ("--optimizer sgd --state-settings ignore", 2, "--state-settings needs --state-in"),
@@ -184,9 +184,30 @@ import Testing
     #expect(try !folder.contents.contains("out.npy"))
   }
 
-  @Test func float16TablesAreRefused() throws {
-    let run = try step("--optimizer sgd", table: "f16.npy")
-    #expect(run.code == 1)
-    #expect(run.errors.contains("not available: steps of a float16 table"))
+  @Test func float16TablesStep() throws {
+    let options = "--optimizer sgd --learning-rate 0.0001"
+    let full = try step(options)
+    try #require(full.code == 0, "\(full.errors)")
+    let masters = try floats(folder.path("out.npy")).elements
+    let run = try step(options, table: "f16.npy")
+    try #require(run.code == 0, "\(run.errors)")
+    #expect(
+      try elements(folder.path("out.npy"), as: Half.self).elements == masters.map { Half($0) })
+    let random = try step("\(options) --updates stochastic", table: "f16.npy")
+    try #require(random.code == 0, "\(random.errors)")
+    #expect(try elements(folder.path("out.npy"), as: Half.self).elements.count == masters.count)
+  }
+
+  @Test func momentsInBFloat16GoOnFromAState() throws {
+    let options = "--optimizer adamw --moments bfloat16"
+    let whole = try step("\(options) --state-out whole.safetensors")
+    try #require(whole.code == 0, "\(whole.errors)")
+    let file = try Safetensors(contentsOf: folder.path("whole.safetensors"))
+    #expect(file.header.entry("exp_avg")?.type == .bfloat16)
+    #expect(file.header.metadata["moments"] == "bfloat16")
+    let other = try step("--optimizer adamw --state-in whole.safetensors")
+    #expect(other.code == 1 && other.errors.contains("moments bfloat16"), "\(other.errors)")
+    let refused = try step("--optimizer lamb --moments bfloat16")
+    #expect(refused.code == 1 && refused.errors.contains("type of the moments of lamb"))
   }
 }

@@ -98,11 +98,12 @@ static void draw_missed(ek_step_tile *t, size_t count) {
 typedef struct step_kind {
   ek_step step;
   bool first, second, row_state, gaps, only_gaps;
+  bool rounds_moments;  ///< Whether its moments may be in bfloat16.
 } step_kind;
 
 /// The results of set `s`.
-static void put_results(ek_step_tile *t, int s, const step_kind *kind, bool rounds,
-                        bool keeps_rest) {
+static void put_results(ek_step_tile *t, int s, const step_kind *kind, bool rounds, bool keeps_rest,
+                        bool rounds_moments) {
   const size_t count = V * t->dim;
   t->table = NULL, t->rounded = NULL, t->residual = NULL;
   if (t->rounding != EK_ROUNDED_RANDOMLY) t->table = result(s, 0, count * 4);
@@ -110,10 +111,19 @@ static void put_results(ek_step_tile *t, int s, const step_kind *kind, bool roun
     t->rounded = zeros(s, 1, count * 2);
     for (size_t i = 0; i < count; i++) t->rounded[i] = (uint16_t)(i * 40503 >> 3) & 0xBF9F;
   }
-  t->first = kind->first ? result(s, 2, count * 4) : NULL;
-  t->second = kind->second ? result(s, 3, count * 4) : NULL;
+  t->rounded_first = NULL, t->rounded_second = NULL;
+  if (rounds_moments) {
+    t->rounded_first = zeros(s, 2, count * 2);
+    t->rounded_second = zeros(s, 3, count * 2);
+    for (size_t i = 0; i < count; i++) {
+      t->rounded_first[i] = (uint16_t)(i * 40503 >> 2) & 0xBF9F;
+      t->rounded_second[i] = i % 7 == 3 ? 0 : (uint16_t)(i * 30011 >> 2) & 0x3F1F;
+    }
+  }
+  t->first = kind->first && !rounds_moments ? result(s, 2, count * 4) : NULL;
+  t->second = kind->second && !rounds_moments ? result(s, 3, count * 4) : NULL;
   // Sums of squares, some of them zero, some below the floor.
-  float *squares = kind->second                                   ? t->second
+  float *squares = t->second                                      ? t->second
                    : kind->first && kind->step == EK_STEP_ADAGRAD ? t->first
                                                                   : NULL;
   for (size_t i = 0; squares && i < count; i++)
@@ -135,6 +145,8 @@ static void check_step(step_kind kind) {
       ek_step_tile t = {.dim = lengths[d],
                         .seed = 17,
                         .stream = draw(),
+                        .moment_stream = draw(),
+                        .rounded_type = toss() ? EK_F16 : EK_BF16,
                         .frozen = toss() ? (int64_t)draw_below(V) : -1,
                         .form = kind.only_gaps ? EK_ZERO : (ek_gradient_form)(variant % 5),
                         .prefetch_rows = draw_below(3),
@@ -172,15 +184,17 @@ static void check_step(step_kind kind) {
                    : way == 2 ? EK_ROUNDED_RANDOMLY
                               : EK_NOT_ROUNDED;
       const bool keeps_rest = kind.second && kind.step != EK_STEP_LAMB && way == 3;
+      const bool rounds_moments = kind.rounds_moments && toss();
       begin_case();
       EACH_SET(s) {
-        put_results(&t, s, &kind, way == 1 || way == 2, keeps_rest);
+        put_results(&t, s, &kind, way == 1 || way == 2, keeps_rest, rounds_moments);
         CALL(s, step[kind.step](&t));
       }
       agree(
-          "dim %zu, %zu rows, form %d, rounding %d, residual %d, missed %d, slots %d, weighted %d",
-          t.dim, t.end, t.form, t.rounding, keeps_rest, t.missed != NULL, t.slots != NULL,
-          t.factors != NULL);
+          "dim %zu, %zu rows, form %d, rounding %d to %d, moments %d, residual %d, missed %d, "
+          "slots %d, weighted %d",
+          t.dim, t.end, t.form, t.rounding, t.rounded_type, rounds_moments, keeps_rest,
+          t.missed != NULL, t.slots != NULL, t.factors != NULL);
     }
 }
 
@@ -193,7 +207,8 @@ void check_step_row_wise_adagrad(void) {
 }
 
 void check_step_adam(void) {
-  check_step((step_kind){.step = EK_STEP_ADAM, .first = true, .second = true, .gaps = true});
+  check_step((step_kind){
+      .step = EK_STEP_ADAM, .first = true, .second = true, .gaps = true, .rounds_moments = true});
 }
 
 void check_step_lamb(void) {
@@ -201,18 +216,25 @@ void check_step_lamb(void) {
 }
 
 void check_step_catch_up(void) {
-  check_step(
-      (step_kind){.step = EK_STEP_CATCH_UP, .first = true, .second = true, .only_gaps = true});
+  check_step((step_kind){.step = EK_STEP_CATCH_UP,
+                         .first = true,
+                         .second = true,
+                         .only_gaps = true,
+                         .rounds_moments = true});
 }
 
 void check_step_catch_up_all(void) {
-  check_step(
-      (step_kind){.step = EK_STEP_CATCH_UP_ALL, .first = true, .second = true, .only_gaps = true});
+  check_step((step_kind){.step = EK_STEP_CATCH_UP_ALL,
+                         .first = true,
+                         .second = true,
+                         .only_gaps = true,
+                         .rounds_moments = true});
 }
 
 /// Rows passed on to the outputs of their tokens.
 void check_step_read(void) {
-  const step_kind kind = {.step = EK_STEP_READ, .first = true, .second = true};
+  const step_kind kind = {
+      .step = EK_STEP_READ, .first = true, .second = true, .rounds_moments = true};
   for (size_t d = 0; d < length_count; d++)
     for (int variant = 0; variant < 16; variant++) {
       ek_step_tile t = {.dim = lengths[d],
@@ -228,11 +250,12 @@ void check_step_read(void) {
       t.streaming = t.dim % 16 == 0 && toss();
       begin_case();
       EACH_SET(s) {
-        put_results(&t, s, &kind, false, variant % 2);
+        put_results(&t, s, &kind, false, variant % 2, variant / 4 % 2);
         t.output = result(s, 7, N * t.dim * 4);
         CALL(s, step[EK_STEP_READ](&t));
       }
-      agree("dim %zu, %zu rows, missed %d, residual %d, positions %d, streaming %d", t.dim, t.end,
-            t.missed != NULL, variant % 2, t.positions != NULL, t.streaming);
+      agree("dim %zu, %zu rows, missed %d, residual %d, moments %d, positions %d, streaming %d",
+            t.dim, t.end, t.missed != NULL, variant % 2, variant / 4 % 2, t.positions != NULL,
+            t.streaming);
     }
 }

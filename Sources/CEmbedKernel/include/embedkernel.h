@@ -911,7 +911,8 @@ enum {
   EK_UNTOUCHED_CAUGHT_UP = 3
 };
 
-/** How new values get into a BFLOAT16 table. */
+/** How new values get into a BFLOAT16 or FLOAT16 table. What a FLOAT16 has no room for, past
+ * 65,504, becomes infinite; master rows keep it. */
 enum {
   /** Steps move FLOAT32 master rows, and the touched ones are rounded to nearest even. */
   EK_UPDATES_MASTERS = 0,
@@ -935,7 +936,7 @@ typedef struct ek_optimizer_options {
   double rate_decay;
   /** EK_UNTOUCHED_... */
   int32_t untouched;
-  /** EK_UPDATES_..., for a BFLOAT16 table. */
+  /** EK_UPDATES_..., for a BFLOAT16 or FLOAT16 table. */
   int32_t updates;
   /** A row that never moves, or -1. */
   int64_t frozen_row;
@@ -951,6 +952,10 @@ typedef struct ek_optimizer_options {
   int64_t state_count;
   /** The steps that were taken already, as for memory with a state in it. */
   int64_t step_count;
+  /** EK_DTYPE_FLOAT32; or EK_DTYPE_BFLOAT16 for the moments of "adam", "sparse-adam" and "adamw" in
+   * half the memory, rounded so that their mean is kept: with a standard deviation of at most
+   * 2^-8 / sqrt(1 - beta^2) of a moment that changes slowly. */
+  int32_t moment_dtype;
 } ek_optimizer_options;
 
 /** Stands for an optimiser's usual number, or the one it has. */
@@ -973,9 +978,10 @@ typedef struct ek_optimizer_options {
    0,                             \
    NULL,                          \
    0,                             \
-   0}
+   0,                             \
+   EK_DTYPE_FLOAT32}
 
-/** Makes an optimiser of a table (FLOAT32 or BFLOAT16), which it keeps alive.
+/** Makes an optimiser of a table of any type, which it keeps alive.
  *  Errors: EK_ERROR_UNSUPPORTED for a name or a number that the optimiser lacks,
  * EK_ERROR_INVALID_VALUE, EK_ERROR_INVALID_SIZE, EK_ERROR_OUT_OF_MEMORY. */
 int32_t ek_optimizer_create(ek_table *table, const ek_optimizer_options *options,
@@ -1067,7 +1073,7 @@ int32_t ek_optimizer_get(const ek_optimizer *optimizer, int64_t *step_count, int
 typedef struct ek_state_array {
   /** Its name, such as "exp_avg" (PyTorch's where PyTorch has it). Lives as long as the process. */
   const char *name;
-  /** FLOAT32, INT32 or INT8. */
+  /** FLOAT32, INT32, INT8 or BFLOAT16. */
   int32_t dtype;
   /** 2: (rows, D); 1: (rows). */
   int32_t rank;

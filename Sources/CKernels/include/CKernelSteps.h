@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CKernelTiles.h"
+
 /// Where the gradient of the k-th row stands.
 typedef enum ek_gradient_form {
   EK_BY_INDEX,  ///< Row k of `gradient`.
@@ -77,7 +79,7 @@ typedef struct ek_step_history {
   double first_beta, second_beta;
 } ek_step_history;
 
-/// How a row's new values go to the table of bfloat16.
+/// How a row's new values go to the table of 16-bit elements.
 typedef enum ek_step_rounding {
   EK_NOT_ROUNDED,         ///< There is no such table.
   EK_ROUNDED_TO_NEAREST,  ///< From the table of floats.
@@ -86,18 +88,22 @@ typedef enum ek_step_rounding {
 
 /// Rows `begin..<end` of a list, to be stepped.
 typedef struct ek_step_tile {
-  float *table;       ///< (V, D); NULL where `rounded` is all there is.
-  uint16_t *rounded;  ///< (V, D) in bfloat16, or NULL.
+  float *table;             ///< (V, D); NULL where `rounded` is all there is.
+  uint16_t *rounded;        ///< (V, D) of `rounded_type`, or NULL.
+  ek_element rounded_type;  ///< EK_F16 or EK_BF16.
   ek_step_rounding rounding;
   uint64_t seed, stream;  ///< Of random rounding: the key of Philox, and the step.
   float *first, *second;  ///< State of the rows' elements (S, D); NULL where there is none.
-  float *row_state;       ///< State of the rows (S).
-  int8_t *residual;       ///< What rounding took from the table, in 1/64 of the last place (S, D);
-                          ///< NULL: it is lost.
-  const int32_t *rows;    ///< Table rows; NULL: the k-th is k.
-  const int32_t *slots;   ///< The state row of each table row (V), negative for a frozen row; NULL:
-                          ///< the state row is the table row.
-  int64_t frozen;         ///< A row that is left alone, or -1.
+  /// In the place of both, Adam's moments in bfloat16 (S, D), rounded at random; or NULL.
+  uint16_t *rounded_first, *rounded_second;
+  uint64_t moment_stream;  ///< Of that rounding: one for each time that moments are written.
+  float *row_state;        ///< State of the rows (S).
+  int8_t *residual;        ///< What rounding took from the table, in 1/64 of the last place (S, D);
+                           ///< NULL: it is lost.
+  const int32_t *rows;     ///< Table rows; NULL: the k-th is k.
+  const int32_t *slots;  ///< The state row of each table row (V), negative for a frozen row; NULL:
+                         ///< the state row is the table row.
+  int64_t frozen;        ///< A row that is left alone, or -1.
   const float *gradient;
   const int32_t *offsets, *members;
   const float *factors;           ///< Of EK_GROUPED: multiply the members first; NULL: none.

@@ -9,12 +9,13 @@ struct StepSettings {
   static let names =
     ["optimizer", "untouched", "schedule"] + RateOptions.group.options.map { $0.name }
     + ["weight-decay", "beta1", "beta2", "epsilon", "initial-sum", "rate-decay", "frozen-row"]
-    + ["clip", "clip-order", "updates", "rounding-seed"]
+    + ["clip", "clip-order", "updates", "rounding-seed", "moments"]
 
   let texts: [String: String]
 
   init(_ rule: UpdateRule, _ numbers: UpdateNumbers, _ more: [String: String]) {
     var texts = ["optimizer": rule.name, "untouched": rule.untouched.rawValue]
+    if rule.state.moments == .bfloat16 { texts["moments"] = "bfloat16" }
     for (name, value) in numbers.given {
       texts[name.replacing(" ", with: "-")] = "\(value)"
     }
@@ -59,7 +60,7 @@ enum StepState {
   /// Whether what steps are computed on is more than the table that is written.
   private static func hasValues(_ optimizer: TableOptimizer) -> Bool {
     optimizer.table != nil
-      && (optimizer.rounded != nil || optimizer.rule.untouched == .caughtUp)
+      && (optimizer.roundedType != nil || optimizer.rule.untouched == .caughtUp)
   }
 
   /// An optimiser that goes on from a file's state.
@@ -126,7 +127,7 @@ enum StepState {
       let isSame = saved == given || Double(saved).map { $0 == Double(given) } ?? false
       guard !isSame else { continue }
       // The state itself, and rows that are behind, follow from these.
-      let isNeeded = name == "optimizer" || name == "untouched" || name == "updates" || isBehind
+      let isNeeded = ["optimizer", "untouched", "updates", "moments"].contains(name) || isBehind
       guard !ignoresSettings || isNeeded else { continue }
       let remedy =
         isNeeded
@@ -187,6 +188,7 @@ extension StateArray.Element {
     case .float32: .float32
     case .int32: .int32
     case .int8: .int8
+    case .bfloat16: .bfloat16
     }
   }
 }

@@ -1,5 +1,5 @@
-// The table that `step` moves, in its element type: float32; or bfloat16, with master rows or rounded at
-// random.
+// The table that `step` moves, in its element type: float32; or bfloat16 or float16, with master rows or
+// rounded at random.
 
 internal import EmbedKernel
 
@@ -12,13 +12,14 @@ struct StepTable {
 
   static let updates = Option<Updates?>(
     "updates", .cases,
-    "For a bfloat16 table: masters steps float32 rows, which start from the table's, and rounds the "
+    "For a bfloat16 or float16 table: masters steps float32 rows, which start from the table's, and rounds the "
       + "stepped ones to nearest even; stochastic steps the rows themselves in float32 and rounds each "
-      + "element up or down at random so that the mean is kept", otherwise: "masters")
+      + "element up or down at random so that the mean is kept. What float16 has no room for, past "
+      + "65504, becomes infinite; master rows keep it", otherwise: "masters")
   static let roundingSeed = Option(
     "rounding-seed", .seed, "Seed of the stochastic rounding; same seed, same bits", default: 0)
 
-  /// What a step of a bfloat16 table goes on from.
+  /// What a step of a 16-bit table goes on from.
   enum Updates: String, CaseIterable, Sendable {
     case masters
     case stochastic
@@ -32,16 +33,12 @@ struct StepTable {
     }
     seed = try arguments[Self.roundingSeed]
     table = try TableFile.read(path)
-    switch table {
-    case is EmbeddingTable<Float>:
-      try arguments.refuse([Self.updates], "is for a bfloat16 table; '\(path)' is float32")
-      self.updates = nil
-    case is EmbeddingTable<BFloat16>: self.updates = updates ?? .masters
-    default:
-      throw CommandError.data(
-        "'\(path)': not available: steps of a float16 table; expected float32 or bfloat16 "
-          + "('embedkernel convert' makes one of the other)")
+    let isFloat = table is EmbeddingTable<Float>
+    if isFloat {
+      try arguments.refuse(
+        [Self.updates], "is for a bfloat16 or float16 table; '\(path)' is float32")
     }
+    self.updates = isFloat ? nil : updates ?? .masters
   }
 
   /// What a saved state remembers of it.
@@ -59,37 +56,50 @@ struct StepTable {
     _ rule: UpdateRule, trainable: TrainableRows, frozenRow: Int?,
     from values: EmbeddingTable<Float>? = nil
   ) throws -> TableOptimizer {
-    guard let table = table as? EmbeddingTable<BFloat16> else {
+    func make<Element: SixteenBitElement>(
+      _ table: EmbeddingTable<Element>
+    ) throws -> TableOptimizer {
+      guard updates == .masters else {
+        return try TableOptimizer(
+          rule, for: table, updates: .stochastic(seed: seed), trainable: trainable,
+          frozenRow: frozenRow)
+      }
+      let masters = try values ?? table.widened()
       return try TableOptimizer(
-        rule, for: values ?? self.table.floats(), trainable: trainable, frozenRow: frozenRow)
+        rule, for: values == nil ? table : EmbeddingTable(rounding: masters),
+        updates: .masters(masters), trainable: trainable, frozenRow: frozenRow)
     }
-    guard updates == .masters else {
+    switch table {
+    case let table as EmbeddingTable<BFloat16>: return try make(table)
+    case let table as EmbeddingTable<Half>: return try make(table)
+    default:
       return try TableOptimizer(
-        rule, for: table, updates: .stochastic(seed: seed), trainable: trainable,
-        frozenRow: frozenRow)
+        rule, for: values ?? table.floats(), trainable: trainable, frozenRow: frozenRow)
     }
-    let masters = try values ?? table.widened()
-    return try TableOptimizer(
-      rule, for: values == nil ? table : EmbeddingTable(rounding: masters),
-      updates: .masters(masters), trainable: trainable, frozenRow: frozenRow)
   }
 
   /// Whether the file's values are the bits that the optimiser's table has.
   func isTable(of optimizer: TableOptimizer) -> Bool {
-    if let rounded = optimizer.rounded, let table = table as? EmbeddingTable<BFloat16> {
-      return Embed.sameBits(rounded.span, table.span)
+    func isSame<Element: TableElement>(
+      _ table: EmbeddingTable<Element>, _ stepped: EmbeddingTable<Element>?
+    ) -> Bool {
+      stepped.map { Embed.sameBits($0.span, table.span) } ?? false
     }
-    guard let stepped = optimizer.table, let table = table as? EmbeddingTable<Float> else {
-      return false
+    return switch table {
+    case let table as EmbeddingTable<BFloat16>: isSame(table, optimizer.rounded())
+    case let table as EmbeddingTable<Half>: isSame(table, optimizer.rounded())
+    case let table as EmbeddingTable<Float>: isSame(table, optimizer.table)
+    default: false
     }
-    return Embed.sameBits(stepped.span, table.span)
   }
 }
 
 extension TableOptimizer {
   /// Writes the table that it moves.
   func writeTable(to path: String) throws {
-    if let rounded {
+    if let rounded = rounded(BFloat16.self) {
+      try NumPyFile.write(rounded.span, shape: [rows, dim], to: path)
+    } else if let rounded = rounded(Half.self) {
       try NumPyFile.write(rounded.span, shape: [rows, dim], to: path)
     } else if let table {
       try NumPyFile.write(table.span, shape: [rows, dim], to: path)

@@ -14,7 +14,7 @@ enum Step: Subcommand {
     "optimizer", .choice(UpdateRule.names.map { ($0, $0) }, "NAME"),
     "One of \(UpdateRule.names.joined(separator: ", "))", needed: nil)
   static let table = Option(
-    "table", .array, "The table [rows, dim], float32 or bfloat16", needed: nil)
+    "table", .array, "The table [rows, dim], float32, bfloat16 or float16", needed: nil)
   static let gradients = Option(
     "gradients", .array,
     "Gradients [steps, rows or listed rows, dim], float32; float16 and bfloat16 are widened",
@@ -46,6 +46,11 @@ enum Step: Subcommand {
     "Rows that --rows does not list in a step: step them with a gradient of zero, leave them and "
       + "their state, or, of adamw alone, catch them up when they are next listed or written",
     otherwise: "left for sgd, adagrad, row-wise-adagrad and sparse-adam, else stepped")
+  static let moments = Option<ElementType>(
+    "moments", .elementType,
+    "Of adam, sparse-adam and adamw: how the state keeps both moments. bfloat16 takes half the bytes; what "
+      + "a step writes is rounded up or down so that the mean is kept, with a standard deviation of at most "
+      + "2^-8 / sqrt(1 - beta^2) of a moment that changes slowly", default: .float32)
   static let frozenRow = Option(
     "frozen-row", .integer("ROW", in: 0...Int.max), "A row that never moves", otherwise: "none")
   static let trainableRows = Option(
@@ -80,7 +85,7 @@ enum Step: Subcommand {
       + "settings by option name; a file made elsewhere may leave the settings out. Its tensors, for S "
       + "trainable rows: 'momentum' [S, dim] for momentum and nesterov, 'sum' [S, dim] for adagrad, "
       + "'sum' [S] for row-wise-adagrad, 'exp_avg' and 'exp_avg_sq' [S, dim] for the others but sgd, "
-      + "all F32; 'trainable_rows' I32 [S] unless all rows are. With caught-up also 'residual' I8 [S, "
+      + "all F32, or BF16 as --moments says; 'trainable_rows' I32 [S] unless all rows are. With caught-up also 'residual' I8 [S, "
       + "dim], 'parameter_steps' and 'moment_steps' I32 [S]; with caught-up or master rows "
       + "'parameters' F32 [rows, dim], which steps go on from, rows that are behind included. A run cut "
       + "in two, with state and output handed over, gives the bits of the whole run.",
@@ -91,7 +96,8 @@ enum Step: Subcommand {
     OptionGroup(
       "Optimiser",
       [
-        optimizer, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay, untouched, frozenRow,
+        optimizer, weightDecay, beta1, beta2, epsilon, initialSum, rateDecay, untouched, moments,
+        frozenRow,
         trainableRows, StepTable.updates, StepTable.roundingSeed,
       ]),
     RateOptions.group, ClipOptions.group,
@@ -108,7 +114,8 @@ enum Step: Subcommand {
     let numbers = try UpdateRule.numbers(of: name, with: numbers(arguments))
     let rule = try UpdateRule.named(
       name, learningRate: RateOptions.rate(arguments), numbers: numbers,
-      untouched: arguments[untouched])
+      untouched: arguments[untouched]
+    ).storingMoments(as: arguments[moments])
     let clipping = try Clipping(arguments)
     let frozen = try arguments[frozenRow]
     let table = try StepTable(tablePath, arguments)

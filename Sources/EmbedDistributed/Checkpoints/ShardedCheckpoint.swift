@@ -206,6 +206,7 @@ extension SharedTensor {
       case .float32: .float32
       case .int32: .int32
       case .int8: .int8
+      case .bfloat16: .bfloat16
       }
     unsafe self.init(
       name: "\(prefix).\(array.name)", type: type,

@@ -32,6 +32,13 @@ public final class ShardedOptimizer {
     var made: (TableOptimizer, TableOptimizer?)?
     var fault: DistributedError?
     do throws(DistributedError) {
+      // Their rounding follows from the row's place, which differs from rank to rank.
+      guard rule.state.moments == .float32 else {
+        throw DistributedError.invalid(
+          .unsupported(
+            argument: "type of the moments of a divided table", value: rule.state.moments.rawValue,
+            expected: "f32"))
+      }
       if layer.tokens.sharding == .columns, rule.readsWholeRows {
         throw .invalid(
           .unsupported(

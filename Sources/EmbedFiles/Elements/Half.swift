@@ -32,6 +32,28 @@ public struct Half: SixteenBitElement, Sendable {
     bitPattern = UInt16(truncatingIfNeeded: sign | result)
   }
 
+  /// One of the two neighbours of `value`, each with the probability that makes the mean `value`, those of
+  /// subnormal numbers to 2^-16.
+  ///
+  /// Values between 65,504 and 65,536 become the one or infinite, those of 65,536 and more infinite. A
+  /// NaN keeps its sign and leading bits and becomes quiet.
+  ///
+  /// - Parameter noise: 16 random bits, of which normal numbers take the upper 13.
+  @inlinable @inline(__always)
+  public init(_ value: Float, roundedBy noise: UInt16) {
+    let sign = value.bitPattern >> 16 & 0x8000
+    let magnitude = value.bitPattern & 0x7FFF_FFFF
+    let isSmall = magnitude < 0x3880_0000
+    let small = Float(bitPattern: isSmall ? magnitude : 0) * 0x1p40
+    let subnormal = ((UInt32(exactly: small.rounded(.down)) ?? 0) &+ UInt32(noise)) >> 16
+    let normal = (magnitude &- 0x3800_0000 &+ UInt32(noise >> 3)) >> 13
+    let nan = 0x7E00 | magnitude >> 13 & 0x3FF
+    let result =
+      magnitude > 0x7F80_0000
+      ? nan : magnitude >= 0x4780_0000 ? 0x7C00 : isSmall ? subnormal : normal
+    bitPattern = UInt16(truncatingIfNeeded: sign | result)
+  }
+
   /// The same number; exact. A NaN becomes quiet.
   @inlinable @inline(__always)
   public var float: Float {

@@ -12,6 +12,11 @@ public protocol SixteenBitElement: TableElement, Hashable {
   /// The nearest number; ties go to the one whose last bit is zero.
   init(_ value: Float)
 
+  /// One of the two neighbours of `value`, each with the probability that makes the mean `value`.
+  ///
+  /// - Parameter noise: 16 random bits.
+  init(_ value: Float, roundedBy noise: UInt16)
+
   /// The same number as a Float; exact.
   var float: Float { get }
 }

@@ -1,12 +1,16 @@
-// What an optimiser moves: a table of floats; one of bfloat16 beside its master rows in Float; or one of
-// bfloat16 alone, whose updates are rounded at random so that small ones are not lost.
+// What an optimiser moves: a table of floats; one of 16-bit elements beside its master rows in Float; or
+// one of 16-bit elements alone, whose updates are rounded at random so that small ones are not lost.
 //
 // V rows, D dim. Bytes of the table and its masters: 4*V*D, 6*V*D and 2*V*D.
 
 internal import CKernels
 
-/// How new values get into a table of bfloat16.
-public enum BFloat16Updates: Sendable {
+/// How new values get into a table of 16-bit elements.
+///
+/// A value that the elements have no room for becomes infinite: in a table of ``Half`` one past 65,504,
+/// by the rule of `Half(_:)` or `Half(_:roundedBy:)`. Master rows keep the value itself, and the table
+/// follows them back; without them the element is infinite, and NaN from its next step on.
+public enum SixteenBitUpdates: Sendable {
   /// Steps move these rows, in full one for each row of the table, and the touched ones are then
   /// rounded to nearest even. Made by `table.widened()`; saved with the optimiser's state.
   case masters(EmbeddingTable<Float>)
@@ -18,41 +22,38 @@ public enum BFloat16Updates: Sendable {
   case stochastic(seed: UInt64)
 }
 
+/// A table of either kind of 16-bit elements.
+protocol RoundedTable: AnyObject {
+  var elements: Elements { get }
+  var ledgers: [RowLedger] { get set }
+}
+
+extension EmbeddingTable: RoundedTable where Element: SixteenBitElement {}
+
 /// The memory that steps move.
 @safe struct StepTarget {
   let rows: Int
   let dim: Int
   let table: EmbeddingTable<Float>?
-  let rounded: EmbeddingTable<BFloat16>?
-  private let seed: UInt64
+  let rounded: (any RoundedTable)?
+  private var seed: UInt64 = 0
 
-  static func float(_ table: EmbeddingTable<Float>) -> StepTarget {
-    StepTarget(rows: table.rows, dim: table.dim, table: table, rounded: nil, seed: 0)
+  init(_ table: EmbeddingTable<Float>) {
+    (rows, dim, self.table, rounded) = (table.rows, table.dim, table, nil)
   }
 
-  private init(
-    rows: Int, dim: Int, table: EmbeddingTable<Float>?, rounded: EmbeddingTable<BFloat16>?,
-    seed: UInt64
-  ) {
-    self.rows = rows
-    self.dim = dim
-    self.table = table
-    self.rounded = rounded
-    self.seed = seed
-  }
-
-  init(
-    _ rounded: EmbeddingTable<BFloat16>, _ updates: BFloat16Updates, _ rule: UpdateRule
+  init<Element: SixteenBitElement>(
+    _ rounded: EmbeddingTable<Element>, _ updates: SixteenBitUpdates, _ rule: UpdateRule
   ) throws(EmbedError) {
-    let (rows, dim) = (rounded.rows, rounded.dim)
+    (rows, dim, self.rounded) = (rounded.rows, rounded.dim, rounded)
     switch updates {
     case .masters(let masters):
-      guard masters.rows == rows, masters.dim == dim else {
+      guard masters.rows == rounded.rows, masters.dim == rounded.dim else {
         throw .invalidSize(
           argument: "elements of the master rows", value: masters.rows * masters.dim,
-          expected: "those of the table, \(rows) rows of \(dim)")
+          expected: "those of the table, \(rounded.rows) rows of \(rounded.dim)")
       }
-      self.init(rows: rows, dim: dim, table: masters, rounded: rounded, seed: 0)
+      table = masters
     case .stochastic(let seed):
       guard rule.untouched != .caughtUp else {
         throw .unsupported(
@@ -60,7 +61,8 @@ public enum BFloat16Updates: Sendable {
           value: rule.untouched.rawValue, expected: "stepped or left; catching up needs master rows"
         )
       }
-      self.init(rows: rows, dim: dim, table: nil, rounded: rounded, seed: seed)
+      table = nil
+      self.seed = seed
     }
   }
 
@@ -68,11 +70,10 @@ public enum BFloat16Updates: Sendable {
   func describe(to tile: inout ek_step_tile, step: Int) {
     // As they are: a step brings its rows up to date itself.
     unsafe tile.table = table?.memory.baseAddress
-    guard let rounded else { return }
-    unsafe tile.rounded = UnsafeMutableRawPointer(
-      rounded.memory.baseAddress.unsafelyUnwrapped
-    )
-    .assumingMemoryBound(to: UInt16.self)
+    guard let elements = rounded?.elements else { return }
+    unsafe tile.rounded = UnsafeMutableRawPointer(mutating: elements.base.unsafelyUnwrapped)
+      .assumingMemoryBound(to: UInt16.self)
+    unsafe tile.rounded_type = elements.type.code
     unsafe tile.rounding = table == nil ? EK_ROUNDED_RANDOMLY : EK_ROUNDED_TO_NEAREST
     unsafe tile.seed = seed
     unsafe tile.stream = UInt64(step)

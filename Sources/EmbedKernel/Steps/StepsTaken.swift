@@ -102,6 +102,7 @@ extension ek_step_tile {
     }
     unsafe tile.missed = UnsafePointer(stepsTaken.owed)
     unsafe tile.history = stepsTaken.history
+    if what == .everything { unsafe tile.moment_stream &+= 1 }
     unsafe tile.form = EK_ZERO
     unsafe tile.begin = range.lowerBound
     unsafe tile.end = range.upperBound

@@ -138,6 +138,8 @@ extension TableOptimizer {
       }
     }
     if let table, table.ledgers.count > (ledger == nil ? 0 : 1) { bringUp(table.ledgers) }
-    if let rounded, rounded.ledgers.count > (ledger == nil ? 0 : 1) { bringUp(rounded.ledgers) }
+    if let rounded = target.rounded, rounded.ledgers.count > (ledger == nil ? 0 : 1) {
+      bringUp(rounded.ledgers)
+    }
   }
 }

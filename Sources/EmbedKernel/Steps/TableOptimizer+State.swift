@@ -16,9 +16,10 @@ public struct StateArray: Hashable, Sendable {
     case float32
     case int32
     case int8
+    case bfloat16
 
     /// The bytes of an element.
-    public var size: Int { self == .int8 ? 1 : 4 }
+    public var size: Int { self == .int8 ? 1 : self == .bfloat16 ? 2 : 4 }
   }
 
   /// The bytes of the whole array.
@@ -69,7 +70,7 @@ extension TableOptimizer {
       throw EmbedError.invalidSize(
         argument: "step count", value: stepCount, expected: "0..<\(Int32.max)")
     }
-    let copy = try TableOptimizer(rule, target, trainable, frozenRow)
+    let copy = try TableOptimizer(rule, target, trainable, frozenRow, opens: false)
     for array in copy.stateArrays {
       var bytes = unsafe MutableRawSpan(_unsafeBytes: copy.memory(of: array))
       try fill(array, &bytes)
@@ -78,12 +79,7 @@ extension TableOptimizer {
     missedSteps?.restart(at: stepCount)
     self.stepCount = stepCount
     currentSteps = (-1, -1)
-    swap(&first, &copy.first)
-    swap(&second, &copy.second)
-    swap(&rowState, &copy.rowState)
-    swap(&residual, &copy.residual)
-    swap(&parameterSteps, &copy.parameterSteps)
-    swap(&momentSteps, &copy.momentSteps)
+    swap(&state, &copy.state)
   }
 
   /// The steps of rows must lie where the history reaches, moments' not after parameters'.
@@ -91,7 +87,7 @@ extension TableOptimizer {
     guard let missedSteps else { return }
     let oldest = stepCount == 0 ? 0 : (stepCount - 1) / missedSteps.horizon * missedSteps.horizon
     for slot in 0..<slotCount {
-      let (parameters, moments) = (Int(parameterSteps[slot]), Int(momentSteps[slot]))
+      let (parameters, moments) = (Int(state.parameterSteps[slot]), Int(state.momentSteps[slot]))
       guard moments >= oldest, moments <= parameters, parameters <= stepCount else {
         throw .invalidSize(
           argument: "saved steps of state row \(slot)", value: moments,
@@ -101,15 +97,7 @@ extension TableOptimizer {
   }
 
   package func memory(of array: StateArray) -> UnsafeMutableRawBufferPointer {
-    let layout = rule.state
-    return switch array.name {
-    case layout.first: unsafe UnsafeMutableRawBufferPointer(first.unsafeBuffer)
-    case layout.second: unsafe UnsafeMutableRawBufferPointer(second.unsafeBuffer)
-    case layout.row: unsafe UnsafeMutableRawBufferPointer(rowState.unsafeBuffer)
-    case "residual": unsafe UnsafeMutableRawBufferPointer(residual.unsafeBuffer)
-    case "parameter_steps": unsafe UnsafeMutableRawBufferPointer(parameterSteps.unsafeBuffer)
-    default: unsafe UnsafeMutableRawBufferPointer(momentSteps.unsafeBuffer)
-    }
+    unsafe state.memory(of: array.name, rule.state)
   }
 }
 

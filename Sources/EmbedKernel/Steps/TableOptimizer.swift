@@ -18,18 +18,23 @@ internal import CKernels
 /// where two of them catch up the same rows, each step brings all of the other's up to date. When the
 /// optimiser is released it brings all rows up to date.
 @safe public final class TableOptimizer {
-  /// The table that steps are computed on: the one it moves, or the master rows of a bfloat16 table;
+  /// The table that steps are computed on: the one it moves, or the master rows of a 16-bit table;
   /// nil where such a table is rounded at random.
-  public let table: EmbeddingTable<Float>?
+  public var table: EmbeddingTable<Float>? { target.table }
 
-  /// The bfloat16 table it moves, or nil.
-  public let rounded: EmbeddingTable<BFloat16>?
+  /// The 16-bit table it moves; nil where its elements are others, or it moves floats.
+  public func rounded<Element: SixteenBitElement>(
+    _ element: Element.Type = Element.self
+  ) -> EmbeddingTable<Element>? { target.rounded as? EmbeddingTable<Element> }
+
+  /// The type of the 16-bit table it moves; nil where it moves floats.
+  public var roundedType: ElementType? { target.rounded?.elements.type }
 
   /// The number of rows of the table.
-  public let rows: Int
+  public var rows: Int { target.rows }
 
   /// The number of elements of a row.
-  public let dim: Int
+  public var dim: Int { target.dim }
 
   /// How it turns gradients into steps.
   public internal(set) var rule: UpdateRule
@@ -50,13 +55,7 @@ internal import CKernels
   /// The number of rows with state.
   let slotCount: Int
 
-  // State; empty where the rule keeps none.
-  var first: AlignedBuffer<Float>
-  var second: AlignedBuffer<Float>
-  var rowState: AlignedBuffer<Float>
-  var residual: AlignedBuffer<Int8>
-  var parameterSteps: AlignedBuffer<Int32>
-  var momentSteps: AlignedBuffer<Int32>
+  var state: TableState
   var missedSteps: MissedSteps?
 
   /// What the tables know of this optimiser, where it leaves rows behind.
@@ -81,21 +80,19 @@ internal import CKernels
     _ rule: UpdateRule, for table: EmbeddingTable<Float>, trainable: TrainableRows = .all,
     frozenRow: Int? = nil
   ) throws(EmbedError) {
-    try self.init(rule, .float(table), trainable, frozenRow)
-    try openLedger()
+    try self.init(rule, StepTarget(table), trainable, frozenRow)
   }
 
-  /// The same for a table of bfloat16, of which steps are computed in Float.
+  /// The same for a table of 16-bit elements, of which steps are computed in Float.
   ///
   /// - Parameter updates: How new values get into the table.
   /// - Throws: As above; `invalidSize` for master rows of another shape, `unsupported` for rows that
   ///   are caught up without master rows.
-  public convenience init(
-    _ rule: UpdateRule, for table: EmbeddingTable<BFloat16>, updates: BFloat16Updates,
+  public convenience init<Element: SixteenBitElement>(
+    _ rule: UpdateRule, for table: EmbeddingTable<Element>, updates: SixteenBitUpdates,
     trainable: TrainableRows = .all, frozenRow: Int? = nil
   ) throws(EmbedError) {
     try self.init(rule, StepTarget(table, updates, rule), trainable, frozenRow)
-    try openLedger()
   }
 
   deinit { ledger?.close() }
@@ -106,10 +103,10 @@ internal import CKernels
     // Reading rows must not fail, so what it needs is made here, and the environment's choices are tried.
     try reserve(min(slotCount, rowsOfCatchUp))
     _ = try plan(1, .auto)
-    let others = (table?.ledgers ?? []) + (rounded?.ledgers ?? [])
+    let others = (table?.ledgers ?? []) + (target.rounded?.ledgers ?? [])
     let ledger = RowLedger(self, sharesRows: others.contains { $0.movesRows(of: self) })
     table?.ledgers.enter(ledger)
-    rounded?.ledgers.enter(ledger)
+    target.rounded?.ledgers.enter(ledger)
     self.ledger = ledger
   }
 
@@ -117,24 +114,23 @@ internal import CKernels
   package convenience init(
     _ rule: UpdateRule, for table: EmbeddingTable<Float>, frozenRow: Int?, state: StateMemory
   ) throws(EmbedError) {
-    try self.init(rule, .float(table), .all, frozenRow, state)
-    try openLedger()
+    try self.init(rule, StepTarget(table), .all, frozenRow, state)
   }
 
-  /// The same for a table of bfloat16.
-  package convenience init(
-    _ rule: UpdateRule, for table: EmbeddingTable<BFloat16>, updates: BFloat16Updates,
+  /// The same for a table of 16-bit elements.
+  package convenience init<Element: SixteenBitElement>(
+    _ rule: UpdateRule, for table: EmbeddingTable<Element>, updates: SixteenBitUpdates,
     frozenRow: Int?, state: StateMemory
   ) throws(EmbedError) {
     try self.init(rule, StepTarget(table, updates, rule), .all, frozenRow, state)
-    try openLedger()
   }
 
+  /// - Parameter opens: Whether the tables are told of an optimiser that leaves rows of theirs behind.
   init(
     _ rule: UpdateRule, _ target: StepTarget, _ trainable: TrainableRows, _ frozenRow: Int?,
-    _ memory: StateMemory? = nil
+    _ memory: StateMemory? = nil, opens: Bool = true
   ) throws(EmbedError) {
-    let (rows, dim) = (target.rows, target.dim)
+    let rows = target.rows
     if let frozenRow, frozenRow < 0 || frozenRow >= rows {
       throw .invalidSize(
         argument: "frozen row", value: frozenRow, expected: "a row of 0...\(rows - 1)")
@@ -153,22 +149,9 @@ internal import CKernels
         unsafe slots.base[Int(row)] = Int32(slot)
       }
     }
-    let layout = rule.state
-    let elements = try elementCount("optimiser state", slotCount, dim)
-    let catchesUp = rule.untouched == .caughtUp
-    var arrays = StateArrays(memory)
-    let first: AlignedBuffer<Float> = try arrays.next(layout.first == nil ? 0 : elements)
-    let second: AlignedBuffer<Float> = try arrays.next(layout.second == nil ? 0 : elements)
-    let rowState: AlignedBuffer<Float> = try arrays.next(layout.row == nil ? 0 : slotCount)
-    let residual: AlignedBuffer<Int8> = try arrays.next(catchesUp ? elements : 0)
-    let parameterSteps: AlignedBuffer<Int32> = try arrays.next(catchesUp ? slotCount : 0)
-    let momentSteps: AlignedBuffer<Int32> = try arrays.next(catchesUp ? slotCount : 0)
-    if layout.start != 0, memory == nil {
-      unsafe first.unsafeBuffer.update(repeating: layout.start)
-      unsafe rowState.unsafeBuffer.update(repeating: layout.start)
-    }
+    let state = try TableState(rule, rows: slotCount, dim: target.dim, in: memory)
     var missedSteps: MissedSteps?
-    if catchesUp, let moments = rule.moments {
+    if rule.untouched == .caughtUp, let moments = rule.moments {
       missedSteps = try MissedSteps(rule.learningRate, moments)
     }
     let owed = try AlignedBuffer<ek_missed_steps>(count: 0)
@@ -176,26 +159,18 @@ internal import CKernels
     let heavyRows = try HeavyRows()
 
     self.target = target
-    table = target.table
-    rounded = target.rounded
-    self.rows = rows
-    self.dim = dim
     self.rule = rule
     self.trainable = trainable
     self.frozenRow = frozenRow
     self.rowList = rowList
     self.slots = slots
     self.slotCount = slotCount
-    self.first = first
-    self.second = second
-    self.rowState = rowState
-    self.residual = residual
-    self.parameterSteps = parameterSteps
-    self.momentSteps = momentSteps
+    self.state = state
     self.missedSteps = missedSteps
     self.owed = owed
     self.pending = pending
     self.heavyRows = heavyRows
+    if opens { try openLedger() }
   }
 
   /// Whether rows may be behind.
@@ -206,8 +181,7 @@ internal import CKernels
 
   /// The bytes of state, in proportion to the trainable rows.
   public var stateBytes: Int {
-    4 * (first.count + second.count + rowState.count + parameterSteps.count + momentSteps.count)
-      + residual.count + 4 * (rowList.count + slots.count)
+    stateArrays.reduce(4 * (rowList.count + slots.count)) { $0 + $1.byteCount }
   }
 
   /// The bytes of room for steps, in proportion to the rows that the largest step touched.
@@ -302,15 +276,12 @@ internal import CKernels
   func makeTile(_ plan: Plan) -> ek_step_tile {
     var tile = unsafe ek_step_tile()
     unsafe target.describe(to: &tile, step: stepCount + 1)
-    unsafe tile.first = first.count > 0 ? first.base : nil
-    unsafe tile.second = second.count > 0 ? second.base : nil
-    unsafe tile.row_state = rowState.count > 0 ? rowState.base : nil
-    unsafe tile.residual = residual.count > 0 ? residual.base : nil
+    unsafe state.describe(to: &tile)
+    unsafe tile.moment_stream = RandomStream.moments &+ 2 * UInt64(stepCount)
     unsafe tile.slots = slots.count > 0 ? UnsafePointer(slots.base) : nil
     unsafe tile.frozen = Int64(frozenRow ?? -1)
     unsafe tile.dim = dim
-    let arrays = 2 + (first.count > 0 ? 1 : 0) + (second.count > 0 ? 1 : 0)
-    unsafe (tile.prefetch_rows, tile.near) = plan.traffic.ahead(4 * dim * arrays)
+    unsafe (tile.prefetch_rows, tile.near) = plan.traffic.ahead(dim * (8 + rule.state.elementBytes))
     return unsafe tile
   }
 
@@ -318,7 +289,8 @@ internal import CKernels
   var stepsTaken: StepsTaken? {
     guard let missedSteps else { return nil }
     return unsafe StepsTaken(
-      parameterSteps: parameterSteps.base, momentSteps: momentSteps.base, owed: owed.base,
+      parameterSteps: state.parameterSteps.base, momentSteps: state.momentSteps.base,
+      owed: owed.base,
       pending: pending.base, missedSteps: missedSteps)
   }
 

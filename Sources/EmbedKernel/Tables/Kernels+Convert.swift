@@ -50,9 +50,9 @@ extension Kernels {
         plan: plan, from: from, inputType: inputType, to: to, outputType: outputType))
   }
 
-  /// Rounds each element to one of its two bfloat16 neighbours, so that the mean of many roundings
-  /// is the number itself: small updates of a bfloat16 table are then not lost but made now and
-  /// then.
+  /// Rounds each element to one of its two 16-bit neighbours, so that the mean of many roundings
+  /// is the number itself: small updates of a 16-bit table are then not lost but made now and
+  /// then. `BFloat16(_:roundedBy:)` and `Half(_:roundedBy:)` say how.
   ///
   /// Element i takes 16 bits of the Philox block `(first + i) / 8`, so the result depends on seed,
   /// stream and place alone. Allocates nothing.
@@ -67,11 +67,11 @@ extension Kernels {
   @inlinable
   public func roundStochastically<
     Input: ReadableElements<Float> & ~Copyable & ~Escapable,
-    Output: WritableElements<BFloat16> & ~Copyable & ~Escapable
+    Output: WritableElements & ~Copyable & ~Escapable
   >(
     _ input: borrowing Input, into output: inout Output, seed: UInt64, stream: UInt64 = 0,
     first: Int = 0
-  ) throws(EmbedError) {
+  ) throws(EmbedError) where Output.Element: SixteenBitElement {
     try unsafe input.withElements { (input) throws(EmbedError) in
       try unsafe output.withMutableElements { (output) throws(EmbedError) in
         try unsafe roundStochastically(input, output, seed, stream, first)
@@ -80,8 +80,8 @@ extension Kernels {
   }
 
   @usableFromInline
-  func roundStochastically(
-    _ input: UnsafeBufferPointer<Float>, _ output: UnsafeMutableBufferPointer<BFloat16>,
+  func roundStochastically<Element: SixteenBitElement>(
+    _ input: UnsafeBufferPointer<Float>, _ output: UnsafeMutableBufferPointer<Element>,
     _ seed: UInt64, _ stream: UInt64, _ first: Int
   ) throws(EmbedError) {
     guard input.count == output.count else {
@@ -130,9 +130,9 @@ extension Plan {
 }
 
 /// output[i] = input[i] rounded up or down by random bits.
-@safe private struct StochasticWork: ParallelWork {
+@safe private struct StochasticWork<Element: SixteenBitElement>: ParallelWork {
   let input: UnsafeBufferPointer<Float>
-  let output: UnsafeMutableBufferPointer<BFloat16>
+  let output: UnsafeMutableBufferPointer<Element>
   let generator: Philox4x32
   let stream: UInt64
   let first: Int
@@ -146,7 +146,7 @@ extension Plan {
       while i < end {
         let k = (first + i) % 8
         let noise = UInt16(truncatingIfNeeded: words[k / 2] >> (UInt32(k % 2) * 16))
-        unsafe output[i] = BFloat16(input[i], roundedBy: noise)
+        unsafe output[i] = Element(input[i], roundedBy: noise)
         i += 1
       }
     }

@@ -113,9 +113,10 @@ extension EmbeddingBag {
   func check(_ optimizer: TableOptimizer) throws(EmbedError) {
     let isOwn =
       switch table {
-      case .float32(let table): optimizer.table === table && optimizer.rounded == nil
-      case .bfloat16(let table): optimizer.rounded === table
-      case .float16, .rows: false
+      case .float32(let table): optimizer.table === table && optimizer.roundedType == nil
+      case .bfloat16(let table): optimizer.rounded(BFloat16.self) === table
+      case .float16(let table): optimizer.rounded(Half.self) === table
+      case .rows: false
       }
     guard isOwn else {
       throw .unsupported(

@@ -119,7 +119,8 @@ FUNCTION(optimizer_create) {
   static const char *const update_words[] = {"masters", "stochastic", NULL};
   TAKES(optimizer_create, 2, 2, "table", "name", "learning_rate", "weight_decay", "beta1", "beta2",
         "epsilon", "initial_sum", "rate_decay", "untouched", "updates", "frozen_row", "masters",
-        "seed");
+        "seed", "moment_dtype");
+  static const char *const moment_words[] = {"float32", "float16", "bfloat16", NULL};
   ek_table *table = read_handle(values[0], table_kind);
   ek_optimizer_options options = EK_OPTIMIZER_OPTIONS_INIT;
   if (table == NULL) return NULL;
@@ -139,7 +140,8 @@ FUNCTION(optimizer_create) {
       !read_choice(values[9], "untouched", untouched_words, &options.untouched) ||
       !read_choice(values[10], "updates", update_words, &options.updates) ||
       !read_optional_int64(values[11], "frozen_row", &options.frozen_row) ||
-      !read_optional_uint64(values[13], "seed", &options.seed))
+      !read_optional_uint64(values[13], "seed", &options.seed) ||
+      !read_choice(values[14], "moment_dtype", moment_words, &options.moment_dtype))
     return NULL;
   if (values[12] != NULL) {
     options.masters = read_handle(values[12], table_kind);

@@ -1,7 +1,7 @@
 """Optimisers of tables: a step costs what its batch touches.
 
-Each steps one table in place: a NumPy array (float32, or bfloat16 with float32 masters inside) or a
-`Table`. What happens to rows without gradient is `untouched`:
+Each steps one table in place: a NumPy array (float32, or bfloat16 or float16 with float32 masters inside)
+or a `Table`. What happens to rows without gradient is `untouched`:
 
     "stepped"    they take the step with a gradient of 0, as with a dense gradient
     "left"       they stay as they are: the lazy variants
@@ -308,6 +308,9 @@ class RowWiseAdagrad(Optimizer):
 
 
 class _AdamLike(Optimizer):
+    """With `moment_dtype="bfloat16"` the state takes half the memory, rounded so that its mean is kept: with
+    a standard deviation of at most 2^-8 / sqrt(1 - beta^2) of a moment that changes slowly."""
+
     def __init__(
         self,
         table: npt.NDArray[Any] | Table,
@@ -319,6 +322,7 @@ class _AdamLike(Optimizer):
         weight_decay: float | None = None,
         frozen_row: int | None = None,
         untouched: str | None = None,
+        moment_dtype: str | None = None,
     ):
         super().__init__(
             table,
@@ -329,6 +333,7 @@ class _AdamLike(Optimizer):
             weight_decay=weight_decay,
             frozen_row=frozen_row,
             untouched=untouched,
+            moment_dtype=moment_dtype,
         )
 
 
@@ -351,7 +356,7 @@ class AdamW(_AdamLike):
 
 
 class LAMB(_AdamLike):
-    """AdamW with each row's step scaled by the trust ratio."""
+    """AdamW with each row's step scaled by the trust ratio. Its moments are float32."""
 
     _name = "lamb"
 
