@@ -3,6 +3,8 @@
 
 #include "CCallgrind.h"
 
+#include <stdlib.h>
+
 #if defined(__has_include)
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
@@ -19,17 +21,21 @@ bool cg_is_built_in(void) { return true; }
 
 bool cg_is_available(void) { return RUNNING_ON_VALGRIND > 0; }
 
+/// Whether callgrind collects on all threads as soon as it instruments; toggling is of a thread
+/// alone.
+static bool counts_all_threads(void) { return getenv("EMBEDBENCH_COUNT_THREADS") != NULL; }
+
 void cg_begin(void) {
   if (!counting) {
     CALLGRIND_START_INSTRUMENTATION;
-    CALLGRIND_TOGGLE_COLLECT;
+    if (!counts_all_threads()) CALLGRIND_TOGGLE_COLLECT;
   }
   counting = true;
   CALLGRIND_ZERO_STATS;
 }
 
 void cg_end(void) {
-  CALLGRIND_TOGGLE_COLLECT;
+  if (!counts_all_threads()) CALLGRIND_TOGGLE_COLLECT;
   counting = false;
   CALLGRIND_STOP_INSTRUMENTATION;
 }

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pathlib
+import shutil
+import subprocess
 import tempfile
 import unittest
 from unittest import mock
@@ -32,6 +34,47 @@ calls=9 0
 totals: 163 50 20 1 7 5 1 7 5
 """
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# 64 parts of work, three times over two threads, of which the last is counted.
+PROGRAM = """\
+#include <stdatomic.h>
+#include "CCallgrind.h"
+#include "CThreadPool.h"
+static atomic_int next;
+static float x[64][4096];
+__attribute__((noinline)) static void part(int p) {
+  for (int i = 0; i < 4096; i++) x[p][i] = x[p][i] * 1.5f + 1;
+}
+static void body(void *context) {
+  (void)context;
+  for (int p; (p = atomic_fetch_add(&next, 1)) < 64;) part(p);
+}
+int main(void) {
+  for (int round = 0; round < 3; round++) {
+    atomic_store(&next, 0);
+    if (round == 2) cg_begin();
+    ek_pool_run(1, body, 0);
+  }
+  cg_end();
+  cg_write("work/threads:2");
+}
+"""
+# The kernel's 100 instructions run in a function that waits 900, and another thread waits 70.
+WAITING_DUMP = """\
+desc: Trigger: Client Request: forward/x: y/threads:2
+events: Ir Dr Dw I1mr D1mr D1mw ILmr DLmr DLmw
+fn=release
+3 900 40 0 0 1 0 0 1 0
+cfn=kernel
+calls=1 0
+3 100 50 20 1 7 5 1 7 5
+fn=help'2
+4 70 3 2 0 0 1 0 0 1
+fn=kernel
+1 100 50 20 1 7 5 1 7 5
+totals: 1070 93 22 1 8 6 1 8 6
+"""
+
 
 def counts(**changes):
     return {"instructions": 1000, "allocations": 0, "bytes_read": 6400, "bytes_written": 640, **changes}
@@ -55,6 +98,50 @@ class Instructions(unittest.TestCase):
             found,
             {"instructions": 163, "allocations": 3, "bytes_read": 448, "bytes_written": 320},
         )
+
+    def test_what_waits_is_not_counted_of_several_threads(self):
+        """How long threads wait for each other is chance; what they call meanwhile is work."""
+        several, alone = self.folder / "counts.2", self.folder / "counts.1"
+        several.write_text(WAITING_DUMP)
+        alone.write_text(WAITING_DUMP.replace("threads:2", "threads:1"))
+        self.assertEqual(instructions.read(alone)[1]["instructions"], 1070)
+        name, found = instructions.read(several)
+        self.assertEqual(name, "forward/x: y/threads:2")
+        self.assertEqual(
+            found, {"instructions": 100, "allocations": 0, "bytes_read": 448, "bytes_written": 320})
+
+    @unittest.skipUnless(shutil.which("valgrind") and shutil.which("clang"), "no valgrind or clang")
+    def test_all_threads_are_counted(self):
+        """Whichever thread takes the parts of the work: alone, the calling one would be counted by chance."""
+        source = self.folder / "program.c"
+        source.write_text(PROGRAM)
+        program = self.folder / "program"
+        folders = [ROOT / "Benchmarks" / "CCallgrind", ROOT / "Sources" / "CThreadPool"]
+        subprocess.run(
+            ["clang", "-O2", *(f"-I{folder}/include" for folder in folders), source,
+             folders[0] / "Callgrind.c", folders[1] / "pool.c", "-o", program, "-lpthread"], check=True)
+        counts = []
+        for number in range(2):
+            folder = self.folder / f"{number}"
+            _, process = instructions.start(program, ".", folder, all_threads=True)
+            self.assertEqual(process.wait(), 0, (folder / "log").read_text())
+            ((name, found),) = map(instructions.read, instructions.dumps(folder))
+            self.assertEqual(name, "work/threads:2")
+            counts.append(found)
+        # 64 parts of 4,096 floats that are read and written, 4 at a time and a few instructions each.
+        self.assertGreater(counts[0]["instructions"], 64 * 4096 / 4 * 3)
+        self.assertGreaterEqual(counts[0]["bytes_read"], 64 * 4096 * 4)
+        self.assertFalse(instructions.differ("work/threads:2", *counts), counts)
+
+    def test_several_threads_may_differ_by_a_little(self):
+        for changes, is_too_far in (
+            ({"instructions": 1004}, False), ({"instructions": 1006}, True),
+            ({"bytes_read": 6400 + 512}, False), ({"bytes_read": 6400 + 640}, True),
+            ({"allocations": 1}, True),
+        ):
+            with self.subTest(changes):
+                found = instructions.differ("a/threads:2", counts(), counts(**changes))
+                self.assertEqual(found, is_too_far)
 
     def test_refuses_another_file(self):
         file = self.folder / "counts.1"
@@ -81,13 +168,13 @@ class Instructions(unittest.TestCase):
             self.assertEqual(len(self.problems(**changes)), 1, changes)
 
     def test_two_runs(self):
-        self.assertFalse(instructions.differ(counts(), counts()))
-        self.assertTrue(instructions.differ(counts(), counts(instructions=1001)))
-        self.assertTrue(instructions.differ(counts(), None))
+        self.assertFalse(instructions.differ("a/threads:1", counts(), counts()))
+        self.assertTrue(instructions.differ("a/threads:1", counts(), counts(instructions=1001)))
+        self.assertTrue(instructions.differ("a/threads:1", counts(), None))
         one = counts(allocations=1)
-        self.assertFalse(instructions.differ(one, counts(allocations=1, instructions=1005)))
-        self.assertTrue(instructions.differ(one, counts(allocations=2)))
-        self.assertTrue(instructions.differ(one, counts(allocations=1, instructions=1100)))
+        self.assertFalse(instructions.differ("a/threads:1", one, counts(allocations=1, instructions=1005)))
+        self.assertTrue(instructions.differ("a/threads:1", one, counts(allocations=2)))
+        self.assertTrue(instructions.differ("a/threads:1", one, counts(allocations=1, instructions=1100)))
 
     def test_new_and_lost_benchmarks(self):
         two = {"a": counts(), "b": counts()}

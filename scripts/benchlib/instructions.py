@@ -4,8 +4,13 @@ Counts are the same to the instruction for one binary, inputs and environment, s
 an environment of its own: a fixed set of variables, a program called by a fixed name, no home folder.
 The caches that callgrind simulates are larger than any benchmark's memory and empty when counting
 starts, so a miss is the first touch of a line of 64 bytes: misses times 64 are the bytes touched.
+
+A benchmark whose name says threads:2 or more is counted on all threads together, but for what waits: how
+long a thread spins is chance, how the work is cut is not. Which thread takes a part is left to valgrind, so
+that two runs may differ by some instructions.
 """
 
+import collections
 import pathlib
 import re
 import shutil
@@ -13,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchlib import environment, reports
+from benchlib import environment, processes, reports
 
 LINE = 64
 CACHE = f"{256 << 20},16,{LINE}"
@@ -22,6 +27,13 @@ ALLOCATORS = {
     *("malloc", "calloc", "realloc", "reallocarray"),
     *("posix_memalign", "aligned_alloc", "memalign", "valloc", "pvalloc", "mmap", "mmap64"),
 }
+# How threads of this package's pool, and those of OpenBLAS, come to work and wait for each other.
+WAITING = {
+    *("ek_pool_run", "help", "wait_for_job", "sleep_until_changed", "release", "wake", "pause_cpu"),
+    *("blas_thread_server", "exec_blas", "sched_yield", "syscall", "__lll_lock_wait", "clone", "clone3"),
+}
+# Two runs of several threads may differ so much, in parts of what is counted and in lines of cache.
+UNSTEADY, STRAY_LINES = 0.005, 8
 
 
 def require_valgrind():
@@ -38,14 +50,15 @@ def stripped(binary, folder):
     return copy
 
 
-def start(program, pattern, folder, *options):
+def start(program, pattern, folder, *options, all_threads=False):
     """Starts a run whose counts and report go into a new folder, with more of callgrind's options."""
     folder = pathlib.Path(folder)
     folder.mkdir()
     log = open(folder / "log", "wb")
     return folder, subprocess.Popen(
         [
-            *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no"),
+            *("valgrind", "--tool=callgrind", "--instr-atstart=no"),
+            f"--collect-atstart={'yes' if all_threads else 'no'}",
             *("--cache-sim=yes", f"--D1={CACHE}", f"--LL={CACHE}", "--compress-strings=no"),
             *("--compress-pos=no", f"--callgrind-out-file={folder}/counts", *options),
             *(f"./{program.name}", "--count_instructions", f"--benchmark_filter={pattern}"),
@@ -59,6 +72,7 @@ def start(program, pattern, folder, *options):
             "LC_ALL": "C",
             # Else dictionaries are in another order each time.
             "SWIFT_DETERMINISTIC_HASHING": "1",
+            **({"EMBEDBENCH_COUNT_THREADS": "1"} if all_threads else {}),
         },
         stdout=log,
         stderr=log,
@@ -98,26 +112,39 @@ def read(dump):
     name = None
     events = []
     allocations = 0
-    callee = None
+    function = callee = None
+    waiting = collections.Counter()
+    is_call = False
     with open(dump, errors="replace") as file:
         for line in file:
             if line.startswith("desc: Trigger: Client Request: "):
                 name = line.rstrip("\n").split(": ", 3)[3]
             elif line.startswith("events: "):
                 events = line.split()[1:]
+            elif line.startswith("fn="):
+                function = re.sub(r"'\d+$", "", line.rstrip("\n").split("=", 1)[1])
             elif line.startswith("cfn="):
                 callee = line.rstrip("\n").split("=", 1)[1]
-            elif line.startswith("calls=") and is_allocator(callee):
-                allocations += int(line[6:].split()[0])
+            elif line.startswith("calls="):
+                is_call = True
+                if is_allocator(callee):
+                    allocations += int(line[6:].split()[0])
             elif line.startswith("totals: "):
-                totals = dict(zip(events, map(int, line.split()[1:])))
+                totals = collections.Counter(dict(zip(events, map(int, line.split()[1:]))))
+            elif line[:1].isdigit() or line[:1] in "+-*":
+                # What a call took stands with the functions that it called.
+                if function in WAITING and not is_call:
+                    waiting.update(dict(zip(events, map(int, line.split()[1:]))))
+                is_call = False
     if name is None or not events:
         raise environment.Failure(f"{dump} is no file of callgrind's that names a benchmark")
+    if processes.threads(name) > 1:
+        totals.subtract(waiting)
     return name, {
         "instructions": totals["Ir"],
         "allocations": allocations,
-        "bytes_read": LINE * totals.get("DLmr", 0),
-        "bytes_written": LINE * totals.get("DLmw", 0),
+        "bytes_read": LINE * totals["DLmr"],
+        "bytes_written": LINE * totals["DLmw"],
     }
 
 
@@ -130,21 +157,42 @@ def count_twice(binary, pattern):
     """The context and the counts, and the names whose counts differ between two runs."""
     require_valgrind()
     with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
         program = stripped(binary, folder)
-        # Side by side: counting does not care what else the machine does.
-        runs = [start(program, pattern, pathlib.Path(folder) / name) for name in ("1st", "2nd")]
-        try:
-            (context, first), (_, second) = map(finish, runs)
-        finally:
-            for _, process in runs:
-                process.kill()
+        context, first, second = count_pair(program, pattern, folder / "alone")
+        several = [name for name in processes.listed(binary, pattern) if processes.threads(name) > 1]
+        if several:
+            pattern = processes.exactly(several)
+            _, *counts = count_pair(program, pattern, folder / "together", all_threads=True)
+            first.update(counts[0])
+            second.update(counts[1])
     names = set(first) | set(second)
-    return context, first, sorted(n for n in names if differ(first.get(n), second.get(n)))
+    return context, first, sorted(n for n in names if differ(n, first.get(n), second.get(n)))
 
 
-def differ(one, other):
+def count_pair(program, pattern, folder, **options):
+    """The context, and the counts of two runs."""
+    folder.mkdir()
+    # Side by side: counting does not care what else the machine does.
+    runs = [start(program, pattern, folder / name, **options) for name in ("1st", "2nd")]
+    try:
+        (context, first), (_, second) = map(finish, runs)
+    finally:
+        for _, process in runs:
+            process.kill()
+    return context, first, second
+
+
+def differ(name, one, other):
     """A call that allocates takes the path through malloc that the heap's state at the time asks for,
-    and that state holds the texts of the times reported before. All else must be the same."""
+    and that state holds the texts of the times reported before. All else must be the same, but for what
+    several threads make of chance."""
     if one and other and one["allocations"] and one["allocations"] == other["allocations"]:
         return abs(one["instructions"] / other["instructions"] - 1) > 0.01
+    if one and other and processes.threads(name) > 1:
+        return any(
+            abs(one[each] - other[each])
+            > UNSTEADY * other[each] + (LINE * STRAY_LINES if each.startswith("bytes") else 0)
+            for each in one
+        )
     return one != other

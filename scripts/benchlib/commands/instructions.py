@@ -7,7 +7,8 @@
     scripts/bench instructions --package . --product my-benchmarks
 
 Each benchmark's body runs three times under valgrind's callgrind, and the third call alone is counted.
-Two such runs must agree to the instruction, and to 1% where the call allocates. Noise cannot trip this
+Two such runs must agree to the instruction, and to 1% where the call allocates. Where a name says threads:2
+or more all threads are counted, but for what waits, and the runs must agree to 0.5%. Noise cannot trip this
 gate, and it needs neither a quiet machine nor hardware counters. It fails where a benchmark
 
     takes over 1% more instructions, or touches over 1% (and 256) more bytes, than its budget;
