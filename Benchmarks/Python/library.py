@@ -21,3 +21,23 @@ class RowsSource(ctypes.Structure):
     def of(cls, address: int, size: int, rows: int, dim: int, format: int = 0) -> RowsSource:
         """Rows of a format, EK_FORMAT_..., with no scales beside them."""
         return cls(ctypes.sizeof(cls), address, size, None, 0, rows, dim, 0, format, 0)
+
+
+class Layout(ctypes.Structure):
+    """ek_bag_layout"""
+
+    _fields_ = [
+        ("struct_size", SIZE), ("kind", ctypes.c_int32), ("dtype", ctypes.c_int32), ("numbers", POINTER),
+        ("count", I64), ("length", I64),
+    ]
+
+
+class Options(ctypes.Structure):
+    """ek_bag_options"""
+
+    _fields_ = [
+        ("struct_size", SIZE), ("weights", POINTER), ("padding_id", I64), ("pool", ctypes.c_int32),
+        ("unknown_ids", ctypes.c_int32), ("backend", ctypes.c_int32), ("threads", ctypes.c_int32),
+        ("gradient_scale", ctypes.c_float), ("frequency", ctypes.c_int32), ("summation", ctypes.c_int32),
+        ("writing", ctypes.c_int32),
+    ]

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from library import FLOAT32, INT64, POINTER, SIZE
+from library import FLOAT32, INT64, POINTER, SIZE, Layout, Options
 from torch.nn import functional
 
 LOOPS = Path(__file__).resolve().parents[1] / "CReferenceLoops"
@@ -35,26 +35,6 @@ LOOPS = Path(__file__).resolve().parents[1] / "CReferenceLoops"
 SHAPES = ((1_000_000, 128, 2048, 20), (1_000_000, 64, 2048, 50), (50_257, 256, 8192, 1))
 
 Call = Callable[[int], object]
-
-
-class Layout(ctypes.Structure):
-    """ek_bag_layout"""
-
-    _fields_ = [
-        ("struct_size", SIZE), ("kind", ctypes.c_int32), ("dtype", ctypes.c_int32), ("numbers", POINTER),
-        ("count", ctypes.c_int64), ("length", ctypes.c_int64),
-    ]
-
-
-class Options(ctypes.Structure):
-    """ek_bag_options"""
-
-    _fields_ = [
-        ("struct_size", SIZE), ("weights", POINTER), ("padding_id", ctypes.c_int64), ("pool", ctypes.c_int32),
-        ("unknown_ids", ctypes.c_int32), ("backend", ctypes.c_int32), ("threads", ctypes.c_int32),
-        ("gradient_scale", ctypes.c_float), ("frequency", ctypes.c_int32), ("summation", ctypes.c_int32),
-        ("writing", ctypes.c_int32),
-    ]
 
 
 class Reading(ctypes.Structure):

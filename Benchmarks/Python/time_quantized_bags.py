@@ -21,8 +21,8 @@ import sys
 import numpy as np
 import time_bags
 import torch
-from library import FLOAT32, I64, INT64, POINTER, SIZE, RowsSource
-from time_bags import Call, Layout, Options, measure
+from library import FLOAT32, I64, INT64, POINTER, SIZE, Layout, Options, RowsSource
+from time_bags import Call, measure
 from torch.nn import functional
 
 SHAPES = time_bags.SHAPES

@@ -252,12 +252,31 @@ void cs_mapping_ask(cs_mapping *mapping, size_t offset, size_t count) {
   }
 }
 
+#if defined(__linux__) && !defined(MADV_POPULATE_READ)
+#define MADV_POPULATE_READ 22
+#endif
+
+void cs_mapping_read_large(cs_mapping *mapping, size_t offset, size_t count) {
+#ifdef __linux__
+  const size_t huge = 2 << 20, size = cs_mapping_size(mapping);
+  const size_t start = offset & ~(huge - 1), whole = (offset + count + huge - 1) & ~(huge - 1);
+  const size_t end = whole < size ? whole : size;
+  // The advice is for a mapping of its own: in the table's, a page that is lost later would be read
+  // with all of its 2 MiB.
+  void *const pages =
+      mmap(NULL, end - start, PROT_READ, MAP_PRIVATE, mapping->file, (off_t)start);
+  if (pages == MAP_FAILED) return;
+  if (madvise(pages, end - start, MADV_HUGEPAGE) == 0)
+    madvise(pages, end - start, MADV_POPULATE_READ);
+  munmap(pages, end - start);
+#else
+  (void)mapping, (void)offset, (void)count;
+#endif
+}
+
 bool cs_mapping_fill(cs_mapping *mapping, size_t offset, size_t count) {
   char *const from = (char *)cs_mapping_address(mapping) + offset;
 #ifdef __linux__
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
   int result;
   while ((result = madvise(from, count, MADV_POPULATE_READ)) != 0 && errno == EAGAIN) {
   }

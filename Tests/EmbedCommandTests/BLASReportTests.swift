@@ -43,7 +43,7 @@ import Testing
       says: ["Prescott's kernels are for SSE", "has AVX-512", "OPENBLAS_CORETYPE=SkylakeX"]),
     Advice(
       core: "Haswell", features: ["avx", "avx2", "fma", "avx512f"], chosen: "Haswell",
-      says: ["are for AVX2", "OPENBLAS_CORETYPE=Haswell says so"]),
+      says: ["are for AVX2", "OPENBLAS_CORETYPE=Haswell says so", "OPENBLAS_CORETYPE=SkylakeX"]),
     Advice(
       core: "SANDYBRIDGE", features: ["avx", "avx2", "fma"],
       says: ["are for AVX,", "OPENBLAS_CORETYPE=Haswell"]),

@@ -38,10 +38,8 @@ package struct BLASCore {
         ? .avx2 : features.contains("avx") ? .avx : .sse
     guard runs.rawValue < has.rawValue else { return nil }
     let fault = "\(core)'s kernels are for \(runs.name), where this CPU has \(has.name): "
-    if let chosen {
-      return fault + "OPENBLAS_CORETYPE=\(chosen) says so; without it, OpenBLAS chooses"
-    }
-    return fault + "OpenBLAS does not know this CPU. A newer one may; or run with "
-      + "OPENBLAS_CORETYPE=\(has.core), if embedkernel info --check passes with it"
+    let mend = "run with OPENBLAS_CORETYPE=\(has.core), if embedkernel info --check passes with it"
+    if let chosen { return fault + "OPENBLAS_CORETYPE=\(chosen) says so. Unset it, or \(mend)" }
+    return fault + "OpenBLAS does not know this CPU. A newer one may; or \(mend)"
   }
 }

@@ -50,7 +50,7 @@ internal import CSystem
       switch unsafe cs_mapping_fault(mapping, &offset) {
       case cs_no_fault: nil as String?
       case cs_fault_shorter: "the file was cut short while it was mapped"
-      case cs_fault_changed: "the file was written to while it was mapped"
+      case cs_fault_changed: "the file was written to while it was mapped, or its time was set"
       case cs_fault_examined: "the system does not tell the file's size"
       default: "a page of the file could not be read: it was cut short, or the disk failed"
       }
@@ -71,6 +71,11 @@ internal import CSystem
   /// Waits until bytes are in memory, and maps their pages; false where one cannot be read.
   package func fill(_ range: Range<Int>) -> Bool {
     unsafe cs_mapping_fill(mapping, range.lowerBound, range.count)
+  }
+
+  /// Reads bytes, and others of their large pages, into the page cache, which holds them in large pages then.
+  package func readLarge(_ range: Range<Int>) {
+    unsafe cs_mapping_read_large(mapping, range.lowerBound, range.count)
   }
 
   /// Gives pages back, of this process and of the page cache.

@@ -1,8 +1,9 @@
 // Rows of a mapped table brought into memory before a call reads them.
 //
-// The pages of the ids' rows are sorted, so that equal ids are read once and neighbours in one read; all are
-// asked for at once (`posix_fadvise`, which queues them and returns), and then mapped in the same order
-// (`MADV_POPULATE_READ`, which waits). One thread so keeps the device's queue full.
+// The pages of the ids' rows are sorted, so that equal ids are read once and neighbours in one read. They are
+// asked for in that order (`posix_fadvise`, which queues them and returns), and mapped some thousand later
+// (`MADV_POPULATE_READ`, which waits): by then they are there. One thread so keeps the device's queue full, and
+// maps pages while the device works.
 
 internal import CKernels
 internal import EmbedFiles
@@ -73,6 +74,10 @@ extension RowTable {
   private static let longest = 1 << lengthBits
   /// Pages that nobody asked for are read where fewer are between two that somebody did.
   private static let gap = 2
+  /// Reads that wait for the device: more than its queue takes, so that mapping the oldest waits for nothing.
+  private static let inFlight = 1_024
+  /// From here on a range is read in the system's large pages, of 2 MiB.
+  private static let largeBytes = 4 << 20
 
   private let runs: UnsafeMutableBufferPointer<Int>
   private let pages: TablePages
@@ -91,6 +96,15 @@ extension RowTable {
   private mutating func add(_ range: Range<Int>) {
     var first = range.lowerBound / pageSize
     let end = (range.upperBound + pageSize - 1) / pageSize
+    // Ids in order make one entry of many.
+    if count > 0 {
+      let last = unsafe runs[count - 1] >> Self.lengthBits
+      let stop = unsafe last + (runs[count - 1] & (Self.longest - 1)) + 1
+      if first >= last, first <= stop, end - last <= Self.longest {
+        unsafe runs[count - 1] = last << Self.lengthBits | (max(stop, end) - last - 1)
+        return
+      }
+    }
     while first < end {
       let length = min(end - first, Self.longest)
       unsafe runs[count] = first << Self.lengthBits | (length - 1)
@@ -137,24 +151,36 @@ extension RowTable {
   func read(_ stage: PrefetchStage) {
     var found = unsafe UnsafeMutableBufferPointer(rebasing: runs[..<count])
     unsafe found.sort()
-    forEachRun { pages.ask($0) }
-    if stage == .finished { forEachRun { pages.fill($0) } }
+    var (asked, filled) = (0, 0)
+    var waiting = 0
+    // With a limit, nothing is read beside what was let in.
+    let readsLarge = stage == .finished && pages.clock == nil
+    func isLarge(_ range: Range<Int>) -> Bool { readsLarge && range.count >= Self.largeBytes }
+    while let range = run(from: &asked) {
+      if isLarge(range) { pages.fillLarge(range) } else { pages.ask(range) }
+      waiting += 1
+      if stage == .finished, waiting > Self.inFlight, let range = run(from: &filled) {
+        if !isLarge(range) { pages.fill(range) }
+      }
+    }
+    while stage == .finished, let range = run(from: &filled) {
+      if !isLarge(range) { pages.fill(range) }
+    }
   }
 
-  /// Calls `body` with addresses of pages that are read together.
-  private func forEachRun(_ body: (Range<Int>) -> Void) {
-    var (start, end) = (0, 0)
-    for i in 0..<count {
-      let first = unsafe runs[i] >> Self.lengthBits
-      let stop = unsafe first + (runs[i] & (Self.longest - 1)) + 1
-      // With a limit, what is read is what was let in.
-      if i > 0, first <= end + (pages.clock == nil ? Self.gap : 0) {
-        end = max(end, stop)
-        continue
-      }
-      if i > 0 { body(start * pageSize..<end * pageSize) }
-      (start, end) = (first, stop)
+  /// The addresses of pages that are read together, of entries from `next` on; nil where there are none.
+  private func run(from next: inout Int) -> Range<Int>? {
+    guard next < count else { return nil }
+    let start = unsafe runs[next] >> Self.lengthBits
+    var end = start
+    // With a limit, what is read is what was let in.
+    let gap = pages.clock == nil ? Self.gap : 0
+    while next < count {
+      let first = unsafe runs[next] >> Self.lengthBits
+      guard end == start || first <= end + gap else { break }
+      end = unsafe max(end, first + (runs[next] & (Self.longest - 1)) + 1)
+      next += 1
     }
-    if count > 0 { body(start * pageSize..<end * pageSize) }
+    return start * pageSize..<end * pageSize
   }
 }

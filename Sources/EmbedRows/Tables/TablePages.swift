@@ -39,7 +39,9 @@ package import EmbedKernel
       throw .invalidSize(
         argument: "resident limit", value: limit, expected: "\(1 << 20) bytes or more")
     }
-    clock = try ResidentPages(limit: limit)
+    // What no table reaches takes no more book-keeping than the whole table.
+    let most = bytes.count + scales.count + 4 * BlockClock.blockBytes
+    clock = try ResidentPages(limit: min(limit, max(1 << 20, most)))
     bytesAtOnce = limit / 16
   }
 
@@ -128,6 +130,19 @@ package import EmbedKernel
   func fill(_ range: Range<Int>) {
     // What cannot be read is an error when the call ends.
     forEachPlace(in: range) { _ = $0.fill($1) }
+  }
+
+  /// The same in large pages where the system has them, of what is not in memory yet; some of what lies
+  /// beside the range is read too.
+  func fillLarge(_ range: Range<Int>) {
+    forEachPlace(in: range) { file, place in
+      // A part at a time, as the range may be larger than memory.
+      for start in stride(from: place.lowerBound, to: place.upperBound, by: 64 << 20) {
+        let part = start..<min(start + (64 << 20), place.upperBound)
+        file.readLarge(part)
+        _ = file.fill(part)
+      }
+    }
   }
 
   /// The pages of a block that the page cache has, a bit each.

@@ -163,6 +163,40 @@ enum Accident: CaseIterable {
     #expect(throws: MappedTableError.self) { try pair.map() }
   }
 
+  /// What changes a file's name, links, rights or the file of its name changes no row; `touch` cannot be told
+  /// from a write, and is refused as one.
+  @Test func whatIsNoWriteAndWhatMayBeOne() throws {
+    let pair = try MappedPair(rows: 1_000)
+    let ids = pair.ids(200)
+    let expected = try embed(pair.inMemory, ids)
+    let table = try pair.map()
+    let touched = try pair.map(1 << 20)
+    let manager = FileManager.default
+    Thread.sleep(forTimeInterval: 0.02)
+    try manager.linkItem(atPath: pair.path, toPath: pair.path + ".link")
+    try manager.setAttributes([.posixPermissions: 0o400], ofItemAtPath: pair.path)
+    try manager.moveItem(atPath: pair.path, toPath: pair.path + ".moved")
+    try manager.copyItem(atPath: pair.path + ".moved", toPath: pair.path)
+    try manager.removeItem(atPath: pair.path + ".moved")
+    #expect(try embed(table, ids) == expected)
+    #expect(try table.prefetch(ids) == ids.count)
+    #expect(try embed(touched, ids) == expected)
+    try manager.setAttributes([.modificationDate: Date.now], ofItemAtPath: pair.path + ".link")
+    for table in [table, touched] {
+      do throws(EmbedError) {
+        _ = try embed(table, ids)
+        Issue.record("a file whose time was set is read")
+      } catch {
+        guard case .unreadableRow(_, pair.path, _, let reason) = error else {
+          Issue.record("\(error)")
+          continue
+        }
+        #expect(reason.contains("or its time was set"))
+      }
+    }
+    #expect(try embed(pair.map(), ids) == expected)
+  }
+
   private final class Owner: Sendable {
     let tensors: Safetensors
     init(_ tensors: consuming Safetensors) { self.tensors = tensors }

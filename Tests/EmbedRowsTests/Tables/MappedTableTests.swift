@@ -178,6 +178,28 @@ func pool(
     ) { try pair.map(1_000) }
   }
 
+  /// The book-keeping is for the table at most: of the limit it would be 8 GB and more.
+  @Test(arguments: [1 << 40, Int.max]) func limitsThatNothingReaches(_ limit: Int) throws {
+    let pair = try MappedPair(rows: 100)
+    let table = try pair.map(limit)
+    let all = (0..<Int64(100)).map { $0 }
+    #expect(try table.prefetch(all) == 100)
+    #expect(try embed(table, all) == embed(pair.inMemory, all))
+  }
+
+  /// Ids in order and in reverse, of more bytes than are read in large pages, over parts of pages.
+  @Test(arguments: [768, 17]) func prefetchOfAllRows(_ dim: Int) throws {
+    let pair = try MappedPair(rows: (9 << 20) / 4 / dim, dim: dim, shift: 3)
+    let ids = (0..<Int64(pair.rows)).map { $0 }
+    for ids in [ids, ids.reversed(), Array(ids[5...])] {
+      let table = try pair.map()
+      for stage in [PrefetchStage.started, .finished] {
+        #expect(try table.prefetch(ids, until: stage) == ids.count)
+      }
+      #expect(try embed(table, ids) == embed(pair.inMemory, ids))
+    }
+  }
+
   @Test func whatFilesDoNotTellIsRefused() throws {
     let pair = try MappedPair(rows: 10, .fp8Row)
     for (format, scales) in [(nil, "rows_scale"), (nil, nil), (.int8, nil)]
