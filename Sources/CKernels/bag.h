@@ -182,7 +182,7 @@ EK_INLINE float weight_gradient(const ek_bag_tile *t, ek_row_format format, size
   const row_factors factors = factors_of(format, bytes, scales, t->table.dim);
   two sum = {0, 0};
   EK_EACH_TWO(t->table.dim, i, n, {
-    two x = load_row(format, bytes, scales, factors, i, n);
+    two x = load_row(format, bytes, scales, factors, i, n, false);
     if (n < columns_of_step) {
       // What is loaded of columns that there are not may be no number.
       x.a = keep(x.a, n < lanes ? n : lanes, 0);

@@ -58,6 +58,15 @@ EK_INLINE const char *bag_row_address(const ek_bag_tile *t, size_t row) {
   return (const char *)((uintptr_t)t->table.bytes + row * t->table.row_bytes);
 }
 
+/// Asks for a line: of quantised rows, which are short, into L1, as two of them may be in one line,
+/// and asking L2 again for what is on its way costs as much as asking at first.
+EK_INLINE void prefetch_line(ek_row_format format, uintptr_t at) {
+  if (format >= EK_ROWS_INT8_F32)
+    __builtin_prefetch((const char *)at, 0, 3);
+  else
+    __builtin_prefetch((const char *)at, 0, 2);
+}
+
 /// Asks for the block's bytes of a row: lines from its first byte on, and the last byte's.
 EK_INLINE void prefetch_columns(const ek_bag_tile *t, ek_row_format format, size_t row,
                                 const bag_block *block) {
@@ -65,18 +74,16 @@ EK_INLINE void prefetch_columns(const ek_bag_tile *t, ek_row_format format, size
   if (block->rest == columns_of_step) {
 #pragma clang loop unroll(full)
     for (size_t k = 0; k < block->steps * step_bytes(format); k += 64)
-      __builtin_prefetch((const char *)(from + k), 0, 2);
+      prefetch_line(format, from + k);
   } else {
-    for (size_t k = 0; k < block->prefetch_bytes; k += 64)
-      __builtin_prefetch((const char *)(from + k), 0, 2);
+    for (size_t k = 0; k < block->prefetch_bytes; k += 64) prefetch_line(format, from + k);
   }
   // Whole steps of floats are whole lines.
   if (block->prefetches_end && (format >= EK_ROWS_INT8_F32 || block->rest != columns_of_step))
-    __builtin_prefetch((const char *)(from + block->prefetch_bytes - 1), 0, 2);
-  if (format >= EK_ROWS_INT8_F32 && t->table.scale_bytes && block->column == t->column)
-    __builtin_prefetch((const char *)((uintptr_t)t->table.scales +
-                                      (row >> t->table.scale_shift) * t->table.scale_bytes),
-                       0, 2);
+    prefetch_line(format, from + block->prefetch_bytes - 1);
+  if (has_scales_beside(format) && t->table.scale_bytes && block->column == t->column)
+    prefetch_line(
+        format, (uintptr_t)t->table.scales + (row >> t->table.scale_shift) * t->table.scale_bytes);
 }
 
 /// The same of the row of an id some ids on.
@@ -96,7 +103,7 @@ EK_INLINE void add_row_to(const ek_bag_tile *t, ek_row_format format, size_t row
 #pragma clang loop unroll(full)
   for (size_t s = 0; s < block->steps; s++) {
     two x = load_row(format, bytes, scales, factors, block->column + s * columns_of_step,
-                     step_columns(block, s));
+                     step_columns(block, s), is_split(format));
     if (weight) x = (two){x.a * *weight, x.b * *weight};
     sum[s] = (two){sum[s].a + x.a, sum[s].b + x.b};
   }
@@ -125,7 +132,7 @@ EK_INLINE void sum_plain_bag(const ek_bag_tile *t, ek_row_format format, size_t 
   }
   for (; at < end; at++) add_row_to(t, format, plain_row(t, at), block, NULL, sum);
 #pragma clang loop unroll(full)
-  for (size_t s = 0; s < block->steps; s++) out[s] = sum[s];
+  for (size_t s = 0; s < block->steps; s++) out[s] = is_split(format) ? in_turn(sum[s]) : sum[s];
 }
 
 /// The same of any ids, weighted.
@@ -145,7 +152,7 @@ EK_INLINE void sum_bag(const ek_bag_tile *t, ek_row_format format, size_t start,
       add_row_to(t, format, (size_t)row, block, NULL, sum);
   }
 #pragma clang loop unroll(full)
-  for (size_t s = 0; s < block->steps; s++) out[s] = sum[s];
+  for (size_t s = 0; s < block->steps; s++) out[s] = is_split(format) ? in_turn(sum[s]) : sum[s];
 }
 
 /// best[:] = the largest of each column; `winner` whose it is, negative where there is none.
@@ -162,7 +169,7 @@ EK_INLINE void max_bag(const ek_bag_tile *t, ek_row_format format, size_t start,
       const char *bytes = row_at(&t->table, (size_t)row);
       const char *scales = scales_at(&t->table, (size_t)row);
       x = load_row(format, bytes, scales, factors_of(format, bytes, scales, t->table.dim),
-                   block->column, block->rest);
+                   block->column, block->rest, false);
     }
     const ints a = (winner[0] < 0) | (x.a > best->a), b = (winner[1] < 0) | (x.b > best->b);
     *best = (two){a ? x.a : best->a, b ? x.b : best->b};

@@ -30,6 +30,14 @@ EK_INLINE two_bits16 join16(bits16 low, bits16 high) {
                                  16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
 }
 
+/// Elements of two vectors in turn: the even elements and the odd ones together.
+EK_INLINE two in_turn(two v) {
+  return (two){
+      __builtin_shufflevector(v.a, v.b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+      __builtin_shufflevector(v.a, v.b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                              31)};
+}
+
 EK_INLINE size_t bytes_of(ek_element type) { return type == EK_F32 ? 4 : 2; }
 
 // MARK: IEEE binary16

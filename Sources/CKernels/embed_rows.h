@@ -87,7 +87,7 @@ EK_INLINE void decode_row_of(ek_row_format format, const ek_rows *table, size_t 
   const char *const bytes = row_at(table, row), *const scales = scales_at(table, row);
   const row_factors factors = factors_of(format, bytes, scales, table->dim);
   EK_EACH_TWO(count, i, n, {
-    const two v = load_row(format, bytes, scales, factors, column + i, n);
+    const two v = load_row(format, bytes, scales, factors, column + i, n, false);
     store_two(out + i, v, EK_F32, false, n, false);
   });
 }

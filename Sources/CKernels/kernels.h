@@ -13,6 +13,7 @@
 #include "embed.h"
 #include "embed_rows.h"
 #include "gelu.h"
+#include "ids.h"
 #include "layer_norm.h"
 #include "normalize.h"
 #include "product.h"

@@ -31,6 +31,16 @@ ek_microarchitecture ek_this_microarchitecture(void) {
   return EK_OTHER_MICROARCHITECTURE;
 }
 
+size_t ek_core_cache_bytes(void) {
+#if defined(__linux__) && defined(_SC_LEVEL2_CACHE_SIZE)
+  long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (l2 > 0) return (size_t)l2;
+#elif defined(__APPLE__)
+  return ek_last_level_cache_bytes();
+#endif
+  return 0;
+}
+
 size_t ek_last_level_cache_bytes(void) {
 #if defined(__linux__) && defined(_SC_LEVEL3_CACHE_SIZE)
   long l3 = sysconf(_SC_LEVEL3_CACHE_SIZE), l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);

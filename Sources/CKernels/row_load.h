@@ -35,6 +35,11 @@
 #define EK_OF_FORMAT_CASE(format, act) \
   case format: act(format); break;
 
+/// Whether scales stand in another array than the rows.
+EK_INLINE bool has_scales_beside(ek_row_format format) {
+  return format >= EK_ROWS_INT8_F32 && format < EK_ROWS_FBGEMM8 && format != EK_ROWS_FP8;
+}
+
 /// The bytes that 32 columns take, rounded up: how far to prefetch a step.
 EK_INLINE size_t step_bytes(ek_row_format format) {
   switch (format) {
@@ -71,11 +76,18 @@ EK_INLINE row_factors factors_of(ek_row_format format, const char *row, const ch
   }
 }
 
+/// Whether a step's even columns and its odd ones come for less than its halves: sums are then kept
+/// so.
+EK_INLINE bool is_split(ek_row_format format) {
+  return format == EK_ROWS_FBGEMM4 && EK_WIDTH == 16;
+}
+
 /// 32 columns from `column` on, a multiple of 32: the first `count` of them; what the others hold
-/// has no meaning. Reads nothing else of the row but its scales, and nothing past it. In formats of
-/// blocks all 32 are there.
+/// has no meaning. With `split` the even ones and the odd ones, of a format that `is_split`. Reads
+/// nothing else of the row but its scales, and nothing past it. In formats of blocks all 32 are
+/// there.
 EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales,
-                       row_factors factors, size_t column, size_t count) {
+                       row_factors factors, size_t column, size_t count, bool split) {
   switch (format) {
     case EK_ROWS_F32: return load_two(row + 4 * column, EK_F32, false, count);
     case EK_ROWS_F16: return load_two(row + 2 * column, EK_F16, false, count);
@@ -91,7 +103,7 @@ EK_INLINE two load_row(ek_row_format format, const char *row, const char *scales
     case EK_ROWS_FP8_BLOCK128_F32:
       return load_scaled_fp8(row + column, scale_f32(scales + column / 128 * 4), count);
     case EK_ROWS_FBGEMM8: return load_fbgemm8(row, factors, column, count);
-    case EK_ROWS_FBGEMM4: return load_fbgemm4(row, factors, column, count);
+    case EK_ROWS_FBGEMM4: return load_fbgemm4(row, factors, column, count, split);
     case EK_ROWS_Q8_0: return load_q8_0(row, column);
     case EK_ROWS_Q4_0: return load_q4_0(row, column);
     case EK_ROWS_Q4_K: return load_q4_k(row, column);

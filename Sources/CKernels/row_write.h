@@ -34,7 +34,7 @@ EK_INLINE void write_columns(ek_row_format format, row_place p, addend addend, s
                              size_t count, float *out, bool streaming) {
   const row_factors factors = factors_of(format, p.row, p.scales, p.dim);
   EK_EACH_TWO(count, i, n, {
-    two v = load_row(format, p.row, p.scales, factors, column + i, n);
+    two v = load_row(format, p.row, p.scales, factors, column + i, n, false);
     if (format < EK_ROWS_INT8_F32 && streaming)
       prefetch(p.soon + i / (2 * lanes) * step_bytes(format), n * step_bytes(format) / (2 * lanes));
     v = (two){v.a * p.scale, v.b * p.scale};

@@ -1,5 +1,32 @@
-// Checks of what pools rows of bags: pool_rows, bag_weight_gradients.
+// Checks of what pools rows of bags: ids_below, pool_rows, bag_weight_gradients.
 #include "check.h"
+
+/// Ids of either width, all within a limit or one outside it, at every place of a vector.
+void check_ids_below(void) {
+  static const size_t limits[] = {1, 7, 0x7FFFFFFF, 0x80000000, (size_t)1 << 40};
+  for (size_t count = 0; count < 70; count += 1 + count / 8)
+    for (size_t k = 0; k < sizeof limits / sizeof *limits; k++)
+      for (size_t id_bytes = 4; id_bytes <= 8; id_bytes += 4) {
+        const size_t limit = limits[k];
+        void *ids = input(0, count * id_bytes);
+        const size_t most = id_bytes == 4 && limit > INT32_MAX ? INT32_MAX : limit - 1;
+        for (size_t at = 0; at <= count; at++) {
+          for (size_t i = 0; i < count; i++) {
+            int64_t id = (int64_t)(toss() ? most : draw_below(most < 99 ? most + 1 : 99));
+            if (i == at)
+              id = toss() || most == INT32_MAX ? -1 - (int64_t)draw_below(9) : (int64_t)limit;
+            memcpy((char *)ids + i * id_bytes, &id, id_bytes);
+          }
+          begin_case();
+          EACH_SET(s) {
+            uint32_t *answer = result(s, 0, sizeof *answer);
+            CALL_FOR(*answer, s, ids_below(ids, count, id_bytes, limit));
+            if (*answer != (at == count)) fail("an id outside is not seen");
+          }
+          agree("%zu ids of %zu bytes below %zu, one outside at %zu", count, id_bytes, limit, at);
+        }
+      }
+}
 
 enum { V = 9, BAGS = 5, MOST = 40 };
 

@@ -31,6 +31,9 @@ typedef struct ek_kernels {
   /// out[i] = column `column + i` of a row for i in 0..<count; `column` is a multiple of 32.
   void (*decode_row)(const ek_rows *table, size_t row, size_t column, size_t count, float *out);
 
+  /// Whether `count` ids of 4 or 8 bytes are all in 0..<limit. Traffic: the ids, read once.
+  bool (*ids_below)(const void *ids, size_t count, size_t id_bytes, size_t limit);
+
   /// for b in bags: output[b, :] = pool of weights[j] * table[ids[j], :] over the bag's ids j
   ///
   /// Sums in the order of the ids, from zero on. Traffic: a row read for each id, a row written for
@@ -151,14 +154,14 @@ typedef struct ek_kernels {
 
 /// Every kernel of the table but the steps, `act(name)` each, and the steps, `act(code, name)`
 /// each: the one list that tables and what holds sets against each other are made of.
-#define EK_EACH_KERNEL(act)                                                                        \
-  act(embed) act(embed_rows) act(decode_row) act(pool_rows) act(bag_weight_gradients) act(convert) \
-      act(sum_rows) act(sum_groups) act(rotate) act(normalize) act(normalize_gradient)             \
-          act(add_by_distance) act(sum_by_distance) act(products) act(combine) act(outer)          \
-              act(layer_norm) act(layer_norm_backward) act(gelu) act(gelu_backward)                \
-                  act(attention_powers) act(attention_finish) act(attention_gradient)              \
-                      act(dot_rows) act(add_product) act(cross_entropy)                            \
-                          act(cross_entropy_gradient) act(powers) act(scale_row) act(fill_rows)    \
+#define EK_EACH_KERNEL(act)                                                                     \
+  act(embed) act(embed_rows) act(decode_row) act(ids_below) act(pool_rows)                      \
+      act(bag_weight_gradients) act(convert) act(sum_rows) act(sum_groups) act(rotate)          \
+          act(normalize) act(normalize_gradient) act(add_by_distance) act(sum_by_distance)      \
+              act(products) act(combine) act(outer) act(layer_norm) act(layer_norm_backward)    \
+                  act(gelu) act(gelu_backward) act(attention_powers) act(attention_finish)      \
+                      act(attention_gradient) act(dot_rows) act(add_product) act(cross_entropy) \
+                          act(cross_entropy_gradient) act(powers) act(scale_row) act(fill_rows) \
                               act(add_row) act(sum_columns)
 #define EK_EACH_STEP_KERNEL(act)                                                                \
   act(EK_STEP_SGD, step_sgd) act(EK_STEP_MOMENTUM, step_momentum)                               \
@@ -197,6 +200,9 @@ ek_microarchitecture ek_this_microarchitecture(void);
 
 /// Makes this thread's streaming stores visible before whatever it stores next.
 void ek_store_fence(void);
+
+/// The size of a core's own cache, its second level, in bytes, or 0 where the system does not tell.
+size_t ek_core_cache_bytes(void);
 
 /// The size of the last cache level in bytes, or 0 where the system does not tell.
 size_t ek_last_level_cache_bytes(void);

@@ -68,15 +68,26 @@ EK_INLINE two load_fbgemm8(const char *row, row_factors f, size_t column, size_t
 EK_INLINE row_factors fbgemm4_factors(const char *row, size_t dim) {
   const char *const end = row + (dim + 1) / 2;
 #if EK_WIDTH == 16
-  return (row_factors){0, 0, sixteen_levels() * scales_f16(end) + scales_f16(end + 2)};
+  // Both numbers spread by a load and widened at once: even lanes hold scales, odd ones biases.
+  int32_t pair;
+  memcpy(&pair, end, sizeof pair);
+  const __m512 both = _mm512_cvtph_ps(_mm256_set1_epi32(pair));
+  const vec scale = _mm512_moveldup_ps(both), bias = _mm512_movehdup_ps(both);
+  return (row_factors){0, 0, sixteen_levels() * scale + bias};
 #else
   return (row_factors){scale_f16(end), scale_f16(end + 2), 0};
 #endif
 }
 
-/// The same of a row of 4 bits, two columns a byte, the first in the low bits.
-EK_INLINE two load_fbgemm4(const char *row, row_factors f, size_t column, size_t count) {
+/// The same of a row of 4 bits, two columns a byte, the first in the low bits; with `split` the
+/// even columns and the odd ones, which takes three fifths of the instructions.
+EK_INLINE two load_fbgemm4(const char *row, row_factors f, size_t column, size_t count,
+                           bool split) {
 #if EK_WIDTH == 16
+  if (split) {
+    const bits pairs = __builtin_convertvector(load_byte(row + column / 2, (count + 1) / 2), bits);
+    return (two){look_up(pairs, f.numbers), look_up(pairs >> 4, f.numbers)};
+  }
   typedef uint8_t bytes8 __attribute__((ext_vector_type(8)));
   typedef uint64_t longs8 __attribute__((ext_vector_type(8)));
   bytes8 a, b;

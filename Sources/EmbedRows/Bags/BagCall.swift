@@ -37,7 +37,7 @@ public import EmbedKernel
 
   /// Checks every id, offset and weight count; nothing has been written when this throws.
   init(
-    _ input: BagInput, _ bags: borrowing Bags, rows: Int, dim: Int
+    _ input: BagInput, _ bags: borrowing Bags, rows: Int, dim: Int, _ kernels: Kernels
   ) throws(EmbedError) {
     let ids = input.ids
     let checked = try bags.check(ids: ids.count)
@@ -67,7 +67,9 @@ public import EmbedKernel
       throw .invalidSize(
         argument: "ids of a maximum", value: ids.count, expected: "at most \(Int32.max)")
     }
-    if input.options.unknownIDs == .error, !ids.areAll(below: rows) { throw firstOutside }
+    if input.options.unknownIDs == .error, try !IDCheck.passes(ids, rows: rows, kernels) {
+      throw firstOutside
+    }
   }
 
   /// The error that names the first id outside the table, its bag and its place there.
@@ -155,12 +157,20 @@ extension Plan {
       rows: max(1, bags.input.ids.count), dim: table.dim, byAVX2: false)
   }
 
-  /// How many ids ahead rows are prefetched.
-  func idsAhead(_ table: TableRows) -> Int {
-    traffic.prefetchRows == 0 ? 0 : max(2, min(bagRowsAhead, bagBytesAhead / table.bytesOfRow))
+  /// How many of a call's ids ahead rows are prefetched.
+  ///
+  /// Quantised rows go to L1, elements to L2. A table of elements that is in a core's own cache, or nearly,
+  /// is read faster without: where each row is read several times, whatever is cached when the call begins.
+  func idsAhead(_ table: TableRows, ids: Int) -> Int {
+    guard traffic.prefetchRows > 0 else { return 0 }
+    let bytes = table.bytesOfRow
+    guard table.view.format.rawValue < EK_ROWS_INT8_F32.rawValue else {
+      return max(2, min(32, (8 << 10) / bytes))
+    }
+    let isCached = table.count <= 2 * coreCacheBytes / bytes && ids / 4 >= table.count
+    return isCached ? 0 : max(2, min(64, (64 << 10) / bytes))
   }
 }
 
-/// How far ahead rows are prefetched into L2, in ids and in bytes.
-private let bagRowsAhead = 64
-private let bagBytesAhead = 64 << 10
+/// Half a MiB where the system does not tell.
+private let coreCacheBytes = ek_core_cache_bytes() == 0 ? 512 << 10 : ek_core_cache_bytes()

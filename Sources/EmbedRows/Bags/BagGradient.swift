@@ -28,7 +28,7 @@ internal import CKernels
 
   /// Checks everything; nothing has been written when this throws.
   func check(
-    _ input: BagInput, _ bags: borrowing Bags, rows: Int, dim: Int
+    _ input: BagInput, _ bags: borrowing Bags, rows: Int, dim: Int, _ kernels: Kernels
   ) throws(EmbedError) -> CheckedBags {
     for (name, value) in [("rows", rows), ("dim", dim)] where value < 1 {
       throw .invalidSize(argument: name, value: value, expected: "1 or more")
@@ -41,7 +41,7 @@ internal import CKernels
       throw .invalidValue(
         argument: "gradient scale", value: Double(scale), expected: "a finite number")
     }
-    let checked = try CheckedBags(input, bags, rows: rows, dim: dim)
+    let checked = try CheckedBags(input, bags, rows: rows, dim: dim, kernels)
     try unsafe checked.check("output gradient", count: output.count)
     guard input.pool == .max else {
       guard unsafe winners == nil else {

@@ -124,7 +124,7 @@ extension Kernels {
     _ input: BagInput, _ bags: borrowing Bags, _ table: TableRows, _ output: Elements,
     _ winners: UnsafeMutableBufferPointer<Int32>?
   ) throws(EmbedError) {
-    let checked = try CheckedBags(input, bags, rows: table.count, dim: table.dim)
+    let checked = try CheckedBags(input, bags, rows: table.count, dim: table.dim, self)
     try checked.check("output", count: output.count)
     try checked.checkApart(output.memory)
     var tile = checked.tile(table)
@@ -141,7 +141,7 @@ extension Kernels {
     guard let base = unsafe output.base, output.count > 0 else { return }
     unsafe tile.output = UnsafeMutableRawPointer(mutating: base)
     tile.output_type = output.type.kernelElement
-    tile.prefetch_rows = plan.idsAhead(table)
+    tile.prefetch_rows = plan.idsAhead(table, ids: input.ids.count)
     tile.streaming = output.type == .float32 && output.count * 4 >= limits.streamingBytes
     var work = BagWork(tile: tile, plan: plan, ids: input.ids, pages: table.pages)
     work.run(longest: checked.longest, leastBytes: 4 * limits.parallelBytes)

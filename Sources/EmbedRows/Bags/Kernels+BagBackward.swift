@@ -71,7 +71,7 @@ extension Kernels {
     _ gradient: BagGradient, _ input: BagInput, _ bags: borrowing Bags, _ rows: Int, _ dim: Int,
     _ tokens: borrowing GradientTarget, _ workspace: inout BagWorkspace
   ) throws(EmbedError) {
-    let checked = try gradient.check(input, bags, rows: rows, dim: dim)
+    let checked = try gradient.check(input, bags, rows: rows, dim: dim, self)
     try checked.checkApart(tokens.memory)
     try gradient.checkApart(tokens.memory)
     let plan = try gradient.plan(checked, self)
@@ -163,7 +163,7 @@ extension Kernels {
     _ outputGradient: UnsafeBufferPointer<Float>, _ input: BagInput, _ bags: borrowing Bags,
     _ table: TableRows, _ output: UnsafeMutableBufferPointer<Float>
   ) throws(EmbedError) {
-    let checked = try CheckedBags(input, bags, rows: table.count, dim: table.dim)
+    let checked = try CheckedBags(input, bags, rows: table.count, dim: table.dim, self)
     try checked.check("output gradient", count: outputGradient.count)
     guard output.count == input.ids.count else {
       throw .wrongElementCount(
@@ -181,7 +181,7 @@ extension Kernels {
     var tile = checked.tile(table)
     unsafe tile.gradient = outputGradient.baseAddress
     unsafe tile.weight_gradient = base
-    tile.prefetch_rows = plan.idsAhead(table)
+    tile.prefetch_rows = plan.idsAhead(table, ids: input.ids.count)
     BagWeightWork(tile: tile, plan: plan, ids: input.ids, pages: table.pages).run()
   }
 }

@@ -53,7 +53,7 @@ extension TableOptimizer {
     _ gradient: BagGradient, _ input: BagInput, _ bags: borrowing Bags, _ kernels: Kernels,
     _ workspace: inout BagWorkspace
   ) throws(EmbedError) {
-    let checked = try gradient.check(input, bags, rows: rows, dim: dim)
+    let checked = try gradient.check(input, bags, rows: rows, dim: dim, kernels)
     let plan = try gradient.plan(checked, kernels)
     let members = try gradient.prepare(checked, &workspace, threads: plan.threads)
     try unsafe step(
