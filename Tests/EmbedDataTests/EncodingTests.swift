@@ -93,14 +93,16 @@ import Testing
         #expect(ids[room] == -7, "room \(room)")
       }
     }
-    var none: [Int32] = []
-    var target = none.mutableSpan
-    #expect(try tokenizer.encode([].span, into: &target) == 0)
+    let noText: [UInt8] = []
+    var noIDs: [Int32] = []
+    var none = noIDs.mutableSpan
+    let noCount = try tokenizer.encode(noText.span, into: &none)
+    #expect(noCount == 0)
+    let withSpecial = Array("a<|endoftext|>".utf8)
     #expect(throws: DataError.specialTokenInText(token: "<|endoftext|>", offset: 1)) {
       var ids: [Int32] = [-7]
       var target = ids.mutableSpan
-      _ = try tokenizer.encode(
-        Array("a<|endoftext|>".utf8).span, special: .refused, into: &target)
+      _ = try tokenizer.encode(withSpecial.span, special: .refused, into: &target)
     }
   }
 
