@@ -263,8 +263,7 @@ void cs_mapping_read_large(cs_mapping *mapping, size_t offset, size_t count) {
   const size_t end = whole < size ? whole : size;
   // The advice is for a mapping of its own: in the table's, a page that is lost later would be read
   // with all of its 2 MiB.
-  void *const pages =
-      mmap(NULL, end - start, PROT_READ, MAP_PRIVATE, mapping->file, (off_t)start);
+  void *const pages = mmap(NULL, end - start, PROT_READ, MAP_PRIVATE, mapping->file, (off_t)start);
   if (pages == MAP_FAILED) return;
   if (madvise(pages, end - start, MADV_HUGEPAGE) == 0)
     madvise(pages, end - start, MADV_POPULATE_READ);

@@ -60,8 +60,8 @@ void cs_mapping_ask(cs_mapping *mapping, size_t offset, size_t count);
 /// Waits until a range is in memory, and maps its pages; false where one cannot be read.
 bool cs_mapping_fill(cs_mapping *mapping, size_t offset, size_t count);
 
-/// Reads a range into the page cache and waits, in pages of 2 MiB where the file system has such, so
-/// that few entries map it afterwards. What is in the cache already stays as it is.
+/// Reads a range into the page cache and waits, in pages of 2 MiB where the file system has such,
+/// so that few entries map it afterwards. What is in the cache already stays as it is.
 void cs_mapping_read_large(cs_mapping *mapping, size_t offset, size_t count);
 
 /// Gives a range's pages back, of this process and of the page cache.
