@@ -5,7 +5,8 @@
 #include "vocabulary.h"
 
 enum { WINDOW = 8192, BATCH = 64 };
-enum { FIRST_BUCKETS = 1 << 9, MOST_BUCKETS = 1 << 16 };
+/// The table grows by four from the first on, so it meets the most exactly.
+enum { FIRST_BUCKETS = 1 << 10, MOST_BUCKETS = 1 << 16 };
 enum { FIRST_ARENA = 1 << 13, MOST_ARENA = 1 << 20 };
 
 /// A value ELSEWHERE has the place of its first id in the arena, after the piece's bytes if that is
