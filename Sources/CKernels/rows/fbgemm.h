@@ -83,6 +83,7 @@ EK_INLINE row_factors fbgemm4_factors(const char *row, size_t dim) {
 /// even columns and the odd ones, which takes three fifths of the instructions.
 EK_INLINE two load_fbgemm4(const char *row, row_factors f, size_t column, size_t count,
                            bool split) {
+  (void)split;
 #if EK_WIDTH == 16
   if (split) {
     const bits pairs = __builtin_convertvector(load_byte(row + column / 2, (count + 1) / 2), bits);
