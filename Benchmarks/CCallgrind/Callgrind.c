@@ -22,20 +22,21 @@ bool cg_is_built_in(void) { return true; }
 bool cg_is_available(void) { return RUNNING_ON_VALGRIND > 0; }
 
 /// Whether callgrind collects on all threads as soon as it instruments; toggling is of a thread
-/// alone.
-static bool counts_all_threads(void) { return getenv("EMBEDBENCH_COUNT_THREADS") != NULL; }
+/// alone. Looked up before counting begins.
+static bool counts_all_threads;
 
 void cg_begin(void) {
   if (!counting) {
+    counts_all_threads = getenv("EMBEDBENCH_COUNT_THREADS") != NULL;
     CALLGRIND_START_INSTRUMENTATION;
-    if (!counts_all_threads()) CALLGRIND_TOGGLE_COLLECT;
+    if (!counts_all_threads) CALLGRIND_TOGGLE_COLLECT;
   }
   counting = true;
   CALLGRIND_ZERO_STATS;
 }
 
 void cg_end(void) {
-  if (!counts_all_threads()) CALLGRIND_TOGGLE_COLLECT;
+  if (!counts_all_threads) CALLGRIND_TOGGLE_COLLECT;
   counting = false;
   CALLGRIND_STOP_INSTRUMENTATION;
 }

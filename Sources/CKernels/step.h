@@ -155,7 +155,7 @@ typedef struct row_address {
   int64_t row, slot;
 } row_address;
 
-EK_INLINE row_address find_row(const ek_step_tile *t, size_t k) {
+EK_INLINE row_address find_row(const ek_step_tile *t, size_t k, moment_form form) {
   int64_t row = ek_step_row(t, k), slot = ek_step_slot(t, row);
   row_address found = {.row = row, .slot = slot};
   if (slot < 0) return found;
@@ -163,26 +163,31 @@ EK_INLINE row_address find_row(const ek_step_tile *t, size_t k) {
   found.rounded = EK_STATE(t->rounded, row, t->dim);
   found.a = EK_STATE(t->first, slot, t->dim);
   found.b = EK_STATE(t->second, slot, t->dim);
-  found.rounded_a = EK_STATE(t->rounded_first, slot, t->dim);
-  found.rounded_b = EK_STATE(t->rounded_second, slot, t->dim);
+  if (form != FLOAT_MOMENTS) {
+    found.rounded_a = EK_STATE(t->rounded_first, slot, t->dim);
+    found.rounded_b = EK_STATE(t->rounded_second, slot, t->dim);
+  }
   found.low = EK_STATE(t->residual, slot, t->dim);
   return found;
 }
 
 /// Brings a block of each array of a row to come into L1 or L2.
-EK_INLINE void prefetch_block(const row_address *soon, size_t i, bool near) {
-#define EK_SOON(level)                                                          \
-  for (size_t k = 0; k < step_block; k += 16) {                                 \
-    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level);                 \
-    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level);                 \
-    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level);                 \
-    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level);                 \
-  }                                                                             \
-  for (size_t k = 0; k < step_block; k += 32) {                                 \
-    if (soon->rounded) __builtin_prefetch(soon->rounded + i + k, 1, level);     \
-    if (soon->rounded_a) __builtin_prefetch(soon->rounded_a + i + k, 1, level); \
-    if (soon->rounded_b) __builtin_prefetch(soon->rounded_b + i + k, 1, level); \
-  }                                                                             \
+EK_INLINE void prefetch_block(const row_address *soon, size_t i, bool near, moment_form form) {
+#define EK_SOON(level)                                          \
+  for (size_t k = 0; k < step_block; k += 16) {                 \
+    if (soon->p) __builtin_prefetch(soon->p + i + k, 1, level); \
+    if (soon->a) __builtin_prefetch(soon->a + i + k, 1, level); \
+    if (soon->b) __builtin_prefetch(soon->b + i + k, 1, level); \
+    if (soon->g) __builtin_prefetch(soon->g + i + k, 0, level); \
+  }                                                             \
+  if (soon->rounded)                                            \
+    for (size_t k = 0; k < step_block; k += 32)                 \
+      __builtin_prefetch(soon->rounded + i + k, 1, level);      \
+  if (form != FLOAT_MOMENTS && soon->rounded_a)                 \
+    for (size_t k = 0; k < step_block; k += 32) {               \
+      __builtin_prefetch(soon->rounded_a + i + k, 1, level);    \
+      __builtin_prefetch(soon->rounded_b + i + k, 1, level);    \
+    }                                                           \
   if (soon->low) __builtin_prefetch(soon->low + i, 1, level)
   if (near) {
     EK_SOON(3);
@@ -232,7 +237,7 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
   const ek_step_tile t = *tile;
   _Alignas(64) float sum[step_chunk], wide[step_chunk];
   for (size_t k = t.begin; k < t.end; k++) {
-    row_address at = find_row(&t, k), soon = {0};
+    row_address at = find_row(&t, k, form), soon = {0};
     pass_target passing = {NULL, false};
     if (t.form == EK_PASSED) {
       ek_walk_place place = ek_walk_at(&t.walk, k);
@@ -241,7 +246,7 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
       continue;
     }
     if (t.prefetch_rows && k + t.prefetch_rows < t.end) {
-      soon = find_row(&t, k + t.prefetch_rows);
+      soon = find_row(&t, k + t.prefetch_rows, form);
       soon.g = gradient_soon(&t, k, (size_t)soon.row);
     }
     const ek_missed_steps *missed = t.missed ? t.missed + k : NULL;
@@ -265,13 +270,13 @@ EK_INLINE void step_rows(const ek_step_tile *tile, step_update update, step_meas
                  : at.rounded ? widen_row(wide, at.rounded + c, n, t.rounded_type)
                               : NULL;
       for (; i + step_block <= n; i += step_block) {
-        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
+        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near, form);
         if (at.slot >= 0)
           step_stretch(&t, &at, update, form, p + i, g + i, c + i, step_block, factor, missed);
         if (passing.sum) pass_on(&passing, c + i, g + i, step_block);
       }
       if (i < n) {
-        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
+        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near, form);
         if (at.slot >= 0)
           step_stretch(&t, &at, update, form, p + i, g + i, c + i, n - i, factor, missed);
         if (passing.sum) pass_on(&passing, c + i, g + i, n - i);

@@ -200,14 +200,14 @@ EK_INLINE void read_rows(const ek_step_tile *tile, moment_form form) {
   const ek_step_tile t = *tile;
   _Alignas(64) float x[step_chunk], wide_a[step_block], wide_b[step_block];
   for (size_t k = t.begin; k < t.end; k++) {
-    row_address at = find_row(&t, k), soon = {0};
+    row_address at = find_row(&t, k, form), soon = {0};
     // A row that does not move owes nothing.
     float *p = t.table + (size_t)at.row * t.dim;
     const ek_missed_steps *missed = at.slot >= 0 && t.missed ? t.missed + k : NULL;
     if (missed && missed->from == missed->to) missed = NULL;
     if (t.prefetch_rows && k + t.prefetch_rows < t.end) {
       size_t next = k + t.prefetch_rows;
-      soon = find_row(&t, next);
+      soon = find_row(&t, next, form);
       if (soon.slot < 0) soon.p = t.table + (size_t)soon.row * t.dim;
       soon.g = position_of(&t, t.members[t.offsets[next]]);
     }
@@ -219,7 +219,7 @@ EK_INLINE void read_rows(const ek_step_tile *tile, moment_form form) {
       size_t n = t.dim - c < step_chunk ? t.dim - c : step_chunk;
       for (size_t i = 0; i < n; i += step_block) {
         size_t m = n - i < step_block ? n - i : step_block;
-        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near);
+        if (t.prefetch_rows) prefetch_block(&soon, c + i, t.near, form);
         int8_t *low = at.low ? at.low + c + i : NULL;
         float *a = wide_a, *b = wide_b;
         if (form == FLOAT_MOMENTS) {
