@@ -7,7 +7,7 @@ internal import CKernels
 
 /// How new values get into a table of 16-bit elements.
 ///
-/// A value that the elements have no room for becomes infinite: in a table of ``Half`` one past 65,504,
+/// A value that the elements have no room for becomes infinite: in a table of `Half` one past 65,504,
 /// by the rule of `Half(_:)` or `Half(_:roundedBy:)`. Master rows keep the value itself, and the table
 /// follows them back; without them the element is infinite, and NaN from its next step on.
 public enum SixteenBitUpdates: Sendable {
