@@ -56,7 +56,7 @@ package import CKernels
         ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0,
       bytesAhead: tuning.updateBytesAhead, nearBytes: tuning.updateNearBytes)
     guard backend == .native else {
-      unsafe kernels = defaults.plainKernels
+      unsafe kernels = plainKernels
       return
     }
     if let set = choice.instructionSet {
@@ -69,6 +69,9 @@ package import CKernels
   }
 }
 
+/// Those that every CPU runs.
+nonisolated(unsafe) let plainKernels = unsafe ek_kernels_for(EK_PLAIN).unsafelyUnwrapped
+
 /// What this process takes where a call leaves the choice open.
 @safe private struct Defaults: @unchecked Sendable {
   /// The environment's, if it names one.
@@ -77,7 +80,6 @@ package import CKernels
   /// Those for rows that are in cache, where AVX2 beats AVX-512 on Zen 4: a store of a whole line
   /// takes it two cycles, and waits for loads that differ from it by a multiple of 4 KiB.
   let avx2Kernels: UnsafePointer<ek_kernels>
-  let plainKernels = unsafe ek_kernels_for(EK_PLAIN).unsafelyUnwrapped
   let threads = Threads.available
   /// What is wrong with an environment variable; every call throws it.
   let error: EmbedError?

@@ -1,5 +1,7 @@
 // Ids as the kernels see them: 4 or 8 bytes each, checked once before anything is written.
 
+package import CKernels
+
 /// An integer type that token ids may have.
 public protocol TokenID: FixedWidthInteger, SignedInteger, BitwiseCopyable, Sendable {}
 
@@ -43,26 +45,15 @@ extension Int: TokenID {}
 
   /// Whether every id is in `0..<vocabulary`.
   package func areAll(below vocabulary: Int) -> Bool {
-    if isWide {
-      let ids = unsafe UnsafeBufferPointer(
-        start: base.assumingMemoryBound(to: Int64.self), count: count)
-      return unsafe noneOutside(ids, last: Int64(vocabulary - 1))
-    }
-    let ids = unsafe UnsafeBufferPointer(
-      start: base.assumingMemoryBound(to: Int32.self), count: count)
-    return unsafe noneOutside(ids, last: Int32(clamping: vocabulary - 1))
+    unsafe areAll(below: vocabulary, in: 0..<count, plainKernels)
   }
 
-  /// The sign bit of `id | (last - id)` is set exactly for ids below 0 or past `last`: one pass
-  /// without a branch, which the compiler vectorises.
-  @inline(__always)
-  private func noneOutside<ID: TokenID>(_ ids: UnsafeBufferPointer<ID>, last: ID) -> Bool {
-    var signs: ID = 0
-    for i in 0..<ids.count {
-      let id = unsafe ids[i]
-      signs |= id | (last &- id)
-    }
-    return signs >= 0
+  /// The same of the ids at some places, by the widest vectors that a call has.
+  package func areAll(
+    below vocabulary: Int, in range: Range<Int>, _ kernels: UnsafePointer<ek_kernels>
+  ) -> Bool {
+    unsafe kernels.pointee.ids_below(
+      address(range.lowerBound), range.count, isWide ? 8 : 4, vocabulary)
   }
 
   /// The error that names the first id outside `0..<vocabulary`.

@@ -29,11 +29,7 @@ internal import Synchronization
   }
 
   func run(_ range: Range<Int>) {
-    let width = ids.isWide ? 8 : 4
-    guard
-      unsafe !kernels.pointee.ids_below(
-        ids.base + range.lowerBound * width, range.count, width, rows)
-    else { return }
+    guard unsafe !ids.areAll(below: rows, in: range, kernels) else { return }
     unsafe isOutside.pointee.store(true, ordering: .relaxed)
   }
 }

@@ -39,6 +39,19 @@ import Testing
         == .tokenOutOfRange(id: 7, batchRow: 2, position: 0, vocabulary: 5))
   }
 
+  /// So many that threads share them, of which the last or the first one alone is outside.
+  @Test(arguments: [1, 3]) func oneIDOutsideAmongMany(threads: Int) {
+    for place in [0, 39_999] {
+      var ids = [Int](repeating: 4, count: 40_000)
+      ids[place] = 5
+      let (bag, position) = place == 0 ? (0, 0) : (1, 39_997)
+      #expect(
+        error(ids: ids, threads: threads)
+          == .tokenOutOfRange(id: 5, batchRow: bag, position: position, vocabulary: 5))
+    }
+    #expect(error(ids: [Int](repeating: 4, count: 40_000), threads: threads) == nil)
+  }
+
   @Test func offsets() {
     #expect(
       error(offsets: [1, 2])
