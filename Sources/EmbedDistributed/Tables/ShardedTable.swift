@@ -107,7 +107,7 @@ public final class ShardedTable {
     _ kernels: Kernels
   ) throws(DistributedError) {
     let width = shard.dim
-    try exchangeRows(requests, counts)
+    try unsafe exchangeRows(requests.rows, counts) { requests.range(of: $0) }
     let total = counts.reduce(0, +)
     try outgoing.reserve(total * width)
     try rows.reserve(max(1, requests.count) * dim)
@@ -152,15 +152,19 @@ public final class ShardedTable {
       try kernels.embed(ids: asked, tokens: shard, positions: nil, shape: shape, into: &output))
   }
 
-  /// Tells ranks which rows are read of them; those that they read of this one are in `asked` after.
+  /// Tells each rank which of its rows is meant; those that others mean of this one are in `asked` after.
+  ///
+  /// - Parameters:
+  ///   - rows: Numbers of rows, of which a rank gets a range.
+  ///   - counts: How many each rank sends to this one.
   private func exchangeRows(
-    _ requests: borrowing RowRequests, _ counts: [Int]
+    _ rows: UnsafePointer<Int32>, _ counts: [Int], range: (Int) -> Range<Int>
   ) throws(DistributedError) {
     try asked.reserve(counts.reduce(0, +))
     var start = 0
     for peer in 0..<partition.ranks {
-      let range = requests.range(of: peer)
-      unsafe pieces.send(requests.rows + range.lowerBound, bytes: range.count * 4, to: peer)
+      let range = range(peer)
+      unsafe pieces.send(rows + range.lowerBound, bytes: range.count * 4, to: peer)
       unsafe pieces.receive(asked.base + start, bytes: counts[peer] * 4, from: peer)
       start += counts[peer]
     }
@@ -195,19 +199,10 @@ public final class ShardedTable {
   ) throws(DistributedError) -> UnsafeBufferPointer<Float> {
     let width = shard.dim
     let total = counts.reduce(0, +)
-    try asked.reserve(total)
-    var start = 0
-    for peer in 0..<partition.ranks {
-      let range = parcels.range(of: peer)
-      unsafe pieces.send(parcels.rows + range.lowerBound, bytes: range.count * 4, to: peer)
-      unsafe pieces.receive(asked.base + start, bytes: counts[peer] * 4, from: peer)
-      start += counts[peer]
-    }
-    try communicator.run(pieces, "exchange of row numbers")
-
+    try unsafe exchangeRows(parcels.rows, counts) { parcels.range(of: $0) }
     try outgoing.reserve(parcels.count * dim)
     try staging.reserve(total * width)
-    start = 0
+    var start = 0
     for peer in 0..<partition.ranks {
       let (range, columns) = (parcels.range(of: peer), partition.columns(of: peer))
       let first =
