@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, TypeVar
 
 from torch import Tensor, nn
 
 from ._bag import embedding_bag
+
+
+_Layer = TypeVar("_Layer", bound=nn.EmbeddingBag)
+
+
+def _sharing(kind: type[_Layer], module: nn.EmbeddingBag) -> _Layer:
+    """A layer of `kind` with the settings of `module` and its weight."""
+    made = kind(
+        module.num_embeddings, module.embedding_dim, module.max_norm, module.norm_type, module.scale_grad_by_freq,
+        module.mode, module.sparse, module.weight, module.include_last_offset, module.padding_idx,
+    )
+    # The parameter itself: an optimiser may hold it, and other layers may share it.
+    made.weight = module.weight
+    made.train(module.training)
+    return made
 
 
 class EmbeddingBag(nn.EmbeddingBag):
@@ -28,26 +43,12 @@ class EmbeddingBag(nn.EmbeddingBag):
 
     def __prepare_scriptable__(self) -> nn.EmbeddingBag:
         """What `torch.jit.script` compiles in this layer's place: PyTorch's own, with the same weight."""
-        made = nn.EmbeddingBag(
-            self.num_embeddings, self.embedding_dim, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode,
-            self.sparse, self.weight, self.include_last_offset, self.padding_idx,
-        )
-        made.weight = self.weight
-        made.train(self.training)
-        return made
+        return _sharing(nn.EmbeddingBag, self)
 
     @classmethod
     def from_module(cls, module: nn.EmbeddingBag) -> EmbeddingBag:
         """The same layer on EmbedKernel's operators, sharing `module`'s weight."""
-        made = cls(
-            module.num_embeddings, module.embedding_dim, module.max_norm, module.norm_type,
-            module.scale_grad_by_freq, module.mode, module.sparse, module.weight, module.include_last_offset,
-            module.padding_idx,
-        )
-        # The parameter itself: an optimiser may hold it, and other layers may share it.
-        made.weight = module.weight
-        made.train(module.training)
-        return made
+        return _sharing(cls, module)
 
 
 __all__ = ["EmbeddingBag"]

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 
 from torch import Tensor, nn
 
 from ._embed import renormalize_, run_embed
 from .bags import EmbeddingBag
+
+
+_Layer = TypeVar("_Layer", bound=nn.Embedding)
+
+
+def _sharing(kind: type[_Layer], module: nn.Embedding) -> _Layer:
+    """A layer of `kind` with the settings of `module` and its weight."""
+    made = kind(
+        module.num_embeddings, module.embedding_dim, module.padding_idx, module.max_norm, module.norm_type,
+        module.scale_grad_by_freq, module.sparse, _weight=module.weight,
+    )
+    # The parameter itself: an optimiser may hold it, and other layers may share it.
+    made.weight = module.weight
+    made.train(module.training)
+    return made
 
 
 class Embedding(nn.Embedding):
@@ -49,25 +64,12 @@ class Embedding(nn.Embedding):
 
     def __prepare_scriptable__(self) -> nn.Embedding:
         """What `torch.jit.script` compiles in this layer's place: PyTorch's own, with the same weight."""
-        made = nn.Embedding(
-            self.num_embeddings, self.embedding_dim, self.padding_idx, self.max_norm, self.norm_type,
-            self.scale_grad_by_freq, self.sparse, _weight=self.weight,
-        )
-        made.weight = self.weight
-        made.train(self.training)
-        return made
+        return _sharing(nn.Embedding, self)
 
     @classmethod
     def from_module(cls, module: nn.Embedding) -> Embedding:
         """The same layer on EmbedKernel's operators, sharing `module`'s weight."""
-        made = cls(
-            module.num_embeddings, module.embedding_dim, module.padding_idx, module.max_norm, module.norm_type,
-            module.scale_grad_by_freq, module.sparse, _weight=module.weight,
-        )
-        # The parameter itself: an optimiser may hold it, and other layers may share it.
-        made.weight = module.weight
-        made.train(module.training)
-        return made
+        return _sharing(cls, module)
 
 
 def replace_embeddings(module: nn.Module) -> int:
