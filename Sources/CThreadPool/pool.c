@@ -4,6 +4,8 @@
 //
 // The caller claims, posts and releases; the helper takes and finishes. While a job is posted but
 // not taken the caller may take it back, so it never waits for a thread to wake up.
+//
+// What waits is named ek_pool_..., by which scripts/bench instructions tells it from work.
 #define _GNU_SOURCE
 #include "CThreadPool.h"
 
@@ -43,22 +45,24 @@ static inline void pause_cpu(void) {
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-static void sleep_until_changed(helper *h, uint32_t state) {
+static void ek_pool_sleep(helper *h, uint32_t state) {
   syscall(SYS_futex, &h->state, FUTEX_WAIT_PRIVATE, state, NULL, NULL, 0);
 }
 
-static void wake(helper *h) { syscall(SYS_futex, &h->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
+static void ek_pool_wake(helper *h) {
+  syscall(SYS_futex, &h->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
 #else
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
-static void sleep_until_changed(helper *h, uint32_t state) {
+static void ek_pool_sleep(helper *h, uint32_t state) {
   pthread_mutex_lock(&mutex);
   while (atomic_load(&h->state) == state) pthread_cond_wait(&changed, &mutex);
   pthread_mutex_unlock(&mutex);
 }
 
-static void wake(helper *h) {
+static void ek_pool_wake(helper *h) {
   (void)h;
   pthread_mutex_lock(&mutex);
   pthread_cond_broadcast(&changed);
@@ -68,7 +72,7 @@ static void wake(helper *h) {
 
 // MARK: The helper's side
 
-static void wait_for_job(helper *h) {
+static void ek_pool_await(helper *h) {
   for (int i = 0; i < SPINS; i++) {
     if (atomic_load_explicit(&h->state, memory_order_acquire) == POSTED) return;
     pause_cpu();
@@ -76,14 +80,14 @@ static void wait_for_job(helper *h) {
   // Said before the last look at the state: a caller that posts after it sees that it must wake.
   atomic_store(&h->sleeping, true);
   uint32_t state = atomic_load(&h->state);
-  if (state == IDLE) sleep_until_changed(h, state);
+  if (state == IDLE) ek_pool_sleep(h, state);
   atomic_store(&h->sleeping, false);
 }
 
-static void *help(void *argument) {
+static void *ek_pool_help(void *argument) {
   helper *h = argument;
   while (true) {
-    wait_for_job(h);
+    ek_pool_await(h);
     uint32_t posted = POSTED;
     if (atomic_compare_exchange_strong(&h->state, &posted, RUNNING)) {
       h->body(h->context);
@@ -112,7 +116,7 @@ static void start(void) {
   for (; helper_count < wanted; helper_count++) {
     pthread_t thread;
     // Without another thread the callers do all the work themselves.
-    if (pthread_create(&thread, &attributes, help, &helpers_[helper_count]) != 0) break;
+    if (pthread_create(&thread, &attributes, ek_pool_help, &helpers_[helper_count]) != 0) break;
   }
   pthread_attr_destroy(&attributes);
   // In a child's child this is there already.
@@ -132,11 +136,11 @@ static void post(helper *h, void (*body)(void *), void *context) {
   h->body = body;
   h->context = context;
   atomic_store(&h->state, POSTED);
-  if (atomic_load(&h->sleeping)) wake(h);
+  if (atomic_load(&h->sleeping)) ek_pool_wake(h);
 }
 
 /// Takes the job back if the helper has not begun, else waits for its end.
-static void release(helper *h) {
+static void ek_pool_release(helper *h) {
   for (size_t spins = 1;; spins++) {
     uint32_t posted = POSTED;
     if (atomic_compare_exchange_strong(&h->state, &posted, IDLE)) return;
@@ -157,7 +161,7 @@ void ek_pool_run(size_t helpers, void (*body)(void *context), void *context) {
     mine[count++] = (uint8_t)i;
   }
   body(context);
-  for (size_t i = 0; i < count; i++) release(&helpers_[mine[i]]);
+  for (size_t i = 0; i < count; i++) ek_pool_release(&helpers_[mine[i]]);
 }
 
 size_t ek_available_cpus(void) {

@@ -86,7 +86,7 @@ class Profiles(unittest.TestCase):
         self.assertIn("+0 (+0.0%); no function takes more: look at memory", text)
         self.assertNotIn("|", text)
         two = "\n".join(profiles.markdown({"sum/N64/threads:2": profiles.changes(same, same)}))
-        self.assertIn("clock (of the calling thread alone)", two)
+        self.assertIn("clock (of all threads, without what waits)", two)
 
     def test_the_innermost_frame_of_the_package_is_told(self):
         frames = [{"FileName": "/usr/include/avx.h", "Line": 9}, {"FileName": "/p/a.c", "Line": 3},
@@ -94,6 +94,20 @@ class Profiles(unittest.TestCase):
         self.assertEqual(profiles.chosen(frames, pathlib.Path("/p")), (pathlib.Path("/p/a.c"), 3))
         self.assertEqual(profiles.chosen(frames[:1], pathlib.Path("/p")), (pathlib.Path("/usr/include/avx.h"), 9))
         self.assertIsNone(profiles.chosen([{"FileName": "", "Line": 0}], None))
+
+    def test_what_waits_is_left_out_of_several_threads(self):
+        """So that a profile adds up to the counts, of which waiting is no part."""
+        text = (SAMPLES / "head" / "counts.1").read_text()
+        self.assertIn("fn=kernel\n", text)
+        text = text.replace("threads:1", "threads:2").replace("fn=kernel\n", "fn=ek_pool_release\n")
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "counts.1"
+            file.write_text(text)
+            name, found = profiles.read(file, "/benchmarks", file)
+        self.assertEqual(name, "sum/N64/threads:2")
+        own = {function: sum(costs.values()) for function, costs in found.functions.items()}
+        self.assertEqual(own, {"scale": 2, "sum": 1550, "main": 16})
+        self.assertEqual(found.counts["instructions"], 1587 - 19)
 
     def test_files_that_do_not_add_up_are_refused(self):
         text = (SAMPLES / "head" / "counts.1").read_text()

@@ -15,13 +15,16 @@ from benchlib import environment, processes, reports
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """How far a count may exceed its budget: by a part of it, or by so many if that is more."""
+    """How far a count may exceed its budget: by a part of it, or by so many if that is more, and by so many
+    for each thread beside the first."""
 
     part: float
     slack: int
+    per_thread: int = 0
 
-    def is_exceeded(self, budget, found):
-        return found > max(budget * (1 + self.part), budget + self.slack)
+    def is_exceeded(self, budget, found, threads=1):
+        slack = self.slack + self.per_thread * (threads - 1)
+        return found > max(budget * (1 + self.part), budget + slack)
 
 
 def toolchain():
@@ -78,10 +81,10 @@ class Held:
                 reports.number(value, f"{self.file}: {name}: {part}", 0)
         return known
 
-    def excess(self, budget, found):
+    def excess(self, name, budget, found):
         """What of a benchmark is over its budget, as words."""
         for part, limit in self.limits.items():
-            if limit.is_exceeded(budget[part], found[part]):
+            if limit.is_exceeded(budget[part], found[part], processes.threads(name)):
                 rise = f" (+{100 * (found[part] / budget[part] - 1):.1f}%)" if budget[part] else ""
                 yield f"{part} {budget[part]} -> {found[part]}{rise}"
 
@@ -91,7 +94,7 @@ class Held:
             if name not in known:
                 yield name, "no budget"
             else:
-                yield from ((name, words) for words in self.excess(known[name], found))
+                yield from ((name, words) for words in self.excess(name, known[name], found))
         if not self.is_part:
             yield from ((name, "gone") for name in known if name not in counts)
 

@@ -42,6 +42,7 @@ def read(dump, object_name, program):
     functions = collections.defaultdict(collections.Counter)
     here = function = None
     is_call = False
+    skipped = instructions.WAITING if processes.threads(name) > 1 else ()
     for line in dump.read_text(errors="replace").splitlines():
         if line.startswith("ob="):
             here = line[3:]
@@ -52,7 +53,7 @@ def read(dump, object_name, program):
             # The next line is what the callee took, which is the callee's own.
             is_call = True
         elif line.startswith("0x"):
-            if not is_call:
+            if not is_call and function not in skipped:
                 address, _, cost, *_ = line.split()
                 functions[function][int(address, 16) if here == object_name else None] += int(cost)
             is_call = False
@@ -69,13 +70,21 @@ def record(program, names):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder).resolve()
         copy = instructions.stripped(program, folder)
-        pattern = f"{processes.exactly(names)[:-1]}(/(real|manual)_time)?$"
-        started = instructions.start(copy, pattern, folder / "run", "--dump-instr=yes")
-        try:
-            instructions.finish(started)
-        finally:
-            started[1].kill()
-        return dict(read(dump, str(copy), program) for dump in instructions.dumps(folder / "run"))
+        found = {}
+        for several in (False, True):
+            chosen = [name for name in names if (processes.threads(name) > 1) == several]
+            # What an older harness would count of several threads is not what they do.
+            if not chosen or several and not instructions.counts_all_threads(program):
+                continue
+            pattern = f"{processes.exactly(chosen)[:-1]}(/(real|manual)_time)?$"
+            run = folder / f"run-{several}"
+            started = instructions.start(copy, pattern, run, "--dump-instr=yes", all_threads=several)
+            try:
+                instructions.finish(started)
+            finally:
+                started[1].kill()
+            found.update(read(dump, str(copy), program) for dump in instructions.dumps(run))
+        return found
 
 
 def readable(names):
@@ -247,8 +256,7 @@ def summary(change):
 def markdown(explained):
     """Sections for benchmark -> changes."""
     for name, change in explained.items():
-        # callgrind collects in the thread that the harness turns it on in.
-        part = " (of the calling thread alone)" if processes.threads(name) > 1 else ""
+        part = " (of all threads, without what waits)" if processes.threads(name) > 1 else ""
         yield from ("", f"**{name}**: {summary(change)}{part}", "")
         if not change["functions"]:
             continue
