@@ -89,7 +89,7 @@ struct NormalizeBenchmarks {
     }
   }
 
-  private func makeLayer(_ fixture: Fixture, _ part: Part) throws -> FusedInputEmbedding {
+  private func makeLayer(_ fixture: Fixture, _ part: Part) throws -> FusedInputEmbedding<Float> {
     let dim = fixture.workload.dim
     return try FusedInputEmbedding(
       InputEmbedding(tokens: TokenEmbedding(table: fixture.tokens), positions: fixture.positions),

@@ -1,7 +1,8 @@
 // A tile's rows summed, normalised and dropped from in one visit, and the backward of it.
 // Statistics and mask are computed again in the backward: nothing is kept.
 //
-// Bytes a row: D*4 read from the token table, D*4 written; backward, D*4 of the gradient more.
+// Bytes a row of floats: D*4 read from the token table, D*4 written; backward, D*4 of the gradient
+// more. Tables and outputs of 16-bit elements take half of theirs.
 #ifndef EMBEDKERNEL_NORMALIZE_H
 #define EMBEDKERNEL_NORMALIZE_H
 
@@ -18,15 +19,19 @@ EK_INLINE size_t segment_of(const ek_normalize_tile *tile, size_t token) {
 EK_INLINE visit arrive(const ek_normalize_tile *tile, size_t n, size_t place, cursor *ahead,
                        row_form form) {
   const ek_embed_tile *nest = &tile->rows;
-  const size_t dim = nest->dim;
-  visit at = {.out = nest->output + n * dim, .n = n, .row = {0, 1}};
-  at.s.token = nest->ids ? token_row(nest, n) : nest->tokens + n * dim;
+  const size_t in = nest->dim * (form.typed ? bytes_of(tile->input) : sizeof(float));
+  const size_t to = nest->dim * (form.typed ? bytes_of(tile->output) : sizeof(float));
+  const char *tokens = (const char *)nest->tokens;
+  visit at = {.out = (char *)nest->output + n * to, .n = n, .row = {0, 1}};
+  at.s.type = tile->input;
+  at.s.token = tokens + (nest->ids ? token_id(nest, n) : n) * in;
   at.s.scale = nest->scale;
-  if (form.from == TWO_ROWS || nest->positions) at.s.position = position_row(nest, place);
+  if (form.from == TWO_ROWS || nest->positions)
+    at.s.position = (const char *)nest->positions + position_id(nest, place) * in;
   if (form.from == ANY_SUM && tile->segments)
-    at.s.segment = tile->segments + segment_of(tile, n) * dim;
+    at.s.segment = (const char *)tile->segments + segment_of(tile, n) * in;
   if (nest->prefetch_rows && ahead->outer < nest->outer.count) {
-    at.soon = nest->ids ? token_row(nest, ahead->token) : nest->tokens + ahead->token * dim;
+    at.soon = tokens + (nest->ids ? token_id(nest, ahead->token) : ahead->token) * in;
     *ahead = next_token(nest, *ahead);
   }
   return at;
@@ -107,7 +112,18 @@ EK_INLINE void walk_kinds(const ek_normalize_tile *tile, const ek_normalize_grad
 EK_INLINE void walk_any(const ek_normalize_tile *tile, const ek_normalize_gradient_tile *backward) {
   const bool two_rows = tile->rows.positions && !tile->segments && tile->rows.scale == 1;
   const bool drops = tile->dropout.threshold != 0;
-  if (tile->rows.dim > longest_stored) {
+  if (tile->input != EK_F32 || tile->output != EK_F32) {
+    const bool stores = tile->rows.dim <= longest_stored;
+    if (stores && drops)
+      walk_kinds(tile, backward,
+                 (row_form){.from = ANY_SUM, .stores = true, .drops = true, .typed = true});
+    else if (stores)
+      walk_kinds(tile, backward, (row_form){.from = ANY_SUM, .stores = true, .typed = true});
+    else if (drops)
+      walk_kinds(tile, backward, (row_form){.from = ANY_SUM, .drops = true, .typed = true});
+    else
+      walk_kinds(tile, backward, (row_form){.from = ANY_SUM, .typed = true});
+  } else if (tile->rows.dim > longest_stored) {
     if (drops)
       walk_kinds(tile, backward, (row_form){.from = ANY_SUM, .drops = true});
     else

@@ -8,14 +8,14 @@
 #pragma STDC FP_CONTRACT OFF
 
 /// The statistics of a row, in one or two passes over it; prefetches `soon`, unless that is NULL.
-EK_INLINE statistics measure_row(const ek_normalize_tile *tile, const source *s, const float *soon,
+EK_INLINE statistics measure_row(const ek_normalize_tile *tile, const source *s, const char *soon,
                                  row_form form) {
   statistics row = {0, 1};
   if (form.kind == EK_NO_NORM) return row;
   const size_t dim = tile->rows.dim;
   vec acc[parts] = {0, 0}, squares[parts] = {0, 0};
   EK_EACH_PART(dim, i, n, part, {
-    if (soon) __builtin_prefetch(soon + i, 0, 2);
+    if (soon) __builtin_prefetch(soon + i * (form.typed ? bytes_of(s->type) : 4), 0, 2);
     sum_vector(s, i, n, &acc[part], form);
   });
   row = after_sums(tile, acc, form);
@@ -77,7 +77,7 @@ EK_INLINE void backward_row(const ek_normalize_gradient_tile *tile, const visit 
   const bool streaming = forward->rows.streaming && (uintptr_t)at->out % sizeof(vec) == 0;
   slope_row r = {.s = &at->s,
                  .gradient = gradient,
-                 .out = at->out,
+                 .out = (float *)at->out,
                  .segment = segment,
                  .row = measure_row(forward, &at->s, at->soon, form),
                  .streaming = streaming};

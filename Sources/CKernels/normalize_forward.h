@@ -18,10 +18,17 @@ EK_INLINE vec finished(const ek_normalize_tile *tile, const visit *row, size_t i
   return y;
 }
 
+/// Writes `n` elements from `i` on of a row.
+EK_INLINE void write_at(const ek_normalize_tile *tile, char *out, size_t i, vec y, size_t n,
+                        bool streaming, row_form form) {
+  if (!form.typed) return put((float *)out + i, y, n, streaming);
+  store_one(out + i * bytes_of(tile->output), y, tile->output, n, streaming);
+}
+
 /// Writes the elements before `head`, and those from `i` on.
 EK_INLINE void write_ends(const ek_normalize_tile *tile, const visit *row, size_t head, size_t i,
                           row_form form) {
-  if (head) store(row->out, finished(tile, row, 0, head, form), head);
+  if (head) write_at(tile, row->out, 0, finished(tile, row, 0, head, form), head, false, form);
   const size_t dim = tile->rows.dim;
   if (i == dim) return;
   bits words[group / lanes];
@@ -29,16 +36,17 @@ EK_INLINE void write_ends(const ek_normalize_tile *tile, const visit *row, size_
   EK_EACH(dim - i, k, n, {
     vec y = finished(tile, row, i + k, n, form);
     if (form.drops) y = drop(&tile->dropout, y, words[k / lanes]);
-    store(row->out + i + k, y, n);
+    write_at(tile, row->out, i + k, y, n, false, form);
   });
 }
 
-/// How many floats a row has before its first aligned vector, if it is streamed: a streaming store
-/// takes an aligned vector, so the start goes through the cache. Vectors of a dropped row start
-/// where its random words do.
-EK_INLINE size_t ragged_start(const ek_normalize_tile *tile, const float *out, row_form form,
+/// How many elements a row has before its first aligned vector, if it is streamed: a streaming
+/// store takes an aligned vector, so the start goes through the cache. Vectors of a dropped row
+/// start where its random words do.
+EK_INLINE size_t ragged_start(const ek_normalize_tile *tile, const char *out, row_form form,
                               bool *streaming) {
-  const size_t head = -(uintptr_t)out % sizeof(vec) / sizeof(float);
+  const size_t bytes = form.typed ? bytes_of(tile->output) : sizeof(float);
+  const size_t head = -(uintptr_t)out % (lanes * bytes) / bytes;
   *streaming = tile->rows.streaming && head <= tile->rows.dim && !(form.drops && head);
   return *streaming ? head : 0;
 }
@@ -56,7 +64,8 @@ EK_INLINE void forward_passes(const ek_normalize_tile *call, const visit *writes
   if (sums) summed = *sums;
   const size_t dim = tile.rows.dim;
   const row_form after = later(form);
-  const float *soon = sums ? summed.soon : NULL;
+  const char *soon = sums ? summed.soon : NULL;
+  const size_t wide = form.typed ? bytes_of(tile.input) : sizeof(float);
   const bool first = sums && form.kind != EK_NO_NORM;
   const bool second = squares && form.kind == EK_LAYER_NORM;
   bool streaming = false;
@@ -67,7 +76,7 @@ EK_INLINE void forward_passes(const ek_normalize_tile *call, const visit *writes
   for (; head + i + group <= dim; i += group) {
     bits words[group / lanes];
     if (form.drops && writes) draw(call, written.n, i, words);
-    if (soon) prefetch(soon + i, group * sizeof *soon);
+    if (soon) prefetch(soon + i * wide, group * wide);
     for (size_t k = 0; k < group / lanes; k++) {
       const size_t at = i + k * lanes;
       // The loads first: one that lies a multiple of 4 KiB from a store before it waits for that.
@@ -76,11 +85,11 @@ EK_INLINE void forward_passes(const ek_normalize_tile *call, const visit *writes
       if (writes) {
         vec y = finished(&tile, &written, head + at, lanes, after);
         if (form.drops) y = drop(&tile.dropout, y, words[k]);
-        put(written.out + head + at, y, lanes, streaming);
+        write_at(&tile, written.out, head + at, y, lanes, streaming, form);
       }
     }
   }
-  if (soon) prefetch(soon + i, (dim - i) * sizeof *soon);
+  if (soon) prefetch(soon + i * wide, (dim - i) * wide);
   if (writes) write_ends(call, &written, head, head + i, after);
   if (second) {
     square_rest(&squared.s, i, dim, mean, squares_acc, after);

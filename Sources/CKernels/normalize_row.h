@@ -4,6 +4,7 @@
 #ifndef EMBEDKERNEL_NORMALIZE_ROW_H
 #define EMBEDKERNEL_NORMALIZE_ROW_H
 
+#include "element.h"
 #include "philox.h"
 #include "walk.h"
 
@@ -18,7 +19,8 @@ enum {
 /// Where x comes from: three rows of which one at least is there, and once it is summed, `x`, which
 /// has room for whole vectors.
 typedef struct source {
-  const float *token, *position, *segment;
+  const char *token, *position, *segment;
+  ek_element type;
   float scale;
   float *x;
 } source;
@@ -33,7 +35,15 @@ typedef struct row_form {
   bool stores;  ///< Whether the first pass stores x, and the others find it there.
   bool drops;
   ek_normalization kind;
+  bool
+      typed;  ///< Whether elements are of the tile's types, which loads and stores look at; floats.
 } row_form;
+
+/// `n` elements from `i` on of a table's row.
+EK_INLINE vec table_at(const char *row, size_t i, size_t n, ek_element type, row_form form) {
+  if (!form.typed) return load((const float *)row + i, n, 0);
+  return load_one(row + i * bytes_of(type), type, n);
+}
 
 /// The form of a row after its first pass.
 EK_INLINE row_form later(row_form form) {
@@ -44,11 +54,11 @@ EK_INLINE row_form later(row_form form) {
 /// A row's x, `n` elements from `i` on.
 EK_INLINE vec x_at(const source *s, size_t i, size_t n, row_form form) {
   if (form.from == STORED) return load(s->x + i, lanes, 0);
-  vec x = load(s->token + i, n, 0);
-  if (form.from == TWO_ROWS) return x + load(s->position + i, n, 0);
+  vec x = table_at(s->token, i, n, s->type, form);
+  if (form.from == TWO_ROWS) return x + table_at(s->position, i, n, s->type, form);
   if (s->scale != 1) x *= s->scale;
-  if (s->position) x += load(s->position + i, n, 0);
-  if (s->segment) x += load(s->segment + i, n, 0);
+  if (s->position) x += table_at(s->position, i, n, s->type, form);
+  if (s->segment) x += table_at(s->segment, i, n, s->type, form);
   return x;
 }
 
@@ -145,8 +155,8 @@ EK_INLINE vec drop(const ek_dropout *dropout, vec value, bits words) {
 /// A row of a walk.
 typedef struct visit {
   source s;
-  const float *soon;  ///< The row to prefetch, or NULL.
-  float *out;
+  const char *soon;  ///< The row to prefetch, or NULL.
+  char *out;
   size_t n;
   statistics row;
 } visit;

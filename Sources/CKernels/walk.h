@@ -14,14 +14,6 @@ EK_INLINE size_t position_id(const ek_embed_tile *tile, size_t position) {
   return tile->position_ids ? (size_t)(uint32_t)tile->position_ids[position] : position;
 }
 
-EK_INLINE const float *token_row(const ek_embed_tile *tile, size_t token) {
-  return tile->tokens + token_id(tile, token) * tile->dim;
-}
-
-EK_INLINE const float *position_row(const ek_embed_tile *tile, size_t position) {
-  return tile->positions + position_id(tile, position) * tile->dim;
-}
-
 /// The token to prefetch, in visiting order.
 typedef struct cursor {
   size_t outer, inner, token;

@@ -66,7 +66,7 @@ public struct InputLayer: Differentiable {
   }
 
   /// The layer of these parameters, which shares their memory.
-  func makeLayer() throws(EmbedError) -> FusedInputEmbedding {
+  func makeLayer() throws(EmbedError) -> FusedInputEmbedding<Float> {
     guard let table = tokens.table else {
       throw .invalidSize(argument: "rows of the tokens", value: 0, expected: "1 or more")
     }

@@ -12,7 +12,7 @@ public import EmbedKernel
 /// At V = 30,000, r = 128 and D = 768 the factors hold 3.9 million numbers, the whole table 23.
 public final class FactorizedEmbedding: Sendable {
   /// The layer of width r: tokens, positions, segments, normalisation, dropout.
-  public let narrow: FusedInputEmbedding
+  public let narrow: FusedInputEmbedding<Float>
 
   /// The way to the model's width.
   public let projection: FactorProjection
@@ -24,7 +24,7 @@ public final class FactorizedEmbedding: Sendable {
   ///
   /// - Throws: `invalidSize` where the projection's narrow width is not the layer's dim.
   public init(
-    _ narrow: FusedInputEmbedding, projection: FactorProjection
+    _ narrow: FusedInputEmbedding<Float>, projection: FactorProjection
   ) throws(EmbedError) {
     guard narrow.dim == projection.narrow else {
       throw .invalidSize(
@@ -61,7 +61,7 @@ public final class FactorizedEmbedding: Sendable {
         try unsafe output.withMutableElements { (output) throws(EmbedError) in
           try unsafe forward(
             TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
-            narrow.embedding.shape(batch: batch, context: context), place, trainingStep,
+            narrow.shape(batch: batch, context: context), place, trainingStep,
             &workspace, output, kernels)
         }
       }
@@ -84,7 +84,8 @@ public final class FactorizedEmbedding: Sendable {
     try wide.checkApart(from: matrix)
     if let bias = projection.bias { try wide.checkApart(from: MatrixView("bias", bias)) }
     try unsafe narrow.forward(
-      ids, segmentIDs, shape, place, step, workspace.rows(counts.output), kernels)
+      ids, segmentIDs, shape, place, step,
+      Elements(UnsafeBufferPointer(workspace.rows(counts.output))), kernels)
     projection.forward(rows, into: wide)
   }
 
@@ -114,7 +115,7 @@ public final class FactorizedEmbedding: Sendable {
         try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
           try unsafe backward(
             outputGradient, TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
-            narrow.embedding.shape(batch: batch, context: context), place, trainingStep,
+            narrow.shape(batch: batch, context: context), place, trainingStep,
             &workspace, &gradient, &factorGradient, kernels)
         }
       }
@@ -144,7 +145,8 @@ public final class FactorizedEmbedding: Sendable {
       "narrow gradient", workspace.gradient(counts.output), counts.ids, narrow.dim)
     try MatrixProduct.check(rows, MatrixView("matrix", projection.matrix), wideGradient)
     try unsafe narrow.forward(
-      ids, segmentIDs, shape, place, step, workspace.rows(counts.output), kernels)
+      ids, segmentIDs, shape, place, step,
+      Elements(UnsafeBufferPointer(workspace.rows(counts.output))), kernels)
     try projection.backward(
       wideGradient, narrow: rows, narrowGradient: narrowGradient, &factorGradient)
     try unsafe narrow.backward(

@@ -128,6 +128,15 @@ extension ElementType {
     case .bfloat16: Int32(EK_DTYPE_BFLOAT16)
     }
   }
+
+  /// Swift's type of a table's elements.
+  var tableElement: any TableElement.Type {
+    switch self {
+    case .float32: Float.self
+    case .float16: Half.self
+    case .bfloat16: BFloat16.self
+    }
+  }
 }
 
 /// Elements of one of the three types.

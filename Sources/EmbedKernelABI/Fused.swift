@@ -7,8 +7,8 @@ public import CEmbedKernel
 internal import EmbedKernel
 
 /// What a call of the fused layer is made of.
-private struct FusedCall {
-  let layer: FusedInputEmbedding
+private struct FusedCall<Element: TableElement> {
+  let layer: FusedInputEmbedding<Element>
   let ids: TokenIDs
   let segmentIDs: TokenIDs?
   let shape: EmbeddingShape
@@ -17,12 +17,12 @@ private struct FusedCall {
   let kernels: Kernels
 }
 
-/// A table of floats in the caller's memory, which is read alone.
-private func table(
-  _ address: UnsafePointer<Float>?, rows: Int, dim: Int, _ owner: BorrowedMemory,
-  _ name: StaticString
-) throws -> EmbeddingTable<Float> {
-  let memory = try unsafe readable(address, product("\(name)", rows, dim), name)
+/// A table in the caller's memory, which is read alone.
+private func table<Element: TableElement>(
+  _ address: UnsafeRawPointer?, rows: Int, dim: Int, _ owner: BorrowedMemory, _ name: StaticString
+) throws -> EmbeddingTable<Element> {
+  let memory = try unsafe readable(
+    address?.assumingMemoryBound(to: Element.self), product("\(name)", rows, dim), name)
   return try unsafe EmbeddingTable(
     rows: rows, dim: dim, borrowing: UnsafeMutableBufferPointer(mutating: memory), of: owner)
 }
@@ -47,36 +47,44 @@ private func normalization(
     gain = try EmbeddingTable(rows: 1, dim: dim)
     unsafe gain.unsafeBuffer.update(repeating: 1)
   }
-  let offset =
+  let offset: EmbeddingTable<Float>? =
     unsafe beta == nil ? nil : try unsafe table(beta, rows: 1, dim: dim, owner, "beta")
   return try Normalization(kind, gamma: gain, beta: offset, epsilon: epsilon)
 }
 
-private func call(
-  _ ids: UnsafeRawPointer?, _ idType: Int32, _ shape: EmbeddingShape,
-  _ tokens: UnsafePointer<Float>?, _ positions: UnsafePointer<Float>?, _ maximum: Int64,
+/// The types of the tables and of the output.
+private func types(
   _ options: UnsafePointer<ek_fused_options>?
-) throws -> FusedCall {
+) throws -> (tables: any TableElement.Type, output: ElementType) {
+  guard let options = unsafe options else { return (Float.self, .float32) }
+  let given = try unsafe required(options, "options")
+  let output = try unsafe elementType(given.output_dtype, "output_dtype")
+  return try unsafe (elementType(given.table_dtype, "table_dtype").tableElement, output)
+}
+
+private func call<Element>(
+  _ ids: UnsafeRawPointer?, _ idType: Int32, _ shape: EmbeddingShape,
+  _ tokens: UnsafeRawPointer?, _ positions: UnsafeRawPointer?, _ maximum: Int64,
+  _ options: UnsafePointer<ek_fused_options>?
+) throws -> FusedCall<Element> {
   let owner = BorrowedMemory()
   let list = try unsafe tokenIDs(ids, idType, product("ids", shape.batch, shape.context), "ids")
-  let rows = try unsafe table(tokens, rows: shape.vocabulary, dim: shape.dim, owner, "tokens")
-  let places =
+  let rows: EmbeddingTable<Element> = try unsafe table(
+    tokens, rows: shape.vocabulary, dim: shape.dim, owner, "tokens")
+  let places: EmbeddingTable<Element>? =
     unsafe positions == nil
     ? nil
     : try unsafe table(positions, rows: Int(maximum), dim: shape.dim, owner, "positions")
-  let token = try TokenEmbedding(table: rows)
   guard let options = unsafe options else {
-    let embedding = try InputEmbedding(tokens: token, positions: places)
     return FusedCall(
-      layer: try FusedInputEmbedding(embedding), ids: list, segmentIDs: nil, shape: shape,
-      place: .sequential(), step: nil, kernels: try kernels(0, 0))
+      layer: try FusedInputEmbedding(tokens: rows, positions: places), ids: list, segmentIDs: nil,
+      shape: shape, place: .sequential(), step: nil, kernels: try kernels(0, 0))
   }
   let given = try unsafe required(options, "options")
-  let embedding = try unsafe InputEmbedding(
-    tokens: token, positions: places, scale: .value(given.scale),
-    unknownIDs: unknownIDs(given.unknown_ids),
+  let choices = try unsafe EmbedOptions(
+    scale: given.scale, unknownIDs: unknownIDs(given.unknown_ids),
     positionOverflow: positionOverflow(given.position_overflow))
-  let segments =
+  let segments: EmbeddingTable<Element>? =
     unsafe given.segments == nil
     ? nil
     : try unsafe table(
@@ -90,7 +98,8 @@ private func call(
   let dropout = rate == 0 ? nil : try unsafe Dropout(rate: rate, seed: given.dropout_seed)
   return FusedCall(
     layer: try FusedInputEmbedding(
-      embedding, segments: segments, normalization: norm, dropout: dropout),
+      tokens: rows, positions: places, segments: segments, normalization: norm, dropout: dropout,
+      options: choices),
     ids: list, segmentIDs: segmentIDs, shape: shape,
     place: try unsafe positionIDs(given.place, batch: shape.batch, context: shape.context),
     step: rate == 0 ? nil : unsafe given.dropout_step,
@@ -101,18 +110,23 @@ private func call(
 @c @implementation
 public func ek_embed_fused(
   _ ids: UnsafeRawPointer?, _ idType: Int32, _ batch: Int64, _ context: Int64,
-  _ tokens: UnsafePointer<Float>?, _ vocabulary: Int64, _ dim: Int64,
-  _ positions: UnsafePointer<Float>?, _ maximum: Int64, _ output: UnsafeMutablePointer<Float>?,
+  _ tokens: UnsafeRawPointer?, _ vocabulary: Int64, _ dim: Int64,
+  _ positions: UnsafeRawPointer?, _ maximum: Int64, _ output: UnsafeMutableRawPointer?,
   _ options: UnsafePointer<ek_fused_options>?
 ) -> Int32 {
   attempt {
     let shape = EmbeddingShape(
       vocabulary: Int(vocabulary), batch: Int(batch), context: Int(context), dim: Int(dim))
-    let output = try unsafe writable(
-      output, product("output", shape.batch, shape.context, shape.dim), "output")
-    let call = try unsafe call(ids, idType, shape, tokens, positions, maximum, options)
-    try unsafe call.layer.forward(
-      call.ids, call.segmentIDs, shape, call.place, call.step, output, call.kernels)
+    let types = try unsafe types(options)
+    let output = try unsafe elements(
+      output, types.output, product("output", shape.batch, shape.context, shape.dim), "output")
+    func forward<Element: TableElement>(_ type: Element.Type) throws {
+      let call: FusedCall<Element> = try unsafe call(
+        ids, idType, shape, tokens, positions, maximum, options)
+      try call.layer.forward(
+        call.ids, call.segmentIDs, shape, call.place, call.step, output, call.kernels)
+    }
+    try forward(types.tables)
   }
 }
 
@@ -120,8 +134,8 @@ public func ek_embed_fused(
 @c @implementation
 public func ek_embed_fused_backward(
   _ outputGradient: UnsafePointer<Float>?, _ ids: UnsafeRawPointer?, _ idType: Int32,
-  _ batch: Int64, _ context: Int64, _ tokens: UnsafePointer<Float>?, _ vocabulary: Int64,
-  _ dim: Int64, _ positions: UnsafePointer<Float>?, _ maximum: Int64,
+  _ batch: Int64, _ context: Int64, _ tokens: UnsafeRawPointer?, _ vocabulary: Int64,
+  _ dim: Int64, _ positions: UnsafeRawPointer?, _ maximum: Int64,
   _ rowGradient: UnsafeMutablePointer<Float>?, _ gammaGradient: UnsafeMutablePointer<Float>?,
   _ betaGradient: UnsafeMutablePointer<Float>?, _ segmentGradient: UnsafeMutablePointer<Float>?,
   _ options: UnsafePointer<ek_fused_options>?
@@ -129,10 +143,14 @@ public func ek_embed_fused_backward(
   attempt {
     let shape = EmbeddingShape(
       vocabulary: Int(vocabulary), batch: Int(batch), context: Int(context), dim: Int(dim))
-    let call = try unsafe call(ids, idType, shape, tokens, positions, maximum, options)
     let parts = unsafe Parts(
       gamma: gammaGradient, beta: betaGradient, segments: segmentGradient)
-    try unsafe backward(call, outputGradient, rowGradient, parts)
+    func run<Element: TableElement>(_ type: Element.Type) throws {
+      let call: FusedCall<Element> = try unsafe call(
+        ids, idType, shape, tokens, positions, maximum, options)
+      try unsafe backward(call, outputGradient, rowGradient, parts)
+    }
+    try unsafe run(types(options).tables)
   }
 }
 
@@ -143,8 +161,8 @@ public func ek_embed_fused_backward(
   let segments: UnsafeMutablePointer<Float>?
 }
 
-private func backward(
-  _ call: FusedCall, _ outputGradient: UnsafePointer<Float>?,
+private func backward<Element>(
+  _ call: FusedCall<Element>, _ outputGradient: UnsafePointer<Float>?,
   _ rowGradient: UnsafeMutablePointer<Float>?, _ parts: Parts
 ) throws {
   let (shape, layer) = (call.shape, call.layer)
@@ -194,16 +212,16 @@ private func rowCall(
   _ input: UnsafePointer<Float>?, _ rows: Int64, _ dim: Int64, _ norm: Int32,
   _ gamma: UnsafePointer<Float>?, _ beta: UnsafePointer<Float>?, _ epsilon: Float,
   _ threads: Int32, _ ids: borrowing AlignedBuffer<Int32>
-) throws -> FusedCall {
+) throws -> FusedCall<Float> {
   guard Int(norm) == EK_NORM_LAYER || Int(norm) == EK_NORM_RMS else {
     throw CallError.option("norm", value: Int(norm), expected: "EK_NORM_LAYER or EK_NORM_RMS")
   }
   let owner = BorrowedMemory()
   let (rows, dim) = (Int(rows), Int(dim))
-  let table = try unsafe table(input, rows: rows, dim: dim, owner, "input")
+  let table: EmbeddingTable<Float> = try unsafe table(
+    input, rows: rows, dim: dim, owner, "input")
   let norm = try unsafe normalization(norm, gamma, beta, epsilon, dim: dim, owner)
-  let layer = try FusedInputEmbedding(
-    InputEmbedding(tokens: TokenEmbedding(table: table), positions: nil), normalization: norm)
+  let layer = try FusedInputEmbedding(tokens: table, positions: nil, normalization: norm)
   return unsafe FusedCall(
     layer: layer, ids: TokenIDs(UnsafeBufferPointer(ids.unsafeBuffer)), segmentIDs: nil,
     shape: EmbeddingShape(vocabulary: rows, batch: 1, context: rows, dim: dim),
@@ -240,8 +258,9 @@ public func ek_normalize(
     if try isEmpty(rows, dim) { return }
     let ids = try numbers(rows)
     let call = try unsafe rowCall(input, rows, dim, norm, gamma, beta, epsilon, threads, ids)
-    let output = try unsafe writable(output, product("output", Int(rows), Int(dim)), "output")
-    try unsafe call.layer.forward(
+    let output = try unsafe elements(
+      output, .float32, product("output", Int(rows), Int(dim)), "output")
+    try call.layer.forward(
       call.ids, nil, call.shape, call.place, nil, output, call.kernels)
   }
 }

@@ -10,20 +10,20 @@ internal import EmbedModels
 final class LayerObject: Handled {
   static let kind: UInt32 = 5
 
-  let layer: FusedInputEmbedding
-  init(_ layer: FusedInputEmbedding) { self.layer = layer }
+  let layer: FusedInputEmbedding<Float>
+  init(_ layer: FusedInputEmbedding<Float>) { self.layer = layer }
 }
 
 /// A layer's gradients; one call at a time.
 final class LayerGradientObject: Handled {
   static let kind: UInt32 = 6
 
-  let layer: FusedInputEmbedding
+  let layer: FusedInputEmbedding<Float>
   let lock = Guarded<Void>(())
   fileprivate var fused: FusedEmbeddingGradient
   fileprivate var tables: InputGradient
 
-  init(_ layer: FusedInputEmbedding) throws {
+  init(_ layer: FusedInputEmbedding<Float>) throws {
     fused = try FusedEmbeddingGradient(for: layer)
     tables = try layer.makeTableGradient()
     self.layer = layer
@@ -134,7 +134,7 @@ public func ek_layer_save(_ layer: OpaquePointer?, _ path: UnsafePointer<CChar>?
   }
 }
 
-extension FusedInputEmbedding {
+extension FusedInputEmbedding<Float> {
   /// The table of a part, or nil where there is none.
   fileprivate func table(_ part: Int32) throws -> EmbeddingTable<Float>? {
     switch Int(part) {
@@ -172,10 +172,10 @@ private struct LayerCall {
 }
 
 private func layerCall(
-  _ layer: FusedInputEmbedding, _ ids: UnsafeRawPointer?, _ idType: Int32, _ batch: Int64,
+  _ layer: FusedInputEmbedding<Float>, _ ids: UnsafeRawPointer?, _ idType: Int32, _ batch: Int64,
   _ context: Int64, _ call: UnsafePointer<ek_layer_call>?
 ) throws -> LayerCall {
-  let shape = layer.embedding.shape(batch: Int(batch), context: Int(context))
+  let shape = layer.shape(batch: Int(batch), context: Int(context))
   let list = try unsafe tokenIDs(ids, idType, product("ids", shape.batch, shape.context), "ids")
   var made = LayerCall(shape: shape, ids: list, kernels: try kernels(0, 0))
   guard let call = unsafe call else { return made }
@@ -199,9 +199,9 @@ public func ek_layer_forward(
     let found: LayerObject = try unsafe object(layer, "layer")
     let call = try unsafe layerCall(found.layer, ids, idType, batch, context, call)
     let shape = call.shape
-    let output = try unsafe writable(
-      output, product("output", shape.batch, shape.context, shape.dim), "output")
-    try unsafe found.layer.forward(
+    let output = try unsafe elements(
+      output, .float32, product("output", shape.batch, shape.context, shape.dim), "output")
+    try found.layer.forward(
       call.ids, call.segmentIDs, shape, call.place, call.step, output, call.kernels)
   }
 }

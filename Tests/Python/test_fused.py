@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from hypothesis import given
-from reference import batches, table_of
+from reference import FLOATS, batches, table_of
 
 NORMS = st.sampled_from(["none", "layer", "rms"])
 
@@ -99,3 +99,46 @@ def test_refusals(rng):
         ek.normalize(table, norm="none")
     with pytest.raises(ValueError, match="overlap"):
         ek.normalize(table, out=table)
+
+
+@given(batches(), st.sampled_from(FLOATS[1:]), st.sampled_from(FLOATS), NORMS)
+def test_tables_of_sixteen_bits(sizes, dtype, written, kind):
+    """The floats of the widened tables, rounded once."""
+    vocabulary, dim, ids, rng = sizes
+    parts = [table_of(rng, rows, dim, dtype) for rows in (vocabulary, ids.shape[-1], 3)]
+    wide = [part.astype(np.float32) for part in parts]
+    segment_ids = rng.integers(0, 3, ids.shape).astype(ids.dtype)
+    options = {"norm": kind, "segment_ids": segment_ids, "dropout": 0.25, "dropout_seed": 1, "scale": 1.5}
+    if kind != "none":
+        options["gamma"] = table_of(rng, 1, dim)[0]
+    expected = ek.embed_fused(wide[0], ids, wide[1], segments=wide[2], **options)
+    out = np.empty(expected.shape, written)
+    found = ek.embed_fused(parts[0], ids, parts[1], segments=parts[2], out=out, **options)
+    assert found is out and np.array_equal(out, expected.astype(written))
+    found = ek.embed_fused(parts[0], ids, parts[1], segments=parts[2], **options)
+    assert found.dtype == dtype and np.array_equal(found, expected.astype(dtype))
+    found = ek.embed_fused(wide[0], ids, wide[1], segments=wide[2], out=out, **options)
+    assert found is out and np.array_equal(out, expected.astype(written))
+
+    gradient = rng.standard_normal(expected.shape).astype(np.float32)
+    found = ek.embed_fused_backward(gradient, parts[0], ids, parts[1], segments=parts[2], **options)
+    wanted = ek.embed_fused_backward(gradient, wide[0], ids, wide[1], segments=wide[2], **options)
+    for part, other in zip(found, wanted):
+        assert (part is None) == (other is None)
+        assert part is None or (part.dtype == np.float32 and np.array_equal(part, other))
+
+
+def test_types_that_do_not_go_together(rng):
+    table, ids = table_of(rng, 9, 4, np.float16), np.zeros((2, 3), np.int64)
+    with pytest.raises(TypeError, match="positions has elements of float32: expected float16"):
+        ek.embed_fused(table, ids, table_of(rng, 3, 4))
+    with pytest.raises(TypeError, match="segments has elements of bfloat16: expected float16"):
+        ek.embed_fused(table, ids, segments=table_of(rng, 2, 4, FLOATS[2]))
+    with pytest.raises(TypeError, match="gamma has elements of float16: expected float32"):
+        ek.embed_fused(table, ids, norm="layer", gamma=table[0].copy())
+    with pytest.raises(TypeError, match="out has elements of float64"):
+        ek.embed_fused(table, ids, out=np.empty((2, 3, 4)))
+    with pytest.raises(ValueError, match="out has shape"):
+        ek.embed_fused(table, ids, out=np.empty((2, 3, 5), np.float16))
+    with pytest.raises(TypeError, match="table has elements of float64"):
+        ek.embed_fused(table.astype(np.float64), ids)

@@ -384,8 +384,8 @@ typedef struct ek_fused_options {
   /** EK_NORM_... */
   int32_t norm;
   const ek_positions *place;
-  /** Segment (token type) rows (S, D), or NULL for none. */
-  const float *segments;
+  /** Segment (token type) rows (S, D) of `table_dtype`, or NULL for none. */
+  const void *segments;
   int64_t segment_count;
   /** (B, T) of the ids' type; NULL for segment 0 everywhere. */
   const void *segment_ids;
@@ -400,6 +400,10 @@ typedef struct ek_fused_options {
   /** The mask is a function of seed, step and element alone. */
   uint64_t dropout_seed;
   uint64_t dropout_step;
+  /** Of all three tables: FLOAT32, FLOAT16 or BFLOAT16. */
+  int32_t table_dtype;
+  /** Of the output, any of the three; a backward call does not look at it. */
+  int32_t output_dtype;
 } ek_fused_options;
 
 #define EK_FUSED_OPTIONS_INIT \
@@ -419,22 +423,27 @@ typedef struct ek_fused_options {
    1e-5f,                     \
    0.0f,                      \
    0,                         \
-   0}
+   0,                         \
+   EK_DTYPE_FLOAT32,          \
+   EK_DTYPE_FLOAT32}
 
 /** Token, position and segment rows, normalised and dropped from.
  *
  *      x = scale * tokens[ids[b, t], :] + positions[place(b, t), :] + segments[segment_ids[b, t],
  * :] output[b, t, :] = dropout(norm(x))
  *
- *  All elements are FLOAT32; shapes are those of `ek_embed`. `options` may be NULL.
+ *  Tables and output are FLOAT32 unless `options` say otherwise; 16-bit elements are widened to
+ * floats, computed with as floats, and each result is rounded once, to nearest even. `gamma` and
+ * `beta` are floats. Shapes are those of `ek_embed`. `options` may be NULL.
  *  Errors: those of `ek_embed`, EK_ERROR_SEGMENT_OUT_OF_RANGE, EK_ERROR_INVALID_VALUE. Allocates
- * under 1 KB. */
+ * under 1 KB; and B*T*D floats where ids or positions outside the tables are let pass and the
+ * output is of 16-bit elements. */
 int32_t ek_embed_fused(const void *ids, int32_t id_dtype, int64_t batch, int64_t context,
-                       const float *tokens, int64_t vocabulary, int64_t dim, const float *positions,
-                       int64_t maximum, float *output, const ek_fused_options *options);
+                       const void *tokens, int64_t vocabulary, int64_t dim, const void *positions,
+                       int64_t maximum, void *output, const ek_fused_options *options);
 
 /** The gradients of `ek_embed_fused`, from that of its output; the other arguments are the
- * forward's.
+ * forward's. Gradients are floats, whatever the tables are.
  *
  *  \param output_gradient   (B, T, D).
  *  \param row_gradient      (B, T, D), overwritten: the gradient of each token's x, which
@@ -443,8 +452,8 @@ int32_t ek_embed_fused(const void *ids, int32_t id_dtype, int64_t batch, int64_t
  *  \param segment_gradient  (S, D), added to; NULL for none.
  *  Errors: as the forward. Allocates partial sums, at most 32 MiB. */
 int32_t ek_embed_fused_backward(const float *output_gradient, const void *ids, int32_t id_dtype,
-                                int64_t batch, int64_t context, const float *tokens,
-                                int64_t vocabulary, int64_t dim, const float *positions,
+                                int64_t batch, int64_t context, const void *tokens,
+                                int64_t vocabulary, int64_t dim, const void *positions,
                                 int64_t maximum, float *row_gradient, float *gamma_gradient,
                                 float *beta_gradient, float *segment_gradient,
                                 const ek_fused_options *options);

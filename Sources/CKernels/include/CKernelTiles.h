@@ -149,17 +149,19 @@ typedef struct ek_dropout {
 /// the differences from it. Every instruction set gives the same bits.
 typedef struct ek_normalize_tile {
   ek_embed_tile rows;       ///< Without `ids`, `tokens` holds x of the first token, a row a token.
-  const float *segments;    ///< Segment table; NULL adds none.
+  const void *segments;     ///< Segment table of `input`; NULL adds none.
   const void *segment_ids;  ///< Of the first token, `rows.id_bytes` wide; NULL: all are 0.
   const float *gamma;       ///< (D); not read without normalisation.
   const float *beta;        ///< (D); NULL adds none.
   float epsilon;            ///< Added to the variance or mean square.
   ek_normalization kind;
   ek_dropout dropout;
-  uint64_t first;  ///< The first token's index, for the mask.
+  uint64_t first;            ///< The first token's index, for the mask.
+  ek_element input, output;  ///< Of the tables, and of the output, as in ek_element_tile.
 } ek_normalize_tile;
 
-/// The backward of a tile: rows.output is where d(x) goes, and parameter gradients accumulate.
+/// The backward of a tile: rows.output is where d(x) goes, floats, and parameter gradients
+/// accumulate.
 typedef struct ek_normalize_gradient_tile {
   ek_normalize_tile forward;
   const float *gradient;  ///< d(output) of the first token.

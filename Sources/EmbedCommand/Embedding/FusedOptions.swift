@@ -4,7 +4,7 @@ internal import EmbedKernel
 
 /// A fused layer with the rest of its call.
 struct FusedCall {
-  let layer: FusedInputEmbedding
+  let layer: FusedInputEmbedding<Float>
   /// `[batch, context]`; nil where all tokens are of segment 0.
   let segmentIDs: [Int64]?
   /// Which dropout mask; nil drops nothing.

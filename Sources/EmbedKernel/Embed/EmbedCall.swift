@@ -12,10 +12,10 @@
   package let maximum: Int
   package let places: Places
   package let options: EmbedOptions
-  let output: UnsafeMutableRawPointer
+  private(set) var output: UnsafeMutableRawPointer
   /// How the tables' elements are stored, and the output's.
   package let input: ElementType
-  package let written: ElementType
+  package private(set) var written: ElementType
   /// Every id and position is inside its table, as in all but a few calls.
   package let isRegular: Bool
 
@@ -118,6 +118,12 @@
   @inline(__always)
   package func outputRow(_ token: Int) -> UnsafeMutableRawPointer {
     unsafe output + token &* dim &* written.byteCount
+  }
+
+  /// Writes to other memory, of as many floats as the output has elements.
+  mutating func write(floats: borrowing AlignedBuffer<Float>) {
+    unsafe output = UnsafeMutableRawPointer(floats.base)
+    written = .float32
   }
 
   /// The output of a call on floats, from the row of `token` on.

@@ -78,11 +78,11 @@ extension BackendKernels {
   }
 
   static func normalize(_ call: NormalizeCall, _ plan: Plan) {
-    call.run(gathered: false, plan)
+    unsafe call.run(from: nil, plan)
   }
 
   static func normalizeGradient(_ call: NormalizeGradientCall, _ plan: Plan) {
-    call.run(gathered: false, plan)
+    unsafe call.run(from: nil, plan)
   }
 }
 

@@ -23,15 +23,18 @@ public struct FusedEmbeddingGradient: ~Copyable {
   /// Empty gradients for `layer`, with room for batches of `capacity` tokens.
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
-  public init(for layer: FusedInputEmbedding, capacity: Int = 0) throws(EmbedError) {
+  public init<Element>(
+    for layer: FusedInputEmbedding<Element>, capacity: Int = 0
+  ) throws(EmbedError) {
     try unsafe self.init(
       for: layer, capacity: capacity, rows: nil, gamma: nil, beta: nil, segments: nil, of: nil)
   }
 
   /// Gradients in someone else's memory, each of the size that the layer's has; what is nil or empty gets
   /// memory of its own.
-  package init(
-    for layer: FusedInputEmbedding, capacity: Int = 0, rows: UnsafeMutableBufferPointer<Float>?,
+  package init<Element>(
+    for layer: FusedInputEmbedding<Element>, capacity: Int = 0,
+    rows: UnsafeMutableBufferPointer<Float>?,
     gamma: UnsafeMutableBufferPointer<Float>?, beta: UnsafeMutableBufferPointer<Float>?,
     segments: UnsafeMutableBufferPointer<Float>?, of owner: BorrowedMemory?
   ) throws(EmbedError) {
@@ -93,7 +96,7 @@ public struct FusedEmbeddingGradient: ~Copyable {
   }
 
   /// Whether this has the sizes of `layer`.
-  package func fits(_ layer: FusedInputEmbedding) -> Bool {
+  package func fits<Element>(_ layer: FusedInputEmbedding<Element>) -> Bool {
     dim == layer.dim && gammaStorage.count == (layer.normalization == nil ? 0 : dim)
       && betaStorage.count == (layer.normalization?.beta == nil ? 0 : dim)
       && segmentStorage.count == (layer.segments?.rows ?? 0) * dim

@@ -36,8 +36,7 @@ extension FusedInputEmbedding {
         try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
           try unsafe backward(
             outputGradient, TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
-            embedding.shape(batch: batch, context: context), place, trainingStep, &gradient,
-            kernels)
+            shape(batch: batch, context: context), place, trainingStep, &gradient, kernels)
         }
       }
     }
@@ -63,7 +62,8 @@ extension FusedInputEmbedding {
     var result = (layout: PartialLayout?.none, threads: 1)
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
       let forward = try unsafe call(
-        ids, segmentIDs, shape, place, places, step, gradient.rowMemory(counts.ids))
+        ids, segmentIDs, shape, place, places, step,
+        Elements(UnsafeBufferPointer(gradient.rowMemory(counts.ids))))
       let plan = try Plan(kernels, shape)
       guard forward.rows.outputBytes > 0 else { return }
       let layout = PartialLayout(

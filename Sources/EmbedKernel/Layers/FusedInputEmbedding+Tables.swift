@@ -8,7 +8,8 @@ extension FusedInputEmbedding {
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
   public func makeTableGradient(capacity: Int = 0) throws(EmbedError) -> InputGradient {
-    try embedding.makeGradient(capacity: capacity)
+    try InputGradient(
+      vocabulary: tokens.rows, maximumContext: positions?.rows ?? 1, dim: dim, capacity: capacity)
   }
 
   /// Computes the gradients of everything that the layer trains.
@@ -46,8 +47,8 @@ extension FusedInputEmbedding {
         try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
           try unsafe backward(
             outputGradient, TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
-            embedding.shape(batch: batch, context: context), place, trainingStep, &gradient,
-            &tables, frequencyScaling, summation, kernels)
+            shape(batch: batch, context: context), place, trainingStep, &gradient, &tables,
+            frequencyScaling, summation, kernels)
         }
       }
     }
@@ -60,30 +61,30 @@ extension FusedInputEmbedding {
     _ gradient: inout FusedEmbeddingGradient, _ tables: inout InputGradient,
     _ frequencyScaling: FrequencyScaling, _ summation: Summation, _ kernels: Kernels
   ) throws(EmbedError) {
-    try embedding.checkSizes(of: tables)
+    try checkSizes(of: tables)
     try unsafe backward(outputGradient, ids, segmentIDs, shape, place, step, &gradient, kernels)
     let rows = gradient.rows
-    try unsafe embedding.backward(
-      rows.withUnsafeBufferPointer { unsafe $0 }, ids, shape, place,
-      embedding.backwardOptions(1, frequencyScaling, summation), &tables, kernels)
+    let options = BackwardOptions(
+      self.options, 1, paddingID: paddingID, frequencyScaling, summation)
+    try unsafe kernels.backward(
+      rows.withUnsafeBufferPointer { unsafe $0 }, ids, shape, place, options, &tables,
+      positions: positionsAreTrained)
   }
-}
 
-extension InputEmbedding {
   /// Checks that `gradient` belongs to tables of these sizes.
-  func checkSizes(of gradient: borrowing InputGradient) throws(EmbedError) {
+  private func checkSizes(of gradient: borrowing InputGradient) throws(EmbedError) {
     func check(
       _ name: String, _ part: borrowing RowSparseGradient, rows: Int
     ) throws(EmbedError) {
-      guard part.dim == tokens.dim else {
+      guard part.dim == dim else {
         throw .invalidSize(
-          argument: "dim of the \(name)", value: part.dim, expected: "the output's, \(tokens.dim)")
+          argument: "dim of the \(name)", value: part.dim, expected: "the output's, \(dim)")
       }
       guard part.rows == rows else {
         throw .invalidSize(argument: "rows of the \(name)", value: part.rows, expected: "\(rows)")
       }
     }
-    try check("token gradient", gradient.tokens, rows: tokens.vocabulary)
+    try check("token gradient", gradient.tokens, rows: tokens.rows)
     if positionsAreTrained, let positions {
       try check("position gradient", gradient.positions, rows: positions.rows)
     }

@@ -12,13 +12,28 @@
 /// of a plain forward. Row statistics are sums of 32 interleaved lanes in fp32 in two passes, the
 /// mean first: all backends, instruction sets and thread counts give the same bits.
 ///
+/// Tables may be of 16-bit elements, and so may outputs: elements are widened to floats, which is exact,
+/// computed with as floats and rounded once. Normalisations and gradients are of floats.
+///
 /// Any number of threads may call `forward` at once; the layer keeps no state between calls.
-public final class FusedInputEmbedding: Sendable {
-  /// Tokens, positions and scale.
-  public let embedding: InputEmbedding
+public final class FusedInputEmbedding<Element: TableElement>: Sendable {
+  /// The token table `[vocabulary, dim]`.
+  public let tokens: EmbeddingTable<Element>
+
+  /// The position table `[maximum, dim]`, or nil where no positions are added.
+  public let positions: EmbeddingTable<Element>?
 
   /// The segment table `[segments, dim]`, or nil where no segments are added.
-  public let segments: EmbeddingTable<Float>?
+  public let segments: EmbeddingTable<Element>?
+
+  /// Scale, and what happens outside the tables.
+  public let options: EmbedOptions
+
+  /// The id of padding, whose row has no gradient.
+  public let paddingID: Int?
+
+  /// Whether training moves the position table.
+  public let positionsAreTrained: Bool
 
   /// What the sum is normalised by, or nil for nothing.
   public let normalization: Normalization?
@@ -26,31 +41,38 @@ public final class FusedInputEmbedding: Sendable {
   /// What is dropped in training, or nil for nothing.
   public let dropout: Dropout?
 
-  /// The number of floats of a row.
-  public var dim: Int { embedding.tokens.dim }
+  /// The number of elements of a row.
+  public var dim: Int { tokens.dim }
 
-  /// Composes parts, and shares them.
+  /// Composes tables that are already filled, and shares them.
   ///
-  /// - Throws: `invalidSize` for a part of another dim than the token table's.
+  /// - Throws: `invalidSize` for a part of another dim than the token table's, or a padding id outside it.
   public init(
-    _ embedding: InputEmbedding, segments: EmbeddingTable<Float>? = nil,
-    normalization: Normalization? = nil, dropout: Dropout? = nil
+    tokens: EmbeddingTable<Element>, positions: EmbeddingTable<Element>?,
+    segments: EmbeddingTable<Element>? = nil, normalization: Normalization? = nil,
+    dropout: Dropout? = nil, options: EmbedOptions = EmbedOptions(), paddingID: Int? = nil,
+    positionsAreTrained: Bool = true
   ) throws(EmbedError) {
-    let dim = embedding.tokens.dim
-    if let segments, segments.dim != dim {
-      throw .invalidSize(
-        argument: "dim of the segment table", value: segments.dim,
-        expected: "the token table's, \(dim)")
+    let dims = [
+      ("position table", positions?.dim), ("segment table", segments?.dim),
+      ("normalisation", normalization?.dim),
+    ]
+    for (name, dim) in dims {
+      if let dim, dim != tokens.dim {
+        throw .invalidSize(
+          argument: "dim of the \(name)", value: dim,
+          expected: "the token table's, \(tokens.dim)")
+      }
     }
-    if let normalization, normalization.dim != dim {
-      throw .invalidSize(
-        argument: "dim of the normalisation", value: normalization.dim,
-        expected: "the token table's, \(dim)")
-    }
-    self.embedding = embedding
+    try tokens.checkPadding(paddingID)
+    self.tokens = tokens
+    self.positions = positions
     self.segments = segments
     self.normalization = normalization
     self.dropout = dropout
+    self.options = options
+    self.paddingID = paddingID
+    self.positionsAreTrained = positionsAreTrained && positions != nil
   }
 
   /// Computes the input embeddings of a batch.
@@ -62,46 +84,52 @@ public final class FusedInputEmbedding: Sendable {
   ///   - trainingStep: Which dropout mask to take; nil drops nothing, as in inference.
   ///   - output: Shape `[batch, context, dim]`; shares no memory with the inputs.
   ///   - kernels: The backend and threads; by default what suits the shape.
-  /// - Throws: `EmbedError`, before anything is written. Allocates nothing.
+  /// - Throws: `EmbedError`, before anything is written. Allocates nothing, but the sums of a batch with
+  ///   ids or positions outside the tables where the output is of 16-bit elements.
   @inlinable
   public func forward<
     IDs: ReadableElements & ~Copyable & ~Escapable,
     Segments: ReadableElements & ~Copyable & ~Escapable,
-    Output: WritableElements<Float> & ~Copyable & ~Escapable
+    Output: WritableElements & ~Copyable & ~Escapable
   >(
     _ ids: borrowing IDs, segmentIDs: borrowing Segments = Optional<[Int32]>.none,
     batch: Int, context: Int,
     at place: PositionIDs = .sequential(), trainingStep: UInt64? = nil,
     into output: inout Output, using kernels: Kernels = .auto
-  ) throws(EmbedError) where IDs.Element: TokenID, Segments.Element: TokenID {
+  ) throws(EmbedError)
+  where IDs.Element: TokenID, Segments.Element: TokenID, Output.Element: TableElement {
     try unsafe ids.withElements { (ids) throws(EmbedError) in
       try unsafe segmentIDs.withElements { (segments) throws(EmbedError) in
         try unsafe output.withMutableElements { (output) throws(EmbedError) in
           try unsafe forward(
             TokenIDs(ids), segmentIDs.isAbsent ? nil : TokenIDs(segments),
-            embedding.shape(batch: batch, context: context),
-            place, trainingStep, output, kernels)
+            shape(batch: batch, context: context),
+            place, trainingStep, Elements(UnsafeBufferPointer(output)), kernels)
         }
       }
     }
   }
 
+  /// The sizes of a call.
+  public func shape(batch: Int, context: Int) -> EmbeddingShape {
+    EmbeddingShape(vocabulary: tokens.rows, batch: batch, context: context, dim: dim)
+  }
+
   /// Allocates an output `[batch, context, dim]`.
   ///
   /// - Throws: `invalidSize`, `sizeOverflow`, `outOfMemory`.
-  public func makeOutput(batch: Int, context: Int) throws(EmbedError) -> AlignedBuffer<Float> {
-    try embedding.makeOutput(batch: batch, context: context)
+  public func makeOutput(batch: Int, context: Int) throws(EmbedError) -> AlignedBuffer<Element> {
+    try AlignedBuffer(count: elementCount("output", batch, context, dim))
   }
 
   @usableFromInline
   package func forward(
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>, _ kernels: Kernels
+    _ step: UInt64?, _ output: Elements, _ kernels: Kernels
   ) throws(EmbedError) {
     try bringUp(ids, segmentIDs, shape, place, kernels)
     try place.withPlaces(context: shape.context) { (places) throws(EmbedError) in
-      try kernels.normalize(
-        unsafe call(ids, segmentIDs, shape, place, places, step, output))
+      try kernels.normalize(call(ids, segmentIDs, shape, place, places, step, output))
     }
   }
 
@@ -111,7 +139,8 @@ public final class FusedInputEmbedding: Sendable {
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ kernels: Kernels
   ) throws(EmbedError) {
-    try embedding.bringUp(ids, shape, place, kernels)
+    tokens.bringUp(.ids(ids, outside: options.unknownIDs), kernels)
+    try positions?.bringUp(place, shape, kernels)
     segments?.bringUp(segmentIDs.map { .ids($0) } ?? .row(0), kernels)
   }
 
@@ -119,19 +148,36 @@ public final class FusedInputEmbedding: Sendable {
   @inline(__always)
   func call(
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
-    _ places: Places, _ step: UInt64?, _ output: UnsafeMutableBufferPointer<Float>
+    _ places: Places, _ step: UInt64?, _ output: Elements
   ) throws(EmbedError) -> NormalizeCall {
-    try unsafe NormalizeCall(
+    try NormalizeCall(
       rows: EmbedCall(
-        shape: shape, ids: ids, tokens: embedding.tokens.table.elements,
-        positions: embedding.positions?.elements, place: place, places: places,
-        options: embedding.options, output: Elements(UnsafeBufferPointer(output))),
-      segments: segments.map { unsafe UnsafeBufferPointer($0.memory) },
-      segmentIDs: segmentIDs, norm: NormParameters(normalization), dropout: mask(step))
+        shape: shape, ids: ids, tokens: tokens.elements, positions: positions?.elements,
+        place: place, places: places, options: options, output: output),
+      segments: segments?.elements, segmentIDs: segmentIDs, norm: NormParameters(normalization),
+      dropout: mask(step))
   }
 
   private func mask(_ step: UInt64?) -> DropoutMask {
     guard let step, let dropout else { return .none }
     return dropout.mask(step: step)
   }
+}
+
+extension FusedInputEmbedding<Float> {
+  /// Composes parts, and shares their tables.
+  ///
+  /// - Throws: `invalidSize` for a part of another dim than the token table's.
+  public convenience init(
+    _ embedding: InputEmbedding, segments: EmbeddingTable<Float>? = nil,
+    normalization: Normalization? = nil, dropout: Dropout? = nil
+  ) throws(EmbedError) {
+    try self.init(
+      tokens: embedding.tokens.table, positions: embedding.positions, segments: segments,
+      normalization: normalization, dropout: dropout, options: embedding.options,
+      paddingID: embedding.tokens.paddingID, positionsAreTrained: embedding.positionsAreTrained)
+  }
+
+  /// Tokens, positions and scale: a layer of the same tables.
+  public var embedding: InputEmbedding { InputEmbedding(of: self) }
 }

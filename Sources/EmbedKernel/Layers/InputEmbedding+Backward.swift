@@ -54,15 +54,8 @@ extension InputEmbedding {
     _ place: PositionIDs, _ options: BackwardOptions, _ gradient: inout InputGradient,
     _ kernels: Kernels
   ) throws(EmbedError) {
-    if positionsAreTrained {
-      try unsafe kernels.backward(
-        outputGradient, ids, shape, place, options, &gradient.tokens, &gradient.positions,
-        &gradient.workspace)
-    } else {
-      try unsafe kernels.backward(
-        outputGradient, ids, shape, options, &gradient.tokens, &gradient.workspace)
-      gradient.positions.removeAll()
-    }
+    try unsafe kernels.backward(
+      outputGradient, ids, shape, place, options, &gradient, positions: positionsAreTrained)
   }
 
   /// The same into new gradients, which it allocates.
@@ -88,8 +81,38 @@ extension InputEmbedding {
     _ gradientScale: Float, _ frequencyScaling: FrequencyScaling, _ summation: Summation
   ) -> BackwardOptions {
     BackwardOptions(
-      scale: options.scale, gradientScale: gradientScale, paddingID: tokens.paddingID,
+      options, gradientScale, paddingID: tokens.paddingID, frequencyScaling, summation)
+  }
+}
+
+extension BackwardOptions {
+  /// Those of a backward call that belongs to a forward of `options`.
+  init(
+    _ options: EmbedOptions, _ gradientScale: Float, paddingID: Int?,
+    _ frequencyScaling: FrequencyScaling, _ summation: Summation
+  ) {
+    self.init(
+      scale: options.scale, gradientScale: gradientScale, paddingID: paddingID,
       frequencyScaling: frequencyScaling, summation: summation, unknownIDs: options.unknownIDs,
       positionOverflow: options.positionOverflow)
+  }
+}
+
+extension Kernels {
+  /// Fills the gradients of an input layer's tables; lists no position unless `positions` are trained.
+  func backward(
+    _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ shape: EmbeddingShape,
+    _ place: PositionIDs, _ options: BackwardOptions, _ gradient: inout InputGradient,
+    positions: Bool
+  ) throws(EmbedError) {
+    if positions {
+      try unsafe backward(
+        outputGradient, ids, shape, place, options, &gradient.tokens, &gradient.positions,
+        &gradient.workspace)
+    } else {
+      try unsafe backward(
+        outputGradient, ids, shape, options, &gradient.tokens, &gradient.workspace)
+      gradient.positions.removeAll()
+    }
   }
 }

@@ -66,6 +66,14 @@ public final class InputEmbedding: Sendable {
       positionOverflow: positionOverflow)
   }
 
+  /// The tables of a layer that has checked them.
+  init(of layer: FusedInputEmbedding<Float>) {
+    tokens = TokenEmbedding(checked: layer.tokens, paddingID: layer.paddingID)
+    positions = layer.positions
+    positionsAreTrained = layer.positionsAreTrained
+    options = layer.options
+  }
+
   /// Computes the input embeddings of a batch.
   ///
   ///     output[b, t, :] = scale * tokens[ids[b, t], :] + positions[place(b, t), :]

@@ -33,11 +33,14 @@ public final class TokenEmbedding: Sendable {
   /// Wraps a table that is already filled, and shares it.
   ///
   /// - Throws: `invalidSize` for a padding id outside the vocabulary.
-  public init(table: EmbeddingTable<Float>, paddingID: Int? = nil) throws(EmbedError) {
-    if let paddingID, paddingID < 0 || paddingID >= table.rows {
-      throw .invalidSize(
-        argument: "padding id", value: paddingID, expected: "an id of 0...\(table.rows - 1)")
-    }
+  public convenience init(
+    table: EmbeddingTable<Float>, paddingID: Int? = nil
+  ) throws(EmbedError) {
+    try table.checkPadding(paddingID)
+    self.init(checked: table, paddingID: paddingID)
+  }
+
+  init(checked table: EmbeddingTable<Float>, paddingID: Int?) {
     self.table = table
     self.paddingID = paddingID
   }
@@ -89,5 +92,14 @@ public final class TokenEmbedding: Sendable {
       EmbeddingShape(vocabulary: vocabulary, batch: batch, context: context, dim: dim),
       .sequential(), EmbedOptions(unknownIDs: unknownIDs),
       Elements(UnsafeBufferPointer(output)))
+  }
+}
+
+extension EmbeddingTable {
+  /// Checks that a padding id is a row.
+  func checkPadding(_ id: Int?) throws(EmbedError) {
+    guard let id, id < 0 || id >= rows else { return }
+    throw .invalidSize(
+      argument: "padding id", value: id, expected: "an id of 0...\(rows - 1)")
   }
 }

@@ -8,17 +8,17 @@ internal import CBLASCalls
 extension OpenBLASKernels {
   static func normalize(_ call: NormalizeCall, _ plan: Plan) {
     gather(call, plan)
-    if !call.isPlainSum { call.run(gathered: true, plan) }
+    if !call.isPlainSum { unsafe call.run(from: UnsafePointer(call.rows.floats()), plan) }
   }
 
   static func normalizeGradient(_ call: NormalizeGradientCall, _ plan: Plan) {
     gather(call.forward, plan)
-    call.run(gathered: true, plan)
+    unsafe call.run(from: UnsafePointer(call.forward.rows.floats()), plan)
   }
 
   private static func gather(_ call: NormalizeCall, _ plan: Plan) {
     embed(call.rows, plan)
-    guard let segments = unsafe call.segments else { return }
+    guard let segments = unsafe call.segments?.assumingMemoryBound(to: Float.self) else { return }
     guard let n = Int32(exactly: call.dim) else { return call.addSegments(threads: plan.threads) }
     for token in 0..<call.rows.tokenCount {
       unsafe ek_blas_saxpy(

@@ -35,9 +35,9 @@ package struct DropoutMask: Sendable {
 /// A checked call of the fused layer.
 @safe package struct NormalizeCall {
   /// The sum of token and position rows, and the output.
-  let rows: EmbedCall
-  /// Shape `[segments, dim]`; nil adds none.
-  let segments: UnsafePointer<Float>?
+  var rows: EmbedCall
+  /// Shape `[segments, dim]`, of the type of `rows.input`; nil adds none.
+  let segments: UnsafeRawPointer?
   let segmentCount: Int
   /// Nil where all tokens are of segment 0.
   let segmentIDs: TokenIDs?
@@ -48,13 +48,13 @@ package struct DropoutMask: Sendable {
 
   /// Checks the segments against the rows, and the output against the parameters' memory.
   init(
-    rows: EmbedCall, segments: UnsafeBufferPointer<Float>?, segmentIDs: TokenIDs?,
+    rows: EmbedCall, segments: Elements?, segmentIDs: TokenIDs?,
     norm: NormParameters, dropout: DropoutMask
   ) throws(EmbedError) {
     let (shape, dim) = (rows.shape, rows.dim)
-    segmentCount = unsafe (segments?.count ?? 0) / dim
+    segmentCount = (segments?.count ?? 0) / dim
     if let ids = segmentIDs {
-      guard unsafe segments != nil else {
+      guard segments != nil else {
         throw .wrongElementCount(
           argument: "segment ids of a layer without segments", expected: 0,
           shape: [0], actual: ids.count)
@@ -75,9 +75,7 @@ package struct DropoutMask: Sendable {
       }
     }
     let written = unsafe Memory(rows.output, rows.outputBytes)
-    if let segments = unsafe segments,
-      written.overlaps(unsafe Memory(segments.baseAddress, segments.count * 4))
-    {
+    if let segments, written.overlaps(segments.memory) {
       throw .overlappingMemory(argument: "segments")
     }
     if let ids = segmentIDs, written.overlaps(unsafe Memory(ids.base, ids.bytes)) {
@@ -90,7 +88,7 @@ package struct DropoutMask: Sendable {
       throw .overlappingMemory(argument: "beta")
     }
     self.rows = rows
-    unsafe self.segments = segments?.baseAddress
+    unsafe self.segments = segments?.base
     self.segmentIDs = segmentIDs
     self.norm = norm
     self.dropout = dropout

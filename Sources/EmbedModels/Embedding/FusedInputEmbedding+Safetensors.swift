@@ -2,7 +2,7 @@
 
 public import EmbedKernel
 
-extension FusedInputEmbedding {
+extension FusedInputEmbedding<Float> {
   /// Reads a layer from the model at `path`.
   ///
   /// - Parameters:

@@ -144,37 +144,29 @@ FUNCTION(bag) {
   bag_table table;
   bag_call call = {0};
   PyArrayObject *result = NULL, *winners = NULL;
-  view output = {0};
   int32_t with_winners = 0, code = EK_OK;
   if (!read_bag_table(values[0], &table)) return NULL;
   if (!read_bags(values[1], values + 2, &call) ||
       !read_optional_bool(more[1], "with_winners", &with_winners))
     goto done;
   const npy_intp shape[] = {call.bags, table.dim};
-  if (more[0] != NULL) {
-    if (!read_output(more[0], "out", ANY_FLOAT, &output) || !has_shape(&output, "out", 2, shape))
-      goto done;
-    result = (PyArrayObject *)Py_NewRef((PyObject *)output.array);
-  } else {
-    result = new_array(2, shape, table.type);
-    if (result == NULL) goto done;
-    output = (view){.data = PyArray_DATA(result), .type = table.type};
-  }
+  int type = table.type;
+  result = float_output_array(more[0], 2, shape, &type);
+  if (result == NULL) goto done;
   if (with_winners && (winners = new_array(2, shape, INT32)) == NULL) goto done;
-  const int32_t written = element_code(output.type), ids = element_code(call.ids.type);
+  const int32_t written = element_code(type), ids = element_code(call.ids.type);
   if (table.rows != NULL) {
     WITHOUT_LOCK(PyArray_NBYTES(result) + 64 * call.ids.count,
                  code = ek_rows_bag(call.ids.data, ids, call.ids.count, &call.layout, table.rows,
-                                    output.data, written, memory(winners), &call.options));
+                                    memory(result), written, memory(winners), &call.options));
   } else {
     WITHOUT_LOCK(PyArray_NBYTES(result) + 64 * call.ids.count,
                  code = ek_bag(call.ids.data, ids, call.ids.count, &call.layout, table.array.data,
-                               element_code(table.type), table.vocabulary, table.dim, output.data,
-                               written, memory(winners), &call.options));
+                               element_code(table.type), table.vocabulary, table.dim,
+                               memory(result), written, memory(winners), &call.options));
   }
   if (code != EK_OK) raise_last_error(code);
 done:
-  release(&output);
   release_bags(&call);
   release(&table.array);
   if (PyErr_Occurred()) {

@@ -95,6 +95,9 @@ void release(view *array);
 PyArrayObject *new_array(int ndim, const npy_intp *shape, int type);
 /// `out` if the call gave it, checked for its shape and type, else a new array: a new reference.
 PyArrayObject *output_array(PyObject *out, int ndim, const npy_intp *shape, int type);
+/// The same where `out` may be of any floating type: `type` is a new array's, and then the
+/// result's.
+PyArrayObject *float_output_array(PyObject *out, int ndim, const npy_intp *shape, int *type);
 /// A new float32 array of zeros where `wanted`, else NULL without an error.
 PyArrayObject *zeros(bool wanted, int ndim, const npy_intp *shape);
 /// The array, or None where it is NULL.

@@ -33,17 +33,8 @@ FUNCTION(embed) {
     goto place;
   options.place = given_place(&stands);
   tokens.shape[tokens.ndim - 1] = table.shape[1];
-  view output = {0};
-  if (values[3] != NULL) {
-    if (!read_output(values[3], "out", ANY_FLOAT, &output)) goto place;
-    if (has_shape(&output, "out", tokens.ndim, tokens.shape)) {
-      result = output.array;
-      Py_INCREF((PyObject *)result);
-    }
-  } else {
-    result = new_array(tokens.ndim, tokens.shape, table.type);
-    if (result != NULL) output = (view){.data = PyArray_DATA(result), .type = table.type};
-  }
+  int type = table.type;
+  result = float_output_array(values[3], tokens.ndim, tokens.shape, &type);
   if (result != NULL && tokens.ids.count > 0) {
     int32_t code;
     WITHOUT_LOCK(
@@ -51,13 +42,12 @@ FUNCTION(embed) {
         code = ek_embed(tokens.ids.data, element_code(tokens.ids.type), tokens.rows, tokens.context,
                         table.data, element_code(table.type), table.shape[0], table.shape[1],
                         data_of(&positions), positions.array == NULL ? 0 : positions.shape[0],
-                        output.data, element_code(output.type), &options));
+                        PyArray_DATA(result), element_code(type), &options));
     if (code != EK_OK) {
       Py_CLEAR(result);
       raise_last_error(code);
     }
   }
-  release(&output);
 place:
   release(&stands.numbers);
 positions:
@@ -99,13 +89,14 @@ static bool read_fused(PyObject **first, PyObject **rest, fused *call) {
   *call = (fused){.options = EK_FUSED_OPTIONS_INIT};
   ek_fused_options *options = &call->options;
   PyObject **more = rest + 6 + PLACE_COUNT;
-  if (!read_array(first[0], "table", FLOAT32, &call->table)) return false;
+  if (!read_array(first[0], "table", ANY_FLOAT, &call->table)) return false;
+  const int type = call->table.type;
   if (!is_table(&call->table, "table", -1)) return false;
   const npy_intp dim = call->table.shape[1], vector[] = {dim};
   if (!read_batch(first[1], &call->tokens)) return false;
-  if (!read_optional(first[2], "positions", FLOAT32, &call->positions) ||
+  if (!read_optional(first[2], "positions", type, &call->positions) ||
       (first[2] != NULL && !is_table(&call->positions, "positions", dim)) ||
-      !read_optional(rest[0], "segments", FLOAT32, &call->segments) ||
+      !read_optional(rest[0], "segments", type, &call->segments) ||
       (rest[0] != NULL && !is_table(&call->segments, "segments", dim)) ||
       !read_optional(rest[3], "gamma", FLOAT32, &call->gamma) ||
       (rest[3] != NULL && !has_shape(&call->gamma, "gamma", 1, vector)) ||
@@ -146,6 +137,7 @@ static bool read_fused(PyObject **first, PyObject **rest, fused *call) {
   options->segments = data_of(&call->segments);
   options->segment_count = call->segments.array == NULL ? 0 : call->segments.shape[0];
   options->segment_ids = data_of(&call->segment_ids);
+  options->table_dtype = element_code(type);
   options->gamma = data_of(&call->gamma);
   options->beta = data_of(&call->beta);
   call->tokens.shape[call->tokens.ndim - 1] = dim;
@@ -157,7 +149,10 @@ FUNCTION(embed_fused) {
   fused call;
   PyArrayObject *result = NULL;
   if (read_fused(values, values + 3, &call)) {
-    result = output_array(values[takes.count - 1], call.tokens.ndim, call.tokens.shape, FLOAT32);
+    int type = call.table.type;
+    result =
+        float_output_array(values[takes.count - 1], call.tokens.ndim, call.tokens.shape, &type);
+    call.options.output_dtype = element_code(type);
   }
   if (result != NULL && call.tokens.ids.count > 0) {
     const batch *tokens = &call.tokens;

@@ -212,7 +212,7 @@ PyObject *embed_from_rows(PyObject *given, PyObject **values) {
   ek_embed_options options = EK_EMBED_OPTIONS_INIT;
   PyObject **more = values + 4 + PLACE_COUNT;
   PyArrayObject *result = NULL;
-  view positions = {0}, output = {0};
+  view positions = {0};
   place stands = {0};
   batch tokens;
   ek_rows_source source = EK_ROWS_SOURCE_INIT;
@@ -232,31 +232,22 @@ PyObject *embed_from_rows(PyObject *given, PyObject **values) {
     goto done;
   options.place = given_place(&stands);
   tokens.shape[tokens.ndim - 1] = (npy_intp)source.dim;
-  if (values[3] != NULL) {
-    if (!read_output(values[3], "out", ANY_FLOAT, &output) ||
-        !has_shape(&output, "out", tokens.ndim, tokens.shape))
-      goto done;
-    result = (PyArrayObject *)Py_NewRef((PyObject *)output.array);
-  } else {
-    result = new_array(tokens.ndim, tokens.shape, FLOAT32);
-    if (result == NULL) goto done;
-    output = (view){.data = PyArray_DATA(result), .type = FLOAT32};
-  }
-  if (tokens.ids.count > 0) {
+  int type = FLOAT32;
+  result = float_output_array(values[3], tokens.ndim, tokens.shape, &type);
+  if (result != NULL && tokens.ids.count > 0) {
     bool none = positions.array == NULL;
     WITHOUT_LOCK(
         PyArray_NBYTES(result),
         code = ek_rows_embed(tokens.ids.data, element_code(tokens.ids.type), tokens.rows,
                              tokens.context, table, data_of(&positions),
                              none ? 0 : element_code(positions.type), none ? 0 : positions.shape[0],
-                             output.data, element_code(output.type), &options));
+                             PyArray_DATA(result), element_code(type), &options));
     if (code != EK_OK) {
       Py_CLEAR(result);
       raise_last_error(code);
     }
   }
 done:
-  release(&output);
   release(&stands.numbers);
   release(&positions);
   release(&tokens.ids);

@@ -63,17 +63,28 @@ PyArrayObject *new_array(int ndim, const npy_intp *shape, int type) {
   return array_over(buffer, ndim, shape, type, true, owner);
 }
 
-PyArrayObject *output_array(PyObject *out, int ndim, const npy_intp *shape, int type) {
-  if (out == NULL) return new_array(ndim, shape, type);
+/// `out` of one of `types`, or a new array of `type`, which gets the result's.
+static PyArrayObject *take_output(PyObject *out, int ndim, const npy_intp *shape, int types,
+                                  int *type) {
+  if (out == NULL) return new_array(ndim, shape, *type);
   view array;
-  if (!read_output(out, "out", type, &array)) return NULL;
+  if (!read_output(out, "out", types, &array)) return NULL;
   PyArrayObject *result = NULL;
   if (has_shape(&array, "out", ndim, shape)) {
     result = array.array;
+    *type = array.type;
     Py_INCREF((PyObject *)result);
   }
   release(&array);
   return result;
+}
+
+PyArrayObject *output_array(PyObject *out, int ndim, const npy_intp *shape, int type) {
+  return take_output(out, ndim, shape, type, &type);
+}
+
+PyArrayObject *float_output_array(PyObject *out, int ndim, const npy_intp *shape, int *type) {
+  return take_output(out, ndim, shape, ANY_FLOAT, type);
 }
 
 PyArrayObject *zeros(bool wanted, int ndim, const npy_intp *shape) {

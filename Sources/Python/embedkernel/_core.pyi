@@ -50,7 +50,7 @@ def embed_fused(
     backend: str = "auto",
     threads: int = 0,
     out: Array | None = None,
-) -> Float32: ...
+) -> _AnyArray: ...
 def embed_fused_backward(
     output_gradient: Array,
     table: Array,

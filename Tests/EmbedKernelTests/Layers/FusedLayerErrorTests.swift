@@ -4,7 +4,7 @@ import EmbedKernel
 import Testing
 
 @Suite struct FusedLayerErrorTests {
-  private func makeLayer(segments: Int = 2) throws -> FusedInputEmbedding {
+  private func makeLayer(segments: Int = 2) throws -> FusedInputEmbedding<Float> {
     try FusedInputEmbedding(
       InputEmbedding(vocabulary: 10, dim: 4, positions: .learned(maximum: 8)),
       segments: segments == 0 ? nil : EmbeddingTable<Float>(rows: segments, dim: 4),
@@ -13,7 +13,8 @@ import Testing
 
   /// The error of a forward and of a backward, which must be the same and leave all as it was.
   private func fault(
-    _ layer: FusedInputEmbedding, _ ids: [Int32], segmentIDs: [Int32]?, batch: Int, context: Int,
+    _ layer: FusedInputEmbedding<Float>, _ ids: [Int32], segmentIDs: [Int32]?, batch: Int,
+    context: Int,
     at place: PositionIDs = .sequential(), using kernels: Kernels = .auto
   ) throws -> EmbedError? {
     var output = [Float](repeating: 7, count: batch * context * 4)

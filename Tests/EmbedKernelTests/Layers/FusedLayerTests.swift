@@ -8,7 +8,7 @@ import Testing
     vocabulary: Int = 10, dim: Int = 64, segments: Int = 2, dropout: Dropout? = nil,
     normalized: Normalization? = nil, unknownIDs: UnknownIDs = .error,
     overflow: PositionOverflow = .error
-  ) throws -> FusedInputEmbedding {
+  ) throws -> FusedInputEmbedding<Float> {
     try FusedInputEmbedding(
       InputEmbedding(
         tokens: TokenEmbedding(
@@ -22,7 +22,7 @@ import Testing
   }
 
   private func output(
-    _ layer: FusedInputEmbedding, _ ids: [Int32], segmentIDs: [Int32]? = nil, batch: Int,
+    _ layer: FusedInputEmbedding<Float>, _ ids: [Int32], segmentIDs: [Int32]? = nil, batch: Int,
     step: UInt64? = nil, at place: PositionIDs = .sequential(), using kernels: Kernels = .auto
   ) throws -> [Float] {
     var output = try layer.makeOutput(batch: batch, context: ids.count / batch)

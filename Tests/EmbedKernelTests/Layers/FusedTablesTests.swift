@@ -17,7 +17,7 @@ import Testing
 
   private func makeLayer(
     dim: Int, normalization: Normalization?, paddingID: Int? = nil, positions: Bool = true
-  ) throws -> FusedInputEmbedding {
+  ) throws -> FusedInputEmbedding<Float> {
     try FusedInputEmbedding(
       InputEmbedding(
         tokens: TokenEmbedding(table: table(6, dim, 1), paddingID: paddingID),
@@ -145,5 +145,28 @@ import Testing
       }
     }
     return all
+  }
+
+  /// A row that exact-lazy AdamW left behind stays so where an id outside the table reads none.
+  @Test func idsThatReadNoRowBringNoneUp() throws {
+    for unknownIDs in [UnknownIDs.zeroRow, .clamp] {
+      let tokens = try EmbeddingTable<Float>(rows: 3, dim: 20, .normal(sigma: 1), seed: 1)
+      let optimizer = try TableOptimizer(
+        .adamW(learningRate: .constant(0.1), untouched: .caughtUp), for: tokens)
+      try optimizer.step(dense: (0..<60).map { Float($0) - 30 })
+      var groups = try RowGroups()
+      try groups.group([0 as Int32], context: 1, vocabulary: 3)
+      for _ in 0..<3 {
+        try optimizer.step(outputGradient: [Float](repeating: 1, count: 20), groups: groups)
+      }
+      let behind = unsafe Array(tokens.memory)
+      let layer = try FusedInputEmbedding(
+        tokens: tokens, positions: nil, options: EmbedOptions(unknownIDs: unknownIDs))
+      var output = [Float](repeating: 0, count: 20)
+      try layer.forward([3 as Int32], batch: 1, context: 1, into: &output)
+      let changed = unsafe Array(tokens.memory)[40...] != behind[40...]
+      #expect(changed == (unknownIDs == .clamp))
+      #expect(unsafe Array(tokens.memory)[..<40] == behind[..<40])
+    }
   }
 }

@@ -10,7 +10,7 @@ import Testing
 struct NormalizeCase: CustomStringConvertible {
   let seed: UInt64
   let shape: EmbeddingShape
-  let layer: FusedInputEmbedding
+  let layer: FusedInputEmbedding<Float>
   let norm: ReferenceNorm
   let ids: [Int32]
   let segmentIDs: [Int32]?
@@ -145,7 +145,8 @@ struct NormalizeCase: CustomStringConvertible {
       let output = unsafe UnsafeMutableBufferPointer(rebasing: buffer[start..<start + count])
       try withIDs { ids, segmentIDs in
         try unsafe layer.forward(
-          ids, segmentIDs, shape, place, step, output, way.kernels)
+          ids, segmentIDs, shape, place, step, Elements(UnsafeBufferPointer(output)),
+          way.kernels)
       }
       for i in 0..<count { unsafe buffer[i] = output[i] }
     }

@@ -36,7 +36,8 @@ import Testing
   }
 
   /// The largest difference from the expected rows, of which the first `dim` columns are known.
-  private func difference(_ case_: Case, _ layer: FusedInputEmbedding, _ kernels: Kernels) throws
+  private func difference(_ case_: Case, _ layer: FusedInputEmbedding<Float>, _ kernels: Kernels)
+    throws
     -> Float
   {
     var output = try layer.makeOutput(batch: case_.batch, context: case_.context)
