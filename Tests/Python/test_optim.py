@@ -143,6 +143,68 @@ def test_bfloat16(rng):
     assert np.allclose(table.astype(np.float32), expected.table, rtol=1e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize("dtype", reference.FLOATS[1:])
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_tables_of_sixteen_bits_are_their_masters_rounded(name, dtype, rng):
+    make, options = RULES[name]
+    table = table_of(rng, 12, 8, dtype)
+    floats = table.astype(np.float32)
+    narrow, wide = make(table, 0.05, **options), make(floats, 0.05, **options)
+    for _ in range(5):
+        ids, gradient = rng.integers(0, 12, 4), table_of(rng, 4, 8)
+        narrow.step(gradient, ids)
+        wide.step(gradient, ids)
+        # To nearest even, as NumPy rounds.
+        assert np.array_equal(table, floats.astype(dtype))
+
+
+def test_past_the_largest_float16(rng):
+    table = np.full((2, 3), 65_000, np.float16)
+    optimizer = ek.optim.SGD(table, 1.0)
+    optimizer.step(np.full((2, 3), -1_000, np.float32))
+    assert np.isinf(table).all()
+    # The masters keep what the table has no room for.
+    optimizer.step(np.full((2, 3), 2_000, np.float32))
+    assert np.array_equal(table, np.full((2, 3), 64_000, np.float16))
+
+
+@pytest.mark.parametrize("name", ["adamw dense", "adamw lazy", "adam", "sparse-adam"])
+def test_moments_of_bfloat16(name, rng):
+    """Held to the bound that the documentation states, of 60 steps with gradients of one sign."""
+    make, options = RULES[name]
+    table = table_of(rng, 6, 32)
+    expected = Reference(table, name.split()[0], 0.01, options.get("weight_decay", 0.0))
+    optimizer = make(table, 0.01, moment_dtype="bfloat16", **options)
+    again = make(expected.table.astype(np.float32), 0.01, moment_dtype="bfloat16", **options)
+    ids = np.arange(6)
+    for _ in range(60):
+        gradient = (1 + 0.2 * rng.random((6, 32))).astype(np.float32)
+        optimizer.step(gradient, ids)
+        again.step(gradient, ids)
+        expected.step(gradient.astype(np.float64), ids)
+    # Rounding is a function of the steps alone.
+    assert np.array_equal(table, again.table.numpy())
+    # A step's length is off by the first moment's deviation and half of the second's: each rounding has a
+    # standard deviation of at most 2^-8 of the moment, and the second keeps that of all steps so far. Errors of
+    # a step last: the first's 1 / (1 - beta1) steps, the second's all of them.
+    deviation = np.sqrt(sum((2**-8 * min(10, 60 - k)) ** 2 + (2**-9 * (60 - k)) ** 2 for k in range(60)))
+    error = np.abs(table - expected.table) / 0.01
+    assert error.max() < 6 * deviation
+    assert abs((table - expected.table).mean()) / 0.01 < 6 * deviation / np.sqrt(table.size)
+    assert not np.array_equal(table, expected.table.astype(np.float32))
+
+
+def test_moment_types(rng):
+    state = ek.optim.AdamW(table_of(rng, 6, 8), moment_dtype="bfloat16").state_dict()
+    arrays = [value for value in state.values() if isinstance(value, np.ndarray) and value.shape == (6, 8)]
+    assert len(arrays) == 2 and all(array.dtype == BFLOAT16 for array in arrays)
+    for dtype, word in (("float16", "f16"), ("float64", "moment_dtype"), ("", "moment_dtype")):
+        with pytest.raises(ValueError, match=word):
+            ek.optim.AdamW(table_of(rng, 6, 8), moment_dtype=dtype)
+    with pytest.raises(TypeError, match="moment_dtype"):
+        ek.optim.SGD(table_of(rng, 6, 8), moment_dtype="bfloat16")
+
+
 def test_frozen_row_and_scale(rng):
     table = table_of(rng, 5, 4)
     before = table.copy()
