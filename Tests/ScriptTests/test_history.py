@@ -105,6 +105,65 @@ class Files(unittest.TestCase):
             [SCRIPTS / "bench", "history", *arguments, "--package", self.folder],
             capture_output=True, text=True)
 
+    def test_instructions_are_a_history_without_noise(self):
+        """Of a file of budgets by its log, and of counts by a named commit; each 1% is a change, at the end too."""
+        store, _ = self.stores()
+        for instructions in (1000, 1009, 1020):
+            (self.folder / "swift.json").write_text(json.dumps({
+                "a/threads:1": {"instructions": instructions, "allocations": 0},
+                "b/threads:2": {"instructions": 7, "allocations": 0}}))
+            git(self.folder, "add", "swift.json")
+            self.commit(f"take {instructions}")
+        self.commit("nothing of budgets")
+        store.append(history.budgets("swift.json", self.folder))
+        self.assertEqual([run["commit"] for run in store.runs()], self.commits[:3])
+        path = self.folder / "swift.json"
+        path.write_text(path.read_text().replace("1020", "900"))
+        store.append([history.run(path, self.folder, self.commits[3])])
+        with self.assertRaisesRegex(environment.Failure, "swift.json has counts of no named commit"):
+            history.run(path, self.folder)
+        found = history.series(store.runs())["instructions, swift"]
+        self.assertEqual([point.value for point in found["a/threads:1"]], [1000, 1009, 1020, 900])
+        changes = history.changes(found["a/threads:1"])
+        self.assertEqual([(change.index, change.before, change.after) for change in changes],
+                         [(2, 1004.5, 1020), (3, 1020, 900)])
+        self.assertEqual(history.changes(found["b/threads:2"]), [])
+
+    def test_what_are_no_counts_is_refused(self):
+        self.commit()
+        for number, (text, message) in enumerate((
+            ('{"a": {"instructions": -1}}', "a: instructions"), ('{"a": {"instructions": "x"}}', "a: instructions"),
+            ('{"a": {}}', "is no file of counts"), ("[]", "is no file of counts"), ("{", "is not JSON"),
+        )):
+            with self.subTest(text), self.assertRaisesRegex(environment.Failure, message):
+                file = self.folder / f"{number}.json"
+                file.write_text(text)
+                git(self.folder, "add", file)
+                self.commit()
+                history.budgets(file.name, self.folder)
+        with self.assertRaisesRegex(environment.Failure, "has a file none.json"):
+            history.budgets("none.json", self.folder)
+        store, _ = self.stores()
+        line = {"commit": "c", "date": "2026-01-01", "subject": "s", "machine": "m", "unit": "bytes", "benchmarks": {}}
+        store.append([line])
+        with self.assertRaisesRegex(environment.Failure, "unit is 'bytes': expected ns or instructions"):
+            store.runs()
+
+    def test_the_page_of_instructions(self):
+        for instructions in (1000, 1100):
+            (self.folder / "swift.json").write_text(json.dumps({"a/threads:1": {"instructions": instructions}}))
+            git(self.folder, "add", "swift.json")
+            self.commit(f"take {instructions}")
+        file, page = self.folder / "h.jsonl", self.folder / "page.html"
+        made = self.run_script("add", "--budgets", "swift.json", "--file", file)
+        self.assertEqual((made.returncode, made.stdout), (0, f"2 runs added to {file}\n"), made.stderr)
+        shown = self.run_script("show", "--file", file, "--page", page)
+        self.assertIn("| a/threads:1 | 1,000 | 1,100 | +10.0% |", shown.stdout)
+        text = page.read_text()
+        self.assertIn("instructions of a call", text)
+        self.assertIn("has 10.0% more instructions: 1,000 to 1,100", text)
+        self.assertIn("<strong>more instructions</strong>", text)
+
     def stores(self):
         return (history.Store(self.folder, file=self.folder / "h.jsonl"),
                 history.Store(self.folder, branch="benchmarks"))
@@ -140,7 +199,7 @@ class Files(unittest.TestCase):
         for run, date in zip(runs, ("2026-01-03T00:00:00Z", "2026-01-02T23:00:00-05:00", "2026-01-02T23:00:00-05:00")):
             run["date"] = date
         (points,) = history.series(runs)["C, 2"].values()
-        self.assertEqual([(point.subject, point.nanoseconds) for point in points], [("c", 3000), ("a", 1500)])
+        self.assertEqual([(point.subject, point.value) for point in points], [("c", 3000), ("a", 1500)])
 
     def test_what_cannot_be_kept_is_refused(self):
         commit = self.commit()

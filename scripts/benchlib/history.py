@@ -1,9 +1,9 @@
 """Results of many commits: an append-only file of JSON lines, by itself or on a git branch, and where a
-benchmark's times changed.
+benchmark's times or instructions changed.
 
-A line is a run: commit, its date and subject, the machine, and each benchmark's median with quartiles.
-Times of one machine are a series, a point a commit (the median of its runs), in the order of the
-commits' dates.
+A line is a run: commit, its date and subject, the machine, and each benchmark's median with quartiles, or
+its instructions as scripts/bench instructions counts them. What is of one machine is a series, a point a
+commit (the median of its runs), in the order of the commits' dates.
 
 Changes are where a piecewise constant function with a price for each step fits the logarithms best:
 exact optimal segmentation by dynamic programming with pruning, of the library ruptures (KernelCPD with
@@ -17,6 +17,7 @@ import datetime
 import json
 import math
 import os
+import pathlib
 import statistics
 import subprocess
 
@@ -24,6 +25,8 @@ from benchlib import environment, reports
 
 FILE = "history.jsonl"
 FIELDS = ("ns", "low", "high", "n")
+# A series' unit, which is its field of a benchmark, and what it is.
+UNITS = {"ns": "a time", "instructions": "a count"}
 # The price of a step, in variances of the noise times the logarithm of the length: see the article on
 # regression timing for the false alarms and misses that this gives.
 PRICE = 4
@@ -42,13 +45,15 @@ class Point:
     commit: str
     date: str
     subject: str
-    nanoseconds: float
+    # In nanoseconds, or how many instructions.
+    value: float
+    unit: str = "ns"
 
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """From the point at `index` on, times are another: `before` and `after` are the medians of the stretches
-    on both sides, in nanoseconds."""
+    """From the point at `index` on, values are others: `before` and `after` are the medians of the stretches
+    on both sides, in the points' unit."""
 
     index: int
     point: Point
@@ -68,26 +73,80 @@ def git(folder, *arguments, text=None, accepts=(0,)):
     return result.stdout.strip()
 
 
+def described(folder, name, path):
+    """Commit, date and subject of what `name` names."""
+    try:
+        told = git(folder, "show", "--no-patch", "--format=%H%n%cI%n%s", f"{name}^{{commit}}")
+    except environment.Failure:
+        raise environment.Failure(f"'{name}', of {path}, names no commit of {folder}") from None
+    return dict(zip(("commit", "date", "subject"), told.split("\n", 2)))
+
+
+def counts(found, path, folder, commit):
+    """The line for the instructions of a commit: a file of budgets, or what bench instructions --json wrote.
+    Files of one name are a series, for budgets are named for what counts depend on."""
+    if commit is None:
+        raise environment.Failure(f"{path} has counts of no named commit: name it by --commit")
+    values = {
+        name: {"instructions": reports.number(entry.get("instructions"), f"{path}: {name}: instructions", 0)}
+        for name, entry in found.items()
+    }
+    return {**described(folder, commit, path), "machine": f"instructions, {pathlib.Path(path).stem}",
+            "unit": "instructions", "benchmarks": values}
+
+
+def budgets(path, folder):
+    """A line for each commit that changed a file of budgets, which is named from here or from the folder."""
+    found = []
+    if pathlib.Path(path).exists():
+        path = os.path.relpath(pathlib.Path(path).resolve(), pathlib.Path(folder).resolve())
+    for commit in git(folder, "log", "--reverse", "--format=%H", "--", path).split():
+        place = f"{commit[:12]}:{path}"
+        text = git(folder, "show", f"{commit}:./{path}", accepts=(0, 128))
+        # A commit that removes the file.
+        if text:
+            found.append(counts(parsed(text, place), path, folder, commit))
+    if not found:
+        raise environment.Failure(f"no commit of {folder} has a file {path}")
+    return found
+
+
+def parsed(text, place):
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise environment.Failure(f"{place} is not JSON: {error}") from None
+    if not are_counts(found):
+        raise environment.Failure(f"{place} is no file of counts: expected instructions by benchmark")
+    return found
+
+
+def are_counts(found):
+    """Whether a file is of counts rather than Google Benchmark's."""
+    return isinstance(found, dict) and bool(found) and all(
+        isinstance(entry, dict) and "instructions" in entry for entry in found.values())
+
+
 def run(path, folder, commit=None):
-    """The line for one of Google Benchmark's reports, of a commit of the repository at `folder`."""
-    report = reports.read(reports.load(path), path).tell()
+    """The line for one of Google Benchmark's reports, or of counts, of a commit of the repository at
+    `folder`."""
+    loaded = reports.load(path)
+    if are_counts(loaded):
+        return counts(loaded, path, folder, commit)
+    report = reports.read(loaded, path).tell()
     if not report.measured:
         raise environment.Failure(f"{path} has no measured benchmark")
     name = commit or str(report.context.get("commit", "unknown"))
     if name == "unknown" or name.endswith("-dirty"):
         raise environment.Failure(f"{path} is of commit '{name}': name one by --commit")
-    try:
-        told = git(folder, "show", "--no-patch", "--format=%H%n%cI%n%s", f"{name}^{{commit}}")
-    except environment.Failure:
-        raise environment.Failure(f"'{name}', of {path}, names no commit of {folder}") from None
-    full, date, subject = told.split("\n", 2)
+    told = described(folder, name, path)
     benchmarks = {}
     for name, times in report.times.items():
         low, middle, high = (
             statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3)
         benchmarks[name] = dict(zip(FIELDS, (middle, low, high, len(times))))
     machine = ", ".join(str(report.context[key]) for key in ("cpu", "processors") if key in report.context)
-    return {"commit": full, "date": date, "subject": subject, "machine": machine or "unknown",
+    return {**told, "machine": machine or "unknown",
             "toolchain": str(report.context.get("toolchain", "unknown")), "benchmarks": benchmarks}
 
 
@@ -148,10 +207,13 @@ class Store:
                     raise environment.Failure(f"{place} has no text '{field}'")
             if not isinstance(run.get("benchmarks"), dict):
                 raise environment.Failure(f"{place} has no 'benchmarks'")
+            unit = run.setdefault("unit", "ns")
+            if unit not in UNITS:
+                raise environment.Failure(f"{place}: unit is '{unit}': expected {' or '.join(UNITS)}")
             for name, entry in run["benchmarks"].items():
-                value = entry.get("ns") if isinstance(entry, dict) else None
-                if reports.number(value, f"{place}: {name}: ns", 0) == 0:
-                    raise environment.Failure(f"{place}: {name}: ns is 0: expected a time")
+                value = entry.get(unit) if isinstance(entry, dict) else None
+                if reports.number(value, f"{place}: {name}: {unit}", 0) == 0:
+                    raise environment.Failure(f"{place}: {name}: {unit} is 0: expected {UNITS[unit]}")
             found.append(run)
         return found
 
@@ -162,10 +224,15 @@ def series(runs):
     for run in sorted(runs, key=lambda run: instant(run["date"])):
         for name, entry in run["benchmarks"].items():
             times = found.setdefault(run["machine"], {}).setdefault(name, {})
-            times.setdefault(run["commit"], (run, []))[1].append(float(entry["ns"]))
+            unit = run.get("unit", "ns")
+            first, values = times.setdefault(run["commit"], (run, []))
+            if first.get("unit", "ns") != unit:
+                raise environment.Failure(
+                    f"{run['machine']}: {name}: {run['commit'][:12]} has {first.get('unit', 'ns')} and {unit}")
+            values.append(float(entry[unit]))
     return {
         machine: {
-            name: [Point(commit, run["date"], run["subject"], statistics.median(times))
+            name: [Point(commit, run["date"], run["subject"], statistics.median(times), run.get("unit", "ns"))
                    for commit, (run, times) in commits.items()]
             for name, commits in names.items()
         } for machine, names in found.items()
@@ -200,12 +267,19 @@ def steps(values):
 
 def changes(points):
     """The changes of one series."""
-    times = [point.nanoseconds for point in points]
-    found = steps([math.log(time) for time in times])
+    times = [point.value for point in points]
+    if points and points[0].unit == "instructions":
+        found = [index for index in range(1, len(times)) if is_change(times[index] / times[index - 1])]
+    else:
+        found = steps([math.log(time) for time in times])
     edges = [0, *found, len(times)]
     levels = [statistics.median(times[a:b]) for a, b in zip(edges, edges[1:])]
     made = [
         Change(index, points[index], before, after)
         for index, before, after in zip(found, levels, levels[1:])
     ]
-    return [change for change in made if abs(math.log(change.ratio)) >= math.log1p(LEAST)]
+    return [change for change in made if is_change(change.ratio)]
+
+
+def is_change(ratio):
+    return abs(math.log(ratio)) >= math.log1p(LEAST)

@@ -14,11 +14,13 @@ import tempfile
 
 from benchlib import environment, instructions, processes, reports
 
-RUNS = 3
 # A process inherits the peak of the one that it was forked from, so that the one that forks is small: Python
-# without packages, some 10 MB, below which no peak is told.
+# without packages, some 10 MB, below which no peak is told. Large pages are off in what it starts (prctl's
+# PR_SET_THP_DISABLE), as some machines have them and some not.
 LAUNCHER = """
-import json, os, sys
+import ctypes, json, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
 child = os.fork()
 if not child:
     os.dup2(2, 1)
@@ -27,6 +29,11 @@ _, status, usage = os.wait4(child, 0)
 peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 print(json.dumps([os.waitstatus_to_exitcode(status), peak, usage.ru_minflt + usage.ru_majflt]))
 """
+
+
+# glibc keeps what is freed for later, up to 64 MiB as it learns; with fixed limits it gives all back, so that memory
+# taken again and again faults each time, and a leak is not hidden in what setting up has freed.
+FIXED_LIMITS = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_TOP_PAD_": "0"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +46,7 @@ def run(command, variables=None):
     """Runs a program to its end, and what the kernel counted of it."""
     launched = [sys.executable, "-I", "-S", "-E", "-c", LAUNCHER, *map(str, command)]
     result = subprocess.run(
-        launched, capture_output=True, text=True, env={**os.environ, **(variables or {})})
+        launched, capture_output=True, text=True, env={**os.environ, **FIXED_LIMITS, **(variables or {})})
     lines = result.stdout.splitlines()
     if result.returncode != 0 or not lines:
         raise environment.Failure(f"cannot run {command[0]}: {result.stderr.strip()}")
@@ -50,20 +57,24 @@ def run(command, variables=None):
     return Usage(peak, faults)
 
 
-def of_benchmark(program, name):
-    """The least of a few runs of one iteration, on as many processors as it has threads. What it sets up
-    is in it."""
-    found = []
+def of_benchmark(program, name, iterations):
+    """A run of so many iterations, on as many processors as the benchmark has threads. What it sets up is
+    in it."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "report.json"
-        for _ in range(RUNS):
-            command = [
-                *processes.pinning(processes.processors([name])), program,
-                *processes.measuring(processes.exactly([name]), processes.Timing(1, 1e-9), file)]
-            found.append(run(command, {**processes.BUILT_IN_LIMITS, processes.ITERATIONS: "1"}))
+        command = [
+            *processes.pinning(processes.processors([name])), program,
+            *processes.measuring(processes.exactly([name]), processes.Timing(1, 1e-9), file)]
+        found = run(command, {**processes.BUILT_IN_LIMITS, processes.ITERATIONS: f"{iterations}"})
         report = reports.load(file)
     processes.measured(report, "wall").require([name], program)
-    return Usage(min(each.peak_bytes for each in found), min(each.page_faults for each in found))
+    return found
+
+
+def without_work(program, name):
+    """What the program takes that only tells the name of a benchmark: its libraries, and the names of all."""
+    command = [program, "--benchmark_list_tests", f"--benchmark_filter={processes.exactly([name])}"]
+    return run(command, processes.BUILT_IN_LIMITS)
 
 
 def size(program):

@@ -1,21 +1,25 @@
-"""Holds the peak memory and page faults of each benchmark, and the program's size, to the budgets on record.
+"""Holds the memory that each benchmark takes, and the program's size, to the budgets on record.
 
     scripts/bench memory                       the gate
     scripts/bench memory --accept              takes today's figures for budgets
     scripts/bench memory --filter REGEX        some benchmarks only
     scripts/bench memory --package . --product my-benchmarks
 
-Each benchmark runs once in a process of its own, on as many processors as it has threads; of three such runs
-the least counts. Peak memory is what the process held at most, tables and all that it set up included; below
-some 10 MB it is the launcher's. The gate fails where a benchmark
+Each benchmark runs in processes of its own, on as many processors as it has threads: with 1 iteration and
+with 101, and once more where that is over a budget. The gate fails where
 
-    holds over 2% (and 1 MiB) more memory, or takes over 5% (and 200) more page faults, than its budget;
-    has no budget, or is gone while its budget is not;
+    peak_bytes     of 1 iteration, tables and all that it sets up included, beyond those of the program that
+                   only tells the benchmark's name, is over 2% (and 4 MiB) above its budget;
+    growth         of the peak in 100 iterations more is over 1 MiB above it: what each leaves behind;
+    page_faults    in 100 iterations more are over 200 above it: memory taken anew each time;
+    size           of the program without debug information, line (program), is over 1% (and 4 KiB) larger;
 
-and where the program, without debug information, is over 1% (and 4 KiB) larger: its line is (program). Budgets
-lie in Benchmarks/Baselines/ of the package, a file for each toolchain and architecture, such as
-memory-swift-6.3.1-x86_64.json. Where there is none the figures are printed and the status is 0, but 2 with
-CI=true where this toolchain has one for another architecture.
+and where a benchmark has no budget, or is gone while its budget is not. Large pages are off in what is measured,
+and glibc keeps nothing that is freed, so none of these depends on the kernel's settings or the processor.
+--accept takes growth and faults within their limits for 0, for that is chance. How often a process faults in
+all is no figure: that is of one kernel. Budgets lie in Benchmarks/Baselines/ of the package, a file for each
+toolchain and architecture, such as memory-swift-6.3.1-x86_64.json. Where there is none the figures are printed
+and the status is 0, but 2 with CI=true where this toolchain has one for another architecture.
 
 --hardware tells instructions, cycles, branch misses and cache misses of an iteration by the processor's
 own counters, which gate nothing: many virtual machines show none, which is then said. There
@@ -24,6 +28,8 @@ scripts/bench instructions counts with callgrind.
 Exit status: 0 within budget, 2 over it, 1 an error.
 """
 
+import concurrent.futures as futures
+import os
 import pathlib
 import platform
 import sys
@@ -34,13 +40,19 @@ from benchlib import budgets, environment, processes, revisions, usage
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PRODUCT = "embed-benchmarks"
-# Tables of GPT-2's size, where a copy would show, and the small shape, where everything else does.
-TABLES = "^(forward|backward|layernorm|step/(sgd|adamw-lazy))/auto/f32/V50257_B8_T(4_D256|1024_D768)/.*threads:[12]/"
+# Tables of GPT-2's size, where a copy would show, on two threads; the small shape, where all else does, on one.
+KERNELS = "(forward|layernorm|backward|step/(sgd|adamw-lazy))/auto/f32"
+FORM = "(row_sparse/|dense/|fused/)?"
+TABLES = f"^{KERNELS}/V50257_B8_(T4_D256/{FORM}threads:1|T1024_D768/{FORM}threads:2)/"
 LIMITS = {
-    "peak_bytes": budgets.Limit(0.02, 1 << 20),
+    "peak_bytes": budgets.Limit(0.02, 4 << 20),
+    "growth": budgets.Limit(0.05, 1 << 20),
     "page_faults": budgets.Limit(0.05, 200),
     "size": budgets.Limit(0.01, 4096),
 }
+STEADY = ("growth", "page_faults")
+# Iterations beyond the first that growth and faults are of.
+MORE = 100
 PROGRAM = "(program)"
 # Iterations of the runs under hardware counters.
 COUNTED = 200
@@ -67,12 +79,35 @@ def parse_arguments():
 
 
 def measured(program, names):
-    """Name -> figures, with the program's size."""
-    figures = {PROGRAM: {"peak_bytes": 0, "page_faults": 0, "size": usage.size(program)}}
-    for name in names:
-        found = usage.of_benchmark(program, name)
-        figures[name] = {"peak_bytes": found.peak_bytes, "page_faults": found.page_faults, "size": 0}
-    return figures
+    """Name -> figures, side by side, for they do not depend on what else the machine does."""
+    rest = usage.without_work(program, names[0])
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(names, pool.map(lambda name: of(program, name, rest), names)))
+
+
+def of(program, name, rest):
+    once, often = (usage.of_benchmark(program, name, iterations) for iterations in (1, 1 + MORE))
+    return {
+        "peak_bytes": max(0, once.peak_bytes - rest.peak_bytes),
+        "growth": max(0, often.peak_bytes - once.peak_bytes),
+        "page_faults": max(0, often.page_faults - once.page_faults),
+        "size": 0,
+    }
+
+
+def least(found, other):
+    """Figure by figure, of two runs of the same benchmarks."""
+    return {name: {part: min(value, other[name][part]) for part, value in found[name].items()} for name in other}
+
+
+def steady(figures):
+    """Figures as budgets: what is within the limits of a steady state is 0, for it differs by chance."""
+    return {
+        name: {
+            part: 0 if part in STEADY and not LIMITS[part].is_exceeded(0, value) else value
+            for part, value in found.items()
+        } for name, found in figures.items()
+    }
 
 
 def hardware(program, names):
@@ -97,13 +132,19 @@ def main():
     if arguments.hardware:
         print("\n".join(hardware(program, names)))
         return 0
-    figures = measured(program, names)
-    if arguments.json:
-        arguments.json.write_text(budgets.text_of(figures))
+    figures = {PROGRAM: {"peak_bytes": 0, "growth": 0, "page_faults": 0, "size": usage.size(program)}}
+    figures.update(measured(program, names))
     held = budgets.Held(
         arguments.baselines or arguments.package / "Benchmarks" / "Baselines", f"{budgets.toolchain()}-{platform.machine()}",
         LIMITS, "bench memory", arguments.is_part, "memory-")
-    return held.accept(figures) if arguments.accept else held.check(figures)[0]
+    # What chance adds to one run it does not add to two.
+    again = names if arguments.accept else [
+        name for name, words in held.problems(held.known(), figures) if name in names and words != "no budget"]
+    if again:
+        figures.update(least(figures, measured(program, sorted(set(again)))))
+    if arguments.json:
+        arguments.json.write_text(budgets.text_of(figures))
+    return held.accept(steady(figures)) if arguments.accept else held.check(figures)[0]
 
 
 if __name__ == "__main__":
