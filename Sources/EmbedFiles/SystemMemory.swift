@@ -30,6 +30,9 @@ package enum SystemMemory {
     bytes <= Self.bytes && (bytes < large || bytes <= available && cs_has_address_space(bytes))
   }
 
+  /// The most bytes that this process has held so far, or 0 where the system does not tell.
+  package static var peak: Int { cs_peak_memory() }
+
   /// From here on the system is asked whether it can give so much.
   package static let large = 64 << 20
 

@@ -74,6 +74,8 @@ import Testing
     // Off a terminal a line tells of each evaluation.
     #expect(result.errors.split(separator: "\n").filter { $0.hasPrefix("step ") }.count == 6)
     #expect(result.errors.contains("step 24 of 24: loss "))
+    // In kB or B a process of Swift's would have run in less than it takes to start.
+    #expect(result.errors.contains(/; peak memory [0-9.]+ [MG]B\n/), "\(result.errors)")
     #expect(!result.errors.contains("\u{1B}"))
     #expect(!result.output.isEmpty)
 

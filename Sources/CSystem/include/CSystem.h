@@ -30,6 +30,17 @@
 /// The calling thread's `errno`; to be asked for before anything else runs.
 static inline int cs_error(void) { return errno; }
 
+/// The most bytes that this process has held so far, or 0 where the system does not tell.
+static inline size_t cs_peak_memory(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0 || usage.ru_maxrss < 0) return 0;
+#ifdef __APPLE__
+  return (size_t)usage.ru_maxrss;
+#else
+  return (size_t)usage.ru_maxrss << 10;
+#endif
+}
+
 /// The environment, for a process to be started.
 static inline char **cs_environment(void) {
   extern char **environ;

@@ -2,6 +2,7 @@
 
 internal import EmbedData
 internal import EmbedDistributed
+internal import EmbedFiles
 internal import EmbedKernel
 internal import EmbedTraining
 
@@ -182,9 +183,11 @@ enum Train: Subcommand {
   private static func tell(_ run: TrainingRun) {
     guard let row = run.lastRow else { return }
     let rate = Double(row.tokens) / max(row.seconds, 1e-3)
+    let peak = SystemMemory.peak
     Report.standardError.line(
       "\(plural(row.step, "step")), \(grouped(row.tokens)) tokens in \(formatted(seconds: row.seconds)) "
         + "(\(grouped(Int(saturating: rate.rounded()))) tokens/s): training loss \(fixed(row.trainingLoss, 3))"
-        + (row.validationLoss.map { ", validation loss \(fixed($0, 3))" } ?? ""))
+        + (row.validationLoss.map { ", validation loss \(fixed($0, 3))" } ?? "")
+        + (peak > 0 ? "; peak memory \(formatted(bytes: peak))" : ""))
   }
 }
