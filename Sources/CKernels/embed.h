@@ -16,6 +16,7 @@ typedef struct embedding {
   ek_element input, output;
   bool scaled, positioned;
   traffic traffic;
+  bool near;  ///< Prefetched into L1.
 } embedding;
 
 /// The first `count` elements, 32 at most.
@@ -36,7 +37,7 @@ EK_INLINE void embed_row(const char *token, const char *position, const char *so
                          size_t dim, float scale, embedding e) {
   const size_t in = bytes_of(e.input), to = bytes_of(e.output);
   const bool streaming = e.traffic == STREAMED;
-  if (e.traffic != CACHED && dim * in % 64 != 0) __builtin_prefetch(soon + dim * in - 1, 0, 2);
+  if (e.traffic != CACHED && dim * in % 64 != 0) prefetch_to(soon + dim * in - 1, 1, e.near);
   if (streaming && (uintptr_t)out % 64 != 0) {
     // A streaming store takes a whole line, so the row's ragged start goes through the cache.
     const size_t ragged = -(uintptr_t)out % 64 / to, head = ragged < dim ? ragged : dim;
@@ -45,7 +46,7 @@ EK_INLINE void embed_row(const char *token, const char *position, const char *so
     out += head * to, dim -= head;
   }
   EK_EACH_TWO(dim, i, n, {
-    if (e.traffic != CACHED) prefetch(soon + i * in, n * in);
+    if (e.traffic != CACHED) prefetch_to(soon + i * in, n * in, e.near);
     embed_step(token + i * in, e.positioned ? position + i * in : NULL, out + i * to, n, scale, e,
                streaming);
   });
@@ -80,8 +81,12 @@ EK_INLINE void embed_nest(const ek_embed_tile *tile, embedding e) {
 }
 
 EK_INLINE void embed_traffic(const ek_embed_tile *tile, embedding e) {
-  if (tile->streaming)
+  if (tile->streaming && tile->near)
+    embed_nest(tile, (e.traffic = STREAMED, e.near = true, e));
+  else if (tile->streaming)
     embed_nest(tile, (e.traffic = STREAMED, e));
+  else if (tile->prefetch_rows && tile->near)
+    embed_nest(tile, (e.traffic = PREFETCHED, e.near = true, e));
   else if (tile->prefetch_rows)
     embed_nest(tile, (e.traffic = PREFETCHED, e));
   else

@@ -56,10 +56,14 @@ struct Tuner {
     [16 << 10, 256 << 10, 2 << 20].map { Case(bytes: $0, dim: 256) }
     + [4 << 20, 24 << 20].map { Case(bytes: $0, dim: 768) } + updateCases
 
-  /// The built-in distance first.
-  private static let distances =
-    [Tuning.builtIn.prefetchRows]
-    + [2, 4, 8, 12, 16, 24, 32, 48].filter { $0 != Tuning.builtIn.prefetchRows }
+  /// What is built in first.
+  private static let distances = {
+    let builtIn = RowPrefetch(Tuning.builtIn)
+    let others =
+      [2, 4, 8, 12, 16, 24, 32, 48].map { RowPrefetch(rows: $0, near: 0) }
+      + [4, 8, 12].map { RowPrefetch(rows: $0, near: 16 << 10) }
+    return [builtIn] + others.filter { $0 != builtIn }
+  }()
   /// Bytes ahead of sums and steps, and the most that go into L1; what is built in first.
   private static let updates = {
     let builtIn = UpdatePrefetch(Tuning.builtIn)
@@ -78,18 +82,19 @@ struct Tuner {
     let many = Self.distanceCases.count + Self.updateCases.count
     // A contest of many ways takes as much longer.
     let units =
-      pairs + Self.setCases.count + 2 * trios + Self.distanceCases.count * Self.distances.count / 2
+      pairs + 2 * Self.setCases.count + 2 * trios + Self.distanceCases.count * Self.distances.count / 2
       + Self.updateCases.count * Self.updates.count / 2
     unit = 0.55 * seconds / Double(units)
-    again = 0.2 * seconds / 9
+    again = 0.2 * seconds / 10
     memory = try TunerMemory()
     progress = ProgressBar(
-      label: "Tuning", total: pairs + Self.setCases.count + trios + many, unit: .items("contests"))
+      label: "Tuning", total: pairs + 2 * Self.setCases.count + trios + many, unit: .items("contests"))
     defer { progress.finish() }
     try findThreads()
     try findStreaming()
     try findLines()
     try findSets()
+    try findOrder()
     try findDistance()
     try findUpdates()
     tuning.backends.small = try findBackend("small outputs", Self.smallCases)
@@ -222,6 +227,16 @@ struct Tuner {
     try findLimit("large by AVX2 from", \.avx2Bytes, Self.setCases, .native, ways)
   }
 
+  /// In which order rectangles are written that share their positions.
+  private mutating func findOrder() throws {
+    let ways: [Way] = [Tuning.never, 0].map { limit in
+      var way = tuning
+      way.byPositionBytes = limit
+      return (.native, way)
+    }
+    try findLimit("by position from", \.byPositionBytes, Self.setCases, .native, ways)
+  }
+
   /// How far ahead sums of gradients prefetch, and into which cache.
   private mutating func findUpdates() throws {
     let start = tuning
@@ -240,16 +255,17 @@ struct Tuner {
 
   private mutating func findDistance() throws {
     let start = tuning
-    let way = { (rows: Int) -> Way in
+    let way = { (prefetch: RowPrefetch) -> Way in
       var way = start
-      way.prefetchRows = rows
+      prefetch.set(in: &way)
       return (.native, way)
     }
     let measured = try contests(
       Self.distanceCases, units: Double(Self.distances.count) / 2, Self.distances.map(way))
-    tuning.prefetchRows = try settle(
-      "prefetch", Crossover.way(Self.distances, measured), builtIn: tuning.prefetchRows,
-      Self.distanceCases, shown: { plural($0, "row") + " ahead" }, way)
+    let choice = try settle(
+      "prefetch", Crossover.way(Self.distances, measured), builtIn: Self.distances[0],
+      Self.distanceCases, shown: { $0.description }, way)
+    choice.set(in: &tuning)
   }
 
   private mutating func findBackend(_ title: String, _ cases: [Case]) throws -> Backend {
@@ -259,6 +275,26 @@ struct Tuner {
     return try settle(
       title, Crossover.way(Self.backends, measured), builtIn: .native, cases,
       shown: { $0.rawValue }, way)
+  }
+}
+
+/// How many rows ahead forward calls prefetch, and the most bytes that they prefetch into L1.
+struct RowPrefetch: Equatable, CustomStringConvertible {
+  let rows: Int
+  let near: Int
+
+  init(rows: Int, near: Int) {
+    self.rows = rows
+    self.near = near
+  }
+
+  init(_ tuning: Tuning) { self.init(rows: tuning.prefetchRows, near: tuning.nearBytes) }
+
+  func set(in tuning: inout Tuning) { (tuning.prefetchRows, tuning.nearBytes) = (rows, near) }
+
+  var description: String {
+    plural(rows, "row") + " ahead"
+      + (near > 0 ? ", into L1 where they are \(formatted(memory: near)) at most" : "")
   }
 }
 

@@ -118,7 +118,8 @@ package import CKernels
       positions: call.positionRow(position)?.assumingMemoryBound(to: Float.self),
       position_ids: positionIDs, ids: call.ids.address(first), output: call.floats(first),
       outer: outer, inner: inner, dim: call.dim, prefetch_rows: traffic.prefetchRows,
-      scale: call.options.scale, id_bytes: call.ids.isWide ? 8 : 4, streaming: traffic.streaming)
+      scale: call.options.scale, id_bytes: call.ids.isWide ? 8 : 4, streaming: traffic.streaming,
+      near: traffic.isNear)
   }
 }
 
@@ -138,9 +139,7 @@ struct EmbedWork: ParallelWork {
 
   func run(_ range: Range<Int>) {
     let (kernels, call) = unsafe (plan.kernels, walk.call)
-    // Small rectangles are in cache whichever way they are walked: write them in order.
-    let byPosition = plan.traffic.prefetchRows > 0
-    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { _, rows in
+    walk.forEachTile(in: range, plan.traffic, byPosition: plan.traffic.byPosition) { _, rows in
       var tile = ek_element_tile(rows: rows, input: call.input.code, output: call.written.code)
       unsafe kernels.pointee.embed(&tile)
     }

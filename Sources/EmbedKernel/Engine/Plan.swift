@@ -50,10 +50,10 @@ package import CKernels
     threads = min(
       choice.threads ?? (bytes < tuning.parallelBytes ? 1 : defaults.threads), rows)
     let isLarge = bytes >= tuning.prefetchBytes
+    let ahead = isLarge ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0
     traffic = Traffic(
-      streaming: bytes >= tuning.streamingBytes,
-      prefetchRows: isLarge
-        ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0,
+      streaming: bytes >= tuning.streamingBytes, byPosition: bytes >= tuning.byPositionBytes,
+      prefetchRows: ahead, isNear: ahead * dim * 4 <= tuning.nearBytes,
       bytesAhead: tuning.updateBytesAhead, nearBytes: tuning.updateNearBytes)
     guard backend == .native else {
       unsafe kernels = plainKernels
@@ -105,8 +105,12 @@ nonisolated(unsafe) let plainKernels = unsafe ek_kernels_for(EK_PLAIN).unsafelyU
 package struct Traffic {
   /// Whether the output goes past the cache.
   package let streaming: Bool
+  /// Whether sequences that share their positions are written position by position.
+  let byPosition: Bool
   /// How many rows ahead to prefetch; 0 for none.
   package let prefetchRows: Int
+  /// Whether forward calls prefetch into L1.
+  let isNear: Bool
   fileprivate let bytesAhead: Int
   fileprivate let nearBytes: Int
 

@@ -18,6 +18,12 @@ package struct Tuning: Hashable, Sendable {
   /// A quarter of a 1 MiB L2.
   package var prefetchLimit = 256 << 10
 
+  /// Into L1 where that is at most so many bytes ahead, else into L2.
+  package var nearBytes = 0
+  /// From this many output bytes on, where all sequences share their positions, they are written position by
+  /// position; smaller outputs are in cache whichever way they are walked.
+  package var byPositionBytes = 64 << 10
+
   /// How far ahead gradients' sums and optimisers' steps prefetch, in bytes of all that a row takes.
   package var updateBytesAhead = 12 << 10
   /// Into L1 where that is at most so far, else into L2.

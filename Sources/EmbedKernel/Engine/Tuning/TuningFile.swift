@@ -37,7 +37,7 @@ package struct TuningFile: Equatable, Sendable {
     self.machine = machine
   }
 
-  private static let format = 2
+  private static let format = 3
   /// Ten times what the writer writes.
   private static let longest = 8 << 10
 
@@ -52,6 +52,8 @@ package struct TuningFile: Equatable, Sendable {
     Limit(name: "parallel_bytes", path: \.parallelBytes, bounds: 1 << 10...Tuning.never),
     Limit(name: "streaming_bytes", path: \.streamingBytes, bounds: 1 << 16...Tuning.never),
     Limit(name: "prefetch_rows", path: \.prefetchRows, bounds: 1...256),
+    Limit(name: "near_bytes", path: \.nearBytes, bounds: 0...1 << 20),
+    Limit(name: "by_position_bytes", path: \.byPositionBytes, bounds: 1 << 10...Tuning.never),
     Limit(name: "update_bytes_ahead", path: \.updateBytesAhead, bounds: 1 << 10...1 << 20),
     Limit(name: "update_near_bytes", path: \.updateNearBytes, bounds: 0...1 << 20),
     Limit(name: "avx2_dim", path: \.avx2Dim, bounds: 16...Tuning.never),

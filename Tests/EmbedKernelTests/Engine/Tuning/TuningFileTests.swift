@@ -15,6 +15,8 @@ private var changed: Tuning {
   tuning.parallelBytes = Tuning.never
   tuning.streamingBytes = 1 << 16
   tuning.prefetchRows = 31
+  tuning.nearBytes = 5 << 10
+  tuning.byPositionBytes = 7 << 20
   tuning.updateBytesAhead = 3 << 10
   tuning.updateNearBytes = 0
   tuning.avx2Dim = 512
@@ -82,11 +84,13 @@ private var changed: Tuning {
       #expect((1 << 16...Tuning.never).contains(tuning.avx2Bytes))
       #expect((1 << 10...1 << 20).contains(tuning.updateBytesAhead))
       #expect((0...1 << 20).contains(tuning.updateNearBytes))
+      #expect((0...1 << 20).contains(tuning.nearBytes))
+      #expect((1 << 10...Tuning.never).contains(tuning.byPositionBytes))
     }
   }
 
   static let hostile: [(field: String, value: String)] = [
-    ("format", "1"), ("format", "\"2\""), ("cpu", "7"), ("cpu", "\"\""), ("threads", "0"),
+    ("format", "2"), ("format", "\"3\""), ("cpu", "7"), ("cpu", "\"\""), ("threads", "0"),
     ("threads", "-4"), ("threads", "8"), ("parallel_bytes", "0"), ("parallel_bytes", "-1"),
     ("parallel_bytes", "9223372036854775807"), ("parallel_bytes", "1e400"),
     ("parallel_bytes", "99999999999999999999999"), ("parallel_bytes", "null"),
@@ -95,6 +99,7 @@ private var changed: Tuning {
     ("prefetch_rows", "257"), ("prefetch_rows", "NaN"), ("prefetch_rows", "true"),
     ("update_bytes_ahead", "1023"), ("update_bytes_ahead", "1048577"), ("update_near_bytes", "-1"),
     ("update_near_bytes", "0.5"), ("avx2_bytes", "65535"), ("avx2_bytes", "null"),
+    ("near_bytes", "-1"), ("near_bytes", "1048577"), ("by_position_bytes", "1023"),
     ("avx2_dim", "15"), ("avx2_dim", "-128"), ("small_backend", "\"cuda\""),
     ("medium_backend", "3"), ("large_backend", "null"), ("large_backend", "\"NATIVE\""),
   ]

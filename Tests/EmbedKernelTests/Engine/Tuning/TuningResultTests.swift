@@ -17,6 +17,8 @@ import TuningOff
           tuning.parallelBytes = limit
           tuning.streamingBytes = max(limit, 1 << 16)
           tuning.prefetchRows = rows
+          tuning.nearBytes = rows == 7 ? 1 << 20 : 0
+          tuning.byPositionBytes = rows == 1 ? Tuning.never : 1 << 10
           tuning.avx2Dim = limit == 1 << 10 ? 16 : limit
           tuning.avx2Bytes = max(limit, 1 << 16)
           tuning.backends.small = backend
