@@ -244,6 +244,7 @@ public final class GPTWorkspace {
   /// Of rows of D and of the inner layer, in the place of what they are the gradients of.
   let rows: UnsafeMutablePointer<Float>
   let inner: UnsafeMutablePointer<Float>
+  /// In the place of the inner layer, which a block's backward is through with by then.
   let queriesAndKeys: UnsafeMutablePointer<Float>
   let values: UnsafeMutablePointer<Float>
   /// Sums of normalisations.
@@ -257,8 +258,8 @@ public final class GPTWorkspace {
     unsafe residual = try memory.floats("residual gradient", tokens, dim)
     unsafe rows = shared.normed
     unsafe inner = shared.activated
-    unsafe queriesAndKeys = try memory.floats("query and key gradient", tokens, 2 * dim)
-    unsafe values = try memory.floats("value gradient", tokens, dim)
+    unsafe queriesAndKeys = inner
+    unsafe values = inner + 2 * tokens * dim
     unsafe normSums = try memory.floats("sums", LayerNormBackward.chunks, 2 * dim)
   }
 }
