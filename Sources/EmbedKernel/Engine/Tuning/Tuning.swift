@@ -18,7 +18,7 @@ package struct Tuning: Hashable, Sendable {
   /// A quarter of a 1 MiB L2.
   package var prefetchLimit = 256 << 10
 
-  /// Into L1 where that is at most so many bytes ahead, else into L2.
+  /// Floats go into L1 where that is at most so many bytes ahead, else into L2.
   package var nearBytes = 0
   /// From this many output bytes on, where all sequences share their positions, they are written position by
   /// position; smaller outputs are in cache whichever way they are walked.
@@ -64,11 +64,16 @@ package struct Tuning: Hashable, Sendable {
 }
 
 extension Tuning {
-  /// What is built in for this CPU: of those that were measured, only Intel's since Golden Cove gain from
-  /// another limit, writing past the cache from 1 MiB on, as their private caches are of 2 MiB.
+  /// What is built in for this CPU: Zen 4's limits, but for the cores that were seen to gain from others.
   package static let builtIn = {
     var tuning = Tuning()
-    if ek_this_microarchitecture() == EK_GOLDEN_COVE { tuning.streamingBytes = 1 << 20 }
+    if ek_this_microarchitecture() == EK_GOLDEN_COVE {
+      // It has 2 MiB of its own, so what is written leaves sooner; its narrow rows wait longer for memory; and
+      // it stores a whole line a cycle.
+      tuning.streamingBytes = 1 << 20
+      (tuning.prefetchRows, tuning.prefetchLimit) = (24, 64 << 10)
+      tuning.avx2Dim = never
+    }
     return tuning
   }()
 

@@ -52,6 +52,7 @@ package struct TuningFile: Equatable, Sendable {
     Limit(name: "parallel_bytes", path: \.parallelBytes, bounds: 1 << 10...Tuning.never),
     Limit(name: "streaming_bytes", path: \.streamingBytes, bounds: 1 << 16...Tuning.never),
     Limit(name: "prefetch_rows", path: \.prefetchRows, bounds: 1...256),
+    Limit(name: "prefetch_limit", path: \.prefetchLimit, bounds: 1 << 10...1 << 24),
     Limit(name: "near_bytes", path: \.nearBytes, bounds: 0...1 << 20),
     Limit(name: "by_position_bytes", path: \.byPositionBytes, bounds: 1 << 10...Tuning.never),
     Limit(name: "update_bytes_ahead", path: \.updateBytesAhead, bounds: 1 << 10...1 << 20),

@@ -15,6 +15,7 @@ private var changed: Tuning {
   tuning.parallelBytes = Tuning.never
   tuning.streamingBytes = 1 << 16
   tuning.prefetchRows = 31
+  tuning.prefetchLimit = 6 << 10
   tuning.nearBytes = 5 << 10
   tuning.byPositionBytes = 7 << 20
   tuning.updateBytesAhead = 3 << 10
@@ -84,6 +85,7 @@ private var changed: Tuning {
       #expect((1 << 16...Tuning.never).contains(tuning.avx2Bytes))
       #expect((1 << 10...1 << 20).contains(tuning.updateBytesAhead))
       #expect((0...1 << 20).contains(tuning.updateNearBytes))
+      #expect((1 << 10...1 << 24).contains(tuning.prefetchLimit))
       #expect((0...1 << 20).contains(tuning.nearBytes))
       #expect((1 << 10...Tuning.never).contains(tuning.byPositionBytes))
     }
@@ -100,6 +102,7 @@ private var changed: Tuning {
     ("update_bytes_ahead", "1023"), ("update_bytes_ahead", "1048577"), ("update_near_bytes", "-1"),
     ("update_near_bytes", "0.5"), ("avx2_bytes", "65535"), ("avx2_bytes", "null"),
     ("near_bytes", "-1"), ("near_bytes", "1048577"), ("by_position_bytes", "1023"),
+    ("prefetch_limit", "1023"), ("prefetch_limit", "16777217"),
     ("avx2_dim", "15"), ("avx2_dim", "-128"), ("small_backend", "\"cuda\""),
     ("medium_backend", "3"), ("large_backend", "null"), ("large_backend", "\"NATIVE\""),
   ]
