@@ -36,7 +36,7 @@ internal import EmbedKernel
   /// Makes the loops prefetch in the way that is the fastest for `body`, of those that `embedkernel tune`
   /// tries for the library, until `untune`: a ceiling that is not tuned is none.
   func tune(_ body: () -> Void) {
-    let ways = [(0, 0)] + [1, 2, 4, 12, 32].flatMap { rows in [(rows, 0), (rows, 1)] }
+    let ways = [(0, 0)] + [1, 2, 4, 12, 24, 32].flatMap { rows in [(rows, 0), (rows, 1)] }
     var times = [Double](repeating: .infinity, count: ways.count)
     let clock = ContinuousClock()
     // Half a minute for the largest shapes would be more than their measurement takes.

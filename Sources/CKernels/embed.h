@@ -81,11 +81,13 @@ EK_INLINE void embed_nest(const ek_embed_tile *tile, embedding e) {
 }
 
 EK_INLINE void embed_traffic(const ek_embed_tile *tile, embedding e) {
-  if (tile->streaming && tile->near)
+  // Loops of their own for floats alone: no CPU that was measured gains.
+  const bool near = tile->near && e.input == EK_F32 && e.output == EK_F32;
+  if (tile->streaming && near)
     embed_nest(tile, (e.traffic = STREAMED, e.near = true, e));
   else if (tile->streaming)
     embed_nest(tile, (e.traffic = STREAMED, e));
-  else if (tile->prefetch_rows && tile->near)
+  else if (tile->prefetch_rows && near)
     embed_nest(tile, (e.traffic = PREFETCHED, e.near = true, e));
   else if (tile->prefetch_rows)
     embed_nest(tile, (e.traffic = PREFETCHED, e));

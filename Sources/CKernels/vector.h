@@ -149,8 +149,7 @@ EK_INLINE void prefetch(const void *from, size_t bytes) {
 /// The same, into L1 where `near` says so.
 EK_INLINE void prefetch_to(const void *from, size_t bytes, bool near) {
   if (!near) prefetch(from, bytes);
-  for (size_t k = 0; near && k < bytes; k += 64)
-    __builtin_prefetch((const char *)from + k, 0, 3);
+  for (size_t k = 0; near && k < bytes; k += 64) __builtin_prefetch((const char *)from + k, 0, 3);
 }
 
 #define EK_ADD(a, b) ((a) + (b))

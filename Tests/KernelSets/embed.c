@@ -10,6 +10,7 @@ static ek_embed_tile draw_nest(size_t dim) {
   nest.outer = toss() ? sequences : positions;
   nest.inner = nest.outer.count == B ? positions : sequences;
   nest.prefetch_rows = draw_below(4);
+  nest.near = nest.prefetch_rows % 2 != 0;
   nest.streaming = draw_below(3) == 0;
   nest.ids = input(0, N * nest.id_bytes);
   for (size_t n = 0; n < N; n++) {

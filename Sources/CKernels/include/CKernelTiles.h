@@ -46,7 +46,7 @@ typedef struct EK_SAFE ek_embed_tile {
   float scale;           ///< Multiplies the token row, rounded before the position is added.
   uint8_t id_bytes;      ///< 4 or 8.
   bool streaming;        ///< Write past the cache.
-  bool near;             ///< Prefetch into L1, not L2.
+  bool near;             ///< Prefetch floats into L1, not L2.
 } ek_embed_tile;
 
 /// A loop over rows: how many, and how far tensors and cos/sin rows move a step, in elements.

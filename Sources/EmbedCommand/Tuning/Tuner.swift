@@ -61,7 +61,7 @@ struct Tuner {
     let builtIn = RowPrefetch(Tuning.builtIn)
     let others =
       [2, 4, 8, 12, 16, 24, 32, 48].map { RowPrefetch(rows: $0, near: 0) }
-      + [4, 8, 12].map { RowPrefetch(rows: $0, near: 16 << 10) }
+      + [2, 4, 8].map { RowPrefetch(rows: $0, near: 32 << 10) }
     return [builtIn] + others.filter { $0 != builtIn }
   }()
   /// Bytes ahead of sums and steps, and the most that go into L1; what is built in first.
@@ -82,13 +82,15 @@ struct Tuner {
     let many = Self.distanceCases.count + Self.updateCases.count
     // A contest of many ways takes as much longer.
     let units =
-      pairs + 2 * Self.setCases.count + 2 * trios + Self.distanceCases.count * Self.distances.count / 2
+      pairs + 2 * Self.setCases.count + 2 * trios + Self.distanceCases.count * Self.distances.count
+      / 2
       + Self.updateCases.count * Self.updates.count / 2
     unit = 0.55 * seconds / Double(units)
     again = 0.2 * seconds / 10
     memory = try TunerMemory()
     progress = ProgressBar(
-      label: "Tuning", total: pairs + 2 * Self.setCases.count + trios + many, unit: .items("contests"))
+      label: "Tuning", total: pairs + 2 * Self.setCases.count + trios + many,
+      unit: .items("contests"))
     defer { progress.finish() }
     try findThreads()
     try findStreaming()

@@ -53,7 +53,7 @@ package import CKernels
     let ahead = isLarge ? max(2, min(tuning.prefetchRows, tuning.prefetchLimit / (dim * 4))) : 0
     traffic = Traffic(
       streaming: bytes >= tuning.streamingBytes, byPosition: bytes >= tuning.byPositionBytes,
-      prefetchRows: ahead, isNear: ahead * dim * 4 <= tuning.nearBytes,
+      prefetchRows: ahead, isNear: isLarge && ahead * dim * 4 <= tuning.nearBytes,
       bytesAhead: tuning.updateBytesAhead, nearBytes: tuning.updateNearBytes)
     guard backend == .native else {
       unsafe kernels = plainKernels

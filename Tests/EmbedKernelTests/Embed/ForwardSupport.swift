@@ -27,6 +27,7 @@ struct Way: Sendable, CustomStringConvertible {
   static let all: [Way] = {
     var large = Tuning()
     (large.parallelBytes, large.streamingBytes, large.prefetchBytes) = (0, 0, 0)
+    large.byPositionBytes = 0
     var kernels = [Kernels.auto, .openBLAS, .simd]
     kernels += InstructionSet.allCases.filter(\.isAvailable).map {
       Kernels(backend: .native, instructionSet: $0)
