@@ -97,11 +97,11 @@ EK_INLINE void embed_traffic(const ek_embed_tile *tile, embedding e) {
 
 EK_INLINE void embed_types(const ek_embed_tile *tile, ek_element input, ek_element output) {
   if (!tile->positions)
-    embed_traffic(tile, (embedding){input, output, true, false, CACHED});
+    embed_traffic(tile, (embedding){input, output, true, false, CACHED, false});
   else if (tile->scale == 1)
-    embed_traffic(tile, (embedding){input, output, false, true, CACHED});
+    embed_traffic(tile, (embedding){input, output, false, true, CACHED, false});
   else
-    embed_traffic(tile, (embedding){input, output, true, true, CACHED});
+    embed_traffic(tile, (embedding){input, output, true, true, CACHED, false});
 }
 
 /// Runs `act(input, output)` for the types that `in` and `out` are, which differ, both known when
@@ -137,7 +137,7 @@ static void embed(const ek_element_tile *tile) {
 
 static void convert(const void *from, ek_element input, void *to, ek_element output, size_t count) {
 #define EK_ACT(input, output) \
-  embed_row(from, NULL, from, to, count, 1, (embedding){input, output, false, false, CACHED})
+  embed_row(from, NULL, from, to, count, 1, (embedding){input, output, false, false, CACHED, false})
   EK_OF_TYPES(input, output, EK_ACT);
 #undef EK_ACT
 }
