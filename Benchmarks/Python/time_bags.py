@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import gc
+import itertools
 import random
 import statistics
 import subprocess
@@ -67,21 +68,25 @@ class Bench:
         self.library, self.loops = library, loops
         self.rows, self.dim, self.bags, self.length = shape
         self.theirs = torch.randn(self.rows, self.dim)
-        memory = POINTER()
-        assert library.ek_buffer_take(SIZE(self.rows * self.dim * 4), ctypes.byref(memory)) == 0
-        self.ours = self.view(memory.value, self.rows, self.dim)
+        self.taken: list[ctypes.c_void_p] = []
+        self.ours = self.take(self.rows)
         self.ours.copy_(self.theirs)
         count = self.bags * self.length
-        assert library.ek_buffer_take(SIZE(max(self.bags, count if self.length == 1 else 0) * self.dim * 4),
-                                      ctypes.byref(memory)) == 0
-        self.output = self.view(memory.value, self.bags, self.dim)
+        self.output = self.take(self.bags)
         self.ids = [torch.randint(0, self.rows, (count,)) for _ in range(self.sets)]
         self.offsets = torch.arange(0, count, self.length)
 
-    @staticmethod
-    def view(address: int, rows: int, dim: int) -> torch.Tensor:
-        memory = (ctypes.c_float * (rows * dim)).from_address(address)
-        return torch.from_numpy(np.ctypeslib.as_array(memory).reshape(rows, dim))
+    def take(self, rows: int) -> torch.Tensor:
+        """Rows in the library's memory."""
+        memory = POINTER()
+        assert self.library.ek_buffer_take(SIZE(rows * self.dim * 4), ctypes.byref(memory)) == 0
+        self.taken.append(memory)
+        floats = (ctypes.c_float * (rows * self.dim)).from_address(memory.value)
+        return torch.from_numpy(np.ctypeslib.as_array(floats).reshape(rows, self.dim))
+
+    def close(self) -> None:
+        for memory in self.taken:
+            self.library.ek_buffer_release(memory)
 
     def bag(self, threads: int) -> Call:
         layout = Layout(ctypes.sizeof(Layout), 0, INT64, self.offsets.data_ptr(), self.bags, 0)
@@ -141,6 +146,7 @@ def forward(library: ctypes.CDLL, loops: ctypes.CDLL, shape: tuple[int, int, int
     for ahead in (4, 8, 16, 32, 64):
         calls[f"ceiling {ahead}"] = bench.reading(threads, ahead)
     times = measure(calls, bench.sets, rounds)
+    bench.close()
     ceiling = min(value for name, value in times.items() if name.startswith("ceiling"))
     ok = times["ours"] <= times["torch"] and ceiling / times["ours"] >= 0.95
     text = ", ".join(map(str, shape))
@@ -158,7 +164,7 @@ class OptimizerOptions(ctypes.Structure):
             "learning_rate", "weight_decay", "beta1", "beta2", "epsilon", "initial_sum", "rate_decay")),
         ("untouched", ctypes.c_int32), ("updates", ctypes.c_int32), ("frozen_row", ctypes.c_int64),
         ("masters", POINTER), ("seed", ctypes.c_uint64), ("state", POINTER), ("state_count", ctypes.c_int64),
-        ("step_count", ctypes.c_int64),
+        ("step_count", ctypes.c_int64), ("moment_dtype", ctypes.c_int32),
     ]
 
 
@@ -186,7 +192,7 @@ def training(library: ctypes.CDLL, shape: tuple[int, int, int, int], threads: in
     assert library.ek_table_create(i64(rows), i64(dim), FLOAT32, ctypes.byref(handle)) == 0
     made = OptimizerOptions(
         ctypes.sizeof(OptimizerOptions), b"row-wise-adagrad", 0.01, nan, nan, nan, nan, nan, nan, 0, 0, -1, None, 0,
-        None, 0, 0)
+        None, 0, 0, FLOAT32)
     assert library.ek_optimizer_create(handle, ctypes.byref(made), ctypes.byref(optimizer)) == 0
     layout = Layout(ctypes.sizeof(Layout), 0, INT64, offsets.data_ptr(), bags, 0)
     bag = Options(ctypes.sizeof(Options), None, -1, 0, 0, 0, 0, 1.0, 0, 0, 0)
@@ -226,19 +232,22 @@ def main() -> None:
     parser.add_argument("--library", required=True)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--shapes", type=int, nargs="+", choices=range(len(SHAPES)), default=range(len(SHAPES)),
+                        help=", ".join(f"{at}: {shape}" for at, shape in enumerate(SHAPES)))
+    parser.add_argument("--work", nargs="+", choices=["sums", "steps"], default=["sums", "steps"])
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     library, reading = ctypes.CDLL(options.library), loops()
-    print("| rows, dim, bags, ids a bag | threads | ours | torch | torch, our memory | ceiling | torch / ours "
-          "| ceiling / ours |\n|---|---|---|---|---|---|---|---|")
     met = True
-    for shape in SHAPES:
-        for threads in options.threads:
+    if "sums" in options.work:
+        print("| rows, dim, bags, ids a bag | threads | ours | torch | torch, our memory | ceiling | torch / ours "
+              "| ceiling / ours |\n|---|---|---|---|---|---|---|---|")
+        for shape, threads in itertools.product((SHAPES[at] for at in options.shapes), options.threads):
             met &= forward(library, reading, shape, threads, options.rounds)
-    print("\n| rows, dim, bags, ids a bag | threads | ours, row-wise Adagrad | torch, sparse, Adagrad | torch / ours |"
-          "\n|---|---|---|---|---|")
-    for shape in SHAPES:
-        for threads in options.threads:
+    if "steps" in options.work:
+        print("\n| rows, dim, bags, ids a bag | threads | ours, row-wise Adagrad | torch, sparse, Adagrad "
+              "| torch / ours |\n|---|---|---|---|---|")
+        for shape, threads in itertools.product((SHAPES[at] for at in options.shapes), options.threads):
             met &= training(library, shape, threads, options.rounds // 5)
     if options.check and not met:
         sys.exit("a bar is missed")

@@ -117,13 +117,14 @@ def floats(table: Rows) -> torch.Tensor:
     return table.bytes.view(torch.float32)
 
 
-def peers(library: ctypes.CDLL, rounds: int, threads: list[int]) -> None:
+def peers(library: ctypes.CDLL, rounds: int, threads: list[int], shapes: list[int], formats: list[str]) -> None:
     """The table of formats, a line for each shape and number of threads."""
     print("| rows, dim, bags, ids a bag | threads | format | ours | FBGEMM | FBGEMM by PyTorch | PyTorch "
           "| PyTorch, our memory | fastest other / ours | asked of FBGEMM |\n|" + "---|" * 10)
-    for rows, dim, count, length in SHAPES:
+    for rows, dim, count, length in (SHAPES[at] for at in shapes):
         bags = Bags(rows, dim, count, length)
-        for name, (_, *asked) in FORMATS.items():
+        for name in formats:
+            asked = FORMATS[name][1:]
             table = Rows(library, name, rows, dim)
             module = bags.module(name)
             plain = torch.full((rows, dim), 0.011) if name == "fp32" else None
@@ -148,9 +149,10 @@ def peers(library: ctypes.CDLL, rounds: int, threads: list[int]) -> None:
             table.close()
 
 
-def sweep(library: ctypes.CDLL, rounds: int, threads: list[int], kinds: list[str], formats: list[str]) -> None:
+def sweep(library: ctypes.CDLL, rounds: int, threads: list[int], kinds: list[str], formats: list[str],
+          dims: list[int]) -> None:
     """The time of others over ours, over dims, lengths of bags, and how ids are drawn."""
-    dims, lengths = (32, 64, 128, 256, 512, 1024), (1, 20, 200)
+    lengths = (1, 20, 200)
     print("| table | ids | threads | format | ids a bag | " + " | ".join(f"D {dim}" for dim in dims) + " |\n|"
           + "---|" * (5 + len(dims)))
     for kind, name in itertools.product(kinds, formats):
@@ -181,14 +183,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sweep", nargs="+", choices=["cache", "medium", "large"], metavar="TABLE",
                         help="tables of 1 MB, of 512 MB and of 8 GB of floats")
-    parser.add_argument("--formats", nargs="+", choices=["fp32", "int8", "int4"], default=["fp32", "int8", "int4"],
-                        help="of the sweep")
+    parser.add_argument("--formats", nargs="+", choices=list(FORMATS), help="by default all, of the sweep all but fp16")
+    parser.add_argument("--dims", type=int, nargs="+", default=[32, 64, 128, 256, 512, 1024], help="of the sweep")
+    parser.add_argument("--shapes", type=int, nargs="+", choices=range(len(SHAPES)), default=range(len(SHAPES)),
+                        help=", ".join(f"{at}: {shape}" for at, shape in enumerate(SHAPES)))
     options = parser.parse_args()
     library = ctypes.CDLL(options.library)
     if options.sweep:
-        sweep(library, options.rounds, options.threads, options.sweep, options.formats)
+        formats = options.formats or ["fp32", "int8", "int4"]
+        if "fp16" in formats:
+            parser.error("--sweep has no fp16: PyTorch has no kernel of FBGEMM's for it")
+        sweep(library, options.rounds, options.threads, options.sweep, formats, options.dims)
     else:
-        peers(library, options.rounds, options.threads)
+        peers(library, options.rounds, options.threads, options.shapes, options.formats or list(FORMATS))
 
 
 if __name__ == "__main__":

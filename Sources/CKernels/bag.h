@@ -134,11 +134,10 @@ EK_INLINE size_t copy_rows(const ek_bag_tile *t, size_t bag, size_t at, bool str
     const size_t ahead = at + t->prefetch_rows;
     const float *row = (const float *)row_at(&t->table, plain_row(t, at));
     const float *soon = (const float *)row_at(&t->table, plain_row(t, ahead < last ? ahead : last));
-    for (size_t i = 0; i < dim; i += columns_of_step) {
-      if (t->prefetch_rows) prefetch(soon + i, 4 * columns_of_step);
-      const two v = load_two(row + i, EK_F32, false, columns_of_step);
-      store_two(out + i, (two){added_to_zero(v.a), added_to_zero(v.b)}, EK_F32, false,
-                columns_of_step, streaming);
+    // Line by line: two at once took 2% more.
+    for (size_t i = 0; i < dim; i += lanes) {
+      if (t->prefetch_rows) prefetch(soon + i, 4 * lanes);
+      put(out + i, added_to_zero(load(row + i, lanes, 0)), lanes, streaming);
     }
   }
   return bag - first;

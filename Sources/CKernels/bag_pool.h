@@ -109,6 +109,13 @@ EK_INLINE void add_row_to(const ek_bag_tile *t, ek_row_format format, size_t row
   }
 }
 
+/// out[:] = sums, their columns in order.
+EK_INLINE void give_in_order(ek_row_format format, const bag_block *block, const two *sum,
+                             two *out) {
+#pragma clang loop unroll(full)
+  for (size_t s = 0; s < block->steps; s++) out[s] = is_split(format) ? in_turn(sum[s]) : sum[s];
+}
+
 /// Whether ids are rows as they are, in four bytes, and add up without weights.
 EK_INLINE bool has_plain_ids(const ek_bag_tile *t) {
   return t->is_checked && t->padding == INT64_MIN && !t->weights && t->rows <= UINT32_MAX &&
@@ -131,8 +138,7 @@ EK_INLINE void sum_plain_bag(const ek_bag_tile *t, ek_row_format format, size_t 
     add_row_to(t, format, plain_row(t, at), block, NULL, sum);
   }
   for (; at < end; at++) add_row_to(t, format, plain_row(t, at), block, NULL, sum);
-#pragma clang loop unroll(full)
-  for (size_t s = 0; s < block->steps; s++) out[s] = is_split(format) ? in_turn(sum[s]) : sum[s];
+  give_in_order(format, block, sum, out);
 }
 
 /// The same of any ids, weighted.
@@ -151,8 +157,7 @@ EK_INLINE void sum_bag(const ek_bag_tile *t, ek_row_format format, size_t start,
     else
       add_row_to(t, format, (size_t)row, block, NULL, sum);
   }
-#pragma clang loop unroll(full)
-  for (size_t s = 0; s < block->steps; s++) out[s] = is_split(format) ? in_turn(sum[s]) : sum[s];
+  give_in_order(format, block, sum, out);
 }
 
 /// best[:] = the largest of each column; `winner` whose it is, negative where there is none.

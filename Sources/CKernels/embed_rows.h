@@ -42,6 +42,17 @@ EK_INLINE void embed_row_of(ek_row_format format, const ek_row_tile *tile, size_
   }
 }
 
+/// Asks, token by token, for a part of the position row that the next step of the outer loop adds.
+EK_INLINE void prefetch_position(const ek_embed_tile *nest, size_t outer, size_t inner,
+                                 size_t bytes) {
+  if (!nest->prefetch_rows || nest->inner.positions || outer + 1 >= nest->outer.count) return;
+  const size_t row = position_id(nest, (outer + 1) * nest->outer.positions);
+  const uintptr_t next = (uintptr_t)nest->positions + row * bytes;
+  const size_t part = (bytes / nest->inner.count + 64) / 64 * 64, from = inner * part;
+  for (size_t k = from; k < from + part && k < bytes; k += 64)
+    __builtin_prefetch((const char *)(next + k), 0, 2);
+}
+
 /// The rows of a nest, as `embed_nest` walks them.
 EK_INLINE void embed_rows_nest(ek_row_format format, const ek_row_tile *given, bool are_floats) {
   const ek_row_tile tile = *given;
@@ -59,6 +70,7 @@ EK_INLINE void embed_rows_nest(ek_row_format format, const ek_row_tile *given, b
         soon = row_at(&tile.table, token_id(nest, ahead.token));
         ahead = next_token(nest, ahead);
       }
+      if (positions) prefetch_position(nest, o, i, in);
       embed_row_of(format, &tile, token_id(nest, n), soon,
                    positions ? positions + position_id(nest, place) * in : NULL, output + n * to,
                    are_floats);

@@ -12,6 +12,8 @@
 enum {
   /// Columns that are decoded before they are written elsewhere: whole blocks of any format.
   decoded_columns = 256,
+  /// Columns of a byte each that take a line.
+  line_columns = 64,
 };
 
 /// What is added to a row, known when compiling.
@@ -29,12 +31,20 @@ typedef struct row_place {
   size_t row_bytes;
 } row_place;
 
+/// Whether a quantised row to come, of a byte a column or little more, is asked for by what is
+/// written: at once it would keep the lines that are written waiting.
+EK_INLINE bool comes_in_turn(ek_row_format format) {
+  return format >= EK_ROWS_INT8_F32 && step_bytes(format) >= 2 * lanes;
+}
+
 /// out[i] = scale * row[column + i] + addend.
 EK_INLINE void write_columns(ek_row_format format, row_place p, addend addend, size_t column,
                              size_t count, float *out, bool streaming) {
   const row_factors factors = factors_of(format, p.row, p.scales, p.dim);
   EK_EACH_TWO(count, i, n, {
     two v = load_row(format, p.row, p.scales, factors, column + i, n, false);
+    if (comes_in_turn(format) && streaming && i % line_columns == 0)
+      __builtin_prefetch(p.soon + i, 0, 2);
     if (format < EK_ROWS_INT8_F32 && streaming)
       prefetch(p.soon + i / (2 * lanes) * step_bytes(format), n * step_bytes(format) / (2 * lanes));
     v = (two){v.a * p.scale, v.b * p.scale};
@@ -100,11 +110,16 @@ EK_INLINE void write_through(ek_row_format format, row_place p, addend addend) {
 EK_ROW_FORMAT_LIST(EK_DEFINE, )
 #undef EK_DEFINE
 
-/// Writes a row, while the one that is `soon` is prefetched: floats by what is written, quantised
-/// rows, which are short, at once.
+/// Writes a row, while the one that is `soon` is prefetched: by what is written, but rows of few
+/// bits, which are short, and of any rows that do not go to lines, at once.
 EK_INLINE void output_row(ek_row_format format, row_place p, addend addend) {
   const bool lines = p.streaming && (uintptr_t)p.out % 64 == 0;
-  if (p.soon != p.row && (format >= EK_ROWS_INT8_F32 || !lines)) prefetch(p.soon, p.row_bytes);
+  if (p.soon != p.row) {
+    if (lines && comes_in_turn(format) && p.row_bytes > p.dim)
+      prefetch(p.soon + p.dim, p.row_bytes - p.dim);
+    else if (!lines || format >= EK_ROWS_INT8_F32 && !comes_in_turn(format))
+      prefetch(p.soon, p.row_bytes);
+  }
   if (p.row_bytes % 64 != 0) __builtin_prefetch(p.soon + p.row_bytes - 1, 0, 2);
   if (lines) return write_columns(format, p, addend, 0, p.dim, p.out, true);
 #define EK_ACT(format) write_through_##format(p, addend)

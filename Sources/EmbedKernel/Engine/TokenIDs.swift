@@ -12,9 +12,9 @@ extension Int: TokenID {}
 /// The caller's ids, of either width.
 @usableFromInline
 @safe package struct TokenIDs {
-  package let base: UnsafeRawPointer
+  @usableFromInline package let base: UnsafeRawPointer
   package let count: Int
-  package let isWide: Bool
+  @usableFromInline package let isWide: Bool
 
   @inlinable
   package init<ID: TokenID>(_ ids: UnsafeBufferPointer<ID>) {
@@ -36,7 +36,8 @@ extension Int: TokenID {}
   @inline(__always)
   func address(_ index: Int) -> UnsafeRawPointer { unsafe base + index &* (isWide ? 8 : 4) }
 
-  @inline(__always)
+  // Inlinable: a call for each would take longer than what other targets do with an id.
+  @inlinable @inline(__always)
   package subscript(index: Int) -> Int {
     isWide
       ? Int(unsafe base.load(fromByteOffset: index &* 8, as: Int64.self))

@@ -114,23 +114,16 @@ extension Bags {
       }
       return 0
     }
-    var (longest, before) = (0, 0)
+    // Without a branch: negative where any number is, or falls, or is past the ids.
+    var (longest, before, signs) = (0, 0, 0)
     for b in 0..<offsets.count {
       let start = offsets[b]
-      guard b > 0 || start == 0 else {
-        throw .invalidSize(argument: "offset 0", value: start, expected: "0, where the ids start")
-      }
-      guard start >= before else {
-        throw .invalidSize(
-          argument: "offset \(b)", value: start, expected: "\(before) or more, the offset before")
-      }
-      guard start <= ids else {
-        throw .invalidSize(
-          argument: "offset \(b)", value: start, expected: "at most \(ids), the number of ids")
-      }
-      longest = max(longest, start &- before)
+      let length = start &- before
+      signs |= start | length | (ids &- start)
+      longest = max(longest, length)
       before = start
     }
+    guard signs >= 0, offsets[0] == 0 else { throw firstWrong(offsets, ids) }
     guard last == .omitted || end == ids else {
       throw .invalidSize(
         argument: "offset \(offsets.count - 1)", value: end,
@@ -140,22 +133,56 @@ extension Bags {
   }
 
   private static func check(_ lengths: TokenIDs, _ ids: Int) throws(EmbedError) -> Int {
-    var (longest, sum) = (0, 0)
+    var (longest, sum, signs) = (0, 0, 0)
     for b in 0..<lengths.count {
       let length = lengths[b]
-      guard length >= 0, length <= ids &- sum else {
-        throw .invalidSize(
-          argument: "length \(b)", value: length,
-          expected: "0...\(ids - sum), as \(sum) of \(ids) ids are in the bags before")
-      }
-      longest = max(longest, length)
       sum &+= length
+      signs |= length | sum | (ids &- sum)
+      longest = max(longest, length)
     }
+    guard signs >= 0 else { throw firstWrong(lengths: lengths, ids) }
     guard sum == ids else {
       throw .wrongElementCount(
         argument: "ids", expected: sum, shape: [sum], actual: ids)
     }
     return longest
+  }
+
+  /// The error that names the first offset that is not one of `ids` ids'.
+  private static func firstWrong(_ offsets: TokenIDs, _ ids: Int) -> EmbedError {
+    var before = 0
+    for b in 0..<offsets.count {
+      let start = offsets[b]
+      let expected =
+        switch start {
+        case _ where b == 0 && start != 0: "0, where the ids start"
+        case ..<before: "\(before) or more, the offset before"
+        case _ where start > ids: "at most \(ids), the number of ids"
+        default: ""
+        }
+      if !expected.isEmpty {
+        return .invalidSize(argument: "offset \(b)", value: start, expected: expected)
+      }
+      before = start
+    }
+    return .invalidSize(
+      argument: "offsets", value: offsets.count, expected: "numbers that stay during the call")
+  }
+
+  /// The error that names the first length that is negative, or more than there are ids.
+  private static func firstWrong(lengths: TokenIDs, _ ids: Int) -> EmbedError {
+    var sum = 0
+    for b in 0..<lengths.count {
+      let length = lengths[b]
+      guard length >= 0, length <= ids &- sum else {
+        return .invalidSize(
+          argument: "length \(b)", value: length,
+          expected: "0...\(ids - sum), as \(sum) of \(ids) ids are in the bags before")
+      }
+      sum &+= length
+    }
+    return .invalidSize(
+      argument: "lengths", value: lengths.count, expected: "numbers that stay during the call")
   }
 
   /// The numbers' memory.
