@@ -117,7 +117,7 @@ EK_INLINE void output_row(ek_row_format format, row_place p, addend addend) {
   if (p.soon != p.row) {
     if (lines && comes_in_turn(format) && p.row_bytes > p.dim)
       prefetch(p.soon + p.dim, p.row_bytes - p.dim);
-    else if (!lines || format >= EK_ROWS_INT8_F32 && !comes_in_turn(format))
+    else if (!lines || (format >= EK_ROWS_INT8_F32 && !comes_in_turn(format)))
       prefetch(p.soon, p.row_bytes);
   }
   if (p.row_bytes % 64 != 0) __builtin_prefetch(p.soon + p.row_bytes - 1, 0, 2);
