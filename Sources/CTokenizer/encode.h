@@ -1,43 +1,18 @@
-// From text to ids through a cache of pieces: for nearly every piece of a text a lookup is one
-// cache line, a comparison of its four keys at once, and three ids written whether there are so
-// many or not. Longer pieces, and those of more ids, are looked up one by one.
+// From text to ids through a cache of pieces, a window of text at a time, in three passes:
+//
+// 1. Each piece is looked up where nearly all are found: one cache line, a comparison of its four
+// keys.
+// 2. Those that weren't found are looked up where else they may be, and new ones are merged. What
+// they
+//    wait for, far memory, is asked for a group of them at a time.
+// 3. Ids are written: mostly three, whether there are so many or not.
 #ifndef EMBEDKERNEL_ENCODE_H
 #define EMBEDKERNEL_ENCODE_H
 
 #include "encoder.h"
 #include "merge.h"
 #include "piece_ends.h"
-
-/// Writes the ids of a value, and up to seven words after them; returns how many ids there are.
-static inline size_t copy(const ek_encoder *e, const value *v, int32_t *ids) {
-  bool is_here = v->word[3] <= INLINE_IDS;
-  const uint32_t *kept = is_here ? v->word : e->arena + v->word[0];
-  size_t count = is_here ? v->word[3] : v->word[1];
-  memcpy(ids, kept, 32);
-  for (size_t i = 8; i < count; i += 8) memcpy(ids + i, kept + i, 32);
-  return count;
-}
-
-/// The ids of a piece longer than short ones, up to EK_LONGEST_PIECE; returns how many.
-static size_t long_piece(ek_encoder *e, const ek_vocabulary *v, const uint8_t *piece, size_t length,
-                         int32_t *ids) {
-  const key k = key_of(piece, length);
-  const uint64_t hash = hash_of(k);
-  const value *found = table_find(&e->cache, k, hash);
-  if (found != NULL) {
-    const uint8_t *kept = (const uint8_t *)(e->arena + found->word[0] - (length + 3) / 4);
-    if (length <= SHORT || (found->word[2] == length && memcmp(kept, piece, length) == 0)) {
-      size_t count = copy(e, found, ids);
-      const value *values = first_bucket(&e->cache, hash)->values;
-      if (found != &values[0] && found != &values[1]) table_promote(&e->cache, k, hash);
-      return count;
-    }
-  }
-  size_t count = find_token(v, k, piece, length, ids) ? 1 : merge_piece(v, piece, length, ids);
-  // Two long pieces of the same hashes can't both be kept.
-  if (found == NULL) encoder_keep(e, k, piece, length, ids, count);
-  return count;
-}
+#include "resolve.h"
 
 /// Three ids, whether the value has so many or not.
 static inline void write_packed(uint64_t value, int32_t *ids) {
@@ -49,39 +24,28 @@ static inline void write_packed(uint64_t value, int32_t *ids) {
   memcpy(ids, &found, sizeof found);
 }
 
-/// The ids of any piece up to EK_LONGEST_PIECE that is not found at once; returns how many. `key`
-/// is a short one's, or 0.
-///
-/// `found` is what its first line has of it.
+/// Writes the ids of a value that is in the arena, and up to seven words after them; returns how
+/// many there are.
+static inline size_t write_kept(const ek_encoder *e, uint64_t value, int32_t *ids) {
+  const uint32_t *kept = e->arena + (uint32_t)value;
+  const size_t count = value >> 32;
+  memcpy(ids, kept, 32);
+  for (size_t i = 8; i < count; i += 8) memcpy(ids + i, kept + i, 32);
+  return count;
+}
+
+/// The ids of any piece up to EK_LONGEST_PIECE of which nothing is known; returns how many.
 __attribute__((noinline)) static size_t any_piece(ek_encoder *e, const ek_vocabulary *v,
-                                                  uint64_t key, uint64_t found,
                                                   const uint8_t *piece, size_t length,
                                                   int32_t *ids) {
-  if (key == 0) return long_piece(e, v, piece, length, ids);
-  if (found == 0) {
-    found = lines_find(&e->shorts, key);
-    if (found >> 62 != 0) lines_promote(&e->shorts, key);
+  const uint64_t key = key_of_short(piece, length);
+  const uint64_t value = key != 0 ? find_short(e, v, key, piece, length)
+                                  : find_long(e, v, key_of(piece, length), piece, length);
+  if (value >> 62 != 0) {
+    write_packed(value, ids);
+    return value >> 62;
   }
-  // A token that has given way to others.
-  if (found == 0 && e->shorts.has_dropped) {
-    found = lines_find(&v->shorts, key);
-    if (found != 0) lines_put(&e->shorts, key, found);
-  }
-  if (found >> 62 != 0) {
-    write_packed(found, ids);
-    return found >> 62;
-  }
-  if (found != 0) {
-    const size_t count = found >> 32;
-    // No short piece has more.
-    memcpy(ids, e->arena + (uint32_t)found, 32);
-    return count;
-  }
-  const bool is_token =
-      v->has_short_tokens && find_token(v, key_of(piece, length), piece, length, ids);
-  size_t count = is_token ? 1 : merge_piece(v, piece, length, ids);
-  encoder_keep_short(e, key, ids, count);
-  return count;
+  return value != 0 ? write_kept(e, value, ids) : merge_piece(v, piece, length, ids);
 }
 
 /// The keys of the `count` pieces that end at `ends`, each where the one before it ends, and where
@@ -147,8 +111,29 @@ static inline uint64_t value_in(const line *l, uint64_t key) {
   const uint32_t hit = (uint32_t)(l->keys[0] == key) | (uint32_t)(l->keys[1] == key) << 1 |
                        (uint32_t)(l->keys[2] == key) << 2 | (uint32_t)(l->keys[3] == key) << 3;
 #endif
-  if (hit == 0) return 0;
-  return l->values[__builtin_ctz(hit)];
+  // Which of them can't be foreseen, nor whether there is one.
+  return l->values[__builtin_ctz(hit | 8)] & -(uint64_t)(hit != 0);
+}
+
+/// Looks up the `count` pieces that end at `e->edges`, of which `left` bytes at `base` are text;
+/// returns how many of them are not found with up to three ids, and have their numbers and keys in
+/// `e->missing`.
+static inline size_t look_up(ek_encoder *e, const uint8_t *base, size_t count, size_t left) {
+  const char *lines = (const char *)e->shorts.lines;
+  size_t missing = 0;
+  for (size_t first = 0; first < count; first += BATCH) {
+    const size_t pieces = count - first < BATCH ? count - first : BATCH;
+    // All are on their way from memory before the first of them is looked at.
+    prepare(e, base, e->edges + 1 + first, pieces, left);
+    for (size_t i = 0; i < pieces; i++) {
+      const uint64_t value = value_in((const line *)(lines + e->places[i]), e->keys[i]);
+      e->values[first + i] = value;
+      e->missing[missing] = (uint32_t)(first + i);
+      e->missing_keys[missing] = e->keys[i];
+      missing += value >> 62 == 0;
+    }
+  }
+  return missing;
 }
 
 static size_t encode(ek_encoder *e, const ek_vocabulary *v, const uint8_t *text, size_t *position,
@@ -157,45 +142,39 @@ static size_t encode(ek_encoder *e, const ek_vocabulary *v, const uint8_t *text,
   *is_long = false;
   while (at < count && room - written >= EK_LEAST_ROOM) {
     const uint8_t *base = text + at;
-    size_t found = piece_ends(text, at, WINDOW, count, v->joins, e->ends);
+    size_t found = piece_ends(text, at, WINDOW, count, v->joins, e->edges + 1);
     if (found == 0) {
       size_t end = ek_piece_end(text, at, count);
       if (end - at > EK_LONGEST_PIECE) {
         *is_long = true;
         break;
       }
-      e->ends[0] = (uint32_t)(end - at);
+      e->edges[1] = (uint32_t)(end - at);
       found = 1;
     }
-    const size_t left = count - at;
-    for (size_t first = 0; first < found; first += BATCH) {
-      const uint32_t *ends = e->ends + first;
-      const size_t pieces = found - first < BATCH ? found - first : BATCH;
-      // All are on their way from memory before the first of them is looked at.
-      prepare(e, base, ends, pieces, left);
-      const char *lines = (const char *)e->shorts.lines;
-      for (size_t i = 0; i < pieces; i++) {
-        const uint64_t value = value_in((const line *)(lines + e->places[i]), e->keys[i]);
-        if (__builtin_expect(value >> 62 != 0, 1)) {
-          write_packed(value, ids + written);
-          written += value >> 62;
-        } else {
-          const size_t start = ends[(ptrdiff_t)i - 1], length = ends[i] - start;
-          if (length > EK_LONGEST_PIECE) {
-            *position = at + start;
-            *is_long = true;
-            return written;
-          }
-          written += any_piece(e, v, e->keys[i], value, base + start, length, ids + written);
-          if (lines != (const char *)e->shorts.lines) {
-            // There are more of them now.
-            lines = (const char *)e->shorts.lines;
-            for (size_t j = i + 1; j < pieces; j++) e->places[j] = place_of(&e->shorts, e->keys[j]);
-          }
-        }
+    const uint32_t resets = e->resets;
+    const size_t missing = look_up(e, base, found, count - at);
+    if (missing > 0) resolve(e, v, base, missing);
+    for (size_t i = 0; i < found; i++) {
+      const uint64_t value = e->values[i];
+      if (__builtin_expect(value >> 62 != 0, 1)) {
+        write_packed(value, ids + written);
+        written += value >> 62;
+        continue;
       }
+      if (value != 0 && e->resets == resets) {
+        written += write_kept(e, value, ids + written);
+        continue;
+      }
+      const size_t start = e->edges[i], length = e->edges[i + 1] - start;
+      if (length > EK_LONGEST_PIECE) {
+        *position = at + start;
+        *is_long = true;
+        return written;
+      }
+      written += any_piece(e, v, base + start, length, ids + written);
     }
-    at += e->ends[found - 1];
+    at += e->edges[found];
   }
   *position = at;
   return written;

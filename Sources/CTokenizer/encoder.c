@@ -57,9 +57,10 @@ static void reserve(ek_encoder *e, size_t words) {
     e->shorts.pieces--;
   }
   e->used = 0;
+  e->resets++;
 }
 
-void encoder_keep_short(ek_encoder *e, uint64_t key, const int32_t *ids, size_t count) {
+uint64_t encoder_keep_short(ek_encoder *e, uint64_t key, const int32_t *ids, size_t count) {
   uint64_t value;
   if (can_pack(ids, count)) {
     value = pack(ids, count);
@@ -72,10 +73,11 @@ void encoder_keep_short(ek_encoder *e, uint64_t key, const int32_t *ids, size_t 
   }
   if (lines_are_full(&e->shorts) && lines_count(&e->shorts) < MOST_LINES) lines_grow(&e->shorts);
   lines_put(&e->shorts, key, value);
+  return value;
 }
 
-void encoder_keep(ek_encoder *e, key k, const uint8_t *piece, size_t length, const int32_t *ids,
-                  size_t count) {
+value encoder_keep(ek_encoder *e, key k, const uint8_t *piece, size_t length, const int32_t *ids,
+                   size_t count) {
   value v = {{0}};
   if (length <= SHORT && count <= INLINE_IDS) {
     memcpy(v.word, ids, count * sizeof *ids);
@@ -93,4 +95,5 @@ void encoder_keep(ek_encoder *e, key k, const uint8_t *piece, size_t length, con
   // Half full at most, most pieces are in their first bucket, and what is used often moves there.
   if (e->cache.pieces > buckets && buckets < MOST_BUCKETS) table_grow(&e->cache, 4);
   table_put(&e->cache, k, v, 4);
+  return v;
 }

@@ -10,6 +10,10 @@
 #include "bitmap.h"
 #include "characters.h"
 
+#if defined(EK_TEXT_AVX512)
+#include "characters_avx512.h"
+#endif
+
 /// What is known of the bytes before a block: bit 0 for the byte before, and for contractions that
 /// go on in it, starts to set and to clear.
 typedef struct carry {
@@ -59,6 +63,19 @@ static inline block read_block(const uint8_t *at, size_t left, const uint64_t *j
   };
   uint64_t high = map.high;
   if (b.length < 64) high &= ((uint64_t)1 << b.length) - 1;
+#if defined(EK_TEXT_AVX512)
+  wide_classes w;
+  if (high && left >= 66 && read_wide(at, joins, before, &w)) {
+    b.letters |= w.letters;
+    b.numbers |= w.numbers;
+    b.spaces |= w.spaces;
+    b.spaces2 = w.spaces2;
+    b.spaces3 = w.spaces3;
+    b.cuts = w.cuts;
+    b.length = w.length;
+    high = 0;
+  }
+#endif
   if (high) {
     uint64_t low_plane = 0, high_plane = 0;
     while (high) {

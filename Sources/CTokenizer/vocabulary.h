@@ -33,10 +33,9 @@ struct ek_vocabulary {
   size_t long_used, long_room;
 };
 
-/// The merge of two neighbours, or NULL.
-static inline const ek_pair *find_pair(const ek_vocabulary *v, uint32_t left, uint32_t right) {
-  uint64_t key = (uint64_t)left << 32 | right, hash = ek_pair_hash(key),
-           bit = hash >> 32 & v->filter_mask;
+/// The merge of two neighbours, the left id over the right one, or NULL.
+static inline const ek_pair *find_key(const ek_vocabulary *v, uint64_t key) {
+  uint64_t hash = ek_pair_hash(key), bit = hash >> 32 & v->filter_mask;
   if (!(v->filter[bit / 64] >> bit % 64 & 1)) return NULL;
   size_t slot = hash & v->pair_mask;
   while (v->pairs[slot].key != key) {
@@ -44,6 +43,17 @@ static inline const ek_pair *find_pair(const ek_vocabulary *v, uint32_t left, ui
     slot = (slot + 1) & v->pair_mask;
   }
   return &v->pairs[slot];
+}
+
+static inline const ek_pair *find_pair(const ek_vocabulary *v, uint32_t left, uint32_t right) {
+  return find_key(v, (uint64_t)left << 32 | right);
+}
+
+/// Asks for what `find_key` will look at.
+static inline void expect_pair(const ek_vocabulary *v, uint64_t key) {
+  const uint64_t hash = ek_pair_hash(key);
+  __builtin_prefetch(&v->filter[(hash >> 32 & v->filter_mask) / 64]);
+  __builtin_prefetch(&v->pairs[hash & v->pair_mask]);
 }
 
 /// Whether the piece is a token at once; its id then. `k` is its key.

@@ -46,6 +46,8 @@ public enum DataError: FileWrappingError, Equatable, Sendable {
   case bufferTooSmall(name: String, count: Int, needed: Int)
   /// Two buffers to be written share memory.
   case overlappingBuffers(first: String, second: String)
+  /// There is no memory for `bytes` more.
+  case outOfMemory(bytes: Int)
 }
 
 extension DataError: CustomStringConvertible {
@@ -93,6 +95,8 @@ extension DataError: CustomStringConvertible {
       "\(name) holds \(count) elements; \(needed) are needed"
     case .overlappingBuffers(let first, let second):
       "\(first) and \(second) share memory"
+    case .outOfMemory(let bytes):
+      "there is no memory for \(bytes) bytes"
     }
   }
 }

@@ -320,6 +320,7 @@ struct Facts {
       set(EK_ERROR_BUFFER_TOO_SMALL, argument: name, value: needed, bound: count)
     case .overlappingBuffers(let first, _):
       set(EK_ERROR_OVERLAPPING_MEMORY, argument: first)
+    case .outOfMemory(let bytes): set(EK_ERROR_OUT_OF_MEMORY, value: bytes)
     }
   }
 }

@@ -46,6 +46,16 @@ public func ek_tokenizer_encode(
   _ tokenizer: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ length: Int, _ special: Int32,
   _ ids: UnsafeMutablePointer<Int32>?, _ capacity: Int64, _ count: UnsafeMutablePointer<Int64>?
 ) -> Int32 {
+  unsafe ek_tokenizer_encode_threads(tokenizer, text, length, special, 1, ids, capacity, count)
+}
+
+/// Documented in embedkernel.h.
+@c @implementation
+public func ek_tokenizer_encode_threads(
+  _ tokenizer: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ length: Int, _ special: Int32,
+  _ threads: Int32, _ ids: UnsafeMutablePointer<Int32>?, _ capacity: Int64,
+  _ count: UnsafeMutablePointer<Int64>?
+) -> Int32 {
   attempt {
     let found: TokenizerObject = try unsafe object(tokenizer, "tokenizer")
     let place = try unsafe place(of: count, "count")
@@ -55,21 +65,13 @@ public func ek_tokenizer_encode(
     let room = try EmbedKernelABI.count(capacity, "capacity")
     let special: SpecialText = try choice(
       special, .ordinary, .recognised, .refused, name: "special")
-    if let pairs = found.tokenizer as? BytePairTokenizer, special == .ordinary {
-      let held = unsafe ids == nil ? 0 : room
-      var target = try unsafe MutableSpan(_unsafeElements: writable(ids, held, "ids"))
-      let needed = try pairs.encode(unsafe Span(_unsafeElements: bytes), into: &target)
-      unsafe place.pointee = Int64(needed)
-      guard needed <= held else { throw CallError.room("ids", needed: needed, capacity: held) }
-      return
-    }
-    // Ids are no more than bytes; the engine's own list of them must fit.
-    try SystemMemory.check(elementCount("ids", length, 4))
-    var list: [Int32] = []
-    try found.tokenizer.encode(
-      unsafe Span(_unsafeElements: bytes), special: special, into: &list)
-    unsafe place.pointee = Int64(list.count)
-    try unsafe give(list, ids, room, "ids")
+    let threads = try kernels(Int32(EK_BACKEND_AUTO), threads).threads
+    let held = unsafe ids == nil ? 0 : room
+    var target = try unsafe MutableSpan(_unsafeElements: writable(ids, held, "ids"))
+    let needed = try found.tokenizer.encode(
+      unsafe Span(_unsafeElements: bytes), special: special, threads: threads, into: &target)
+    unsafe place.pointee = Int64(needed)
+    guard needed <= held else { throw CallError.room("ids", needed: needed, capacity: held) }
   }
 }
 

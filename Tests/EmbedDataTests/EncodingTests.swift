@@ -167,11 +167,70 @@ import Testing
       text.insert(contentsOf: Array(String(repeating: "猫", count: 100_000).utf8), at: 400_000)
     }
     let whole = try tokenizer.encode(bytes: text, special: special)
-    for threads in [1, 2, 5, nil] {
+    for threads in [1, 2, 5, .max, nil] {
       var ids: [Int32] = [7]
       try tokenizer.encode(text.span, special: special, threads: threads, into: &ids)
       #expect(ids == [7] + whole, "seed \(seed), \(threads ?? 0) threads")
     }
+  }
+
+  /// What stands where threads share a text, moved over the place byte by byte.
+  @Test(
+    arguments: [
+      "don't we'll  \n\n x", "12ab\u{3000}\u{3000}c '' 's", "猫\u{301}ジ。é👍🏽1", "<|endoftext|><|end",
+    ], [true, false].inDebug(every: 2))
+  func everyPlaceNearABorderOfThreads(motif: String, broken: Bool) throws {
+    let tokenizer = try Resources.small()
+    var middle = Array(motif.utf8)
+    if broken { middle.insert(contentsOf: [0xE3, 0x80], at: middle.count / 2) }
+    let filler = [UInt8](repeating: UInt8(ascii: "e"), count: 1 << 16)
+    for shift in 0..<(middle.count + 4) {
+      // The motif repeats to the border and past it; before and behind is no place to cut.
+      var text = Array(filler.dropLast(4_200 + shift))
+      while text.count < 70_000 { text += middle }
+      text += filler + middle + filler + filler
+      let whole = try tokenizer.encode(bytes: text)
+      var ids: [Int32] = []
+      try tokenizer.encode(text.span, threads: 3, into: &ids)
+      #expect(ids == whole, "moved by \(shift)")
+    }
+  }
+
+  /// Into the caller's memory, with as much room as there is: what fits is written, all is counted.
+  @Test(arguments: [SpecialText.ordinary, .recognised], [1, 3, nil] as [Int?])
+  func memoryOfTheCaller(special: SpecialText, threads: Int?) throws {
+    let tokenizer = try Resources.small()
+    var generator = SeededGenerator(seed: 11)
+    for parts in [0, 1, 50, 120_000] {
+      let text = generator.text(parts: parts, wellFormed: false)
+      let whole = try tokenizer.encode(bytes: text, special: special)
+      for room in [0, 1, whole.count / 2, whole.count, text.count] {
+        var target = [Int32](repeating: -7, count: room + 1)
+        let count = try unsafe target.withUnsafeMutableBufferPointer { buffer in
+          var held = unsafe MutableSpan(
+            _unsafeElements: UnsafeMutableBufferPointer(rebasing: buffer[..<room]))
+          return try tokenizer.encode(
+            text.span, special: special, threads: threads, into: &held)
+        }
+        #expect(count == whole.count)
+        let fits = min(room, count)
+        #expect(target[..<fits] == whole[..<fits], "room for \(room)")
+        #expect(target[room] == -7)
+      }
+    }
+    #expect(throws: DataError.invalidSetting(name: "threads", value: 0, requirement: "at least 1"))
+    {
+      var target: [Int32] = []
+      var span = target.mutableSpan
+      _ = try tokenizer.encode([1, 2].span, special: special, threads: 0, into: &span)
+    }
+    var bytes = [Int32](repeating: -7, count: 3)
+    var span = bytes.mutableSpan
+    let letters: [UInt8] = [7, 200, 0, 9]
+    #expect(
+      try ByteTokenizer().encode(letters.span, special: special, threads: threads, into: &span) == 4
+    )
+    #expect(bytes == [7, 200, 0])
   }
 
   @Test func threadsGiveTheSameErrors() throws {

@@ -96,6 +96,40 @@ import Testing
     for size in [200, 1_000] {
       #expect(try self.parts(text, size, tokenizer).ids == whole, "seed \(seed), parts of \(size)")
     }
+    let merged = tokenizer.merge(text, stretch: text.count)
+    for stretch in [1, 100, 700] {
+      #expect(tokenizer.merge(text, stretch: stretch) == merged, "seed \(seed), by \(stretch)")
+    }
+  }
+
+  /// Runs of one letter, of spaces, of digits, of characters without a space between, of marks.
+  @Test(arguments: ["a", " ", "7", "猫", "今天天气很好", "\u{301}", "\u{FF}"])
+  func mergingARunTakesStepsByItsLength(unit: String) throws {
+    func work(_ count: Int) throws -> (ids: [Int32], steps: Int, longest: Int) {
+      let tokenizer = try Resources.small()
+      let piece = Array(String(repeating: unit, count: count / unit.utf8.count).utf8)
+      let ids = tokenizer.merge(piece, stretch: 2_048)
+      #expect(try tokenizer.decode(ids) == piece)
+      return (ids, tokenizer.longPieceWork.steps, tokenizer.longPieceWork.longest)
+    }
+    let (once, twice) = (try work(12_000), try work(24_000))
+    #expect(Double(twice.steps) < 2.2 * Double(once.steps), "\(once.steps), \(twice.steps) steps")
+    // The end of a piece is up to two stretches, each at least four of the longest tokens.
+    #expect(once.longest <= 6_600 && twice.longest <= 6_600)
+  }
+
+  /// A text that is one piece is merged by stretches too, whatever it is encoded into.
+  @Test func aPieceOfMegabytesTakesTheMemoryOfAStretch() throws {
+    let tokenizer = try Resources.small()
+    let text = [UInt8](repeating: UInt8(ascii: "a"), count: 400_000)
+    let ids = try tokenizer.encode(bytes: text)
+    var target = [Int32](repeating: -1, count: text.count)
+    var span = target.mutableSpan
+    #expect(try tokenizer.encode(text.span, threads: 2, into: &span) == ids.count)
+    #expect(Array(target[..<ids.count]) == ids)
+    #expect(try tokenizer.decode(ids) == text)
+    let longest = tokenizer.longPieceWork.longest
+    #expect(longest > 100_000 && longest <= 1 << 18, "\(longest) bytes at once")
   }
 
   /// A special token may end where a cut would be, whatever it is made of.

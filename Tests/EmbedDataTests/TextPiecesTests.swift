@@ -110,4 +110,24 @@ import Testing
     }
     try expectSame(text, windows: [64, 8_192])
   }
+
+  /// Characters of two and three bytes fill blocks that are classified at once; an ill-formed one among
+  /// them, at any place of a block, before each kind of character.
+  @Test(
+    arguments: [
+      [0xE3, 0x80], [0xE3], [0xC3], [0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80],
+      [0xF0, 0x9F], [0xC1, 0x80], [0xFF],
+    ] as [[UInt8]])
+  func illFormedAmongWideCharacters(broken: [UInt8]) throws {
+    for next in ["é", "猫", "\u{301}", "\u{3000}", "a", " ", "\u{A0}", "👍"] {
+      var text: [UInt8] = []
+      for shift in 0..<66 {
+        text += Array("é".utf8) + Array(String(repeating: "x", count: shift % 3).utf8)
+        text += Array(String(repeating: "猫", count: 22 + shift / 3).utf8)
+        text += broken + Array(next.utf8) + Array(String(repeating: "жé", count: 40).utf8)
+        text += Array("\u{3000}\u{3000}。1".utf8)
+      }
+      try expectSame(text)
+    }
+  }
 }

@@ -147,6 +147,13 @@ import Testing
     #expect((short.value, count) == (5, 5))
     expectOK(unsafe ek_tokenizer_encode(tokenizer, "hello", 5, 0, &ids, 5, &count))
     #expect(ids == [104, 101, 108, 108, 111])
+    ids = [Int32](repeating: 0, count: 5)
+    expectOK(unsafe ek_tokenizer_encode_threads(tokenizer, "hello", 5, 0, 0, &ids, 5, &count))
+    #expect(ids == [104, 101, 108, 108, 111] && count == 5)
+    let negative = expectFault(
+      EK_ERROR_INVALID_SIZE,
+      unsafe ek_tokenizer_encode_threads(tokenizer, "hello", 5, 0, -1, &ids, 5, &count))
+    #expect((negative.argument, negative.value) == ("threads", -1))
     var text = [CChar](repeating: 0, count: 6)
     var length = 0
     expectOK(

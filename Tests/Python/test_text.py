@@ -39,6 +39,14 @@ def test_ranks(tmp_path):
     tokenizer = ek.Tokenizer(tmp_path / "x.tiktoken")
     assert tokenizer.encode("abcab").tolist() == [257, 256]
     assert tokenizer.decode([257, 256, 33]) == "abcab!"
+    long = "abcab abc! " * 100_000
+    once = tokenizer.encode(long)
+    assert once.base is None and once.dtype == np.int32
+    for threads in (0, 2, 3):
+        assert np.array_equal(tokenizer.encode(long, threads=threads), once)
+    assert tokenizer.decode(once) == long and tokenizer.encode("").shape == (0,)
+    with pytest.raises(ValueError, match="threads"):
+        tokenizer.encode("a", threads=-1)
 
 
 @given(st.integers(2, 60), st.integers(1, 8), st.integers(1, 4), st.integers(1, 6), st.booleans())

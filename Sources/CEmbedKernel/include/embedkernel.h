@@ -1580,6 +1580,11 @@ enum { EK_SPECIAL_ORDINARY = 0, EK_SPECIAL_RECOGNISED = 1, EK_SPECIAL_REFUSED = 
  *  Errors: EK_ERROR_TEXT, EK_ERROR_SPECIAL_TOKEN; EK_ERROR_BUFFER_TOO_SMALL with `count` set. */
 int32_t ek_tokenizer_encode(const ek_tokenizer *tokenizer, const char *text, size_t length,
                             int32_t special, int32_t *ids, int64_t capacity, int64_t *count);
+/** The same ids, by several threads where `length` is 256 KiB or more. \param threads As in
+ * ek_embed_options. */
+int32_t ek_tokenizer_encode_threads(const ek_tokenizer *tokenizer, const char *text, size_t length,
+                                    int32_t special, int32_t threads, int32_t *ids,
+                                    int64_t capacity, int64_t *count);
 
 /** Decodes ids of `id_dtype` into bytes, which need not be UTF-8 where a token holds part of a
  * character. Nothing is appended to them. Errors: EK_ERROR_UNKNOWN_TOKEN; EK_ERROR_BUFFER_TOO_SMALL

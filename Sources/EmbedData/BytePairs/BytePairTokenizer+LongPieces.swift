@@ -1,5 +1,5 @@
 // A cut inside one piece, such as a Chinese text without punctuation, or a megabyte of one letter, so
-// that such a text is encoded in little memory too. Write e(x) for the tokens that merging x gives.
+// that such a text is encoded in little memory and in time linear in its length. Write e(x) for the tokens that merging x gives.
 //
 // Merges never join what the result keeps apart, and those on one side of such a place happen as they
 // would without the other side. So where a token ends in e(xy) between x and y, e(xy) = e(x) e(y); and
@@ -34,23 +34,55 @@ extension BytePairTokenizer {
     else { return 0 }
     var ids: [Int32] = []
     unsafe merge(text, start..<horizon, workspace, &ids)
-    let ends = unsafe reaching(text, start, horizon)
-    var place = horizon
-    var tries = 0
-    for index in stride(from: ids.count - 1, to: 0, by: -1) where tries < Self.tries {
-      place -= tables.length(ids[index])
-      guard place <= latest, place > start + longest else { continue }
+    let found = unsafe lastCut(text, start..<horizon, ids[...], workspace) { place in
       // Neither inside a character nor where what is left may be a contraction.
-      guard unsafe !piece.isWellFormed || text[place] & 0xC0 != 0x80,
-        unsafe text[place] != UInt8(ascii: "'")
-      else { continue }
-      tries += 1
-      let isCut = ends.allSatisfy {
-        unsafe staysApart(text, place, ids[index - 1], upTo: $0, workspace)
-      }
-      if isCut { return place }
+      unsafe place > start + longest
+        && (!piece.isWellFormed || text[place] & 0xC0 != 0x80) && text[place] != UInt8(ascii: "'")
     }
-    return 0
+    return found?.place ?? 0
+  }
+
+  /// The last place in `range` at which some of the last tokens tried end, `ids` being those of the range,
+  /// however the piece goes on after it; and how many of the tokens are before it.
+  private func lastCut(
+    _ text: UnsafePointer<UInt8>, _ range: Range<Int>, _ ids: ArraySlice<Int32>,
+    _ workspace: Workspace, where isRight: (Int) -> Bool
+  ) -> (place: Int, count: Int)? {
+    let latest = range.upperBound - max(1, tables.tokens.longest) - 1
+    let ends = unsafe reaching(text, range.lowerBound, range.upperBound)
+    var place = range.upperBound
+    var tries = 0
+    for count in stride(from: ids.count - 1, to: 0, by: -1) where tries < Self.tries {
+      place -= tables.length(ids[ids.startIndex + count])
+      guard place <= latest, isRight(place) else { continue }
+      tries += 1
+      let last = ids[ids.startIndex + count - 1]
+      let isCut = ends.allSatisfy { unsafe staysApart(text, place, last, upTo: $0, workspace) }
+      if isCut { return (place, count) }
+    }
+    return nil
+  }
+
+  /// Appends the ids of a piece of any length by merging alone.
+  ///
+  /// It goes a stretch of `stretch` bytes at a time, from cut to cut, so that time is linear in the
+  /// piece and memory follows the stretch. Where a stretch has no cut it becomes twice as long.
+  func mergeLong(
+    _ text: UnsafePointer<UInt8>, _ range: Range<Int>, stretch: Int, _ workspace: Workspace,
+    _ ids: inout [Int32]
+  ) {
+    var start = range.lowerBound
+    var size = max(stretch, 4 * tables.tokens.longest)
+    let canCut = tables.tokens.longest <= Self.longestSearched
+    while canCut, range.upperBound - start > 2 * size {
+      let known = ids.count
+      unsafe merge(text, start..<start + size, workspace, &ids)
+      let cut = unsafe lastCut(text, start..<start + size, ids[known...], workspace) { _ in true }
+      ids.removeLast(ids.count - known - (cut?.count ?? 0))
+      start = cut?.place ?? start
+      size = cut == nil ? size * 2 : max(stretch, 4 * tables.tokens.longest)
+    }
+    unsafe merge(text, start..<range.upperBound, workspace, &ids)
   }
 
   /// Whether a token ends at `place` in the tokens up to `end`, of which `last` ends there in those up

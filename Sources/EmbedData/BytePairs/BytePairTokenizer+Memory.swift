@@ -6,20 +6,26 @@ extension BytePairTokenizer {
   /// Writes the ids of `bytes` to the start of `ids`: as many as bytes always fit.
   ///
   /// Allocates nothing in the steady state, but for a list of the ids where `special` is not
-  /// `.ordinary` or a byte has no token.
+  /// `.ordinary` or a byte has no token, and for parts of the ids where several threads share a text.
   ///
+  /// - Parameters:
+  ///   - threads: At least 1; nil for all CPUs that the process may use.
   /// - Returns: How many ids there are. Where they are more than `ids` has room for, the rest is not
   ///   written, and a second call with so much room gives all.
   /// - Throws: What encoding into an array throws; nothing is written then.
   public func encode(
-    _ bytes: Span<UInt8>, special: SpecialText = .ordinary, into ids: inout MutableSpan<Int32>
+    _ bytes: Span<UInt8>, special: SpecialText = .ordinary, threads: Int? = 1,
+    into ids: inout MutableSpan<Int32>
   ) throws(DataError) -> Int {
-    if special != .ordinary || !tables.coversAllBytes {
-      return try encodeByList(bytes, special, &ids)
+    // What may fail is put into a list first.
+    if special != .ordinary || !tables.coversAllBytes || bytes.count >= Int(UInt32.max) {
+      return try encodeByList(bytes, special: special, threads: threads, into: &ids)
     }
+    let sharing = try sharing(bytes.count, threads)
     return try unsafe ids.withUnsafeMutableBufferPointer { target throws(DataError) in
       try unsafe bytes.withUnsafeBufferPointer { text throws(DataError) in
         guard let base = text.baseAddress else { return 0 }
+        if let sharing { return try unsafe encode(text, threads: sharing, target) }
         return try withWorkspace { workspace throws(DataError) in
           try unsafe encode(base, text.count, workspace, target)
         }
@@ -56,20 +62,8 @@ extension BytePairTokenizer {
     return written
   }
 
-  private func encodeByList(
-    _ bytes: Span<UInt8>, _ special: SpecialText, _ target: inout MutableSpan<Int32>
-  ) throws(DataError) -> Int {
-    var ids: [Int32] = []
-    try encode(bytes, special: special, into: &ids)
-    var written = 0
-    unsafe target.withUnsafeMutableBufferPointer { target in
-      unsafe ids.withUnsafeBufferPointer { unsafe put($0, target, &written) }
-    }
-    return written
-  }
-
   /// Copies what there is room for, and counts all.
-  private func put(
+  func put(
     _ ids: UnsafeBufferPointer<Int32>, _ target: UnsafeMutableBufferPointer<Int32>,
     _ written: inout Int
   ) {

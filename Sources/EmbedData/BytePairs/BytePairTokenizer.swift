@@ -40,6 +40,9 @@ public final class BytePairTokenizer: Tokenizer {
   /// The most bytes that the cache of one thread takes.
   public static var cacheLimit: Int { ek_encoder_limit() }
 
+  /// Longer pieces are merged so many bytes at a time.
+  static let stretch = 1 << 17
+
   private let pool = Guarded<[Workspace]>([])
 
   /// What one call needs to itself.
@@ -47,6 +50,8 @@ public final class BytePairTokenizer: Tokenizer {
     let encoder: OpaquePointer
     let ids: UnsafeMutablePointer<Int32>
     static let room = 1 << 15
+    /// The ids of a part of a text that several threads share.
+    var part: [Int32] = []
     var merger = PieceMerger()
 
     init(_ tables: BytePairTables) {
@@ -84,7 +89,9 @@ public final class BytePairTokenizer: Tokenizer {
   /// - Throws: ``DataError/specialTokenInText(token:offset:)`` when `special` is `.refused` and the
   ///   text spells one; ``DataError/byteWithoutToken(byte:offset:)`` for a byte that is in no token
   ///   there; ``DataError/pieceTooLong(offset:bytes:limit:)`` for a piece of 4 GiB.
-  /// - Complexity: O(n) for prose; O(n log n) for text that is one piece.
+  /// - Complexity: O(n), for text that is one piece too: such a piece is merged 128 KiB at a time, in
+  ///   some 5 MB. Where a vocabulary's tokens leave no place to cut it, which only tokens of over 4,096
+  ///   bytes are known to do, it is merged whole: O(n log n), and some 40 bytes for each of its own.
   public func encode(
     _ bytes: Span<UInt8>, special: SpecialText, into ids: inout [Int32]
   ) throws(DataError) {
@@ -100,6 +107,25 @@ public final class BytePairTokenizer: Tokenizer {
       ids.removeLast(ids.count - start)
       throw error
     }
+  }
+
+  /// The most that merging long pieces took: steps in all, and bytes of a piece at once.
+  package var longPieceWork: (steps: Int, longest: Int) {
+    pool.withLock {
+      ($0.reduce(0) { $0 + $1.merger.steps }, $0.map(\.merger.longest).max() ?? 0)
+    }
+  }
+
+  /// The ids of one piece by merging alone, `stretch` bytes at a time.
+  package func merge(_ piece: [UInt8], stretch: Int) -> [Int32] {
+    var ids: [Int32] = []
+    withWorkspace { workspace in
+      unsafe piece.withUnsafeBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { return }
+        unsafe mergeLong(base, 0..<buffer.count, stretch: stretch, workspace, &ids)
+      }
+    }
+    return ids
   }
 
   /// The bytes that the largest cache of a thread has now, of those that no call uses.
@@ -141,12 +167,13 @@ public final class BytePairTokenizer: Tokenizer {
   ) throws(DataError) {
     var position = range.lowerBound
     let first = ids.count
+    unsafe reserve(&ids, text, range, workspace)
     while position < range.upperBound {
       let start = position
       let known = ids.count
       var isLong = false
       let room = ids.capacity - ids.count
-      if room >= 2 * Int(EK_LEAST_ROOM) {
+      if room >= Self.slack {
         // To where they stay.
         ids.append(addingCapacity: room) { span in
           unsafe span.withUnsafeMutableBufferPointer { buffer, count in
@@ -159,11 +186,11 @@ public final class BytePairTokenizer: Tokenizer {
         let count = unsafe ek_encode(
           workspace.encoder, tables.merges.vocabulary, text, &position, range.upperBound,
           workspace.ids, Workspace.room, &isLong)
-        if room < count {
+        if room < count, position < range.upperBound {
           // Room for the rest at the rate so far, and never less than twice, so that copies stay few.
-          let rate = Double(known - first + count) / Double(position - range.lowerBound)
-          let rest = Int(saturating: rate * Double(range.upperBound - position) * 1.02 + 64)
-          ids.reserve(max(known + count + rest + Int(EK_LEAST_ROOM), ids.capacity * 2))
+          let rate = Double(known - first + count) / Double(max(1, position - range.lowerBound))
+          let rest = Int(saturating: rate * Double(range.upperBound - position) * 1.25)
+          ids.reserve(max(known + count + rest + Self.slack, ids.capacity * 2))
         }
         unsafe ids.append(contentsOf: UnsafeBufferPointer(start: workspace.ids, count: count))
       }
@@ -190,8 +217,7 @@ public final class BytePairTokenizer: Tokenizer {
         offset: range.lowerBound, bytes: range.count, limit: Int(UInt32.max) - 1)
     }
     let start = ids.count
-    unsafe workspace.merger.merge(
-      piece, range.count, tables: tables.merges, byteIDs: tables.byteIDs, into: &ids)
+    unsafe mergeLong(text, range, stretch: Self.stretch, workspace, &ids)
     try unsafe refuseBytesWithoutToken(text, range.lowerBound, ids[start...])
   }
 
@@ -206,18 +232,6 @@ public final class BytePairTokenizer: Tokenizer {
         throw unsafe .byteWithoutToken(byte: text[offset], offset: offset)
       }
       offset += tables.length(id)
-    }
-  }
-}
-
-extension [Int32] {
-  /// `reserveCapacity`, in large pages where there is much of it: else each page of what is new costs as
-  /// much as its ids.
-  mutating func reserve(_ count: Int) {
-    reserveCapacity(count)
-    let bytes = capacity * MemoryLayout<Int32>.stride
-    unsafe withUnsafeMutableBufferPointer { buffer in
-      if let base = buffer.baseAddress { unsafe ek_expect_writes(base, bytes) }
     }
   }
 }

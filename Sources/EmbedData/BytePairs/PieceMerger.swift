@@ -17,6 +17,9 @@ struct PieceMerger {
   private var nodes: [Node] = []
   /// Rank over position: the order of merging is the order of these numbers.
   private var heap: [UInt64] = []
+  /// What long pieces took so far: candidates queued or looked at, and the longest one's bytes.
+  private(set) var steps = 0
+  private(set) var longest = 0
 
   /// Appends the tokens of the `length` (at least 1) bytes at `text` to `ids`.
   ///
@@ -49,6 +52,8 @@ struct PieceMerger {
     _ text: UnsafePointer<UInt8>, _ length: Int, _ tables: MergeTables,
     _ byteIDs: borrowing [UInt32]
   ) {
+    steps += length
+    longest = max(longest, length)
     nodes.removeAll(keepingCapacity: true)
     heap.removeAll(keepingCapacity: true)
     nodes.reserveCapacity(length)
@@ -66,6 +71,7 @@ struct PieceMerger {
     for i in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(i) }
 
     while let top = heap.first {
+      steps += 1
       popTop()
       let position = Int(top & 0xFFFF_FFFF)
       let node = nodes[position]

@@ -69,28 +69,33 @@ package enum TextPieces {
 }
 
 extension BytePairTokenizer {
-  /// The ids of a text whose pieces are none longer than 256 bytes, by the instruction set `set`, from a
-  /// cache that is empty at first; `times` over, of which the last counts.
+  /// The ids of a text by the instruction set `set`, from a cache that is empty at first; `times` over, of
+  /// which the last counts. Pieces of more than 256 bytes are merged as elsewhere.
   package func encode(_ text: [UInt8], set: UInt32, times: Int = 1) -> [Int32] {
     let kernels = unsafe ek_text_kernels_for(ek_text_set(set)).unsafelyUnwrapped
     let encoder = unsafe ek_encoder_make(tables.merges.vocabulary)
     defer { unsafe ek_encoder_free(encoder) }
-    var ids = [Int32](repeating: 0, count: text.count + Int(EK_LEAST_ROOM))
-    var count = 0
+    let room = text.count + Int(EK_LEAST_ROOM)
+    var ids: [Int32] = []
     for _ in 0..<times {
       var isLong = false
       var position = 0
-      count = 0
+      ids.removeAll(keepingCapacity: true)
       while position < text.count {
-        let start = count
-        unsafe ids.withUnsafeMutableBufferPointer { room in
-          unsafe count += kernels.pointee.encode(
-            encoder, tables.merges.vocabulary, text, &position, text.count,
-            room.baseAddress.unsafelyUnwrapped + start, room.count - start, &isLong)
+        ids.append(addingCapacity: room) { span in
+          unsafe span.withUnsafeMutableBufferPointer { buffer, count in
+            unsafe count += kernels.pointee.encode(
+              encoder, tables.merges.vocabulary, text, &position, text.count,
+              buffer.baseAddress.unsafelyUnwrapped + count, room, &isLong)
+          }
         }
-        precondition(!isLong, "a piece of more than 256 bytes")
+        if isLong {
+          let end = unsafe ek_piece_end(text, position, text.count)
+          ids += merge(Array(text[position..<end]), stretch: end - position)
+          position = end
+        }
       }
     }
-    return Array(ids[..<count])
+    return ids
   }
 }

@@ -18,6 +18,19 @@ public struct ByteTokenizer: Tokenizer {
     for i in bytes.indices { ids.append(Int32(bytes[i])) }
   }
 
+  /// Writes each byte as an id, as far as there is room; returns how many bytes there are.
+  ///
+  /// - Throws: ``DataError/invalidSetting(name:value:requirement:)`` for `threads` below 1.
+  public func encode(
+    _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout MutableSpan<Int32>
+  ) throws(DataError) -> Int {
+    if let threads, threads < 1 {
+      throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
+    }
+    for i in 0..<min(bytes.count, ids.count) { ids[i] = Int32(bytes[i]) }
+    return bytes.count
+  }
+
   /// Appends each id as a byte.
   ///
   /// - Throws: ``DataError/unknownToken(id:position:vocabularySize:)`` for an id outside `0..<256`.

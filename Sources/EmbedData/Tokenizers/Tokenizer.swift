@@ -33,6 +33,14 @@ public protocol Tokenizer: Sendable {
     _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout [Int32]
   ) throws(DataError)
 
+  /// Writes the same ids to the start of `ids`: as many as bytes always fit.
+  ///
+  /// - Returns: How many ids there are. Where they are more than `ids` has room for, the rest is not
+  ///   written; where they are fewer, what is behind them is of no meaning.
+  func encode(
+    _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout MutableSpan<Int32>
+  ) throws(DataError) -> Int
+
   /// Appends the bytes of `ids` to `bytes`, which is left as it was when this throws.
   ///
   /// A token may hold part of a character, so the bytes of some ids need not be UTF-8.
@@ -58,6 +66,30 @@ extension Tokenizer {
       throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
     }
     try encode(bytes, special: special, into: &ids)
+  }
+
+  /// Writes the ids by way of a list of them.
+  ///
+  /// - Throws: What encoding into an array throws, and ``DataError/outOfMemory(bytes:)`` where the list
+  ///   may not fit; nothing is written then.
+  public func encode(
+    _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout MutableSpan<Int32>
+  ) throws(DataError) -> Int {
+    try encodeByList(bytes, special: special, threads: threads, into: &ids)
+  }
+
+  func encodeByList(
+    _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout MutableSpan<Int32>
+  ) throws(DataError) -> Int {
+    // Ids are no more than bytes.
+    let (size, overflow) = bytes.count.multipliedReportingOverflow(by: MemoryLayout<Int32>.stride)
+    guard !overflow, SystemMemory.has(size) else {
+      throw .outOfMemory(bytes: overflow ? .max : size)
+    }
+    var list: [Int32] = []
+    try encode(bytes, special: special, threads: threads, into: &list)
+    for i in 0..<min(list.count, ids.count) { ids[i] = list[i] }
+    return list.count
   }
 
   /// Whether the id can be decoded.

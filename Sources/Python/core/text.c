@@ -1,8 +1,6 @@
 // Tokenizers, and windows over tokens.
 #include "core.h"
 
-#include <stdlib.h>
-
 static const char *const tokenizer_kind = "embedkernel.tokenizer";
 static const char *const windows_kind = "embedkernel.windows";
 
@@ -44,48 +42,35 @@ static bool read_text(PyObject *value, const char **text, Py_ssize_t *length) {
   return false;
 }
 
-static void free_ids(PyObject *capsule) { free(PyCapsule_GetPointer(capsule, "embedkernel.ids")); }
-
-/// An array of the ids where they are, in memory that it then owns; what they leave is given back.
-static PyObject *array_of(int32_t *ids, int64_t count) {
-  int32_t *smaller = realloc(ids, (size_t)count * sizeof *ids + 1);
-  if (smaller != NULL) ids = smaller;
-  PyObject *owner = PyCapsule_New(ids, "embedkernel.ids", free_ids);
-  if (owner == NULL) {
-    free(ids);
-    return NULL;
-  }
-  npy_intp shape[] = {(npy_intp)count};
-  PyObject *array = PyArray_SimpleNewFromData(1, shape, NPY_INT32, ids);
-  if (array == NULL) {
-    Py_DECREF(owner);
-  } else if (PyArray_SetBaseObject((PyArrayObject *)array, owner) != 0) {
-    Py_CLEAR(array);
-  }
-  return array;
-}
-
 FUNCTION(tokenizer_encode) {
   static const char *const special_words[] = {"ordinary", "recognised", "refused", NULL};
-  TAKES(tokenizer_encode, 2, 2, "tokenizer", "text", "special");
+  TAKES(tokenizer_encode, 2, 2, "tokenizer", "text", "special", "threads");
   ek_tokenizer *tokenizer = read_handle(values[0], tokenizer_kind);
-  int32_t special = EK_SPECIAL_ORDINARY;
+  int32_t special = EK_SPECIAL_ORDINARY, threads = 1;
   const char *text;
   Py_ssize_t length;
   if (tokenizer == NULL || !read_choice(values[2], "special", special_words, &special) ||
-      !read_text(values[1], &text, &length))
+      !read_optional_int32(values[3], "threads", &threads) || !read_text(values[1], &text, &length))
     return NULL;
-  int32_t *ids = malloc((size_t)length * sizeof(int32_t) + 1);
-  if (ids == NULL) return PyErr_NoMemory();
+  // Room for as many ids as bytes; what they leave was never touched, and is given back.
+  npy_intp shape[] = {(npy_intp)length};
+  PyArrayObject *array = (PyArrayObject *)PyArray_SimpleNew(1, shape, NPY_INT32);
+  if (array == NULL) return NULL;
   int64_t tokens = 0;
   int32_t code;
-  WITHOUT_LOCK(length * 16, code = ek_tokenizer_encode(tokenizer, text, (size_t)length, special,
-                                                       ids, length, &tokens));
+  WITHOUT_LOCK(length * 16,
+               code = ek_tokenizer_encode_threads(tokenizer, text, (size_t)length, special, threads,
+                                                  PyArray_DATA(array), length, &tokens));
   if (code != EK_OK) {
-    free(ids);
+    Py_DECREF(array);
     return raise_last_error(code);
   }
-  return array_of(ids, tokens);
+  shape[0] = (npy_intp)tokens;
+  PyArray_Dims dims = {shape, 1};
+  PyObject *none = PyArray_Resize(array, &dims, 0, NPY_CORDER);
+  Py_XDECREF(none);
+  if (none == NULL) Py_CLEAR(array);
+  return (PyObject *)array;
 }
 
 FUNCTION(tokenizer_decode) {

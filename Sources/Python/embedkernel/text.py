@@ -34,16 +34,17 @@ class Tokenizer:
         found = _core.tokenizer_info(self._handle, name)
         return None if found < 0 else found
 
-    def encode(self, text: str | bytes, *, special: str = "ordinary") -> Int32:
-        """Ids of a text, int32 (N).
+    def encode(self, text: str | bytes, *, special: str = "ordinary", threads: int = 1) -> Int32:
+        """Ids of a text, int32 (N), the same for any number of threads.
 
         Args:
             special: text that spells a special token is "ordinary" text, "recognised", or "refused".
+            threads: at most, for a text of 256 KiB or more; 0 for those that `set_threads` says.
 
         Raises:
             ValueError: bytes that are no UTF-8, or a special token that is refused.
         """
-        return _core.tokenizer_encode(self._handle, text, special=special)
+        return _core.tokenizer_encode(self._handle, text, special=special, threads=threads)
 
     def decode(self, ids: IDs) -> str:
         """The text of ids; bytes that are no UTF-8 become U+FFFD."""

@@ -26,6 +26,7 @@ let parsers: [Parser] = [
   },
   Parser("text") { try readText($0.bytes) },
   Parser("pieces") { try readPieces($0.bytes) },
+  Parser("ids") { try readIDs($0.bytes) },
   Parser("tokens") { try readTokens($0.file()) },
   Parser("model") { try readModel($0.file()) },
   Parser("checkpoint") { try readCheckpoint($0.file()) },

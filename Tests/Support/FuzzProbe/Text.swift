@@ -78,4 +78,28 @@ func readPieces(_ bytes: [UInt8]) throws {
   }
 }
 
+/// Any bytes as a text: the ids by each instruction set, from an empty cache and from a full one, in the
+/// caller's memory, and by PCRE2's pieces one at a time are the same.
+func readIDs(_ bytes: [UInt8]) throws {
+  guard let small else { fatalError("no small vocabulary") }
+  let matcher = try TextPatternMatcher(try pattern.get())
+  var expected: [Int32] = []
+  var start = 0
+  for end in try TextPieces.ends(bytes, by: matcher) {
+    expected += try small.encode(bytes: Array(bytes[start..<end]))
+    start = end
+  }
+  for set in TextPieces.sets {
+    for times in 1...2 {
+      require(
+        small.encode(bytes, set: set, times: times) == expected,
+        "other ids by set \(set), the time \(times)")
+    }
+  }
+  var target = [Int32](repeating: -1, count: bytes.count)
+  var span = target.mutableSpan
+  let count = try small.encode(bytes.span, into: &span)
+  require(Array(target[..<count]) == expected, "other ids in the caller's memory")
+}
+
 private let pattern = Result { () throws(DataError) in try TextPattern() }
