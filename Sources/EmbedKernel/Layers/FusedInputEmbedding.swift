@@ -57,12 +57,9 @@ public final class FusedInputEmbedding<Element: TableElement>: Sendable {
       ("position table", positions?.dim), ("segment table", segments?.dim),
       ("normalisation", normalization?.dim),
     ]
-    for (name, dim) in dims {
-      if let dim, dim != tokens.dim {
-        throw .invalidSize(
-          argument: "dim of the \(name)", value: dim,
-          expected: "the token table's, \(tokens.dim)")
-      }
+    for case (let name, let dim?) in dims where dim != tokens.dim {
+      throw .invalidSize(
+        argument: "dim of the \(name)", value: dim, expected: "the token table's, \(tokens.dim)")
     }
     try tokens.checkPadding(paddingID)
     self.tokens = tokens

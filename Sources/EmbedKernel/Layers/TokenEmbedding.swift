@@ -99,7 +99,6 @@ extension EmbeddingTable {
   /// Checks that a padding id is a row.
   func checkPadding(_ id: Int?) throws(EmbedError) {
     guard let id, id < 0 || id >= rows else { return }
-    throw .invalidSize(
-      argument: "padding id", value: id, expected: "an id of 0...\(rows - 1)")
+    throw .invalidSize(argument: "padding id", value: id, expected: "an id of 0...\(rows - 1)")
   }
 }

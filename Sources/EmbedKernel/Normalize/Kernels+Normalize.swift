@@ -37,8 +37,7 @@ extension NormalizeCall {
       gatherRowByRow(threads: plan.threads)
       return unsafe run(from: UnsafePointer(rows.floats()), plan)
     }
-    let sums = try AlignedBuffer<Float>(
-      count: elementCount("sums", rows.tokenCount, dim))
+    let sums = try AlignedBuffer<Float>(count: elementCount("sums", rows.tokenCount, dim))
     var gather = self
     gather.rows.write(floats: sums)
     gather.gatherRowByRow(threads: plan.threads)

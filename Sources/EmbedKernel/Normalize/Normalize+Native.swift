@@ -7,8 +7,7 @@ extension NormalizeCall {
   ///
   /// - Parameter sums: x of all rows, where it has been gathered; it may be where the output goes.
   func run(from sums: UnsafePointer<Float>?, _ plan: Plan) {
-    let work = unsafe NativeNormalize(
-      call: self, walk: EmbedWalk(rows), sums: sums, plan: plan)
+    let work = unsafe NativeNormalize(call: self, walk: EmbedWalk(rows), sums: sums, plan: plan)
     Threads.split(work.walk.count, plan.threads, work)
   }
 
@@ -36,8 +35,7 @@ extension NormalizeCall {
   let plan: Plan
 
   func run(_ range: Range<Int>) {
-    let byPosition = plan.traffic.prefetchRows > 0
-    walk.forEachTile(in: range, plan.traffic, byPosition: byPosition) { first, rows in
+    walk.forEachTile(in: range, plan.traffic, byPosition: plan.traffic.byPosition) { first, rows in
       var tile = unsafe call.record(rows, first, sums)
       unsafe plan.kernels.pointee.normalize(&tile)
     }
