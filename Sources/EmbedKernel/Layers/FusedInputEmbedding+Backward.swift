@@ -42,7 +42,7 @@ extension FusedInputEmbedding {
     }
   }
 
-  @usableFromInline
+  @usableFromInline @_specialize(where Element == Float)
   package func backward(
     _ outputGradient: UnsafeBufferPointer<Float>, _ ids: TokenIDs, _ segmentIDs: TokenIDs?,
     _ shape: EmbeddingShape, _ place: PositionIDs, _ step: UInt64?,

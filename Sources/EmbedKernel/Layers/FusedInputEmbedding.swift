@@ -119,7 +119,7 @@ public final class FusedInputEmbedding<Element: TableElement>: Sendable {
     try AlignedBuffer(count: elementCount("output", batch, context, dim))
   }
 
-  @usableFromInline
+  @usableFromInline @_specialize(where Element == Float)
   package func forward(
     _ ids: TokenIDs, _ segmentIDs: TokenIDs?, _ shape: EmbeddingShape, _ place: PositionIDs,
     _ step: UInt64?, _ output: Elements, _ kernels: Kernels
