@@ -2,8 +2,7 @@
 // first, cut into parts that are counted and scattered side by side. Being a sort of distinct
 // numbers, its result does not depend on the parts.
 //
-// N tokens. Each pass over a digit reads and writes 8*N bytes; GPT-2's vocabulary takes two. One part alone
-// counts all digits as it fills, and finds rows and lists them in one pass.
+// N tokens. Each pass over a digit reads and writes 8*N bytes; GPT-2's vocabulary takes two.
 
 /// Which row a token id belongs to.
 package struct RowOfID {
@@ -67,7 +66,7 @@ struct Digit {
   let digit: Digit
   var pairs: UnsafeMutablePointer<UInt64>
   var spare: UnsafeMutablePointer<UInt64>
-  /// `max(parts, digit.count) * digit.values` numbers; between steps, where a part's pairs of a value go.
+  /// `parts * digit.values` numbers; between steps, where a part's pairs of a value go.
   let counters: UnsafeMutablePointer<UInt32>
   let rows: UnsafeMutablePointer<Int32>
   let offsets: UnsafeMutablePointer<Int32>
@@ -102,23 +101,21 @@ struct Digit {
     } else {
       for index in 0..<digit.count {
         self.index = index
-        if parts > 1 { run(.count) }
+        run(.count)
         addUpCounters()
         run(.scatter)
         unsafe swap(&pairs, &spare)
       }
     }
     groupedTokens = firstWithoutRow()
-    unsafe counters[0] = 0
-    if parts > 1 {
-      run(.countRows)
-      var before: UInt32 = 0
-      for part in 0..<parts {
-        unsafe (counters[part], before) = (before, before + counters[part])
-      }
+    run(.countRows)
+    var groups = 0
+    for part in 0..<parts {
+      let here = unsafe Int(counters[part])
+      unsafe counters[part] = UInt32(groups)
+      groups += here
     }
     run(.list)
-    let groups = unsafe Int(counters[parts - 1])
     unsafe offsets[groups] = Int32(groupedTokens)
     return (groups, groupedTokens)
   }
@@ -135,9 +132,9 @@ struct Digit {
       case .count: countDigits(part)
       case .scatter: scatter(part)
       case .countRows:
-        var rows: UInt32 = 0
-        forEachToken(slice(part, of: groupedTokens)) { _, _, isFirst in if isFirst { rows &+= 1 } }
-        unsafe counters[part] = rows
+        var rows = 0
+        forEachFirst(slice(part, of: groupedTokens)) { _, _ in rows &+= 1 }
+        unsafe counters[part] = UInt32(rows)
       case .list: list(part)
       }
     }
@@ -148,20 +145,9 @@ struct Digit {
   }
 
   private func fill(_ range: Range<Int>) {
-    let counts = parts == 1 && ids.count > insertionTokens ? digit.count : 0
-    unsafe counters.update(repeating: 0, count: counts * digit.values)
     for token in range {
-      let pair = UInt64(choice.row(of: ids[token])) << 32 | UInt64(token)
-      unsafe pairs[token] = pair
-      for index in 0..<counts {
-        unsafe counters[index &* digit.values &+ digit.value(pair, index)] &+= 1
-      }
+      unsafe pairs[token] = UInt64(choice.row(of: ids[token])) << 32 | UInt64(token)
     }
-  }
-
-  /// A part's counters of the digit at hand.
-  private func counts(_ part: Int) -> UnsafeMutablePointer<UInt32> {
-    unsafe counters + (parts == 1 ? index : part) * digit.values
   }
 
   private func insertionSort() {
@@ -179,7 +165,7 @@ struct Digit {
   }
 
   private func countDigits(_ part: Int) {
-    let counts = unsafe counts(part)
+    let counts = unsafe counters + part * digit.values
     unsafe counts.update(repeating: 0, count: digit.values)
     for i in slice(part, of: ids.count) { unsafe counts[digit.value(pairs[i], index)] &+= 1 }
   }
@@ -189,14 +175,16 @@ struct Digit {
     var place: UInt32 = 0
     for value in 0..<digit.values {
       for part in 0..<parts {
-        let counts = unsafe counts(part)
-        unsafe (counts[value], place) = (place, place &+ counts[value])
+        let slot = part &* digit.values &+ value
+        let here = unsafe counters[slot]
+        unsafe counters[slot] = place
+        place &+= here
       }
     }
   }
 
   private func scatter(_ part: Int) {
-    let places = unsafe counts(part)
+    let places = unsafe counters + part * digit.values
     for i in slice(part, of: ids.count) {
       let pair = unsafe pairs[i]
       let value = digit.value(pair, index)
@@ -210,30 +198,27 @@ struct Digit {
     (0..<ids.count).partitionPoint { unsafe pairs[$0] >> 32 >= UInt64(choice.rows) }
   }
 
-  /// Calls `body` with each pair of a range, and whether it is the first of its row.
+  /// Calls `body` with each index whose pair is the first of its row, and the row.
   @inline(__always)
-  private func forEachToken(
-    _ range: Range<Int>, _ body: (_ index: Int, _ pair: UInt64, _ isFirst: Bool) -> Void
-  ) {
+  private func forEachFirst(_ range: Range<Int>, _ body: (_ index: Int, _ row: UInt64) -> Void) {
     guard let first = range.first else { return }
     var last = unsafe first == 0 ? UInt64.max : pairs[first - 1] >> 32
     for i in range {
-      let pair = unsafe pairs[i]
-      body(i, pair, pair >> 32 != last)
-      last = pair >> 32
+      let row = unsafe pairs[i] >> 32
+      if row != last { body(i, row) }
+      last = row
     }
   }
 
   private func list(_ part: Int) {
+    let range = slice(part, of: groupedTokens)
+    for i in range { unsafe tokens[i] = Int32(truncatingIfNeeded: pairs[i]) }
     var group = unsafe Int(counters[part])
-    forEachToken(slice(part, of: groupedTokens)) { index, pair, isFirst in
-      unsafe tokens[index] = Int32(truncatingIfNeeded: pair)
-      guard isFirst else { return }
-      unsafe rows[group] = Int32(truncatingIfNeeded: pair >> 32)
+    forEachFirst(range) { index, row in
+      unsafe rows[group] = Int32(truncatingIfNeeded: row)
       unsafe offsets[group] = Int32(truncatingIfNeeded: index)
       group &+= 1
     }
-    unsafe counters[part] = UInt32(group)
   }
 }
 

@@ -128,7 +128,7 @@ public struct RowGroups: ~Copyable {
     let n = ids.count
     let parts = n < parallelTokens ? 1 : max(1, min(threads, mostParts))
     let digit = Digit(highest: choice.rows)
-    try reserve(n, counters: max(parts, digit.count) * digit.values)
+    try reserve(n, counters: parts * digit.values)
     var work = unsafe RadixSort(
       ids: ids, choice: choice, parts: parts, digit: digit, pairs: pairs.base, spare: spare.base,
       counters: counters.base, rows: rowStorage.base, offsets: offsetStorage.base,
