@@ -21,19 +21,8 @@ private let wide = Int32(EK_DTYPE_INT64)
     unsafe table = .allocate(capacity: 60)
     for (i, value) in numbers(60, seed: 8).enumerated() { unsafe table[i] = value }
     expectOK(unsafe ek_table_borrow(table, 12, 5, float, nil, nil, &handle))
-    unsafe name.withCString { name in
-      var options = unsafe ek_optimizer_options()
-      unsafe options.struct_size = MemoryLayout<ek_optimizer_options>.stride
-      unsafe options.name = name
-      unsafe options.learning_rate = 0.1
-      unsafe options.weight_decay = .nan
-      unsafe options.beta1 = .nan
-      unsafe options.beta2 = .nan
-      unsafe options.epsilon = .nan
-      unsafe options.initial_sum = .nan
-      unsafe options.rate_decay = .nan
+    unsafe withOptimizerOptions(name, rate: 0.1) { options in
       unsafe options.untouched = Int32(untouched)
-      unsafe options.frozen_row = -1
       var count: Int64 = 0
       var arrays = unsafe [ek_state_array](repeating: ek_state_array(), count: 8)
       expectOK(unsafe ek_optimizer_state_layout(&options, 12, 5, &arrays, 8, &count))

@@ -12,23 +12,11 @@ private let float = Int32(EK_DTYPE_FLOAT32)
   private let rows = 6
   private let dim = 5
 
-  /// Calls `body` with options whose name holds that long.
   private func withOptions(
     _ name: String, moments: Int = EK_DTYPE_FLOAT32,
     _ body: (inout ek_optimizer_options) -> Void
   ) {
-    unsafe name.withCString { name in
-      var options = unsafe ek_optimizer_options()
-      unsafe options.struct_size = MemoryLayout<ek_optimizer_options>.stride
-      unsafe options.name = name
-      unsafe options.learning_rate = 0.05
-      unsafe options.weight_decay = .nan
-      unsafe options.beta1 = .nan
-      unsafe options.beta2 = .nan
-      unsafe options.epsilon = .nan
-      unsafe options.initial_sum = .nan
-      unsafe options.rate_decay = .nan
-      unsafe options.frozen_row = -1
+    unsafe withOptimizerOptions(name, rate: 0.05) { options in
       unsafe options.moment_dtype = Int32(moments)
       unsafe body(&options)
     }

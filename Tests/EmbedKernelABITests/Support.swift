@@ -64,3 +64,23 @@ func someIDs(_ count: Int, below bound: Int, seed: UInt64) -> [Int64] {
 extension Int64 {
   init(_ value: Float) { self = Int64(exactly: value.rounded(.towardZero)) ?? 0 }
 }
+
+/// Calls `body` with an optimiser's usual options, as EK_OPTIMIZER_OPTIONS_INIT has them; its name holds that long.
+func withOptimizerOptions(
+  _ name: String, rate: Double, _ body: (inout ek_optimizer_options) -> Void
+) {
+  unsafe name.withCString { name in
+    var options = unsafe ek_optimizer_options()
+    unsafe options.struct_size = MemoryLayout<ek_optimizer_options>.stride
+    unsafe options.name = name
+    unsafe options.learning_rate = rate
+    unsafe options.weight_decay = .nan
+    unsafe options.beta1 = .nan
+    unsafe options.beta2 = .nan
+    unsafe options.epsilon = .nan
+    unsafe options.initial_sum = .nan
+    unsafe options.rate_decay = .nan
+    unsafe options.frozen_row = -1
+    unsafe body(&options)
+  }
+}
