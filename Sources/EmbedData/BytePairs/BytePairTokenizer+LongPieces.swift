@@ -1,5 +1,6 @@
 // A cut inside one piece, such as a Chinese text without punctuation, or a megabyte of one letter, so
-// that such a text is encoded in little memory and in time linear in its length. Write e(x) for the tokens that merging x gives.
+// that such a text is encoded in little memory and in time linear in its length. Write e(x) for the tokens
+// that merging x gives.
 //
 // Merges never join what the result keeps apart, and those on one side of such a place happen as they
 // would without the other side. So where a token ends in e(xy) between x and y, e(xy) = e(x) e(y); and
@@ -72,7 +73,8 @@ extension BytePairTokenizer {
     _ ids: inout [Int32]
   ) {
     var start = range.lowerBound
-    var size = max(stretch, 4 * tables.tokens.longest)
+    let least = max(stretch, 4 * tables.tokens.longest)
+    var size = least
     let canCut = tables.tokens.longest <= Self.longestSearched
     while canCut, range.upperBound - start > 2 * size {
       let known = ids.count
@@ -80,7 +82,7 @@ extension BytePairTokenizer {
       let cut = unsafe lastCut(text, start..<start + size, ids[known...], workspace) { _ in true }
       ids.removeLast(ids.count - known - (cut?.count ?? 0))
       start = cut?.place ?? start
-      size = cut == nil ? size * 2 : max(stretch, 4 * tables.tokens.longest)
+      size = cut == nil ? size * 2 : least
     }
     unsafe merge(text, start..<range.upperBound, workspace, &ids)
   }

@@ -32,13 +32,19 @@ extension BytePairTokenizer {
       bytes += position - start
     }
     let rate = bytes == 0 ? 0.25 : Double(found) / Double(bytes)
-    let room =
-      min(range.count, Int(saturating: rate * Double(range.count) * 1.25)) + Self.slack
-    if free < room { ids.reserve(ids.isEmpty ? room : max(ids.count + room, ids.capacity * 2)) }
+    ids.makeRoom(range.count, rate: rate, beside: Self.slack)
   }
 }
 
 extension [Int32] {
+  /// Makes room for the ids of `bytes` more at so many a byte and a quarter more, and `count` beside; where
+  /// what there is has to be copied for it, for never less than twice as many, so that copies stay few.
+  mutating func makeRoom(_ bytes: Int, rate: Double, beside count: Int) {
+    let room = Swift.min(bytes, Int(saturating: rate * Double(bytes) * 1.25)) + count
+    guard capacity - self.count < room else { return }
+    reserve(isEmpty ? room : Swift.max(self.count + room, capacity * 2))
+  }
+
   /// `reserveCapacity`, in large pages where there is much of it.
   mutating func reserve(_ count: Int) {
     reserveCapacity(count)

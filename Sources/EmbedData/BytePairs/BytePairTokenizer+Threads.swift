@@ -36,8 +36,7 @@ extension BytePairTokenizer {
           let rest = buffer.count - parts.position
           if ids.capacity - ids.count < min(rest, 2 * threads * Self.partSize) {
             let rate = parts.position == 0 ? 1 : Double(ids.count - start) / Double(parts.position)
-            let more = min(rest, Int(saturating: rate * Double(rest) * 1.25)) + Self.partSize
-            ids.reserve(max(ids.count + more, ids.capacity * 2))
+            ids.makeRoom(rest, rate: rate, beside: Self.partSize)
           }
           // Ids are no more than bytes: what is shared out always fits.
           let room = ids.capacity - ids.count
@@ -64,9 +63,7 @@ extension BytePairTokenizer {
 
   /// The threads that share a text of so many bytes, or nil where it is one's.
   func sharing(_ count: Int, _ threads: Int?) throws(DataError) -> Int? {
-    if let threads, threads < 1 {
-      throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
-    }
+    try DataError.check(threads: threads)
     let threads = threads ?? Int(ek_available_cpus())
     // No more than there are parts, whatever number is asked for.
     return threads > 1 && count >= Self.leastShared ? min(threads, count / Self.partSize) : nil

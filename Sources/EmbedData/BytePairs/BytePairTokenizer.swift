@@ -187,10 +187,9 @@ public final class BytePairTokenizer: Tokenizer {
           workspace.encoder, tables.merges.vocabulary, text, &position, range.upperBound,
           workspace.ids, Workspace.room, &isLong)
         if room < count, position < range.upperBound {
-          // Room for the rest at the rate so far, and never less than twice, so that copies stay few.
+          // Room for the rest at the rate so far.
           let rate = Double(known - first + count) / Double(max(1, position - range.lowerBound))
-          let rest = Int(saturating: rate * Double(range.upperBound - position) * 1.25)
-          ids.reserve(max(known + count + rest + Self.slack, ids.capacity * 2))
+          ids.makeRoom(range.upperBound - position, rate: rate, beside: count + Self.slack)
         }
         unsafe ids.append(contentsOf: UnsafeBufferPointer(start: workspace.ids, count: count))
       }

@@ -24,9 +24,7 @@ public struct ByteTokenizer: Tokenizer {
   public func encode(
     _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout MutableSpan<Int32>
   ) throws(DataError) -> Int {
-    if let threads, threads < 1 {
-      throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
-    }
+    try DataError.check(threads: threads)
     for i in 0..<min(bytes.count, ids.count) { ids[i] = Int32(bytes[i]) }
     return bytes.count
   }

@@ -62,9 +62,7 @@ extension Tokenizer {
   public func encode(
     _ bytes: Span<UInt8>, special: SpecialText, threads: Int?, into ids: inout [Int32]
   ) throws(DataError) {
-    if let threads, threads < 1 {
-      throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
-    }
+    try DataError.check(threads: threads)
     try encode(bytes, special: special, into: &ids)
   }
 
@@ -123,5 +121,13 @@ extension Tokenizer {
   /// The text of `ids`, with U+FFFD for what is not UTF-8.
   public func decodeText(_ ids: [Int32]) throws(DataError) -> String {
     String(decoding: try decode(ids), as: UTF8.self)
+  }
+}
+
+extension DataError {
+  /// Refuses a number of threads below 1; nil leaves it to the machine.
+  static func check(threads: Int?) throws(DataError) {
+    guard let threads, threads < 1 else { return }
+    throw .invalidSetting(name: "threads", value: threads, requirement: "at least 1")
   }
 }
