@@ -19,8 +19,8 @@ EK_INLINE size_t segment_of(const ek_normalize_tile *tile, size_t token) {
 EK_INLINE visit arrive(const ek_normalize_tile *tile, size_t n, size_t place, cursor *ahead,
                        row_form form) {
   const ek_embed_tile *nest = &tile->rows;
-  const size_t in = nest->dim * (form.typed ? bytes_of(tile->input) : sizeof(float));
-  const size_t to = nest->dim * (form.typed ? bytes_of(tile->output) : sizeof(float));
+  const size_t in = nest->dim * width_of(tile->input, form);
+  const size_t to = nest->dim * width_of(tile->output, form);
   const char *tokens = (const char *)nest->tokens;
   visit at = {.out = (char *)nest->output + n * to, .n = n, .row = {0, 1}};
   at.s.type = tile->input;

@@ -15,7 +15,7 @@ EK_INLINE statistics measure_row(const ek_normalize_tile *tile, const source *s,
   const size_t dim = tile->rows.dim;
   vec acc[parts] = {0, 0}, squares[parts] = {0, 0};
   EK_EACH_PART(dim, i, n, part, {
-    if (soon) __builtin_prefetch(soon + i * (form.typed ? bytes_of(s->type) : 4), 0, 2);
+    if (soon) __builtin_prefetch(soon + i * width_of(s->type, form), 0, 2);
     sum_vector(s, i, n, &acc[part], form);
   });
   row = after_sums(tile, acc, form);

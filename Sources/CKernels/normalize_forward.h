@@ -45,7 +45,7 @@ EK_INLINE void write_ends(const ek_normalize_tile *tile, const visit *row, size_
 /// start where its random words do.
 EK_INLINE size_t ragged_start(const ek_normalize_tile *tile, const char *out, row_form form,
                               bool *streaming) {
-  const size_t bytes = form.typed ? bytes_of(tile->output) : sizeof(float);
+  const size_t bytes = width_of(tile->output, form);
   const size_t head = -(uintptr_t)out % (lanes * bytes) / bytes;
   *streaming = tile->rows.streaming && head <= tile->rows.dim && !(form.drops && head);
   return *streaming ? head : 0;
@@ -65,7 +65,7 @@ EK_INLINE void forward_passes(const ek_normalize_tile *call, const visit *writes
   const size_t dim = tile.rows.dim;
   const row_form after = later(form);
   const char *soon = sums ? summed.soon : NULL;
-  const size_t wide = form.typed ? bytes_of(tile.input) : sizeof(float);
+  const size_t wide = width_of(tile.input, form);
   const bool first = sums && form.kind != EK_NO_NORM;
   const bool second = squares && form.kind == EK_LAYER_NORM;
   bool streaming = false;

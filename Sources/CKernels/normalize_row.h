@@ -35,9 +35,13 @@ typedef struct row_form {
   bool stores;  ///< Whether the first pass stores x, and the others find it there.
   bool drops;
   ek_normalization kind;
-  bool
-      typed;  ///< Whether elements are of the tile's types, which loads and stores look at; floats.
+  bool typed;  ///< Whether loads and stores look at the tile's types, or all are floats.
 } row_form;
+
+/// What an element of `type` takes.
+EK_INLINE size_t width_of(ek_element type, row_form form) {
+  return form.typed ? bytes_of(type) : sizeof(float);
+}
 
 /// `n` elements from `i` on of a table's row.
 EK_INLINE vec table_at(const char *row, size_t i, size_t n, ek_element type, row_form form) {

@@ -141,16 +141,18 @@ EK_INLINE void fence(void) {
 #endif
 }
 
-/// Brings a stretch of a row to come into L2, not L1, where it would push out the rows in use.
-EK_INLINE void prefetch(const void *from, size_t bytes) {
-  for (size_t k = 0; k < bytes; k += 64) __builtin_prefetch((const char *)from + k, 0, 2);
+/// Brings a stretch of a row to come into L1 if it is `near`, else into L2.
+EK_INLINE void prefetch_to(const void *from, size_t bytes, bool near) {
+  for (size_t k = 0; k < bytes; k += 64) {
+    if (near)
+      __builtin_prefetch((const char *)from + k, 0, 3);
+    else
+      __builtin_prefetch((const char *)from + k, 0, 2);
+  }
 }
 
-/// The same, into L1 where `near` says so.
-EK_INLINE void prefetch_to(const void *from, size_t bytes, bool near) {
-  if (!near) prefetch(from, bytes);
-  for (size_t k = 0; near && k < bytes; k += 64) __builtin_prefetch((const char *)from + k, 0, 3);
-}
+/// The same into L2, not L1, where it would push out the rows in use.
+EK_INLINE void prefetch(const void *from, size_t bytes) { prefetch_to(from, bytes, false); }
 
 #define EK_ADD(a, b) ((a) + (b))
 #define EK_LARGER(a, b) ((a) > (b) ? (a) : (b))
