@@ -27,8 +27,9 @@ enum Tune: Subcommand {
   static let usage = ["[OPTIONS]"]
   static let about = [
     "Measures forward calls and sums of gradients on this machine and saves, for this CPU, from "
-      + "which size on they gain from threads, from writing past the cache, from writing position by position "
-      + "and from AVX2 in place of AVX-512, how far ahead and into which cache to prefetch, and which backend is the fastest. "
+      + "which size on they gain from threads, from writing past the cache, from writing position by "
+      + "position and from AVX2 in place of AVX-512, how far ahead and into which cache to prefetch, "
+      + "and which backend is the fastest. "
       + "auto takes it from then on, in every program that uses the library; results stay the same, "
       + "bit for bit. What is not surely faster stays as built in: each change is measured again "
       + "next to it, and all of them together. Run it while nothing else runs.",

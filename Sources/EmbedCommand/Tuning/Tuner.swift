@@ -82,8 +82,8 @@ struct Tuner {
     let many = Self.distanceCases.count + Self.updateCases.count
     // A contest of many ways takes as much longer.
     let units =
-      pairs + 2 * Self.setCases.count + 2 * trios + Self.distanceCases.count * Self.distances.count
-      / 2
+      pairs + 2 * Self.setCases.count + 2 * trios
+      + Self.distanceCases.count * Self.distances.count / 2
       + Self.updateCases.count * Self.updates.count / 2
     unit = 0.55 * seconds / Double(units)
     again = 0.2 * seconds / 10
@@ -285,13 +285,6 @@ struct RowPrefetch: Equatable, CustomStringConvertible {
   let rows: Int
   let near: Int
 
-  init(rows: Int, near: Int) {
-    self.rows = rows
-    self.near = near
-  }
-
-  init(_ tuning: Tuning) { self.init(rows: tuning.prefetchRows, near: tuning.nearBytes) }
-
   func set(in tuning: inout Tuning) { (tuning.prefetchRows, tuning.nearBytes) = (rows, near) }
 
   var description: String {
@@ -305,21 +298,22 @@ struct UpdatePrefetch: Equatable, CustomStringConvertible {
   let ahead: Int
   let near: Int
 
-  init(ahead: Int, near: Int) {
-    self.ahead = ahead
-    self.near = near
-  }
-
-  init(_ tuning: Tuning) {
-    self.init(ahead: tuning.updateBytesAhead, near: tuning.updateNearBytes)
-  }
-
   func set(in tuning: inout Tuning) {
     (tuning.updateBytesAhead, tuning.updateNearBytes) = (ahead, near)
   }
 
   var description: String {
     "\(formatted(memory: ahead)) ahead" + (ahead <= near ? ", into L1" : "")
+  }
+}
+
+extension RowPrefetch {
+  init(_ tuning: Tuning) { self.init(rows: tuning.prefetchRows, near: tuning.nearBytes) }
+}
+
+extension UpdatePrefetch {
+  init(_ tuning: Tuning) {
+    self.init(ahead: tuning.updateBytesAhead, near: tuning.updateNearBytes)
   }
 }
 

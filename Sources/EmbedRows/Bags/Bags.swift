@@ -123,7 +123,7 @@ extension Bags {
       longest = max(longest, length)
       before = start
     }
-    guard signs >= 0, offsets[0] == 0 else { throw firstWrong(offsets, ids) }
+    guard signs >= 0, offsets[0] == 0 else { throw firstWrong(offsets: offsets, ids) }
     guard last == .omitted || end == ids else {
       throw .invalidSize(
         argument: "offset \(offsets.count - 1)", value: end,
@@ -149,19 +149,20 @@ extension Bags {
   }
 
   /// The error that names the first offset that is not one of `ids` ids'.
-  private static func firstWrong(_ offsets: TokenIDs, _ ids: Int) -> EmbedError {
+  private static func firstWrong(offsets: TokenIDs, _ ids: Int) -> EmbedError {
     var before = 0
     for b in 0..<offsets.count {
       let start = offsets[b]
-      let expected =
-        switch start {
-        case _ where b == 0 && start != 0: "0, where the ids start"
-        case ..<before: "\(before) or more, the offset before"
-        case _ where start > ids: "at most \(ids), the number of ids"
-        default: ""
-        }
-      if !expected.isEmpty {
-        return .invalidSize(argument: "offset \(b)", value: start, expected: expected)
+      guard b > 0 || start == 0 else {
+        return .invalidSize(argument: "offset 0", value: start, expected: "0, where the ids start")
+      }
+      guard start >= before else {
+        return .invalidSize(
+          argument: "offset \(b)", value: start, expected: "\(before) or more, the offset before")
+      }
+      guard start <= ids else {
+        return .invalidSize(
+          argument: "offset \(b)", value: start, expected: "at most \(ids), the number of ids")
       }
       before = start
     }
